@@ -1,0 +1,40 @@
+# Everything a developer or a newcomer runs. `make demo` and `make test` set up what they need.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+READY   = $(VENV)/.ready
+
+.PHONY: help demo test test-faults check format bench soak fuzz docs tools clean
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+tools: ## mosquitto, its clients and mbpoll, which the tests need
+	@tests/install-tools
+
+demo: $(READY) ## the whole chain, live in the terminal, without hardware (ARGS="--plain --seconds 30")
+	@$(BIN)/airbridge demo $(ARGS)
+
+test: $(READY) tools ## unit tests and the bridge with real processes, within 5 minutes
+	$(BIN)/python -m pytest tests/unit tests/bridge tests/faults -m "not slow" $(ARGS)
+
+test-faults: $(READY) tools ## everything that can be broken, broken for real, within 15 minutes
+	$(BIN)/python -m pytest tests/faults $(ARGS)
+
+check: $(READY) ## format, lint, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(READY) ## rewrite the sources in the project's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## remove what make made
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
