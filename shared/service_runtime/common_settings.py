@@ -1,0 +1,63 @@
+"""Settings tables that several services share, and the names of all tables there are."""
+
+from pathlib import Path
+
+import attrs
+
+from service_runtime.setting import between, not_empty, one_of, port, setting, topic_prefix
+
+# One file or one environment may serve all services: each ignores the tables of the others and refuses unknown ones.
+KNOWN_TABLES = frozenset(
+    {
+        "meter",
+        "push",
+        "poll",
+        "checks",
+        "demand",
+        "values",
+        "node",
+        "line",
+        "freshness",
+        "dashboard",
+        "mqtt",
+        "homeassistant",
+    }
+)
+
+
+@attrs.frozen(kw_only=True)
+class MqttSettings:
+    """The table [mqtt]: where the broker is and how to log in."""
+
+    host: str = setting(default="localhost", help="the broker's host name or address", allowed=not_empty())
+    port: int = setting(default=1883, help="the broker's port; with TLS usually 8883", allowed=port())
+    username: str | None = setting(default=None, help="the name to log in with", allowed=not_empty())
+    password: str | None = setting(default=None, help="the password; better in password_file", secret=True)
+    password_file: Path | None = setting(default=None, help="a file that holds the password alone")
+    prefix: str = setting(default="ksem", help="the first part of every topic", allowed=topic_prefix())
+    version: int = setting(
+        default=5, help="the MQTT version: 5, or 3 (also written 311) for MQTT 3.1.1", allowed=one_of(5, 3, 311)
+    )
+    tls: bool = setting(default=False, help="encrypt the connection")
+    ca_file: Path | None = setting(default=None, help="the CA that signed the broker's certificate; else the system's")
+    cert_file: Path | None = setting(default=None, help="this client's certificate, where the broker asks for one")
+    key_file: Path | None = setting(default=None, help="the private key of cert_file")
+    keepalive: int = setting(
+        default=2, help="seconds of silence after which the link is probed", allowed=between(1, 600, "seconds")
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if self.password is not None and self.username is None:
+            raise ValueError("username: needed where a password is given")
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file, key_file: both or neither")
+        if not self.tls and (self.ca_file or self.cert_file):
+            raise ValueError("tls: must be true where ca_file or cert_file is given")
+
+
+@attrs.frozen(kw_only=True)
+class HomeAssistantSettings:
+    """The table [homeassistant]: device discovery."""
+
+    discovery: bool = setting(default=True, help="announce the device to Home Assistant")
+    prefix: str = setting(default="homeassistant", help="Home Assistant's discovery prefix", allowed=topic_prefix())
