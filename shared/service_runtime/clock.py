@@ -1,4 +1,4 @@
-"""The clocks a service uses. [shell]
+"""The clocks a service uses [shell].
 
 Ages and limits count on CLOCK_BOOTTIME: monotonic, and it goes on while the host is suspended, so that a value can't
 look young after a sleep. The wall clock appears in display strings only.

@@ -1,4 +1,4 @@
-"""The command line of a service: --config, --check, --log-level, --version; signals; exit codes. [shell]"""
+"""The command line of a service: --config, --check, --log-level, --version; signals; exit codes [shell]."""
 
 import threading
 from collections.abc import Callable, Coroutine, Sequence

@@ -1,4 +1,4 @@
-"""The link to the broker: the only door to paho. [shell]
+"""The link to the broker: the only door to paho [shell].
 
 One thread per link connects, reads and heals; `publish()` writes to the socket from the caller's own thread.
 """
