@@ -1,0 +1,145 @@
+"""The message that carries registers."""
+
+from dataclasses import dataclass, field
+from typing import Final, Literal, get_args
+
+from ksem_contract.blocks import FIXED_BLOCKS, SUNSPEC, SUNSPEC_START, parse_block_name, touches_map
+from ksem_contract.checks import check_choice, check_meter_field, check_time, check_token, check_whole
+from ksem_contract.errors import InvalidMessage
+from ksem_contract.message_json import read_versioned, write_object
+from ksem_contract.register_range import ADDRESSES, RegisterRange
+
+Source = Literal["push", "poll", "kept"]
+
+MAX_REGISTERS: Final = 400
+
+_SOURCES: Final = get_args(Source)
+_WORD_TYPES: Final = frozenset((int, type(None)))
+
+
+@dataclass(frozen=True, slots=True)
+class BlockMessage:
+    """One block of registers, as the meter had them at one moment.
+
+    Topic `ksem/<meter>/block/<block>`, retained, QoS 0. To see it: `mosquitto_sub -t 'ksem/+/block/live'`
+
+        {"v":1,"meter":"main","block":"live","start":0,"registers":[0,123,...],
+         "session":"5f1c9a2e","seq":1812,"boot_ms":90112345,"age_ms":3,"cycle_ms":200,
+         "source":"push","time":"2026-11-22T10:00:00.123Z"}
+
+    One that breaks the contract can be neither built nor read: InvalidMessage says which field, and why.
+    """
+
+    meter: str
+    """Which meter."""
+    block: str
+    """`live`, `energy`, `device`, `sunspec`, or `r<start>-<count>` for a range asked on demand."""
+    start: int
+    """Address of the first register."""
+    registers: tuple[int | None, ...]
+    """1 to 400 words of 0..65535; None (JSON null) is a hole: never measured, never to be served."""
+    session: str
+    """Which run of the publisher; random, new at each start."""
+    seq: int
+    """Grows by one with each message of this block within a session; the first is 1."""
+    boot_ms: int
+    """The publisher's CLOCK_BOOTTIME when it published, rounded down (`freshness.block_stamp`)."""
+    age_ms: int
+    """How old the oldest measured word was at `boot_ms`."""
+    cycle_ms: int | None
+    """The meter's measuring cycle as learned, if known."""
+    source: Source
+    """`push` or `poll`: how the words came; `kept`: taken over from an earlier session, not yet read anew."""
+    time: str
+    """Wall clock of the publisher, for people; RFC 3339, UTC. Never part of freshness."""
+    range: RegisterRange = field(init=False, repr=False, compare=False)
+    """Start and count in one."""
+
+    def __post_init__(self) -> None:
+        check_meter_field("meter", self.meter)
+        check_token("session", self.session)
+        check_whole("seq", self.seq, 1)
+        check_whole("boot_ms", self.boot_ms)
+        check_whole("age_ms", self.age_ms)
+        if self.cycle_ms is not None:
+            check_whole("cycle_ms", self.cycle_ms, 1)
+        check_choice("source", self.source, _SOURCES)
+        check_time("time", self.time)
+        _check_words(self.registers)
+        check_whole("start", self.start, 0, ADDRESSES - 1)
+        if self.start + len(self.registers) > ADDRESSES:
+            raise InvalidMessage(f"start {self.start} and {len(self.registers)} registers: address 65535 is the last")
+        held = RegisterRange(self.start, len(self.registers))
+        _check_place(self.block, held)
+        object.__setattr__(self, "range", held)
+
+    def encode(self) -> bytes:
+        """The payload."""
+        return write_object(
+            {
+                "v": 1,
+                "meter": self.meter,
+                "block": self.block,
+                "start": self.start,
+                "registers": self.registers,
+                "session": self.session,
+                "seq": self.seq,
+                "boot_ms": self.boot_ms,
+                "age_ms": self.age_ms,
+                "cycle_ms": self.cycle_ms,
+                "source": self.source,
+                "time": self.time,
+            }
+        )
+
+    @classmethod
+    def decode(cls, payload: bytes) -> "BlockMessage":
+        """The message in `payload`. Raises InvalidMessage (UnknownVersion for another `v`), and nothing else."""
+        found = read_versioned(payload)
+        try:
+            words = found["registers"]
+            if type(words) is not list:
+                raise InvalidMessage(f"registers {words!r:.60}: a list is expected")
+            return cls(
+                meter=found["meter"],
+                block=found["block"],
+                start=found["start"],
+                registers=tuple(words),
+                session=found["session"],
+                seq=found["seq"],
+                boot_ms=found["boot_ms"],
+                age_ms=found["age_ms"],
+                cycle_ms=found["cycle_ms"],
+                source=found["source"],
+                time=found["time"],
+            )
+        except KeyError as missing:
+            raise InvalidMessage(f"{missing.args[0]} is missing") from None
+
+
+def _check_words(registers: tuple[int | None, ...]) -> None:
+    # Loops in C: this runs with each cycle of the meter, on small machines too.
+    if not 1 <= len(registers) <= MAX_REGISTERS:
+        raise InvalidMessage(f"{len(registers)} registers: 1 to {MAX_REGISTERS} are allowed")
+    if not _WORD_TYPES.issuperset(map(type, registers)):
+        raise InvalidMessage("registers: only whole numbers and null are allowed")
+    words = [word for word in registers if word is not None]
+    if words and not (min(words) >= 0 and max(words) <= 0xFFFF):
+        raise InvalidMessage(f"registers from {min(words)} to {max(words)}: a word is 0..65535")
+
+
+def _check_place(block: object, held: RegisterRange) -> None:
+    if type(block) is not str:
+        raise InvalidMessage(f"block {block!r:.60}: a name is expected")
+    if (fixed := FIXED_BLOCKS.get(block)) is not None:
+        if held != fixed:
+            raise InvalidMessage(f"block {block} holds {held}, it is always {fixed}")
+    elif block == "sunspec":
+        if held.start != SUNSPEC_START or not SUNSPEC.covers(held):
+            raise InvalidMessage(f"block sunspec holds {held}, it begins at {SUNSPEC_START} and lies in {SUNSPEC}")
+    elif held != parse_block_name(block):
+        raise InvalidMessage(
+            f"block {block!r:.60} holds {held}: allowed are live, energy, device, sunspec, rSTART-COUNT"
+        )
+    elif touches_map(held):
+        raise InvalidMessage(f"block {block} holds {held}, which is part of a block with a name of its own")

@@ -1,0 +1,82 @@
+"""The register blocks of the contract: which registers travel together, and what they are called.
+
+Addresses are those of the KSEM's own Modbus map; `docs/contract.md` names the sources.
+"""
+
+from typing import Final
+
+from ksem_contract.register_range import ADDRESSES, RegisterRange
+
+
+def _from_to(first: int, last: int) -> RegisterRange:
+    return RegisterRange(first, last - first + 1)
+
+
+LIVE: Final = _from_to(0, 147)
+"""Instantaneous values: total, L1, L2, L3."""
+ENERGY: Final = _from_to(512, 791)
+"""Energy counters: total, L1, L2, L3."""
+DEVICE: Final = _from_to(8192, 8249)
+"""Who the meter is, and its measuring interval."""
+
+SUNSPEC_START: Final = 40000
+SUNSPEC: Final = _from_to(SUNSPEC_START, 40200)
+"""Where the chain of SunSpec models may lie; the block `sunspec` holds what was found of it, from 40000 on."""
+
+FIXED_BLOCKS: Final = {"live": LIVE, "energy": ENERGY, "device": DEVICE}
+"""Blocks that are always exactly this range."""
+
+MAP: Final = (LIVE, ENERGY, DEVICE, SUNSPEC)
+"""What always belongs to the meter's map, known or not yet: a question for it is never answered "illegal address"."""
+
+PUSH_GROUPS: Final = {
+    "total": _from_to(0, 27),
+    "phases": _from_to(40, 145),
+    "energy_total": _from_to(512, 551),
+    "energy_phases": _from_to(592, 791),
+}
+"""The groups that a KSEM in master mode writes; each can be switched off in its menu."""
+
+MEASURED: Final = (_from_to(0, 27), _from_to(40, 65), _from_to(80, 105), _from_to(120, 145))
+"""The words of `live` that are measured in each cycle, and whose age is the block's age."""
+
+SEQLOCK_HEAD: Final = _from_to(0, 27)
+"""Read before and after the body: unchanged means that no cycle went by in between."""
+SEQLOCK_BODY: Final = _from_to(40, 145)
+
+FREQUENCY: Final = 26
+"""First word of the supply frequency (uint32, mHz)."""
+FIRMWARE: Final = 8195
+"""Firmware version; where SunSpec's models lie may change with it."""
+MEASURING_INTERVAL: Final = 8244
+"""Length of a measuring cycle in ms; the first register a Plenticore asks for."""
+
+
+def in_map(wanted: RegisterRange) -> bool:
+    """Whether `wanted` lies wholly in the map. Neighbouring ranges do not touch, so one of them must hold it all."""
+    return any(known.covers(wanted) for known in MAP)
+
+
+def touches_map(wanted: RegisterRange) -> bool:
+    """Whether any register of `wanted` lies in the map."""
+    return any(known.overlaps(wanted) for known in MAP)
+
+
+def block_name(wanted: RegisterRange) -> str:
+    """The name of a block asked on demand: `r<start>-<count>`."""
+    return f"r{wanted.start}-{wanted.count}"
+
+
+def parse_block_name(name: str) -> RegisterRange | None:
+    """The range that a name like `r9000-20` tells; None for any other name, also for a clumsy one like `r09000-20`."""
+    start_text, dash, count_text = name[1:].partition("-")
+    if not (name.startswith("r") and dash and _is_plain(start_text) and _is_plain(count_text)):
+        return None
+    start, count = int(start_text), int(count_text)
+    if count < 1 or start + count > ADDRESSES:
+        return None
+    return RegisterRange(start, count)
+
+
+def _is_plain(digits: str) -> bool:
+    return digits.isascii() and digits.isdigit() and len(digits) <= 5 and (digits == "0" or digits[0] != "0")

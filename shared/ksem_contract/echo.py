@@ -1,0 +1,68 @@
+"""The echo that dates blocks: a node asks, the publisher answers with its clock."""
+
+from dataclasses import dataclass
+
+from ksem_contract.checks import check_token, check_whole, take
+from ksem_contract.message_json import read_versioned, write_object
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """A node asks for the publisher's clock.
+
+    Topic `ksem/<meter>/ping/<node>`, not retained, QoS 0. To see it: `mosquitto_sub -v -t 'ksem/+/ping/+'`
+
+        {"v":1,"nonce":"b81f03c2"}
+    """
+
+    nonce: str
+    """1 to 32 of A-Z, a-z, 0-9, _ and -; new for each ping, so that an old answer is never taken for this one's."""
+
+    def __post_init__(self) -> None:
+        check_token("nonce", self.nonce)
+
+    def encode(self) -> bytes:
+        """The payload."""
+        return write_object({"v": 1, "nonce": self.nonce})
+
+    @classmethod
+    def decode(cls, payload: bytes) -> "Ping":
+        """The ping in `payload`. Raises InvalidMessage, and nothing else."""
+        found = read_versioned(payload)
+        return cls(nonce=check_token("nonce", take(found, "nonce")))
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """The publisher's answer: which run of it this is, and what its clock shows.
+
+    Topic `ksem/<meter>/pong/<node>`, not retained, QoS 0. To see it: `mosquitto_sub -v -t 'ksem/+/pong/+'`
+
+        {"v":1,"nonce":"b81f03c2","session":"5f1c9a2e","boot_ms":90112345}
+    """
+
+    nonce: str
+    """The ping's."""
+    session: str
+    """The publisher's session, as in its blocks."""
+    boot_ms: int
+    """Its CLOCK_BOOTTIME between the ping's arrival and this answer, rounded up (`freshness.pong_stamp`)."""
+
+    def __post_init__(self) -> None:
+        check_token("nonce", self.nonce)
+        check_token("session", self.session)
+        check_whole("boot_ms", self.boot_ms)
+
+    def encode(self) -> bytes:
+        """The payload."""
+        return write_object({"v": 1, "nonce": self.nonce, "session": self.session, "boot_ms": self.boot_ms})
+
+    @classmethod
+    def decode(cls, payload: bytes) -> "Pong":
+        """The pong in `payload`. Raises InvalidMessage, and nothing else."""
+        found = read_versioned(payload)
+        return cls(
+            nonce=check_token("nonce", take(found, "nonce")),
+            session=check_token("session", take(found, "session")),
+            boot_ms=check_whole("boot_ms", take(found, "boot_ms")),
+        )

@@ -1,0 +1,34 @@
+"""Names that become part of a topic."""
+
+import re
+from typing import Final
+
+NAME_RULE: Final = "1 to 32 of a-z, 0-9, _ and -"
+RESERVED_METER: Final = "rtu"
+"""Topics of RTU servers stand beside those of meters: `<prefix>/rtu/<node>/...`."""
+
+_is_name = re.compile(r"[a-z0-9_-]{1,32}").fullmatch
+
+
+def is_name(text: str) -> bool:
+    """Whether `text` can name a node, a block or a value: 1 to 32 of a-z, 0-9, _ and -."""
+    return _is_name(text) is not None
+
+
+def is_meter(text: str) -> bool:
+    """Whether `text` can name a meter: a name, but not `rtu`."""
+    return text != RESERVED_METER and _is_name(text) is not None
+
+
+def check_name(text: str, what: str) -> str:
+    """`text` itself, or ValueError that says which name (`what`) is wrong."""
+    if not is_name(text):
+        raise ValueError(f"{what} {text!r}: allowed are {NAME_RULE}")
+    return text
+
+
+def check_meter(text: str) -> str:
+    """`text` itself, or ValueError: a meter's name is a name, but not `rtu`."""
+    if not is_meter(text):
+        raise ValueError(f"meter {text!r}: allowed are {NAME_RULE}, and not {RESERVED_METER!r}")
+    return text

@@ -1,0 +1,122 @@
+"""Where messages travel: the topics of the contract, written and read."""
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+from ksem_contract.names import check_meter, check_name, is_meter, is_name
+
+Kind = Literal[
+    "status", "block", "health", "values", "value", "ping", "pong", "node_status", "node_health", "node_requests"
+]
+
+_METER_KINDS: Final[dict[str, Kind]] = {"status": "status", "health": "health", "values": "values"}
+_NAMED_KINDS: Final[dict[str, Kind]] = {"block": "block", "value": "value"}
+_ECHO_KINDS: Final[dict[str, Kind]] = {"ping": "ping", "pong": "pong"}
+_NODE_KINDS: Final[dict[str, Kind]] = {
+    "status": "node_status",
+    "health": "node_health",
+    "requests": "node_requests",
+}
+_is_prefix = re.compile(r"[^/+#\x00]+(/[^/+#\x00]+)*").fullmatch
+
+
+class ParsedTopic(NamedTuple):
+    """What a topic says. `name` is a block's name or a value's key."""
+
+    kind: Kind
+    meter: str | None = None
+    node: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """All topics below one prefix, which may have several levels (`site/house/ksem`). ValueError for bad names."""
+
+    prefix: str = "ksem"
+
+    def __post_init__(self) -> None:
+        if not _is_prefix(self.prefix) or self.prefix.startswith("$"):
+            raise ValueError(f"prefix {self.prefix!r}: levels joined by /, none empty, none with + or #, no leading $")
+
+    def meter_status(self, meter: str) -> str:
+        """Retained `online` / `offline`: whether the meter's live data flows."""
+        return f"{self.prefix}/{check_meter(meter)}/status"
+
+    def meter_block(self, meter: str, name: str) -> str:
+        """One retained register block."""
+        return f"{self.prefix}/{check_meter(meter)}/block/{check_name(name, 'block')}"
+
+    def meter_blocks(self, meter: str) -> str:
+        """Pattern of all blocks of a meter."""
+        return f"{self.prefix}/{check_meter(meter)}/block/+"
+
+    def meter_health(self, meter: str) -> str:
+        """Retained health of a meter's publisher."""
+        return f"{self.prefix}/{check_meter(meter)}/health"
+
+    def meter_values(self, meter: str) -> str:
+        """All decoded values of one measuring cycle."""
+        return f"{self.prefix}/{check_meter(meter)}/values"
+
+    def meter_value(self, meter: str, key: str) -> str:
+        """One decoded value, a plain number."""
+        return f"{self.prefix}/{check_meter(meter)}/value/{check_name(key, 'value')}"
+
+    def ping(self, meter: str, node: str) -> str:
+        """A node's question for the publisher's clock."""
+        return f"{self.prefix}/{check_meter(meter)}/ping/{check_name(node, 'node')}"
+
+    def pings(self, meter: str) -> str:
+        """Pattern of all nodes' pings to a meter's publisher."""
+        return f"{self.prefix}/{check_meter(meter)}/ping/+"
+
+    def pong(self, meter: str, node: str) -> str:
+        """The publisher's answer to one node."""
+        return f"{self.prefix}/{check_meter(meter)}/pong/{check_name(node, 'node')}"
+
+    def pongs(self, meter: str) -> str:
+        """Pattern of a publisher's answers to all nodes."""
+        return f"{self.prefix}/{check_meter(meter)}/pong/+"
+
+    def node_status(self, node: str) -> str:
+        """Retained `online` / `offline`: whether the inverter asks and gets data."""
+        return f"{self.prefix}/rtu/{check_name(node, 'node')}/status"
+
+    def node_health(self, node: str) -> str:
+        """Retained health of an RTU server."""
+        return f"{self.prefix}/rtu/{check_name(node, 'node')}/health"
+
+    def node_requests(self, node: str) -> str:
+        """Retained list of what the inverter asks."""
+        return f"{self.prefix}/rtu/{check_name(node, 'node')}/requests"
+
+    def all_nodes_requests(self) -> str:
+        """Pattern of the requests of all nodes."""
+        return f"{self.prefix}/rtu/+/requests"
+
+    def all_nodes_status(self) -> str:
+        """Pattern of the status of all nodes."""
+        return f"{self.prefix}/rtu/+/status"
+
+    def everything(self) -> str:
+        """Pattern of all topics of the contract."""
+        return f"{self.prefix}/#"
+
+    def parse(self, topic: str) -> ParsedTopic | None:
+        """What `topic` says; None if it is none of the contract's."""
+        head = len(self.prefix)
+        if topic[head : head + 1] != "/" or not topic.startswith(self.prefix):
+            return None
+        match topic[head + 1 :].split("/"):
+            case ["rtu", node, leaf] if leaf in _NODE_KINDS and is_name(node):
+                return ParsedTopic(_NODE_KINDS[leaf], node=node)
+            case [meter, leaf] if leaf in _METER_KINDS and is_meter(meter):
+                return ParsedTopic(_METER_KINDS[leaf], meter=meter)
+            case [meter, leaf, name] if is_meter(meter) and is_name(name):
+                if leaf in _NAMED_KINDS:
+                    return ParsedTopic(_NAMED_KINDS[leaf], meter=meter, name=name)
+                if leaf in _ECHO_KINDS:
+                    return ParsedTopic(_ECHO_KINDS[leaf], meter=meter, node=name)
+        return None
