@@ -4,7 +4,7 @@ from pathlib import Path
 
 import attrs
 
-from service_runtime.setting import between, not_empty, one_of, port, setting, topic_prefix
+from service_runtime.setting import between, not_empty, one_of, port, readable_file, setting, topic_prefix
 
 # One file or one environment may serve all services: each ignores the tables of the others and refuses unknown ones.
 KNOWN_TABLES = frozenset(
@@ -39,20 +39,27 @@ class MqttSettings:
         default=5, help="the MQTT version: 5, or 3 (also written 311) for MQTT 3.1.1", allowed=one_of(5, 3, 311)
     )
     tls: bool = setting(default=False, help="encrypt the connection")
-    ca_file: Path | None = setting(default=None, help="the CA that signed the broker's certificate; else the system's")
-    cert_file: Path | None = setting(default=None, help="this client's certificate, where the broker asks for one")
-    key_file: Path | None = setting(default=None, help="the private key of cert_file")
+    ca_file: Path | None = setting(
+        default=None, help="the CA that signed the broker's certificate; else the system's", allowed=readable_file()
+    )
+    cert_file: Path | None = setting(
+        default=None, help="this client's certificate, where the broker asks for one", allowed=readable_file()
+    )
+    key_file: Path | None = setting(default=None, help="the private key of cert_file", allowed=readable_file())
     keepalive: int = setting(
         default=2, help="seconds of silence after which the link is probed", allowed=between(1, 600, "seconds")
     )
 
     def __attrs_post_init__(self) -> None:
+        mistakes = []
         if self.password is not None and self.username is None:
-            raise ValueError("username: needed where a password is given")
+            mistakes.append("username is needed where a password is given")
         if (self.cert_file is None) != (self.key_file is None):
-            raise ValueError("cert_file, key_file: both or neither")
+            mistakes.append("cert_file and key_file: give both or neither")
         if not self.tls and (self.ca_file or self.cert_file):
-            raise ValueError("tls: must be true where ca_file or cert_file is given")
+            mistakes.append("tls must be true where ca_file or cert_file is given")
+        if mistakes:
+            raise ValueError(*mistakes)
 
 
 @attrs.frozen(kw_only=True)

@@ -1,16 +1,32 @@
-"""One key of a settings class: its default, its help text and what values it allows.
+"""One key of a settings class: its default, its help text and the values it allows [core].
 
-A validator is an attrs validator that raises ValueError with the words for *what is allowed* ("a port, 1 to 65535");
-the loader puts file, table, key and value in front.
+    @attrs.frozen(kw_only=True)
+    class PollSettings:
+        energy: float = setting(default=10.0, help="seconds between two reads of the counters", allowed=positive())
+
+A rule carries the words for *what is allowed*; the loader puts file, table, key and value in front of them.
 """
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
 
-Validator = Callable[[Any, Any, Any], None]
+from service_runtime.toml_text import toml_word
+
+
+@attrs.frozen
+class Rule:
+    """What a value must be, in words and as a check; an attrs validator. None, an absent value, passes."""
+
+    words: str
+    holds: Callable[[Any], bool]
+
+    def __call__(self, _instance: object, attribute: Any, value: object) -> None:
+        if value is not None and not self.holds(value):
+            raise ValueError(f"{attribute.name} = {toml_word(value)}: {self.words}")
 
 
 def setting(
@@ -18,100 +34,76 @@ def setting(
     help: str,  # noqa: A002  (the word every reader of a settings class expects)
     default: Any = attrs.NOTHING,
     factory: Callable[[], Any] | None = None,
-    allowed: Validator | Sequence[Validator] = (),
+    allowed: Rule | Sequence[Rule] = (),
     secret: bool = False,
 ) -> Any:
     """A field of a settings class (an attrs class). Without default or factory the key is required.
 
-    `help` is printed in the settings reference. `secret` values are masked wherever settings are shown.
-    Fields of type `X | None` default to None when the key is absent; validators do not see None.
+    `help` is printed in the settings reference. `secret` values are masked wherever settings are shown; a secret
+    `password` with a sibling field `password_file` may be given as a file.
     """
-    validators = [allowed] if callable(allowed) else list(allowed)
-    optional = [attrs.validators.optional(one) for one in validators]
+    rules = (allowed,) if isinstance(allowed, Rule) else tuple(allowed)
     if factory is not None:
         default = attrs.Factory(factory)
-    return attrs.field(default=default, validator=optional or None, metadata={"help": help, "secret": secret})
+    metadata = {"help": help, "secret": secret, "rules": rules}
+    return attrs.field(default=default, validator=list(rules), metadata=metadata)
 
 
-def between(low: float, high: float, unit: str = "") -> Validator:
+def between(low: float, high: float, unit: str = "") -> Rule:
     """A number from `low` to `high`, both included."""
-    words = f"a number from {low:g} to {high:g}{f' {unit}' if unit else ''}"
-    return _rule(words, lambda value: low <= value <= high)
+    return Rule(f"{low:g} to {high:g}{_in(unit)}", lambda value: low <= value <= high)
 
 
-def positive(unit: str = "") -> Validator:
-    """A number above 0."""
-    words = f"a number above 0{f' ({unit})' if unit else ''}"
-    return _rule(words, lambda value: 0 < value < float("inf"))
+def positive(unit: str = "") -> Rule:
+    return Rule(f"above 0{_in(unit)}", lambda value: value > 0)
 
 
-def not_negative(unit: str = "") -> Validator:
-    """A number of 0 or more."""
-    words = f"0 or a number above it{f' ({unit})' if unit else ''}"
-    return _rule(words, lambda value: 0 <= value < float("inf"))
+def not_negative(unit: str = "") -> Rule:
+    return Rule(f"0 or above{_in(unit)}", lambda value: value >= 0)
 
 
-def one_of(*choices: object) -> Validator:
-    """One of the values named."""
-    words = "one of " + ", ".join(toml_word(choice) for choice in choices)
-    return _rule(words, lambda value: value in choices)
+def one_of(*choices: object) -> Rule:
+    return Rule("one of " + ", ".join(toml_word(choice) for choice in choices), lambda value: value in choices)
 
 
-def each(rule: Validator) -> Validator:
+def each(rule: Rule) -> Rule:
     """Every item of a list obeys `rule`."""
-
-    def check(instance: object, attribute: Any, value: Sequence[object]) -> None:
-        try:
-            for item in value:
-                rule(instance, attribute, item)
-        except ValueError as error:
-            raise ValueError(f"a list, each item {error}") from None
-
-    return check
+    return Rule(f"a list, each item {rule.words}", lambda value: all(rule.holds(item) for item in value))
 
 
-def port() -> Validator:
-    """A TCP port, 1 to 65535."""
-    return _rule("a port, 1 to 65535", lambda value: 1 <= value <= 65535)
+def matching(pattern: str, words: str) -> Rule:
+    """The whole text matches the regular expression."""
+    return Rule(words, lambda value: re.fullmatch(pattern, value) is not None)
 
 
-def name() -> Validator:
-    """A meter id or node name as it may stand in a topic: `[a-z0-9_-]{1,32}`."""
-    words = "1 to 32 of the characters a-z 0-9 _ -"
-    return _rule(words, lambda value: re.fullmatch(r"[a-z0-9_-]{1,32}", value) is not None)
+def not_empty() -> Rule:
+    return Rule("not empty", lambda value: len(value) > 0)
 
 
-def topic_prefix() -> Validator:
-    """A topic prefix: one or more levels, no wildcard, no leading or trailing slash."""
-    words = "a topic prefix like ksem or site/ksem: no + # or blank, no slash at its ends"
-    return _rule(words, lambda value: re.fullmatch(r"[^+#/\s\0$][^+#/\s\0]*(/[^+#/\s\0]+)*", value) is not None)
+def at_least_one() -> Rule:
+    """For a field that holds tables: `[[meter]]` stands at least once."""
+    return Rule("at least one is needed", lambda value: len(value) > 0)
 
 
-def not_empty() -> Validator:
-    """A text or list that holds something."""
-    return _rule("not empty", lambda value: len(value) > 0)
+def port() -> Rule:
+    return Rule("a port, 1 to 65535", lambda value: 1 <= value <= 65535)
 
 
-def toml_word(value: object) -> str:
-    """A value as TOML spells it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        escaped = "".join(_ESCAPES.get(c, c if c.isprintable() else f"\\u{ord(c):04X}") for c in value)
-        return f'"{escaped}"'
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(toml_word(item) for item in value) + "]"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} = {toml_word(item)}" for key, item in value.items()) + "}"
-    return repr(value) if isinstance(value, float) else str(value)
+def name() -> Rule:
+    """A meter id or node name, as it may stand in a topic."""
+    return matching(r"[a-z0-9_-]{1,32}", "1 to 32 of the characters a-z 0-9 _ -")
 
 
-_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
+def topic_prefix() -> Rule:
+    return matching(
+        r"(?!\$)[^+#/\s\0]+(/[^+#/\s\0]+)*",
+        "a topic prefix like ksem or site/ksem: no + # or blank, no slash at its ends",
+    )
 
 
-def _rule(words: str, holds: Callable[[Any], bool]) -> Validator:
-    def check(_instance: object, _attribute: object, value: object) -> None:
-        if not holds(value):
-            raise ValueError(words)
+def readable_file() -> Rule:
+    return Rule("a file that this user may read", lambda value: value.is_file() and os.access(value, os.R_OK))
 
-    return check
+
+def _in(unit: str) -> str:
+    return f" {unit}" if unit else ""

@@ -1,17 +1,27 @@
-"""Settings from a TOML file and the environment into attrs classes; every mistake told at once.
+"""Settings from a TOML file and the environment into attrs classes; every mistake told at once [shell].
 
 A service's settings class has one field per table: `mqtt: MqttSettings`, `meter: tuple[MeterSettings, ...]` for
-`[[meter]]`; fields are made by `setting.setting()`. Environment names: `AIRBRIDGE_MQTT__HOST`,
-`AIRBRIDGE_METER__0__HOST`, `AIRBRIDGE_LINE__0__UNIT__0__ID`. The environment beats the file.
+`[[meter]]`; the fields of a table are made by `setting.setting()`. Environment names: `AIRBRIDGE_MQTT__HOST`,
+`AIRBRIDGE_METER__0__HOST`, `AIRBRIDGE_LINE__0__UNIT__0__ID`; lists and booleans as TOML literals. The environment
+beats the file. An empty variable counts as not set, as compose files pass `${NAME:-}`.
 """
 
-from collections.abc import Collection, Mapping
+import tomllib
+import typing
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import attrs
 
 from service_runtime.common_settings import KNOWN_TABLES
+from service_runtime.setting_types import WRONG
+from service_runtime.settings_tree import TreeReader, Variable, suggestion
+from service_runtime.toml_text import describe, toml_word
+
+__all__ = ["Loaded", "SettingsError", "describe", "load", "load_with_sources"]
+
+PREFIX = "AIRBRIDGE_"
 
 S = TypeVar("S")
 
@@ -26,7 +36,7 @@ class SettingsError(Exception):
 
 @attrs.frozen
 class Loaded(Generic[S]):
-    """Settings and, for each key path ("mqtt.host", "meter[0].host"), where the value came from."""
+    """Settings and, by key ("mqtt.host", "meter.0.host"), where each value came from; keys left out are defaults."""
 
     settings: S
     sources: Mapping[str, str]
@@ -59,9 +69,91 @@ def load_with_sources(
     known: Collection[str] = KNOWN_TABLES,
 ) -> Loaded[S]:
     """As `load`, and tells where each value came from."""
-    raise NotImplementedError
+    if path is None and default_path is not None and default_path.exists():
+        path = default_path
+    raw, mistakes = _read_file(path)
+    file = str(path or default_path or "settings")
+    tables = {name: kind for name, kind in typing.get_type_hints(cls).items() if own is None or name in own}
+    known = {*known, *tables}
+    variables, unknown_variables = _variables(environ, known)
+    mistakes += _unknown_tables(raw, known, file) + unknown_variables
+    reader = TreeReader(file, _read_secret)
+    values: dict[str, Any] = {}
+    for field in attrs.fields(typing.cast("Any", cls)):
+        if field.name in tables:
+            made = reader.field(field, tables[field.name], raw, variables, ())
+            values.update({field.name: made[0]} if made is not None else {})
+    mistakes += reader.mistakes
+    settings = WRONG if mistakes else reader.build(cls, values, file)
+    if settings is WRONG:
+        raise SettingsError(mistakes or reader.mistakes)
+    return Loaded(settings, reader.sources)
 
 
-def describe(settings: object, sources: Mapping[str, str] | None = None) -> str:
-    """What is in force, as TOML, secrets masked; with `sources` each line says where its value came from."""
-    raise NotImplementedError
+def _read_file(path: Path | None) -> tuple[dict[str, Any], list[str]]:
+    if path is None:
+        return {}, []
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8")), []
+    except OSError as error:
+        return {}, [f"{path}: can't be read: {error.strerror}"]
+    except UnicodeDecodeError:
+        return {}, [f"{path}: not UTF-8"]
+    except tomllib.TOMLDecodeError as error:
+        return {}, [f"{path}: not TOML: {error}"]
+
+
+def _unknown_tables(raw: Mapping[str, Any], known: Iterable[str], file: str) -> list[str]:
+    mistakes = []
+    for key, value in raw.items():
+        if key in known:
+            continue
+        if isinstance(value, dict | list):
+            mistakes.append(f"{file}: [{key}]: unknown table; {suggestion(key, known)}")
+        else:
+            mistakes.append(f"{file}: {key} = {toml_word(value)}: stands outside of any table, like [mqtt]")
+    return mistakes
+
+
+def _variables(environ: Mapping[str, str], known: Collection[str]) -> tuple[dict[str, Any], list[str]]:
+    """The environment's tree by name parts, and mistakes; variables of unknown tables are mistakes."""
+    tree: dict[str, Any] = {}
+    mistakes = []
+    for name, text in sorted(environ.items()):
+        parts = name.removeprefix(PREFIX).lower().split("__")
+        if not name.startswith(PREFIX) or not text:
+            continue
+        if parts[0] not in known or len(parts) == 1:
+            hint = _variable_hint(parts[0], known) if len(parts) == 1 else suggestion(parts[0], known)
+            mistakes.append(f"environment: {name}: unknown table {parts[0]}; {hint}")
+            continue
+        node = tree
+        for part in parts[:-1]:
+            below = node.setdefault(part, {})
+            if isinstance(below, Variable):  # A__B and A__B__C are both set
+                mistakes.append(f"environment: {name}: {below.name} is set too; give one of them")
+                break
+            node = below
+        else:
+            node[parts[-1]] = Variable(name, text)
+    return tree, mistakes
+
+
+def _variable_hint(word: str, known: Iterable[str]) -> str:
+    table = next((one for one in sorted(known, key=len, reverse=True) if word.startswith(f"{one}_")), None)
+    if table is None:
+        return f"names look like {PREFIX}MQTT__HOST (two underscores between table and key)"
+    rest = word.removeprefix(f"{table}_")
+    return f"did you mean {PREFIX}{table.upper()}__{rest.upper()}? (two underscores between table and key)"
+
+
+def _read_secret(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise ValueError(f"can't be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError("not UTF-8") from None
+    if not text:
+        raise ValueError("the file is empty")
+    return text
