@@ -1,0 +1,125 @@
+"""What the broker delivers about one meter, on its way into the cache and the reply book."""
+
+import logging
+import secrets
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from ksem_contract.block_message import BlockMessage
+from ksem_contract.echo import Ping, Pong
+from ksem_contract.errors import InvalidMessage
+from ksem_contract.topics import ParsedTopic, Topics
+from service_runtime.clock import boottime
+from service_runtime.mqtt_link import Incoming
+
+from .echo_schedule import EchoSchedule
+from .register_cache import CacheState, FreshnessLimits, Heard, RegisterCache
+from .reply_book import ReplyBook
+
+COMPLAIN_EVERY: Final = 60.0
+"""Seconds between log lines about messages that can't be used."""
+
+log = logging.getLogger(__name__)
+
+
+class BlockFeed:
+    """One meter's blocks, status and echoes. Its methods run in the broker link's thread, or under the service's lock."""
+
+    def __init__(
+        self, meter: str, node: str, topics: Topics, limits: FreshnessLimits, send_ping: Callable[[str, bytes], bool]
+    ) -> None:
+        self.meter = meter
+        self.book = ReplyBook()
+        self.online: bool | None = None
+        """What the meter's retained status says; None = it was not heard yet."""
+        self.last_heard: float | None = None
+        self.last_block: float | None = None
+        self.bad_messages = 0
+        self.bad_why = ""
+        self.round_trip_ms: float | None = None
+        self._topics = topics
+        self._ping_topic = topics.ping(meter, node)
+        self._send_ping = send_ping
+        self._cache = RegisterCache(limits)
+        self._echo = EchoSchedule()
+        self._pinging = threading.Lock()
+        self._complained: float | None = None
+
+    @property
+    def state(self) -> CacheState:
+        """What may be served now."""
+        return self._cache.state
+
+    def subscriptions(self, node: str) -> list[str]:
+        """Return what this feed needs of the broker: blocks, status and pongs, so a cycle is one small message."""
+        return [
+            self._topics.meter_blocks(self.meter),
+            self._topics.meter_status(self.meter),
+            self._topics.pong(self.meter, node),
+        ]
+
+    def on_link_up(self) -> None:
+        """Ask for the publisher's clock at once."""
+        self._echo.want(boottime())
+        self.tick()
+
+    def tick(self) -> None:
+        """Ping where it is due; to be called a few times a second, from any thread."""
+        with self._pinging:
+            # The moment before it is handed over: an age may be overstated by the way there, never understated.
+            now = boottime()
+            if self._echo.due(now):
+                nonce = secrets.token_hex(4)
+                self._echo.sent(nonce, now)
+                self._send_ping(self._ping_topic, Ping(nonce).encode())
+
+    def on_message(self, topic: ParsedTopic, message: Incoming) -> None:
+        """Take in a block, a pong or a status."""
+        self.last_heard = message.received
+        try:
+            if topic.kind == "block":
+                self._on_block(topic, message)
+            elif topic.kind == "pong":
+                self._on_pong(message)
+            elif topic.kind == "status":
+                self._on_status(message)
+        except InvalidMessage as bad:
+            self._complain(message, str(bad))
+
+    def _on_block(self, topic: ParsedTopic, message: Incoming) -> None:
+        if not message.payload:
+            return  # somebody cleared the retained message
+        block = BlockMessage.decode(message.payload)
+        if (block.meter, block.block) != (topic.meter, topic.name):
+            raise InvalidMessage(f"it is {block.meter}'s block {block.block}")
+        self.last_block = message.received
+        heard = self._cache.hear_block(block, message.received)
+        if heard is Heard.HELD:
+            self.book.renew(self._cache.state, message.received)
+        elif heard is not Heard.OLD and self._cache.undated_sessions():
+            self._echo.want(message.received)
+            self.tick()
+
+    def _on_pong(self, message: Incoming) -> None:
+        pong = Pong.decode(message.payload)
+        sent = self._echo.answered(pong.nonce, message.received)
+        if sent is None:
+            return
+        self.round_trip_ms = round(1000 * (message.received - sent), 2)
+        self._cache.hear_pong(pong, sent=sent, received=message.received)
+        self.book.renew(self._cache.state, message.received)
+
+    def _on_status(self, message: Incoming) -> None:
+        if message.payload not in (b"online", b"offline"):
+            raise InvalidMessage("status is online or offline")
+        self.online = message.payload == b"online"
+        if not self.online:
+            self._cache.hear_offline()
+
+    def _complain(self, message: Incoming, why: str) -> None:
+        self.bad_messages += 1
+        self.bad_why = f"{message.topic}: {why}"
+        if self._complained is None or message.received - self._complained >= COMPLAIN_EVERY:
+            self._complained = message.received
+            log.warning("ignored a message that breaks the contract (%d so far), %s", self.bad_messages, self.bad_why)

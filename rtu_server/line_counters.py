@@ -1,0 +1,112 @@
+"""What happened on a line, counted for health: by the line's thread alone, read by others."""
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from math import ceil
+
+from ksem_contract.register_range import RegisterRange
+from modbus_codec.pdu import FunctionCode
+
+SAMPLES = 1024
+"""Answers whose times are kept for p50, p99 and max: about 80 s of a Plenticore's asking."""
+MAX_ASKED = 64
+"""Different requests kept apart; the one asked longest ago makes room."""
+RATE_WINDOW = 10.0
+
+
+@dataclass(slots=True)
+class Asked:
+    """How one request (its frame) has fared."""
+
+    count: int = 0
+    last: float = 0.0
+    outcome: str = ""
+    window_start: float = 0.0
+    window_count: int = 0
+    per_s: float = 0.0
+
+    def note(self, outcome: str, now: float) -> None:
+        """Count one more time that it was asked."""
+        if now - self.window_start >= RATE_WINDOW:
+            elapsed = now - self.window_start
+            self.per_s = self.window_count / elapsed if elapsed < 2 * RATE_WINDOW else 0.0
+            self.window_start, self.window_count = now, 0
+        self.count += 1
+        self.window_count += 1
+        self.last, self.outcome = now, outcome
+
+    def rate(self, now: float) -> float:
+        """Return requests a second over the last window."""
+        elapsed = now - self.window_start
+        if elapsed >= 2 * RATE_WINDOW:
+            return 0.0
+        return self.window_count / elapsed if elapsed >= 1.0 or not self.per_s else self.per_s
+
+
+@dataclass(slots=True)
+class UnitCounters:
+    """One unit's requests, what they got, and how long it took."""
+
+    requests: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    last_request: float | None = None
+    last_data: float | None = None
+    asked: dict[bytes, Asked] = field(default_factory=dict)
+    turnarounds: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
+    ages: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
+
+    def note(self, request: bytes, outcome: str, now: float) -> bool:
+        """Count a request of ours; True where it is asked for the first time."""
+        self.requests += 1
+        self.outcomes[outcome] += 1
+        self.last_request = now
+        if outcome == "data":
+            self.last_data = now
+        asked = self.asked.get(request)
+        if asked is None:
+            if len(self.asked) >= MAX_ASKED:
+                del self.asked[min(self.asked, key=lambda frame: self.asked[frame].last)]
+            asked = self.asked[request] = Asked(window_start=now)
+            asked.note(outcome, now)
+            return True
+        asked.note(outcome, now)
+        return False
+
+    def note_times(self, turnaround: float, age: float | None) -> None:
+        """Keep how long an answer took and, with data, how old it was (seconds)."""
+        self.turnarounds.append(turnaround)
+        if age is not None:
+            self.ages.append(age)
+
+
+@dataclass(slots=True)
+class LineCounters:
+    """One line's units, and what else was heard on it."""
+
+    units: dict[int, UnitCounters] = field(default_factory=dict)
+    foreign: int = 0
+    noise: int = 0
+    stalls: int = 0
+    """Times that the process stood still and what lay on the port was thrown away."""
+
+
+def spread_ms(samples: deque[float]) -> dict[str, float]:
+    """Return p50, p99 and max in ms, empty where nothing was measured."""
+    ordered = sorted(samples)  # copied in one step, so a line that goes on answering does no harm
+    if not ordered:
+        return {}
+    return {
+        "p50": round(1000 * ordered[(len(ordered) - 1) // 2], 2),
+        "p99": round(1000 * ordered[ceil(0.99 * len(ordered)) - 1], 2),
+        "max": round(1000 * ordered[-1], 2),
+    }
+
+
+def asked_range(request: bytes) -> tuple[int, RegisterRange | None]:
+    """Return function and range of a request frame; no range where it is not a well-formed read."""
+    if len(request) == 8 and request[1] in (FunctionCode.READ_HOLDING_REGISTERS, FunctionCode.READ_INPUT_REGISTERS):
+        try:
+            return request[1], RegisterRange(int.from_bytes(request[2:4]), int.from_bytes(request[4:6]))
+        except ValueError:
+            return request[1], None
+    return request[1], None

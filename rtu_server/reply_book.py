@@ -1,0 +1,94 @@
+"""Answers with data, encoded when their block arrives and not when they are asked for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ksem_contract.register_range import RegisterRange
+from modbus_codec.crc import append_crc
+from modbus_codec.pdu import FunctionCode, ReadReply
+
+from .register_cache import CacheState, Refused, Words
+
+HOT_FOR = 5.0
+"""Seconds for which a range that was asked is encoded ahead: a Plenticore asks every 0.16 s."""
+MAX_HOT = 16
+"""Ranges encoded ahead; one that asks for ever new ones is answered all the same, each encoded when asked."""
+
+
+class Reply(NamedTuple):
+    """A frame ready to be sent while it is true."""
+
+    frame: bytes
+    registers: tuple[int, ...]
+    measured: float
+    """When the oldest of its registers was measured at the earliest, seconds of CLOCK_BOOTTIME."""
+    expires: float
+
+
+class Snapshot(NamedTuple):
+    """One state of the cache and what was encoded from it: a line reads both by one reference, so that they never mix."""
+
+    state: CacheState
+    replies: Mapping[bytes, Reply]
+
+
+@dataclass(slots=True)
+class _Hot:
+    unit: int
+    wanted: RegisterRange
+    asked: float
+
+
+@dataclass(slots=True)
+class ReplyBook:
+    """The replies of one meter, found by the request's own bytes: all lines and units that show this meter share them."""
+
+    snapshot: Snapshot = field(default_factory=lambda: Snapshot(CacheState(), {}))
+    _hot: dict[bytes, _Hot] = field(default_factory=dict)
+
+    def renew(self, state: CacheState, now: float) -> None:
+        """Encode what is asked often from a new state. Called by the side that hears the broker."""
+        known = self.snapshot.replies
+        replies = {}
+        for request, hot in list(self._hot.items()):
+            if now - hot.asked > HOT_FOR:
+                self._hot.pop(request, None)
+                continue
+            words = state.assemble(hot.wanted)
+            if isinstance(words, Words):
+                replies[request] = _encode(hot.unit, words, known.get(request))
+        self.snapshot = Snapshot(state, replies)
+
+    def ready(self, request: bytes, now: float) -> Reply | None:
+        """Return a reply that lies encoded and is true at `now`: the usual case, one look-up and two comparisons."""
+        snapshot = self.snapshot
+        reply = snapshot.replies.get(request)
+        if reply is None or now >= reply.expires or now >= snapshot.state.vital_expires:
+            return None
+        hot = self._hot.get(request)
+        if hot is not None:
+            hot.asked = now
+        return reply
+
+    def find(self, request: bytes, unit: int, wanted: RegisterRange, now: float) -> Reply | Refused:
+        """Return the reply to a read request (its whole frame, the unit and range in it), or why there is none."""
+        self._keep_hot(request, unit, wanted, now)
+        words = self.snapshot.state.read(wanted, now)
+        return words if isinstance(words, Refused) else _encode(unit, words, None)
+
+    def _keep_hot(self, request: bytes, unit: int, wanted: RegisterRange, now: float) -> None:
+        hot = self._hot.get(request)
+        if hot is not None:
+            hot.asked = now
+        elif len(self._hot) < MAX_HOT:
+            self._hot[request] = _Hot(unit, wanted, now)
+
+
+def _encode(unit: int, words: Words, known: Reply | None) -> Reply:
+    if known is not None and known.registers == words.registers:
+        frame = known.frame
+    else:
+        pdu = ReadReply(FunctionCode.READ_HOLDING_REGISTERS, words.registers).encode()
+        frame = append_crc(bytes((unit,)) + pdu)
+    return Reply(frame, words.registers, words.measured, words.expires)

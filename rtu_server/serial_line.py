@@ -1,0 +1,205 @@
+"""One RS485 line: a thread that blocks on the port and answers each request once the line has been silent for t3.5."""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from modbus_codec.crc import has_valid_crc
+from modbus_codec.rtu_reader import Request, RtuFrameReader
+from service_runtime.clock import boottime
+
+from .heartbeat import STALL, Heartbeat
+from .line_counters import LineCounters, UnitCounters
+from .real_time import be_real_time, sharpen_timers
+from .responder import DATA, Answer, Responder
+from .serial_port import WAKE_AT, PortGone, SerialPort
+from .settings import LineSettings
+
+REOPEN: Final = 0.4
+"""Seconds between attempts to open a port that is gone: data flows again within a second of its return."""
+GLANCE: Final = 0.001
+"""Seconds between looks at a port that delivered less than a whole request; at rest nothing looks."""
+
+log = logging.getLogger(__name__)
+
+
+class _Pending(NamedTuple):
+    """A whole request for us after which nothing came yet."""
+
+    frame: bytes
+    heard: float
+    """When its last byte was read."""
+
+
+def frame_gap(baudrate: int, stopbits: int, parity: str) -> float:
+    """Return the silence in seconds that must follow a frame: 3.5 characters, 1.75 ms above 19200 baud.
+
+    Modbus over serial line specification 1.02, section 2.5.1.1.
+    """
+    if baudrate > 19200:
+        return 0.00175
+    bits = 1 + 8 + (parity != "N") + stopbits
+    return 3.5 * bits / baudrate
+
+
+class SerialLine:
+    """Answers on one port, opens it again for ever, and never answers late."""
+
+    def __init__(
+        self,
+        settings: LineSettings,
+        responder: Responder,
+        heartbeat: Heartbeat,
+        on_port: Callable[[bool, str], None],
+    ) -> None:
+        self.settings = settings
+        self.counters = LineCounters({unit.id: UnitCounters() for unit in settings.unit})
+        self._responder = responder
+        self._heartbeat = heartbeat
+        self._on_port = on_port
+        self._gap = frame_gap(settings.baudrate, settings.stopbits, settings.parity)
+        self._reader = RtuFrameReader(settings.idle_gap)
+        self._stopping = threading.Event()
+        self._wake, self._waker = os.pipe()
+        self._thread = threading.Thread(target=self._run, name=f"line {settings.name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to answer as soon as the port is there."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and give the port back."""
+        self._stopping.set()
+        os.write(self._waker, b"!")
+        self._thread.join(1.0)
+
+    def _run(self) -> None:
+        sharpen_timers()
+        for refused in be_real_time(self.settings.realtime):
+            log.warning("line %s: %s", self.settings.name, refused)
+        while not self._stopping.is_set():
+            try:
+                port = self._open()
+            except PortGone as gone:
+                self._on_port(False, str(gone))
+            else:
+                self._answer_until_gone(port)
+            self._stopping.wait(REOPEN)
+
+    def _open(self) -> SerialPort:
+        wanted = self.settings
+        return SerialPort(
+            wanted.port,
+            baudrate=wanted.baudrate,
+            parity=wanted.parity,
+            stopbits=wanted.stopbits,
+            rs485=wanted.rs485,
+            low_latency=wanted.low_latency,
+        )
+
+    def _answer_until_gone(self, port: SerialPort) -> None:
+        self._reader = RtuFrameReader(self.settings.idle_gap)
+        self._on_port(True, "; ".join(port.refused))
+        try:
+            while not self._stopping.is_set():
+                self._answer_next(port)
+        except PortGone as gone:
+            self._on_port(False, str(gone))
+        except Exception:
+            log.exception("line %s: opening the port anew after an error of ours", self.settings.name)
+        finally:
+            port.close()
+
+    def _answer_next(self, port: SerialPort) -> None:
+        waiting_since = boottime()
+        if not port.wait(self._wake):
+            return
+        heard = boottime()
+        data = port.read()
+        if self._heartbeat.stalled_since(waiting_since, heard):
+            self._forget(port)
+            return
+        pending: _Pending | None
+        if len(data) == WAKE_AT and not self._reader.pending and self._is_ours(data):
+            pending = _Pending(data, heard)
+            time.sleep(max(0.0, heard + self._gap - boottime()))
+            if port.unread():
+                pending = self._sift(port, data, heard)
+        else:
+            pending = self._sift(port, data, heard)
+        if pending is not None:
+            self._answer(port, pending, waiting_since)
+
+    def _is_ours(self, data: bytes) -> bool:
+        # A read or a single write; longer frames that begin like this are still coming in.
+        return data[1] <= 6 and self._responder.serves(data[0]) and has_valid_crc(data)
+
+    def _sift(self, port: SerialPort, data: bytes, heard: float) -> _Pending | None:
+        """Find frames in what comes in until the line is silent; return the request for us that came last, if one did."""
+        pending: _Pending | None = None
+        while True:
+            pending = self._newest(self._reader.feed(data, heard), data, heard) if data else pending
+            quiet = self.settings.idle_gap if self._reader.pending else self._gap
+            if not self._more(port, heard + quiet):
+                break
+            heard, data, pending = boottime(), port.read(), None
+        if self._reader.pending:
+            rest = self._newest(self._reader.flush(boottime()), b"", heard)
+            pending = rest or pending
+        return pending
+
+    def _newest(self, events: list[object], data: bytes, heard: float) -> _Pending | None:
+        pending: _Pending | None = None
+        for event in events:
+            if isinstance(event, Request) and self._responder.serves(event.unit):
+                pending = _Pending(event.frame, heard)
+            else:
+                pending = None
+                self._count_other(event)
+        return pending
+
+    def _count_other(self, event: object) -> None:
+        if hasattr(event, "unit"):
+            self.counters.foreign += 1
+        else:
+            self.counters.noise += 1
+
+    def _more(self, port: SerialPort, until: float) -> bool:
+        """Tell whether bytes come in before `until`. Fewer than a request's worth don't wake `wait`, so look."""
+        while (left := until - boottime()) > 0:
+            time.sleep(min(GLANCE, left))
+            if port.unread():
+                return True
+        return False
+
+    def _answer(self, port: SerialPort, request: _Pending, waiting_since: float) -> None:
+        now = boottime()
+        if now - request.heard > STALL or self._heartbeat.stalled_since(waiting_since, now):
+            self._forget(port)
+            return
+        if port.unsent():
+            # Our last answer never left: this one would follow it at a time when nobody waits for it.
+            port.drop_output()
+            self._note(request, Answer(b"", "unsent"), now)
+            return
+        answer = self._responder.answer(request.frame, now)
+        sent = bool(answer.frame) and port.write(answer.frame)
+        if answer.frame and not sent:
+            answer = Answer(b"", "unsent")
+        self._note(request, answer, now)
+
+    def _note(self, request: _Pending, answer: Answer, now: float) -> None:
+        counters = self.counters.units[request.frame[0]]
+        if counters.note(request.frame, answer.outcome, now):
+            log.info("line %s: first request %s: %s", self.settings.name, request.frame.hex(" "), answer.outcome)
+        if answer.frame:
+            counters.note_times(now - request.heard, now - answer.measured if answer.outcome == DATA else None)
+
+    def _forget(self, port: SerialPort) -> None:
+        """Nothing that lies here can be dated: the process stood still since it came."""
+        port.drop_input()
+        self._reader = RtuFrameReader(self.settings.idle_gap)
+        self.counters.stalls += 1

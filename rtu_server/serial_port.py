@@ -1,0 +1,142 @@
+"""The only door to pyserial: an RS485 port opened for answering, then read and written without further layers."""
+
+import fcntl
+import logging
+import os
+import select
+import struct
+import termios
+from typing import Final
+
+import serial
+
+WAKE_AT: Final = 8
+"""Bytes that must lie ready before a waiting reader wakes (termios VMIN): a read request. One wake-up a request, not eight."""
+_COUNT = struct.Struct("i")
+
+
+class PortGone(OSError):
+    """The port can't be opened, or vanished while it was open."""
+
+
+class SerialPort:
+    """An open port. All calls but `wait` return at once."""
+
+    def __init__(self, path: str, *, baudrate: int, parity: str, stopbits: int, rs485: bool, low_latency: bool) -> None:
+        """Open the port for us alone; raise PortGone with the reason where that fails."""
+        try:
+            self._serial = serial.Serial(
+                path, baudrate=baudrate, parity=parity, stopbits=stopbits, timeout=0, write_timeout=0, exclusive=True
+            )
+        except (OSError, ValueError, termios.error) as error:
+            raise PortGone(_why(path, error)) from error
+        self._path = path
+        self._fd = self._serial.fileno()
+        self.refused: list[str] = []
+        """What was asked of the port and it does not offer, in words for the log."""
+        try:
+            if rs485:
+                self._try("kernel RS485 mode", self._rs485_mode)
+            if low_latency:
+                self._try("low-latency mode", lambda: self._serial.set_low_latency_mode(True))
+            attributes = termios.tcgetattr(self._fd)
+            attributes[6][termios.VMIN] = WAKE_AT
+            attributes[6][termios.VTIME] = 0
+            termios.tcsetattr(self._fd, termios.TCSANOW, attributes)
+            termios.tcflush(self._fd, termios.TCIOFLUSH)
+        except (OSError, termios.error) as error:
+            self.close()
+            raise PortGone(_why(path, error)) from error
+
+    def wait(self, also: int) -> bool:
+        """Block until a request's worth of bytes is there (True), or until the descriptor `also` is readable (False)."""
+        readable, _, _ = select.select((self._fd, also), (), ())
+        return self._fd in readable
+
+    def read(self) -> bytes:
+        """Return the bytes that are there, maybe none."""
+        try:
+            data = os.read(self._fd, 4096)
+        except BlockingIOError:
+            return b""
+        except OSError as error:
+            raise PortGone(_why(self._path, error)) from error
+        if not data:
+            raise PortGone(f"{self._path}: hung up")
+        return data
+
+    def unread(self) -> int:
+        """Return how many bytes have arrived and were not read."""
+        return self._queued(termios.FIONREAD)
+
+    def unsent(self) -> int:
+        """Return how many bytes of ours still wait in the port's output buffer."""
+        return self._queued(termios.TIOCOUTQ)
+
+    def write(self, frame: bytes) -> bool:
+        """Send a frame; False where the port took none or only part of it (the rest is dropped, never sent later)."""
+        try:
+            sent = os.write(self._fd, frame)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            raise PortGone(_why(self._path, error)) from error
+        if sent < len(frame):
+            self.drop_output()
+        return sent == len(frame)
+
+    def drop_output(self) -> None:
+        """Throw away what waits to be sent."""
+        self._flush(termios.TCOFLUSH)
+
+    def drop_input(self) -> None:
+        """Throw away what has arrived and was not read."""
+        self._flush(termios.TCIFLUSH)
+
+    def close(self) -> None:
+        """Give the port back."""
+        try:
+            self._serial.close()
+        except (OSError, termios.error):
+            # A port that vanished can't be restored to its old settings; the descriptor is closed all the same.
+            logging.getLogger(__name__).debug("closing %s", self._path, exc_info=True)
+
+    def _queued(self, request: int) -> int:
+        try:
+            return int(_COUNT.unpack(fcntl.ioctl(self._fd, request, b"\0\0\0\0"))[0])
+        except OSError as error:
+            raise PortGone(_why(self._path, error)) from error
+
+    def _flush(self, queue: int) -> None:
+        try:
+            termios.tcflush(self._fd, queue)
+        except (OSError, termios.error) as error:
+            raise PortGone(_why(self._path, error)) from error
+
+    def _rs485_mode(self) -> None:
+        import serial.rs485  # noqa: PLC0415  # only where it is asked for
+
+        self._serial.rs485_mode = serial.rs485.RS485Settings()
+
+    def _try(self, what: str, switch_on: "object") -> None:
+        try:
+            switch_on()  # type: ignore[operator]
+        except (OSError, ValueError, NotImplementedError, termios.error) as error:
+            self.refused.append(f"{what}: not offered by {self._path} ({error})")
+
+
+def _why(path: str, error: Exception) -> str:
+    number = getattr(error, "errno", None)
+    if number is None and error.args and isinstance(error.args[0], int):
+        number = error.args[0]
+    remedy = {
+        2: "no such port: is the adapter plugged in, is the path right (ls -l /dev/serial/by-id)?",
+        5: "input/output error: the adapter was unplugged",
+        6: "no such device: the adapter was unplugged",
+        11: "held by another program (fuser -v names it)",
+        13: "permission denied: the service's user must be in the group of the port (dialout)",
+        16: "busy: held by another program (fuser -v names it)",
+        19: "no such device: the adapter was unplugged",
+        22: "the port refuses these settings (baudrate, parity, stopbits)",
+    }.get(number or 0)
+    return f"{path}: {remedy or error}"

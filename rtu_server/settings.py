@@ -1,0 +1,98 @@
+"""Settings of the inverter's side: rtu-server.toml."""
+
+import re
+import socket
+
+import attrs
+
+from service_runtime.common_settings import HomeAssistantSettings, MqttSettings
+from service_runtime.setting import between, each, name, not_empty, not_negative, one_of, setting
+
+from .responder import ON_STALE
+
+
+def fit_node_name(host: str) -> str:
+    """Return a host name made fit for a topic: lower case, other characters become `-`, at most 32."""
+    return re.sub(r"[^a-z0-9_-]+", "-", host.lower().split(".")[0]).strip("-")[:32] or "node"
+
+
+@attrs.frozen(kw_only=True)
+class NodeSettings:
+    """The table [node]."""
+
+    name: str = setting(
+        factory=lambda: fit_node_name(socket.gethostname()), help="this node's name in topics", allowed=name()
+    )
+
+
+@attrs.frozen(kw_only=True)
+class UnitSettings:
+    """A table [[line.unit]]: one Modbus unit that the inverter may ask."""
+
+    id: int = setting(default=1, help="Modbus unit id that is answered for", allowed=between(1, 247))
+    meter: str = setting(default="main", help="id of the meter whose registers this unit shows", allowed=name())
+    on_stale: str = setting(
+        default="exception-4", help="the answer while the meter's data is missing or old", allowed=one_of(*ON_STALE)
+    )
+    enabled: bool = setting(default=True, help="false: never answer, as if the meter were unplugged")
+
+
+@attrs.frozen(kw_only=True)
+class LineSettings:
+    """A table [[line]]: one RS485 port."""
+
+    name: str = setting(default="rs485", help="the line's name in logs and health", allowed=name())
+    port: str = setting(help="the serial port, best its /dev/serial/by-id path", allowed=not_empty())
+    baudrate: int = setting(default=38400, help="bits a second; a Plenticore uses 38400", allowed=between(1200, 921600))
+    parity: str = setting(default="N", help="N, E or O", allowed=one_of("N", "E", "O"))
+    stopbits: int = setting(default=2, help="1 or 2; a Plenticore uses 2", allowed=one_of(1, 2))
+    rs485: bool = setting(default=False, help="let the kernel switch the direction (ports that need RTS for it)")
+    low_latency: bool = setting(default=True, help="ask the adapter's driver to hand over bytes at once")
+    idle_gap: float = setting(
+        default=0.025,
+        help="seconds of silence that end a broken frame; above the adapter's delivery grain (1 to 16 ms)",
+        allowed=between(0.002, 1.0, "seconds"),
+    )
+    realtime: int = setting(
+        default=0, help="SCHED_FIFO priority of the answering thread; 0 = ordinary", allowed=between(0, 99)
+    )
+    unit: tuple[UnitSettings, ...] = setting(
+        factory=lambda: (UnitSettings(),), help="the units on this line", allowed=not_empty()
+    )
+
+    def __attrs_post_init__(self) -> None:
+        numbers = [unit.id for unit in self.unit]
+        if len(set(numbers)) < len(numbers):
+            raise ValueError(f"unit: each id once on a line, not {sorted(numbers)}")
+
+
+@attrs.frozen(kw_only=True)
+class FreshnessSettings:
+    """The table [freshness]: how old a block may be and still be served, in seconds; 0 = any age."""
+
+    live: float = setting(default=1.5, help="limit for power, current, voltage", allowed=between(0.1, 60, "seconds"))
+    energy: float = setting(default=60.0, help="limit for the energy counters", allowed=not_negative("seconds"))
+    sunspec: float = setting(default=60.0, help="limit for the SunSpec registers", allowed=not_negative("seconds"))
+    device: float = setting(default=0.0, help="limit for the device information", allowed=not_negative("seconds"))
+    vital: tuple[str, ...] = setting(
+        factory=lambda: ("live",),
+        help="blocks without which the unit gives nothing as good data, as a meter that is gone would",
+        allowed=each(one_of("live", "energy", "sunspec", "device")),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class RtuServerSettings:
+    """All settings of rtu-server."""
+
+    node: NodeSettings = setting(factory=NodeSettings, help="this node")
+    line: tuple[LineSettings, ...] = setting(help="the RS485 ports", allowed=not_empty())
+    freshness: FreshnessSettings = setting(factory=FreshnessSettings, help="age limits")
+    mqtt: MqttSettings = setting(factory=MqttSettings, help="the broker")
+    homeassistant: HomeAssistantSettings = setting(factory=HomeAssistantSettings, help="Home Assistant's discovery")
+
+    def __attrs_post_init__(self) -> None:
+        for what in ("name", "port"):
+            values = [getattr(line, what) for line in self.line]
+            if len(set(values)) < len(values):
+                raise ValueError(f"line: each {what} once, not {sorted(values)}")

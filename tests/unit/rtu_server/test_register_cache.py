@@ -1,0 +1,239 @@
+from math import inf
+
+import pytest
+
+from ksem_contract.register_range import RegisterRange
+from rtu_server.register_cache import MAX_SESSIONS, FreshnessLimits, Heard, Refused, RegisterCache, Words
+
+from .blocks import block, echo
+
+TOTALS = RegisterRange(0, 28)
+PHASES = RegisterRange(40, 106)
+COUNTERS = RegisterRange(512, 100)
+
+
+@pytest.fixture
+def cache() -> RegisterCache:
+    return RegisterCache(FreshnessLimits())
+
+
+@pytest.fixture
+def dated(cache: RegisterCache) -> RegisterCache:
+    """A cache that serves session aaaa, whose publisher's clock equals ours, with live data of 100.0."""
+    cache.hear_block(block(at=100.0, seq=1, fill=1), 100.0)
+    echo(cache, at=100.0)
+    return cache
+
+
+def served(cache: RegisterCache, wanted: RegisterRange, now: float) -> int | Refused:
+    """The value that all registers of the answer hold, or the refusal."""
+    found = cache.state.read(wanted, now)
+    if isinstance(found, Refused):
+        return found
+    assert set(found.registers) == {found.registers[0]}
+    assert len(found.registers) == wanted.count
+    return found.registers[0]
+
+
+def test_nothing_is_served_before_the_first_block(cache: RegisterCache) -> None:
+    assert cache.state.read(TOTALS, 1.0) is Refused.STALE
+
+
+def test_a_cold_cache_calls_every_range_of_the_map_stale_and_only_others_unmapped(cache: RegisterCache) -> None:
+    for start, count in ((0, 148), (512, 125), (8192, 58), (40000, 100)):
+        assert cache.state.read(RegisterRange(start, count), 1.0) is Refused.STALE
+    for start, count in ((147, 2), (300, 1), (9000, 10), (40972, 2)):
+        assert cache.state.read(RegisterRange(start, count), 1.0) is Refused.UNMAPPED
+
+
+def test_nothing_is_served_before_the_first_echo(cache: RegisterCache) -> None:
+    assert cache.hear_block(block(at=100.0), 100.0) is Heard.WAITING
+    assert cache.state.read(TOTALS, 100.0) is Refused.STALE
+    assert cache.undated_sessions() == {"aaaa"}
+
+
+def test_the_echo_lets_a_waiting_block_be_served(dated: RegisterCache) -> None:
+    assert served(dated, TOTALS, 100.1) == 1
+    assert dated.undated_sessions() == set()
+
+
+def test_a_block_is_stale_once_its_age_passes_the_limit(dated: RegisterCache) -> None:
+    assert served(dated, TOTALS, 101.49) == 1
+    assert served(dated, TOTALS, 101.5) is Refused.STALE
+
+
+def test_the_age_a_block_had_when_published_counts(cache: RegisterCache) -> None:
+    echo(cache, at=100.0)
+    cache.hear_block(block(at=100.0, age_ms=1000), 100.0)
+    assert served(cache, TOTALS, 100.4) == 1
+    assert served(cache, TOTALS, 100.5) is Refused.STALE
+
+
+def test_a_loose_echo_makes_blocks_older_never_younger(cache: RegisterCache) -> None:
+    echo(cache, at=100.0, clock=100.0, rtt=0.4)
+    cache.hear_block(block(at=100.0), 100.0)
+    assert served(cache, TOTALS, 101.0) == 1
+    assert served(cache, TOTALS, 101.11) is Refused.STALE
+
+
+def test_a_replayed_block_changes_nothing(dated: RegisterCache) -> None:
+    dated.hear_block(block(at=100.2, seq=2, fill=2), 100.2)
+    assert dated.hear_block(block(at=100.0, seq=1, fill=1), 100.3) is Heard.OLD
+    assert served(dated, TOTALS, 100.3) == 2
+
+
+def test_yesterdays_retained_blocks_of_a_dead_session_are_never_served(cache: RegisterCache) -> None:
+    cache.hear_block(block(at=5.0, seq=9999, session="dead"), 100.0)
+    echo(cache, at=100.0)
+    assert served(cache, TOTALS, 100.0) is Refused.STALE
+    cache.hear_block(block(at=100.1, seq=1, fill=7), 100.1)
+    assert served(cache, TOTALS, 100.1) == 7
+
+
+def test_a_burst_after_an_outage_is_old_however_quickly_it_comes(dated: RegisterCache) -> None:
+    for seq in range(2, 20):
+        dated.hear_block(block(at=100.0 + seq * 0.2, seq=seq, fill=seq), 110.0)
+    assert served(dated, TOTALS, 110.0) is Refused.STALE
+    dated.hear_block(block(at=109.9, seq=40, fill=40), 110.0)
+    assert served(dated, TOTALS, 110.0) == 40
+
+
+def test_energy_is_not_served_while_live_is_stale(dated: RegisterCache) -> None:
+    dated.hear_block(block("energy", at=100.0, fill=5), 100.0)
+    assert served(dated, COUNTERS, 101.4) == 5
+    assert served(dated, COUNTERS, 101.6) is Refused.STALE
+
+
+def test_a_fresh_energy_poll_never_makes_live_look_fresh(dated: RegisterCache) -> None:
+    dated.hear_block(block("energy", at=102.0, fill=5), 102.0)
+    assert served(dated, TOTALS, 102.0) is Refused.STALE
+
+
+def test_live_is_served_while_energy_is_old(dated: RegisterCache) -> None:
+    dated.hear_block(block("energy", at=20.0, fill=5), 100.0)
+    assert served(dated, TOTALS, 100.1) == 1
+    assert served(dated, COUNTERS, 100.1) is Refused.STALE
+
+
+def test_device_has_no_limit_but_live_is_vital_to_it(dated: RegisterCache) -> None:
+    interval = RegisterRange(8244, 1)
+    dated.hear_block(block("device", at=1.0, fill=200), 100.0)
+    assert served(dated, interval, 101.0) == 200
+    assert served(dated, interval, 103.0) is Refused.STALE
+
+
+def test_without_vital_blocks_each_block_stands_for_itself() -> None:
+    cache = RegisterCache(FreshnessLimits(vital=()))
+    echo(cache, at=100.0)
+    cache.hear_block(block("energy", at=100.0, fill=5), 100.0)
+    assert served(cache, COUNTERS, 130.0) == 5
+
+
+def test_a_register_that_was_never_measured_is_not_served(cache: RegisterCache) -> None:
+    echo(cache, at=100.0)
+    cache.hear_block(block(at=100.0, holes=range(28, 40)), 100.0)
+    assert served(cache, TOTALS, 100.0) == 1
+    assert served(cache, PHASES, 100.0) == 1
+    assert cache.state.read(RegisterRange(0, 29), 100.0) is Refused.STALE
+
+
+def test_a_range_over_two_neighbouring_blocks_is_as_old_as_the_older(cache: RegisterCache) -> None:
+    cache = RegisterCache(FreshnessLimits(vital=()))
+    echo(cache, at=100.0)
+    cache.hear_block(block("r9000-10", start=9000, count=10, at=90.0, cycle_ms=5000), 100.0)
+    cache.hear_block(block("r9010-10", start=9010, count=10, at=99.0, cycle_ms=5000), 100.0)
+    found = cache.state.read(RegisterRange(9005, 10), 100.0)
+    assert isinstance(found, Words)
+    assert found.measured == pytest.approx(90.0, abs=0.01)
+    assert cache.state.read(RegisterRange(9005, 10), 105.1) is Refused.STALE
+    assert cache.state.read(RegisterRange(9015, 10), 100.0) is Refused.STALE
+
+
+def test_a_restarted_publisher_takes_over_at_once_after_its_last_will(dated: RegisterCache) -> None:
+    dated.hear_offline()
+    dated.hear_block(block(at=3.0, seq=1, session="bbbb", fill=2), 100.4)
+    assert served(dated, TOTALS, 100.4) == 1
+    echo(dated, session="bbbb", at=100.5, clock=3.1)
+    assert served(dated, TOTALS, 100.5) == 2
+    assert dated.state.session == "bbbb"
+
+
+def test_a_second_publisher_does_not_take_over_while_the_first_is_fresh(dated: RegisterCache) -> None:
+    echo(dated, session="bbbb", at=100.1, clock=3.1)
+    assert dated.hear_block(block(at=3.2, seq=1, session="bbbb", fill=2), 100.2) is Heard.WAITING
+    assert served(dated, TOTALS, 100.2) == 1
+
+
+def test_a_second_publisher_takes_over_when_the_first_is_stale(dated: RegisterCache) -> None:
+    echo(dated, session="bbbb", at=100.1, clock=3.1)
+    dated.hear_block(block(at=4.5, seq=9, session="bbbb", fill=2), 101.5)
+    assert served(dated, TOTALS, 101.5) == 2
+
+
+def test_the_new_session_waits_for_its_live_block_before_it_takes_over(dated: RegisterCache) -> None:
+    dated.hear_offline()
+    echo(dated, session="bbbb", at=100.1, clock=3.1)
+    dated.hear_block(block("device", at=3.2, session="bbbb", fill=2), 100.2)
+    assert served(dated, TOTALS, 100.2) == 1
+    dated.hear_block(block(at=3.3, session="bbbb", fill=2), 100.3)
+    assert served(dated, TOTALS, 100.3) == 2
+    assert served(dated, RegisterRange(8244, 1), 100.3) == 2
+
+
+def test_blocks_of_two_sessions_never_mix(dated: RegisterCache) -> None:
+    dated.hear_block(block("energy", at=100.0, fill=1), 100.0)
+    dated.hear_offline()
+    echo(dated, session="bbbb", at=100.1, clock=3.1)
+    dated.hear_block(block(at=3.3, session="bbbb", fill=2), 100.3)
+    assert served(dated, COUNTERS, 100.3) is Refused.STALE
+
+
+def test_a_late_will_does_no_harm_while_the_session_still_speaks(dated: RegisterCache) -> None:
+    dated.hear_offline()
+    dated.hear_block(block(at=100.2, seq=2, fill=2), 100.2)
+    echo(dated, session="bbbb", at=100.2, clock=3.0)
+    dated.hear_block(block(at=3.1, session="bbbb", fill=3), 100.3)
+    assert served(dated, TOTALS, 100.3) == 2
+
+
+def test_a_block_from_the_future_disproves_the_clock_and_nothing_is_served_until_the_next_echo(
+    dated: RegisterCache,
+) -> None:
+    assert dated.hear_block(block(at=500.0, seq=2, fill=2), 100.2) is Heard.UNDATED
+    assert served(dated, TOTALS, 100.2) is Refused.STALE
+    assert dated.undated_sessions() == {"aaaa"}
+    echo(dated, at=100.3, clock=500.1)
+    assert served(dated, TOTALS, 100.3) == 2
+
+
+def test_a_suspended_host_finds_its_data_old(dated: RegisterCache) -> None:
+    dated.hear_block(block(at=100.1, seq=2), 3600.0)
+    assert served(dated, TOTALS, 3600.0) is Refused.STALE
+
+
+def test_a_better_echo_makes_the_held_block_younger(cache: RegisterCache) -> None:
+    echo(cache, at=100.0, clock=100.0, rtt=1.0)
+    cache.hear_block(block(at=100.0), 100.0)
+    before = cache.state.blocks["live"].expires
+    echo(cache, at=100.2, clock=100.2, rtt=0.002)
+    assert cache.state.blocks["live"].expires > before + 0.9
+
+
+def test_garbage_sessions_do_not_grow_memory_nor_push_out_the_served_one(dated: RegisterCache) -> None:
+    for number in range(1000):
+        dated.hear_block(block(at=1.0, session=f"g{number}"), 100.1)
+    assert len(dated._waiting) <= MAX_SESSIONS
+    assert served(dated, TOTALS, 100.1) == 1
+
+
+def test_garbage_blocks_of_the_served_session_do_not_grow_memory(dated: RegisterCache) -> None:
+    for start in range(9000, 9100):
+        dated.hear_block(block(f"r{start}-1", start=start, count=1, at=100.0, cycle_ms=5000), 100.1)
+    assert len(dated.state.blocks) <= 24
+
+
+def test_a_limit_of_zero_means_any_age() -> None:
+    cache = RegisterCache(FreshnessLimits(by_block={"live": 0.0}))
+    echo(cache, at=100.0)
+    cache.hear_block(block(at=100.0), 100.0)
+    assert cache.state.blocks["live"].expires == inf
