@@ -26,8 +26,7 @@ def _group(  # noqa: PLR0917  a row of the table below
     """A value and its three parts, one behind the other."""
     count = 2 if kind == "acc32" else 1
     for index, (suffix, part) in enumerate((("", first), *parts)):
-        full_name = f"{name} {part}".strip()
-        yield Register(address + index * count, count, kind, unit, None, key + suffix, full_name, scale_at)
+        yield Register(address + index * count, count, kind, unit, None, key + suffix, f"{name} {part}", scale_at)
 
 
 def _factor(address: int, key: str, name: str) -> Register:
@@ -69,8 +68,8 @@ SUNSPEC_METER: Final = (
     *_group(40108, "acc32", "Wh", 40124, "ss_tot_wh_exp", "Exported energy", "total"),
     *_group(40116, "acc32", "Wh", 40124, "ss_tot_wh_imp", "Imported energy", "total"),
     _factor(40124, "ss_tot_wh_sf", "Energy"),
-    *_group(40125, "acc32", "VAh", 40141, "ss_tot_vah_exp", "Exported apparent energy", ""),
-    *_group(40133, "acc32", "VAh", 40141, "ss_tot_vah_imp", "Imported apparent energy", ""),
+    *_group(40125, "acc32", "VAh", 40141, "ss_tot_vah_exp", "Exported apparent energy", "total"),
+    *_group(40133, "acc32", "VAh", 40141, "ss_tot_vah_imp", "Imported apparent energy", "total"),
     _factor(40141, "ss_tot_vah_sf", "Apparent energy"),
     *_group(40142, "acc32", "varh", 40174, "ss_tot_varh_imp_q1", "Reactive energy Q1", "total"),
     *_group(40150, "acc32", "varh", 40174, "ss_tot_varh_imp_q2", "Reactive energy Q2", "total"),

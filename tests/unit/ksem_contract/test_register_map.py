@@ -1,5 +1,6 @@
 import csv
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ def _rows() -> list[dict[str, str]]:
 
 
 def _as_row(register: Register) -> tuple[str, ...]:
-    scale = f"10^SF@{register.scale_at}" if register.scale_at else f"{register.scale or '':g}" if register.scale else ""
+    scale = f"10^SF@{register.scale_at}" if register.scale_at else f"{register.scale:g}" if register.scale else ""
     return str(register.address), str(register.count), register.type, register.unit, scale, register.key
 
 
@@ -30,12 +31,12 @@ def test_the_map_is_the_researched_table_row_by_row() -> None:
 def test_each_name_is_the_table_s_without_its_remarks(row: dict[str, str]) -> None:
     name = BY_KEY[row["key"]].name
     assert row["name"].startswith(name)
-    assert re.match(r"$|[ ]\(|: |;", row["name"][len(name) :])
+    assert re.match(r"$| \(|: |;", row["name"][len(name) :])
 
 
 def test_no_two_values_share_a_register_or_a_key() -> None:
     assert len(BY_KEY) == len(REGISTERS)
-    for one, next_one in zip(REGISTERS, REGISTERS[1:], strict=False):
+    for one, next_one in pairwise(REGISTERS):
         assert one.range.stop <= next_one.address
 
 

@@ -38,13 +38,11 @@ def test_topics_are_those_of_the_contract() -> None:
 
 @pytest.mark.parametrize(
     "topic",
-    ["", "ksem", "ksem/", "ksemx/main/status", "other/main/status", "/ksem/main/status", "ksem/main", "ksem/main/state"]
-    + ["ksem/main/status/", "ksem/main/status/x", "ksem/main/block", "ksem/main/block/", "ksem/main/block/a/b"]
-    + ["ksem/rtu/status", "ksem/rtu/block/live", "ksem/rtu/pi/values", "ksem/Main/status", "ksem/main/block/LIVE"]
-    + [
-        "ksem//status",
-        "ksem/main/block/" + "a" * 33,
-        "ksem/+/status",
+    [
+        *("", "ksem", "ksem/", "ksemx/main/status", "other/main/status", "/ksem/main/status", "ksem/main"),
+        *("ksem/main/state", "ksem/main/status/", "ksem/main/status/x", "ksem/main/block", "ksem/main/block/"),
+        *("ksem/main/block/a/b", "ksem/rtu/status", "ksem/rtu/block/live", "ksem/rtu/pi/values", "ksem/Main/status"),
+        *("ksem/main/block/LIVE", "ksem//status", "ksem/main/block/" + "a" * 33, "ksem/+/status"),
         "ksem/rtu/\N{LATIN SMALL LETTER A WITH ACUTE}/status",
     ],
 )
