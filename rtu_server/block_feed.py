@@ -4,7 +4,6 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable
-from typing import Final
 
 from ksem_contract.block_message import BlockMessage
 from ksem_contract.echo import Ping, Pong
@@ -12,13 +11,11 @@ from ksem_contract.errors import InvalidMessage
 from ksem_contract.topics import ParsedTopic, Topics
 from service_runtime.clock import boottime
 from service_runtime.mqtt_link import Incoming
+from service_runtime.quiet_log import QuietLog
 
 from .echo_schedule import EchoSchedule
 from .register_cache import CacheState, FreshnessLimits, Heard, RegisterCache
 from .reply_book import ReplyBook
-
-COMPLAIN_EVERY: Final = 60.0
-"""Seconds between log lines about messages that can't be used."""
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +32,6 @@ class BlockFeed:
         """What the meter's retained status says; None = it was not heard yet."""
         self.last_heard: float | None = None
         self.last_block: float | None = None
-        self.bad_messages = 0
-        self.bad_why = ""
         self.round_trip_ms: float | None = None
         self._topics = topics
         self._ping_topic = topics.ping(meter, node)
@@ -44,7 +39,7 @@ class BlockFeed:
         self._cache = RegisterCache(limits)
         self._echo = EchoSchedule()
         self._pinging = threading.Lock()
-        self._complained: float | None = None
+        self._quiet = QuietLog()
 
     @property
     def state(self) -> CacheState:
@@ -118,8 +113,6 @@ class BlockFeed:
             self._cache.hear_offline()
 
     def _complain(self, message: Incoming, why: str) -> None:
-        self.bad_messages += 1
-        self.bad_why = f"{message.topic}: {why}"
-        if self._complained is None or message.received - self._complained >= COMPLAIN_EVERY:
-            self._complained = message.received
-            log.warning("ignored a message that breaks the contract (%d so far), %s", self.bad_messages, self.bad_why)
+        line = self._quiet.say("contract", f"ignored {message.topic}, which breaks the contract: {why}", message.received)
+        if line:
+            log.warning("meter %s: %s", self.meter, line)

@@ -4,6 +4,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from math import ceil
 
+from ksem_contract.health import Percentiles
 from ksem_contract.register_range import RegisterRange
 from modbus_codec.pdu import FunctionCode
 
@@ -86,20 +87,23 @@ class LineCounters:
     units: dict[int, UnitCounters] = field(default_factory=dict)
     foreign: int = 0
     noise: int = 0
+    """Bytes that were no frame."""
+    unsent: int = 0
+    """Answers that the port did not take."""
     stalls: int = 0
     """Times that the process stood still and what lay on the port was thrown away."""
 
 
-def spread_ms(samples: deque[float]) -> dict[str, float]:
-    """Return p50, p99 and max in ms, empty where nothing was measured."""
+def percentiles_ms(samples: deque[float]) -> Percentiles:
+    """Return p50, p99 and max of durations given in seconds."""
     ordered = sorted(samples)  # copied in one step, so a line that goes on answering does no harm
     if not ordered:
-        return {}
-    return {
-        "p50": round(1000 * ordered[(len(ordered) - 1) // 2], 2),
-        "p99": round(1000 * ordered[ceil(0.99 * len(ordered)) - 1], 2),
-        "max": round(1000 * ordered[-1], 2),
-    }
+        return Percentiles()
+    return Percentiles(
+        p50=round(1000 * ordered[(len(ordered) - 1) // 2], 2),
+        p99=round(1000 * ordered[ceil(0.99 * len(ordered)) - 1], 2),
+        max=round(1000 * ordered[-1], 2),
+    )
 
 
 def asked_range(request: bytes) -> tuple[int, RegisterRange | None]:

@@ -32,7 +32,7 @@ class Answer(NamedTuple):
     """With `data`: when the oldest register in it was measured at the earliest, seconds of CLOCK_BOOTTIME."""
 
 
-NOT_FOR_US = Answer(SILENCE, SILENT)
+SAY_NOTHING = Answer(SILENCE, SILENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Responder:
         """Answer a request frame whose CRC is right, judged at `now`, the moment of writing."""
         unit = self._units.get(request[0])
         if unit is None:
-            return NOT_FOR_US
+            return SAY_NOTHING
         ready = unit.book.ready(request, now)
         if ready is not None:
             return Answer(ready.frame, DATA, ready.measured)
@@ -69,7 +69,7 @@ class Responder:
         except BadRequest as bad:
             return _exception(unit.id, bad.function, bad.code)
         except ModbusCodecError:
-            return NOT_FOR_US
+            return SAY_NOTHING
         if not isinstance(asked, ReadRequest):
             return _exception(unit.id, asked.function, ExceptionCode.ILLEGAL_FUNCTION)
         if asked.function != FunctionCode.READ_HOLDING_REGISTERS:

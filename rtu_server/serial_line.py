@@ -8,13 +8,13 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from modbus_codec.crc import has_valid_crc
-from modbus_codec.rtu_reader import Request, RtuFrameReader
+from modbus_codec.rtu_reader import Heard, Noise, Request, RtuFrameReader
 from service_runtime.clock import boottime
 
 from .heartbeat import STALL, Heartbeat
 from .line_counters import LineCounters, UnitCounters
 from .real_time import be_real_time, sharpen_timers
-from .responder import DATA, Answer, Responder
+from .responder import DATA, SAY_NOTHING, Answer, Responder
 from .serial_port import WAKE_AT, PortGone, SerialPort
 from .settings import LineSettings
 
@@ -151,7 +151,7 @@ class SerialLine:
             pending = rest or pending
         return pending
 
-    def _newest(self, events: list[object], data: bytes, heard: float) -> _Pending | None:
+    def _newest(self, events: list[Heard], data: bytes, heard: float) -> _Pending | None:
         pending: _Pending | None = None
         for event in events:
             if isinstance(event, Request) and self._responder.serves(event.unit):
@@ -161,11 +161,11 @@ class SerialLine:
                 self._count_other(event)
         return pending
 
-    def _count_other(self, event: object) -> None:
-        if hasattr(event, "unit"):
-            self.counters.foreign += 1
+    def _count_other(self, event: Heard) -> None:
+        if isinstance(event, Noise):
+            self.counters.noise += len(event.data)
         else:
-            self.counters.noise += 1
+            self.counters.foreign += 1
 
     def _more(self, port: SerialPort, until: float) -> bool:
         """Tell whether bytes come in before `until`. Fewer than a request's worth don't wake `wait`, so look."""
@@ -183,12 +183,12 @@ class SerialLine:
         if port.unsent():
             # Our last answer never left: this one would follow it at a time when nobody waits for it.
             port.drop_output()
-            self._note(request, Answer(b"", "unsent"), now)
+            self.counters.unsent += 1
             return
         answer = self._responder.answer(request.frame, now)
-        sent = bool(answer.frame) and port.write(answer.frame)
-        if answer.frame and not sent:
-            answer = Answer(b"", "unsent")
+        if answer.frame and not port.write(answer.frame):
+            self.counters.unsent += 1
+            answer = SAY_NOTHING
         self._note(request, answer, now)
 
     def _note(self, request: _Pending, answer: Answer, now: float) -> None:

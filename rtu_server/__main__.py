@@ -1,0 +1,36 @@
+"""The command rtu-server."""
+
+import sys
+import threading
+from pathlib import Path
+
+from service_runtime.command import Command, run
+
+from .service import RtuServer
+from .settings import RtuServerSettings
+
+COMMAND = Command(
+    name="rtu-server",
+    summary="Answers a KOSTAL inverter on RS485 in the place of its energy meter, from blocks that arrive over MQTT.",
+    settings_class=RtuServerSettings,
+    default_path=Path("/etc/ksem-airbridge/rtu-server.toml"),
+    examples=(
+        "rtu-server --check",
+        "AIRBRIDGE_LINE__0__PORT=/dev/ttyUSB0 AIRBRIDGE_MQTT__HOST=192.0.2.10 rtu-server",
+    ),
+)
+
+
+def serve(settings: RtuServerSettings, stopping: threading.Event) -> int:
+    """Run the service until it is told to stop."""
+    RtuServer(settings).run(stopping)
+    return 0
+
+
+def main() -> int:
+    """Run the command; return its exit code."""
+    return run(COMMAND, serve)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""What a node tells about itself on MQTT: health and requests, made of its counters."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from ksem_contract.blocks import touches_map
+from ksem_contract.health import HealthCondition, LinkHealth, NodeHealth, Transit, UnitHealth
+from ksem_contract.requests import RequestEntry, RequestsMessage
+
+from .line_counters import LineCounters, asked_range, percentiles_ms
+from .unit_state import UnitView, Verdict, judge
+
+FORGOTTEN_AFTER: Final = 3600.0
+"""Seconds after which a request that is asked no more leaves the list."""
+DEMANDED_FOR: Final = 60.0
+"""Seconds for which a range that no block holds goes on being asked of the meter."""
+WORST: Final[tuple[HealthCondition, ...]] = ("ok", "degraded", "down")
+
+
+@dataclass(frozen=True, slots=True)
+class UnitReport:
+    """One unit: what is known of it, its counters, its port."""
+
+    view: UnitView
+    counters: LineCounters
+    port: LinkHealth
+
+
+@dataclass(frozen=True, slots=True)
+class Overall:
+    """The node's state: that of its worst unit, and all their reasons."""
+
+    state: HealthCondition
+    why: str
+
+
+def overall(verdicts: Iterable[Verdict]) -> Overall:
+    """Join the units' verdicts."""
+    judged = list(verdicts)
+    worst = max((verdict.state for verdict in judged), key=WORST.index, default="ok")
+    return Overall(worst, "; ".join(dict.fromkeys(verdict.why for verdict in judged if verdict.why)))
+
+
+def node_health(
+    reports: Iterable[UnitReport],
+    *,
+    version: str,
+    since: str,
+    broker: LinkHealth,
+    transit: Mapping[str, Transit],
+    now: float,
+) -> NodeHealth:
+    """Put the health message together."""
+    reports = list(reports)
+    verdicts = [judge(report.view, now) for report in reports]
+    node = overall(verdicts)
+    return NodeHealth(
+        version=version,
+        since=since,
+        state=node.state,
+        why=node.why,
+        broker=broker,
+        units=tuple(
+            _unit_health(report, verdict, now) for report, verdict in zip(reports, verdicts, strict=True)
+        ),
+        transit=transit,
+    )
+
+
+def requests_message(reports: Iterable[UnitReport], now: float) -> RequestsMessage:
+    """List what was asked within the last hour, the most frequent first."""
+    entries = []
+    for report in reports:
+        view = report.view
+        for frame, asked in list(report.counters.units[view.unit].asked.items()):
+            ago = max(0.0, now - asked.last)
+            function, wanted = asked_range(frame)
+            if ago > FORGOTTEN_AFTER:
+                continue
+            entries.append(
+                RequestEntry(
+                    line=view.line,
+                    unit=view.unit,
+                    meter=view.meter,
+                    function=function,
+                    start=wanted.start if wanted else int.from_bytes(frame[2:4]),
+                    count=wanted.count if wanted else int.from_bytes(frame[4:6]),
+                    per_s=round(asked.rate(now), 2),
+                    last=asked.outcome,
+                    last_ago_ms=int(1000 * ago),
+                    demanded=function == 3 and wanted is not None and not touches_map(wanted) and ago <= DEMANDED_FOR,
+                )
+            )
+    return RequestsMessage(tuple(sorted(entries, key=lambda entry: -entry.per_s)))
+
+
+def _unit_health(report: UnitReport, verdict: Verdict, now: float) -> UnitHealth:
+    view, line = report.view, report.counters
+    counters = line.units[view.unit]
+    outcomes = dict(counters.outcomes)
+    return UnitHealth(
+        line=view.line,
+        unit=view.unit,
+        meter=view.meter,
+        port=report.port,
+        state=verdict.state,
+        requests=counters.requests,
+        data=outcomes.pop("data", 0),
+        refused=outcomes,
+        foreign=line.foreign,
+        noise=line.noise,
+        turnaround_ms=percentiles_ms(counters.turnarounds),
+        age_ms=percentiles_ms(counters.ages),
+        last_request_ago_ms=None if view.last_request is None else max(0, int(1000 * (now - view.last_request))),
+    )

@@ -1,0 +1,241 @@
+"""Puts the inverter's side together: the broker's link, a feed for each meter, a thread for each line."""
+
+import gc
+import logging
+import sys
+import threading
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from types import MappingProxyType
+from typing import Final
+
+from ksem_contract.health import LinkHealth, Transit
+from ksem_contract.topics import Topics
+from service_runtime.clock import boottime, wall_time
+from service_runtime.link_state import LinkState
+from service_runtime.mqtt_link import Incoming, MqttLink
+from service_runtime.systemd import Systemd
+
+from .block_feed import BlockFeed
+from .heartbeat import Heartbeat
+from .line_counters import UnitCounters
+from .node_report import Overall, UnitReport, node_health, overall, requests_message
+from .register_cache import FreshnessLimits
+from .responder import Responder, Unit
+from .serial_line import SerialLine
+from .settings import FreshnessSettings, LineSettings, RtuServerSettings, UnitSettings
+from .unit_state import UnitView, is_served, judge
+
+TICK: Final = 0.25
+"""Seconds between looks at what should be told: a status is right within 3 s, a ping goes out in time."""
+HEALTH_EVERY: Final = 10.0
+REQUESTS_EVERY: Final = 10.0
+NEWS_EVERY: Final = 1.0
+"""Seconds between two health or requests messages at least, however fast things change."""
+
+log = logging.getLogger(__name__)
+
+
+def limits_of(settings: FreshnessSettings) -> FreshnessLimits:
+    """Return the age limits by block name."""
+    by_block = {name: getattr(settings, name) for name in ("live", "energy", "sunspec", "device")}
+    return FreshnessLimits(MappingProxyType(by_block), settings.vital)
+
+
+class RtuServer:
+    """The service. `run` returns after `stopping` is set, with the node's status published as offline."""
+
+    def __init__(self, settings: RtuServerSettings) -> None:
+        self._settings = settings
+        self._node = settings.node.name
+        self._topics = Topics(settings.mqtt.prefix)
+        self._since = wall_time()
+        self._broker = LinkState("waiting", "not connected yet", boottime(), self._since)
+        limits = limits_of(settings.freshness)
+        meters = sorted({unit.meter for line in settings.line for unit in line.unit})
+        self._feeds = {
+            meter: BlockFeed(meter, self._node, self._topics, limits, self._send_ping) for meter in meters
+        }
+        self._heartbeat = Heartbeat()
+        self._ports = {
+            line.name: LinkState("waiting", "not opened yet", boottime(), self._since) for line in settings.line
+        }
+        self._lines = {line.name: self._build_line(line) for line in settings.line}
+        self._link = MqttLink(
+            settings.mqtt,
+            client_id=f"{settings.mqtt.prefix.replace('/', '-')}-rtu-{self._node}",
+            will=(self._topics.node_status(self._node), b"offline"),
+            subscriptions=self._subscriptions(),
+            on_message=self._on_message,
+            on_link=self._on_link,
+            log=log,
+        )
+        self._reporter = _Reporter(self._topics, self._node, self._link)
+
+    def run(self, stopping: threading.Event) -> None:
+        """Serve until `stopping` is set."""
+        sys.setswitchinterval(0.0005)  # a line's thread waits at most this long for another one's Python code
+        gc.freeze()  # what is loaded now lives as long as the process: no collection looks at it again
+        self._heartbeat.start()
+        self._link.start()
+        for line in self._lines.values():
+            line.start()
+        systemd = Systemd()
+        systemd.ready()
+        try:
+            while not stopping.wait(TICK):
+                self._tick(systemd)
+        finally:
+            systemd.stopping()
+            for line in self._lines.values():
+                line.stop()
+            self._heartbeat.stop()
+            self._link.stop([(self._topics.node_status(self._node), b"offline", 1, True)])
+
+    def _build_line(self, line: LineSettings) -> SerialLine:
+        units = {unit.id: self._build_unit(unit) for unit in line.unit}
+        return SerialLine(line, Responder(units), self._heartbeat, lambda up, why: self._on_port(line.name, up, why))
+
+    def _build_unit(self, unit: UnitSettings) -> Unit:
+        return Unit(unit.id, unit.meter, self._feeds[unit.meter].book, unit.on_stale, unit.enabled)
+
+    def _subscriptions(self) -> Sequence[str]:
+        feeds = [topic for feed in self._feeds.values() for topic in feed.subscriptions(self._node)]
+        return [*feeds, self._topics.node_status(self._node)]
+
+    def _send_ping(self, topic: str, payload: bytes) -> bool:
+        return self._link.publish(topic, payload)
+
+    def _on_port(self, line: str, up: bool, why: str) -> None:
+        port = self._settings.line[[each.name for each in self._settings.line].index(line)].port
+        text = f"{port} is open" + (f" ({why})" if why else "") if up else why
+        if self._ports[line].update("up" if up else "down", text, boottime(), wall_time()):
+            log.log(logging.INFO if up else logging.WARNING, "line %s: %s", line, text)
+
+    def _on_link(self, up: bool, why: str) -> None:
+        self._broker.update("up" if up else "down", why, boottime(), wall_time())
+        if up:
+            for feed in self._feeds.values():
+                feed.on_link_up()
+            self._reporter.on_link_up()
+
+    def _on_message(self, message: Incoming) -> None:
+        topic = self._topics.parse(message.topic)
+        if topic is None:
+            return
+        if topic.kind == "node_status":
+            self._reporter.on_own_status(message.payload)
+        elif topic.meter in self._feeds:
+            self._feeds[topic.meter].on_message(topic, message)
+
+    def _tick(self, systemd: Systemd) -> None:
+        now = boottime()
+        for feed in self._feeds.values():
+            feed.tick()
+        reports = [self._report(line, unit, now) for line in self._settings.line for unit in line.unit]
+        node = overall([judge(report.view, now) for report in reports])
+        enabled = [report.view for report in reports if report.view.enabled]
+        served = bool(enabled) and all(is_served(view, now) for view in enabled)
+        self._reporter.tell(served, node, reports, self._broker.health(), self._transit(), now)
+        systemd.status(node.why or "the inverter asks and gets data")
+        systemd.alive()
+
+    def _report(self, line: LineSettings, unit: UnitSettings, now: float) -> UnitReport:
+        feed = self._feeds[unit.meter]
+        counters = self._lines[line.name].counters
+        own: UnitCounters = counters.units[unit.id]
+        port = self._ports[line.name].health()
+        broker = self._broker.health()
+        view = UnitView(
+            line=line.name,
+            unit=unit.id,
+            meter=unit.meter,
+            enabled=unit.enabled,
+            port_up=port.state == "up",
+            port_why=port.why,
+            broker_up=broker.state == "up",
+            broker_why=broker.why,
+            meter_online=feed.online,
+            data_fresh=now < feed.state.vital_expires,
+            last_heard=feed.last_heard,
+            last_request=own.last_request,
+            last_data=own.last_data,
+            foreign_or_noise=counters.foreign + counters.noise,
+        )
+        return UnitReport(view, counters, port)
+
+    def _transit(self) -> dict[str, Transit]:
+        return {meter: Transit(feed.round_trip_ms, feed.state.session) for meter, feed in self._feeds.items()}
+
+
+class _Reporter:
+    """Keeps the node's retained topics true: status, health, requests."""
+
+    def __init__(self, topics: Topics, node: str, link: MqttLink) -> None:
+        self._status_topic = topics.node_status(node)
+        self._health_topic = topics.node_health(node)
+        self._requests_topic = topics.node_requests(node)
+        self._link = link
+        self._status = b"offline"
+        self._status_told: bytes | None = None
+        self._overall = Overall("down", "")
+        self._since = wall_time()
+        self._health_due = 0.0
+        self._requests_due = 0.0
+        self._requests_seen: object = None
+        self._told_at = 0.0
+
+    def on_link_up(self) -> None:
+        """The broker may have forgotten everything: tell it all again with the next tick."""
+        self._status_told = None
+        self._health_due = self._requests_due = 0.0
+
+    def on_own_status(self, payload: bytes) -> None:
+        """Correct what a late last will, or anybody else, put on our own status."""
+        if payload != self._status:
+            self._status_told = None
+
+    def tell(
+        self,
+        served: bool,
+        node: Overall,
+        reports: list[UnitReport],
+        broker: LinkHealth,
+        transit: dict[str, Transit],
+        now: float,
+    ) -> None:
+        """Publish what is due or has changed."""
+        self._status = b"online" if served else b"offline"
+        if self._status != self._status_told and self._link.publish(self._status_topic, self._status, qos=1, retain=True):
+            self._status_told = self._status
+        if node.state != self._overall.state:
+            log.log(
+                logging.INFO if node.state == "ok" else logging.WARNING, "%s", node.why or "the inverter gets data"
+            )
+            self._since = wall_time()
+        if (node.state, node.why) != (self._overall.state, self._overall.why):
+            self._health_due = min(self._health_due, self._told_at + NEWS_EVERY)
+        self._overall = node
+        if now >= self._health_due:
+            message = node_health(
+                reports, version=our_version(), since=self._since, broker=broker, transit=transit, now=now
+            )
+            if self._link.publish(self._health_topic, message.encode(), qos=1, retain=True):
+                self._health_due, self._told_at = now + HEALTH_EVERY, now
+        self._tell_requests(reports, now)
+
+    def _tell_requests(self, reports: list[UnitReport], now: float) -> None:
+        message = requests_message(reports, now)
+        seen = {(entry.line, entry.unit, entry.function, entry.start, entry.count, entry.last) for entry in message.requests}
+        if seen != self._requests_seen:
+            self._requests_due = min(self._requests_due, now)
+        if now >= self._requests_due and self._link.publish(self._requests_topic, message.encode(), qos=1, retain=True):
+            self._requests_due, self._requests_seen = now + REQUESTS_EVERY, seen
+
+
+def our_version() -> str:
+    """Return the version of the installed distribution."""
+    try:
+        return version("ksem-airbridge")
+    except PackageNotFoundError:
+        return "0"

@@ -1,0 +1,58 @@
+from dataclasses import replace
+
+import pytest
+
+from rtu_server.unit_state import UnitView, is_served, judge
+
+SERVED = UnitView(
+    line="rs485",
+    unit=1,
+    meter="main",
+    enabled=True,
+    port_up=True,
+    port_why="",
+    broker_up=True,
+    broker_why="",
+    meter_online=True,
+    data_fresh=True,
+    last_heard=99.9,
+    last_request=99.9,
+    last_data=99.9,
+    foreign_or_noise=0,
+)
+NOW = 100.0
+
+
+def test_a_unit_whose_inverter_asks_and_gets_data_is_ok() -> None:
+    assert judge(SERVED, NOW).state == "ok"
+    assert is_served(SERVED, NOW)
+
+
+@pytest.mark.parametrize(
+    ("change", "state", "words"),
+    [
+        ({"enabled": False}, "degraded", "enabled = false"),
+        ({"port_up": False, "port_why": "no such port"}, "down", "no such port"),
+        ({"data_fresh": False, "broker_up": False, "broker_why": "refused"}, "down", "broker (refused)"),
+        ({"data_fresh": False, "last_heard": None}, "down", "ACL"),
+        ({"data_fresh": False, "meter_online": False}, "down", "says offline"),
+        ({"data_fresh": False}, "down", "old or was never dated"),
+        ({"last_request": None, "last_data": None}, "degraded", "never asked"),
+        ({"last_request": None, "last_data": None, "foreign_or_noise": 3}, "degraded", "baudrate"),
+        ({"last_request": 80.0, "last_data": 80.0}, "degraded", "not asked for 20 s"),
+        ({"last_data": 90.0}, "degraded", "ranges that the meter does not have"),
+    ],
+)
+def test_each_fault_is_named_with_its_remedy(change: dict[str, object], state: str, words: str) -> None:
+    verdict = judge(replace(SERVED, **change), NOW)  # type: ignore[arg-type]
+    assert verdict.state == state
+    assert words in verdict.why
+    assert not is_served(replace(SERVED, **change), NOW)  # type: ignore[arg-type]
+
+
+def test_a_link_that_is_down_does_no_harm_while_the_data_is_fresh() -> None:
+    assert judge(replace(SERVED, broker_up=False), NOW).state == "ok"
+
+
+def test_an_odd_range_that_is_refused_between_good_answers_is_no_fault() -> None:
+    assert judge(replace(SERVED, last_request=99.95, last_data=99.9), NOW).state == "ok"
