@@ -1,0 +1,148 @@
+"""Finds frames in what a port on a shared RS485 line delivers.
+
+The silence of 3.5 characters that ends a frame is lost in adapters that deliver in grains of 1 to 16 ms. So a frame is
+found by its length and CRC, and an idle gap, longer than any grain, only ends what could not be told otherwise. Frames
+of other units are consumed whole: what their registers hold is never searched for requests while they are intact.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from modbus_codec.crc import has_valid_crc
+from modbus_codec.frame_shape import Kind, shape_at
+from modbus_codec.rtu import MAX_FRAME, MIN_FRAME
+
+GLITCH: Final = 2
+"""Stray bytes that a driver may leave behind a frame as it lets go of the line; a client's next frame has more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A frame in the form of a request, or of no known form but with a valid CRC between two idle gaps.
+
+    A write of a single value and its reply are the same bytes: both are requests here.
+    """
+
+    frame: bytes
+    unit: int
+    pdu: bytes
+    at: float
+    """When the bytes came after which it was known to be whole."""
+    overtaken: bool = False
+    """More than a glitch came in behind it, or it was dug out of noise with anything behind it: not to be answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A frame in the form of a reply: another unit's, or our own as the adapter echoes it."""
+
+    frame: bytes
+    unit: int
+    pdu: bytes
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """Bytes that belong to no whole frame."""
+
+    data: bytes
+    at: float
+
+
+Heard = Request | Reply | Noise
+
+
+class RtuFrameReader:
+    """Takes bytes with their time of arrival, gives frames and noise: every byte once, in order.
+
+    It holds at most one frame (256 bytes) between calls and twice that within one. Times are seconds of one clock.
+    """
+
+    def __init__(self, idle_gap: float = 0.025) -> None:
+        if not idle_gap > 0:
+            raise ValueError(f"idle_gap {idle_gap}: more than 0 seconds is allowed")
+        self.idle_gap = idle_gap
+        self._held = bytearray()
+        self._begin = 0
+        """Where a frame may begin; the bytes before it begin none."""
+        self._after_gap = True
+        """Nothing but silence or a whole frame lies before what is held, so that it may be one frame of any form."""
+        self._at = 0.0
+
+    @property
+    def pending(self) -> int:
+        """Bytes held."""
+        return len(self._held)
+
+    def feed(self, data: bytes, now: float) -> list[Heard]:
+        """Take bytes that arrived `now`. If they come more than `idle_gap` after the last ones, those are flushed first."""
+        heard = self._search(ended=True) if self._held and now > self._at + self.idle_gap else []
+        if data:
+            self._at = now
+        for begin in range(0, len(data), MAX_FRAME):
+            self._held += data[begin : begin + MAX_FRAME]
+            heard += self._search(behind=max(0, len(data) - begin - MAX_FRAME))
+        return heard
+
+    def flush(self, now: float) -> list[Heard]:
+        """Give what is held if nothing came for `idle_gap`; nothing otherwise. What is found has its time of arrival."""
+        return self._search(ended=True) if self._held and now >= self._at + self.idle_gap else []
+
+    def reset(self) -> None:
+        """Forget what is held: it can't be dated any more, or comes from another port."""
+        self._held.clear()
+        self._begin = 0
+        self._after_gap = True
+
+    def _search(self, *, ended: bool = False, behind: int = 0) -> list[Heard]:
+        """Take all frames that can be told now; `behind` more bytes have arrived after what is held."""
+        heard: list[Heard] = []
+        while self._begin < len(self._held):
+            kind, length = shape_at(self._held, self._begin, ended=ended)
+            if kind is Kind.REQUEST or kind is Kind.REPLY:
+                self._take(heard, kind, length, behind)
+            elif ended:
+                if self._is_one_frame():
+                    self._begin = 0
+                    self._take(heard, Kind.REQUEST, len(self._held), behind)
+                else:
+                    self._after_gap = False
+                    self._begin += 1
+            elif kind is Kind.INCOMPLETE or (
+                kind is Kind.UNKNOWN_FUNCTION and self._begin == 0 and self._may_become_one_frame()
+            ):
+                break
+            else:
+                self._begin += 1
+        if ended or not self._may_become_one_frame():
+            self._drop_noise(heard)
+        if ended:
+            self._after_gap = True
+        return heard
+
+    def _may_become_one_frame(self) -> bool:
+        return self._after_gap and len(self._held) <= MAX_FRAME
+
+    def _is_one_frame(self) -> bool:
+        return self._may_become_one_frame() and len(self._held) >= MIN_FRAME and has_valid_crc(self._held)
+
+    def _take(self, heard: list[Heard], kind: Kind, length: int, behind: int) -> None:
+        dug_out = self._begin > 0 or not self._after_gap
+        self._drop_noise(heard)
+        frame = bytes(self._held[:length])
+        del self._held[:length]
+        self._after_gap = True
+        if kind is Kind.REPLY:
+            heard.append(Reply(frame, frame[0], frame[1:-2], self._at))
+            return
+        newer = len(self._held) + behind
+        heard.append(Request(frame, frame[0], frame[1:-2], self._at, newer > (0 if dug_out else GLITCH)))
+
+    def _drop_noise(self, heard: list[Heard]) -> None:
+        """Let go of the bytes that begin no frame."""
+        if self._begin:
+            heard.append(Noise(bytes(self._held[: self._begin]), self._at))
+            del self._held[: self._begin]
+            self._begin = 0
+            self._after_gap = False

@@ -1,0 +1,81 @@
+"""Frames on a TCP connection. Source: Modbus messaging on TCP/IP implementation guide V1.0b, section 3.1.3."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from modbus_codec.errors import BadFrame
+from modbus_codec.pdu import MAX_PDU
+
+HEADER: Final = 7
+_LENGTH_END: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
+class MbapFrame:
+    """`transaction` 0 to 65535 (a reply has its request's), `unit` 0 to 255, `pdu` 1 to 253 bytes."""
+
+    transaction: int
+    unit: int
+    pdu: bytes
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.transaction <= 0xFFFF:
+            raise ValueError(f"transaction {self.transaction}: 0 to 65535 is allowed")
+        if not 0 <= self.unit <= 255:
+            raise ValueError(f"unit {self.unit}: 0 to 255 is allowed")
+        if not 1 <= len(self.pdu) <= MAX_PDU:
+            raise ValueError(f"a PDU of {len(self.pdu)} bytes: 1 to {MAX_PDU} is allowed")
+
+    def encode(self) -> bytes:
+        return struct.pack(">HHHB", self.transaction, 0, len(self.pdu) + 1, self.unit) + self.pdu
+
+
+class MbapReader:
+    """Finds the frames in one direction of one connection; holds less than one frame (260 bytes) between feeds."""
+
+    def __init__(self) -> None:
+        self._held = b""
+        self._broken = ""
+
+    def feed(self, data: bytes) -> list[MbapFrame]:
+        """Return the frames that are complete now, in order.
+
+        Raises BadFrame when a header can't be Modbus TCP, as soon as its wrong bytes are there. The place where the next
+        frame begins is lost then: every later call raises too, and the connection is to be closed.
+        """
+        if self._broken:
+            raise BadFrame(self._broken)
+        held = self._held + data
+        frames: list[MbapFrame] = []
+        begin = 0
+        while (size := self._frame_size(held, begin)) and begin + size <= len(held):
+            transaction = int.from_bytes(held[begin : begin + 2])
+            frames.append(MbapFrame(transaction, held[begin + 6], held[begin + HEADER : begin + size]))
+            begin += size
+        self._held = held[begin:]
+        return frames
+
+    @property
+    def pending(self) -> int:
+        """Bytes held of a frame that isn't complete."""
+        return len(self._held)
+
+    def _frame_size(self, held: bytes, begin: int) -> int:
+        """Return the size in bytes of the frame at `begin`, 0 while it isn't known."""
+        protocol = held[begin + 2 : begin + 4]
+        if any(protocol):
+            self._fail(f"protocol id {protocol.hex(' ')}: only 00 00 is Modbus")
+        if len(held) < begin + _LENGTH_END:
+            return 0
+        length = int.from_bytes(held[begin + 4 : begin + _LENGTH_END])
+        if not 2 <= length <= MAX_PDU + 1:
+            self._fail(f"length {length}: 2 to {MAX_PDU + 1} is allowed")
+        return _LENGTH_END + length
+
+    def _fail(self, text: str) -> None:
+        self._held = b""
+        self._broken = text
+        raise BadFrame(text)
