@@ -1,0 +1,118 @@
+"""Why a link to the broker does not come up or was lost, in words that tell what to look at [core]."""
+
+import errno
+import socket
+import ssl
+
+from service_runtime.common_settings import MqttSettings
+
+TAKEN_OVER = 0x8E
+"""MQTT 5 reason code of a DISCONNECT: another client connected with our client id."""
+
+_REFUSALS = {
+    0x80: "the broker refuses the connection without saying why",
+    0x84: "the broker does not speak MQTT {version}: change mqtt.version",
+    0x85: "the broker refuses the client id {client_id}",
+    0x86: "bad user name or password: see mqtt.username, mqtt.password",
+    0x88: "the broker is unavailable",
+    0x89: "the broker is busy",
+    0x8A: "the broker has banned this client",
+    0x97: "the broker's quota is used up",
+    0x9F: "the broker takes no more connections so fast",
+}
+_ENDS = {
+    0x04: "the broker closed the link",
+    0x82: "the broker saw a protocol error",
+    0x87: "the broker withdrew the right to be connected",
+    0x8B: "the broker shuts down",
+    0x8D: "the broker heard nothing from here for too long",
+    0x93: "the broker was sent too much at once",
+    0x95: "the broker refuses a packet as too large: see its max_packet_size",
+    0x97: "the broker's quota is used up",
+    0x98: "the broker's administrator closed the link",
+}
+# X509_V_ERR_*, from OpenSSL's x509_vfy.h
+_EXPIRED, _NOT_YET, _UNKNOWN_CA, _OTHER_NAME = {10}, {9}, {2, 18, 19, 20, 21}, {62, 64}
+
+
+def address(settings: MqttSettings) -> str:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"{host}:{settings.port}"
+
+
+def refusal(code: int, settings: MqttSettings, client_id: str) -> str:
+    """Of a CONNACK that refuses; `code` as in MQTT 5."""
+    if code == 0x87:
+        # mosquitto 2.0 answers a wrong password with this code too.
+        if settings.username is None:
+            return "not authorised: the broker asks for a user name and password (mqtt.username, mqtt.password)"
+        return "not authorised: bad user name or password (mqtt.username, mqtt.password), or no right to connect"
+    text = _REFUSALS.get(code, "the broker refuses the connection (reason 0x{code:02X})")
+    version = "5" if settings.version == 5 else "3.1.1"
+    return text.format(version=version, client_id=client_id, code=code)
+
+
+def end(code: int, client_id: str) -> str:
+    """Of a DISCONNECT that the broker sent (MQTT 5)."""
+    if code == TAKEN_OVER:
+        return f"session taken over: a second instance runs with the client id {client_id}; stop one of the two"
+    return _ENDS.get(code, f"the broker closed the link (reason 0x{code:02X})")
+
+
+def no_greeting(settings: MqttSettings) -> str:
+    """Of a connection that ended before the broker's CONNACK."""
+    version = "5" if settings.version == 5 else "3.1.1"
+    text = f"{address(settings)} closed the connection without a word: does it speak MQTT {version} (mqtt.version)"
+    if not settings.tls:
+        return f"{text}, or does it want TLS (mqtt.tls)?"
+    return f"{text}?" if settings.cert_file else f"{text}, or does it ask for a client certificate (mqtt.cert_file)?"
+
+
+def failed_attempt(error: Exception, settings: MqttSettings) -> str:
+    """Of an exception raised while connecting."""
+    where = address(settings)
+    if isinstance(error, ssl.SSLError):
+        return _tls(error, settings)
+    if isinstance(error, socket.gaierror):
+        return f"the host name {settings.host} is not known (mqtt.host): {error.strerror}"
+    if isinstance(error, ConnectionRefusedError):
+        return f"connection refused by {where}: no broker listens there (mqtt.host, mqtt.port)"
+    if isinstance(error, TimeoutError):
+        return f"no answer from {where}"
+    if isinstance(error, ConnectionError):
+        return no_greeting(settings)
+    if isinstance(error, OSError) and error.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN):
+        return f"no way to {where}: {error.strerror}"
+    return f"can't connect to {where}: {error}"
+
+
+def bad_tls_file(error: OSError, settings: MqttSettings) -> str:
+    """Of an exception raised while certificates were loaded (ssl.SSLError is an OSError)."""
+    files = {"ca_file": settings.ca_file, "cert_file": settings.cert_file, "key_file": settings.key_file}
+    named = ", ".join(f"mqtt.{key} {path}" for key, path in files.items() if path)
+    reason = getattr(error, "reason", None) or error.strerror or str(error)
+    if reason == "KEY_VALUES_MISMATCH":
+        return f"mqtt.key_file {settings.key_file} is not the key of mqtt.cert_file {settings.cert_file}"
+    return f"TLS: can't use {named}: {reason}"
+
+
+def _tls(error: ssl.SSLError, settings: MqttSettings) -> str:
+    where = address(settings)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        code = error.verify_code
+        if code in _EXPIRED:
+            return f"TLS: the certificate of {where} has expired"
+        if code in _NOT_YET:
+            return f"TLS: the certificate of {where} is not valid yet (or this host's clock is behind)"
+        if code in _OTHER_NAME:
+            return f"TLS: the certificate of {where} is for another name: {error.verify_message}"
+        if code in _UNKNOWN_CA:
+            ca = f"the CA in mqtt.ca_file {settings.ca_file}" if settings.ca_file else "a CA known here (mqtt.ca_file)"
+            return f"TLS: the certificate of {where} is not signed by {ca}"
+        return f"TLS: the certificate of {where} is refused: {error.verify_message}"
+    reason = error.reason or str(error)
+    if "WRONG_VERSION_NUMBER" in reason or "RECORD_LAYER" in reason or "UNEXPECTED_EOF" in reason:
+        return f"TLS: {where} does not speak TLS there (mqtt.port, mqtt.tls)"
+    if "ALERT" in reason:
+        return f"TLS: {where} refuses us ({reason}): does it ask for a client certificate (mqtt.cert_file)?"
+    return f"TLS: no secure link to {where}: {reason}"
