@@ -1,11 +1,6 @@
 """What can be wrong with received bytes; a class for each thing that the receiver does about it."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from modbus_codec.pdu import ExceptionCode
+from modbus_codec.codes import ExceptionCode
 
 
 class ModbusCodecError(Exception):

@@ -8,8 +8,8 @@ a valid CRC too. So both readings are weighed before either is believed.
 from enum import Enum
 from typing import Final, NamedTuple
 
+from modbus_codec.codes import EXCEPTION_BIT
 from modbus_codec.crc import crc16
-from modbus_codec.pdu import EXCEPTION_BIT
 from modbus_codec.rtu import MAX_FRAME
 
 
@@ -100,7 +100,7 @@ def _counted_reply(held: bytearray, begin: int, have: int) -> Shape | None:
 def _first_valid(
     held: bytearray, begin: int, have: int, shapes: tuple[Shape | None, ...], *, more: bool = False
 ) -> Shape:
-    """Return the first of `shapes` that is whole and has a valid CRC; `more`: one whose length isn't known yet may be."""
+    """Return the first of `shapes` that is whole and has a valid CRC; with `more`, longer ones are possible."""
     for shape in shapes:
         if shape is None or shape.length > MAX_FRAME:
             continue

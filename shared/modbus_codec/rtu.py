@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Final
 
+from modbus_codec.codes import MAX_PDU
 from modbus_codec.crc import append_crc, has_valid_crc
 from modbus_codec.errors import BadFrame
-from modbus_codec.pdu import MAX_PDU
 
 MIN_FRAME: Final = 4
 MAX_FRAME: Final = MAX_PDU + 3

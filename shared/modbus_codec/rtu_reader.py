@@ -76,7 +76,7 @@ class RtuFrameReader:
         return len(self._held)
 
     def feed(self, data: bytes, now: float) -> list[Heard]:
-        """Take bytes that arrived `now`. If they come more than `idle_gap` after the last ones, those are flushed first."""
+        """Take bytes that arrived `now`. After a silence of more than `idle_gap` what is held is flushed first."""
         heard = self._search(ended=True) if self._held and now > self._at + self.idle_gap else []
         if data:
             self._at = now
@@ -86,7 +86,7 @@ class RtuFrameReader:
         return heard
 
     def flush(self, now: float) -> list[Heard]:
-        """Give what is held if nothing came for `idle_gap`; nothing otherwise. What is found has its time of arrival."""
+        """Give what is held if nothing came for `idle_gap`, else nothing. Frames keep their time of arrival."""
         return self._search(ended=True) if self._held and now >= self._at + self.idle_gap else []
 
     def reset(self) -> None:

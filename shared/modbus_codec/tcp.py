@@ -1,13 +1,11 @@
 """Frames on a TCP connection. Source: Modbus messaging on TCP/IP implementation guide V1.0b, section 3.1.3."""
 
-from __future__ import annotations
-
 import struct
 from dataclasses import dataclass
 from typing import Final
 
+from modbus_codec.codes import MAX_PDU
 from modbus_codec.errors import BadFrame
-from modbus_codec.pdu import MAX_PDU
 
 HEADER: Final = 7
 _LENGTH_END: Final = 6
@@ -43,7 +41,7 @@ class MbapReader:
     def feed(self, data: bytes) -> list[MbapFrame]:
         """Return the frames that are complete now, in order.
 
-        Raises BadFrame when a header can't be Modbus TCP, as soon as its wrong bytes are there. The place where the next
+        Raises BadFrame when a header can't be Modbus TCP, as soon as its wrong bytes are there. Where the next
         frame begins is lost then: every later call raises too, and the connection is to be closed.
         """
         if self._broken:
