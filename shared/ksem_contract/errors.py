@@ -5,7 +5,7 @@ class ContractError(ValueError):
     """Anything that breaks the contract."""
 
 
-class InvalidMessage(ContractError):  # noqa: N818  a message is invalid; that is what callers catch
+class InvalidMessage(ContractError):
     """A message that must not be used; the text names the field, what it held and what is allowed."""
 
 

@@ -38,6 +38,11 @@ class _Echo:
     sent: float
     boot: float
 
+    @property
+    def lead(self) -> float:
+        """Of two echoes the one that leads tells the later, so the tighter, bound for all that comes after both."""
+        return self.sent - self.boot * _SLOWEST
+
     def earliest(self, boot: float) -> float:
         """The earliest local time at which the other clock can have shown `boot`, all in seconds."""
         since = boot - self.boot
@@ -71,7 +76,7 @@ class EchoClock:
             self._best = None
             self._uncertainty = math.inf
         # All bounds widen at the same rate, so the best of two stays the best: one is all there is to keep.
-        if self._best is None or echo.earliest(echo.boot) >= self._best.earliest(echo.boot):
+        if self._best is None or echo.lead >= self._best.lead:
             self._best = echo
         self._uncertainty = min(self._uncertainty, received - sent - 2 * DRIFT * sent)
         return agrees

@@ -137,12 +137,14 @@ class MeterHealth:
 
     Topic `ksem/<meter>/health`, retained, QoS 1. To see it: `mosquitto_sub -t 'ksem/+/health'`
 
-        {"v":1,"version":"0.1.0","session":"5f1c9a2e","since":"2026-11-22T10:00:00.000Z","state":"ok","why":"...",
-         "push":{"state":"up","since":"...","why":"...","changes":1,
+        {"v":1,"version":"0.1.0","session":"5f1c9a2e","since":"2026-11-22T10:00:00.000Z","state":"ok","why":"pushed",
+         "push":{"state":"up","since":"2026-11-22T10:00:00.000Z","why":"a cycle every 200 ms","changes":1,
                  "peer":"192.168.1.20","period_ms":200,"groups":[[0,27],[40,145]],"writes":1812},
-         "poll":{"state":"up","since":"...","why":"...","changes":1,"requests":310,"errors":0,"seqlock_retries":2},
+         "poll":{"state":"up","since":"2026-11-22T09:59:58.700Z","why":"answers","changes":1,
+                 "requests":310,"errors":0,"seqlock_retries":2},
          "blocks":{"live":{"age_ms":120,"limit_ms":1500,"source":"push","seq":1812,"per_s":5.0}},
-         "checks":[{"name":"frozen","since":"...","text":"..."}],"publishers":["00c0ffee"]}
+         "checks":[{"name":"phases","since":"2026-11-22T10:02:00.000Z","text":"L1+L2+L3 is 812 W, the total 400 W"}],
+         "publishers":["00c0ffee"]}
     """
 
     version: str

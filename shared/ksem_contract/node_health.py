@@ -118,9 +118,10 @@ class NodeHealth:
 
     Topic `ksem/rtu/<node>/health`, retained, QoS 1. To see it: `mosquitto_sub -t 'ksem/rtu/+/health'`
 
-        {"v":1,"version":"0.1.0","since":"2026-11-22T10:00:00.000Z","state":"ok","why":"...",
-         "broker":{"state":"up","since":"...","why":"...","changes":1},
-         "units":[{"line":"rs485","unit":1,"meter":"main","port":{"state":"up","since":"...","why":"...","changes":1},
+        {"v":1,"version":"0.1.0","since":"2026-11-22T10:00:00.000Z","state":"ok","why":"the inverter gets data",
+         "broker":{"state":"up","since":"2026-11-22T09:59:58.700Z","why":"connected","changes":1},
+         "units":[{"line":"rs485","unit":1,"meter":"main",
+                   "port":{"state":"up","since":"2026-11-22T09:59:58.600Z","why":"open","changes":1},
                    "state":"ok","requests":1812,"data":1810,"refused":{"stale":2},"foreign":0,"noise":0,
                    "turnaround_ms":{"p50":2.1,"p99":3.4,"max":9.0},"age_ms":{"p50":110.0,"p99":260.0,"max":310.0},
                    "last_request_ago_ms":80}],

@@ -13,7 +13,7 @@ _PHASES: Final = (("_ph_a", "phase A"), ("_ph_b", "phase B"), ("_ph_c", "phase C
 _LINES: Final = (("_ab", "AB"), ("_bc", "BC"), ("_ca", "CA"))
 
 
-def _group(  # noqa: PLR0917  a row of the table below
+def _group(
     address: int,
     kind: RegisterType,
     unit: str,

@@ -1,0 +1,59 @@
+"""All live values of one measuring cycle, together."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from ksem_contract.checks import check_time, check_whole
+from ksem_contract.errors import InvalidMessage
+from ksem_contract.fields import Fields
+from ksem_contract.message_json import read_object, write_object
+from ksem_contract.names import is_name
+
+_OWN_FIELDS: Final = frozenset(("time", "age_ms"))
+
+
+@dataclass(frozen=True, slots=True)
+class ValuesMessage:
+    """All live values of one measuring cycle, in one flat object. A value that is not known is left out.
+
+    Topic `ksem/<meter>/values`, not retained, QoS 0. To see it: `mosquitto_sub -t 'ksem/+/values'`
+
+        {"time":"2026-11-22T10:00:00.123Z","age_ms":3,"power":-1234.5,"power_l1":-400.1,"frequency":50.01}
+    """
+
+    time: str
+    """Wall clock of the publisher; RFC 3339, UTC."""
+    age_ms: int
+    """How old the oldest of them was when this was published."""
+    values: Mapping[str, float]
+    """By key; `docs/values.md` lists them with their units."""
+
+    def __post_init__(self) -> None:
+        check_time("time", self.time)
+        check_whole("age_ms", self.age_ms)
+        for key, value in self.values.items():
+            if not is_name(key) or key in _OWN_FIELDS:
+                raise InvalidMessage(f"{key!r:.60} is no key of a value")
+            if not math.isfinite(value):
+                raise InvalidMessage(f"{key} is {value}, a number is expected")
+
+    def encode(self) -> bytes:
+        """The payload."""
+        return write_object({"time": self.time, "age_ms": self.age_ms, **self.values})
+
+    @classmethod
+    def decode(cls, payload: bytes) -> "ValuesMessage":
+        """The message in `payload`; fields that are no numbers are ignored. Raises InvalidMessage, and nothing else."""
+        found = read_object(payload)
+        fields = Fields(found)
+        return cls(
+            time=fields.time("time"),
+            age_ms=fields.whole("age_ms"),
+            values={
+                key: value
+                for key, value in found.items()
+                if key not in _OWN_FIELDS and is_name(key) and type(value) in {int, float}
+            },
+        )
