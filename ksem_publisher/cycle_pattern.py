@@ -1,0 +1,186 @@
+"""Finds the meter's cycle in the run of its writes.
+
+Nobody has published how a KSEM cuts a cycle into writes, so it is learned: the shortest run of writes that repeats
+three times is a cycle's worth, and the longest silence in it is where a cycle ends. The silence alone can mislead: a
+gap inside a cycle may be longer than the one between two cycles. Where that is possible, or where the phases' power
+does not sum up to the total's in the cycles so found, the cut counts in which it does.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+Fits = Callable[[Sequence[int | None]], bool]
+"""Whether a cycle's words, from the block's first register on, agree among themselves."""
+
+CYCLES_SEEN = 3
+"""So many equal cycles make a pattern."""
+CYCLES_KEPT = 8
+"""Over so many cycles evidence for a cut is gathered."""
+MAX_WRITES = 160
+"""More writes than this are no cycle: 148 registers, one at a time, are 148."""
+
+_AMBIGUOUS = 0.6
+"""A silence of at least this share of the longest may be the one between two cycles as well."""
+_MISFITS_NEEDED = 2
+"""So often must the sum fail in another cut before it decides."""
+_SHORTEST_PERIOD = 0.015
+"""Seconds. Writes that repeat faster come out of a queue and tell nothing of the meter's pace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Registers the meter wrote, cut to the block they belong to. `start` counts from the block's first register."""
+
+    start: int
+    registers: tuple[int, ...]
+    at: float
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.start, len(self.registers)
+
+    @property
+    def mask(self) -> int:
+        """One bit for each register written."""
+        return ((1 << len(self.registers)) - 1) << self.start
+
+
+@dataclass(frozen=True, slots=True)
+class CyclePattern:
+    """The writes of one cycle in order, and the seconds from one cycle to the next."""
+
+    shapes: tuple[tuple[int, int], ...]
+    period: float
+
+
+@dataclass(frozen=True, slots=True)
+class Undecided:
+    """No pattern (yet), and why in words. Asking again makes sense after so many more writes."""
+
+    why: str
+    retry: int = 1
+
+
+def find_pattern(
+    writes: Sequence[Write],
+    wanted: int,
+    size: int,
+    fits: Fits | None,
+    *,
+    trust_silence: bool = True,
+) -> CyclePattern | Undecided:
+    """The pattern of the newest writes.
+
+    `wanted` masks the registers that each cycle must bring once; `size` is the block's register count; `fits` tells
+    whether a cycle's words agree among themselves (None: nothing to compare). Without `trust_silence` the longest
+    silence counts only where the sum was seen to fail in another cut.
+    """
+    length = _cycle_length(writes)
+    if length is None:
+        return Undecided("the meter's writes have not repeated three times in the same order yet")
+    cycle = writes[-length:]
+    seen = overlap = 0
+    for write in cycle:
+        overlap |= seen & write.mask & wanted
+        seen |= write.mask
+    if overlap:
+        return Undecided("the meter writes some registers twice in a cycle, so a cycle's end can't be told")
+    run = _repeating_tail(writes, length)
+    silences = [_silences_before(run, position, length) for position in range(length)]
+    period = sum(median(gaps) for gaps in silences)
+    if period < _SHORTEST_PERIOD:
+        return Undecided("the meter's writes arrive in a burst")
+    first = _choose_cut(run, length, silences, size, fits, trust_silence=trust_silence)
+    if isinstance(first, Undecided):
+        return first
+    start = (first - len(run)) % length
+    shapes = tuple(write.shape for write in cycle)
+    return CyclePattern(shapes[start:] + shapes[:start], period)
+
+
+def _cycle_length(writes: Sequence[Write]) -> int | None:
+    """The smallest number of writes after which the newest ones repeat, three times over."""
+    shapes = [write.shape for write in writes[-MAX_WRITES * CYCLES_SEEN :]]
+    for length in range(1, min(MAX_WRITES, len(shapes) // CYCLES_SEEN) + 1):
+        if shapes[-1] != shapes[-1 - length]:
+            continue
+        span = length * (CYCLES_SEEN - 1)
+        if shapes[-span:] == shapes[-span - length : -length]:
+            return length
+    return None
+
+
+def _repeating_tail(writes: Sequence[Write], length: int) -> Sequence[Write]:
+    """The newest writes as far back as they repeat, CYCLES_KEPT cycles at most."""
+    start = len(writes) - length
+    while start > 0 and len(writes) - start < length * CYCLES_KEPT:
+        if writes[start - 1].shape != writes[start - 1 + length].shape:
+            break
+        start -= 1
+    return writes[start:]
+
+
+def _silences_before(run: Sequence[Write], position: int, length: int) -> list[float]:
+    """The silences before the writes at `position`, counted from the run's first write; newest first."""
+    newest = len(run) - 1 - (len(run) - 1 - position) % length
+    return [run[i].at - run[i - 1].at for i in range(newest, 0, -length)]
+
+
+def _choose_cut(
+    run: Sequence[Write],
+    length: int,
+    silences: Sequence[Sequence[float]],
+    size: int,
+    fits: Fits | None,
+    *,
+    trust_silence: bool,
+) -> int | Undecided:
+    """The position in the run where its first whole cycle begins."""
+    ambiguous = Undecided(_WHY_AMBIGUOUS, length)
+    by_silence = _longest(range(length), silences)
+    rivals = _rivals(range(length), by_silence, silences)
+    if fits is None:
+        return by_silence if not rivals else ambiguous
+    misfits = _misfits(run, length, size, fits)
+    if trust_silence and not rivals and not misfits[by_silence]:
+        return by_silence
+    if rivals:
+        right = [p for p in (by_silence, *rivals) if misfits[p] == 0]
+        wrong = [p for p in (by_silence, *rivals) if misfits[p] >= _MISFITS_NEEDED]
+        return right[0] if len(right) == 1 and len(wrong) == len(rivals) else ambiguous
+    if not trust_silence and max(misfits) < _MISFITS_NEEDED:
+        return ambiguous
+    fitting = [position for position in range(length) if misfits[position] == 0]
+    if not fitting:
+        return by_silence  # a sum that fits nowhere is the meter's own business; the silence is clear
+    best = _longest(fitting, silences)
+    return best if not _rivals(fitting, best, silences) else ambiguous
+
+
+def _longest(positions: Sequence[int], silences: Sequence[Sequence[float]]) -> int:
+    return max(positions, key=lambda position: median(silences[position]))
+
+
+def _rivals(positions: Sequence[int], best: int, silences: Sequence[Sequence[float]]) -> list[int]:
+    """Positions other than `best` whose silence was, in any cycle, about as long as the one there."""
+    return [
+        position
+        for position in positions
+        if position != best
+        and any(gap >= _AMBIGUOUS * longest for gap, longest in zip(silences[position], silences[best], strict=False))
+    ]
+
+
+def _misfits(run: Sequence[Write], length: int, size: int, fits: Fits) -> list[int]:
+    """For each position: in how many of the cycles that begin there the words disagree."""
+    counts = [0] * length
+    words: list[int | None] = [None] * size
+    for i, write in enumerate(run):
+        words[write.start : write.start + len(write.registers)] = write.registers
+        if i >= length - 1:  # now the words are those of the cycle that ends here
+            counts[(i + 1) % length] += not fits(words)
+    return counts
+
+
+_WHY_AMBIGUOUS = "the silences between the meter's writes do not tell yet where a cycle ends"

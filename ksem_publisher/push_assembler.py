@@ -1,0 +1,189 @@
+"""Pushed writes in, one block per measuring cycle of the meter out.
+
+A cycle is learned first (`cycle_pattern`), then each cycle is followed write by write and handed out whole, at once
+when its last write arrives. What is not exactly one cycle is dropped: another order, a register written twice, a first
+and last write too far apart, two senders interleaved. What was held back on its way (by the network, by a stall of this
+process) is dated back or dropped.
+"""
+
+from collections import deque
+from collections.abc import Hashable, Sequence
+
+from ksem_contract.register_range import RegisterRange
+from ksem_publisher.cycle_pattern import (
+    CYCLES_KEPT,
+    CYCLES_SEEN,
+    MAX_WRITES,
+    CyclePattern,
+    Fits,
+    Undecided,
+    Write,
+    find_pattern,
+)
+from ksem_publisher.push_rhythm import AWAY_SECONDS, PushRhythm
+from ksem_publisher.register_mask import mask_of, mask_of_ranges, ranges_of
+from ksem_publisher.snapshot import Snapshot
+
+MAX_SPREAD = 0.4
+"""A cycle's first and last write lie at most so many periods apart."""
+
+_BROKEN_CYCLES = 3
+"""So many cycles that do not follow the pattern: learn again."""
+
+
+class PushAssembler:
+    """Follows the pushes of one meter into one block.
+
+    `block` is the block's range, `wanted` the ranges each cycle must bring, `fits` a check of a cycle's words among
+    themselves (None: nothing to compare). Time is CLOCK_BOOTTIME seconds.
+    """
+
+    def __init__(self, block: RegisterRange, wanted: Sequence[RegisterRange], fits: Fits | None) -> None:
+        self._block = block
+        self._size = block.count
+        self._wanted = mask_of_ranges(wanted, block.start)
+        self._fits = fits
+        self._history: deque[Write] = deque(maxlen=MAX_WRITES * CYCLES_KEPT)
+        self._pattern: CyclePattern | None = None
+        self._undecided = ""
+        self._source: Hashable = None
+        self._source_open = False
+        self._last_write = float("-inf")
+        self._set: list[Write] = []
+        self._broken = self._retry = 0
+        self._skipped = self._skipped_before = 0
+        self._trust_silence = True
+        self._rhythm = PushRhythm(0.0)
+        self._why_dropped = ""
+
+    @property
+    def period(self) -> float | None:
+        """Seconds from cycle to cycle; None until it is learned."""
+        return self._rhythm.period if self._pattern else None
+
+    @property
+    def missing(self) -> tuple[RegisterRange, ...]:
+        """The wanted registers that no cycle brings; meaningful once a period is learned."""
+        seen = 0
+        for start, count in self._pattern.shapes if self._pattern else ():
+            seen |= mask_of(start, count)
+        return ranges_of(self._wanted & ~seen, self._block.start)
+
+    @property
+    def why(self) -> str:
+        """Why there is no whole cycle, in words; empty while all is well."""
+        if self._pattern is None:
+            return self._undecided
+        return self._why_dropped
+
+    def write(self, source: Hashable, start: int, registers: tuple[int, ...], now: float) -> Snapshot | None:
+        """Take one write (any range; what is outside the block is cut off); a whole cycle if this one completes it.
+
+        `source` tells connections apart; writes of two are never mixed while both are open.
+        """
+        first = max(start, self._block.start)
+        cut = registers[first - start : max(0, self._block.stop - start)]
+        write = Write(first - self._block.start, cut, now)
+        if not cut or not write.mask & self._wanted or not self._accept(source, now):
+            return None
+        self._last_write = now
+        self._history.append(write)
+        return self._learn() if self._pattern is None else self._follow(self._pattern, write)
+
+    def closed(self, source: Hashable) -> None:
+        """A connection has ended; another may go on with its cycle (a meter may open one for each write)."""
+        if source == self._source:
+            self._source_open = False
+
+    def _accept(self, source: Hashable, now: float) -> bool:
+        """Keep to one connection until it is closed or silent."""
+        if source != self._source:
+            if self._source_open:
+                patience = min(2 * self.period, AWAY_SECONDS) if self.period else AWAY_SECONDS
+                if now - self._last_write <= patience:
+                    return False
+                self._forget()
+            self._source = source
+        self._source_open = True
+        return True
+
+    def _learn(self) -> Snapshot | None:
+        self._retry -= 1
+        if self._retry > 0:
+            return None
+        found = find_pattern(
+            tuple(self._history), self._wanted, self._size, self._fits, trust_silence=self._trust_silence
+        )
+        if isinstance(found, Undecided):
+            self._undecided = found.why
+            self._retry = found.retry
+            return None
+        self._pattern = found
+        self._broken = self._skipped = 0
+        self._set = []
+        self._rhythm = PushRhythm(found.period)
+        result = None
+        for write in list(self._history)[-len(found.shapes) * CYCLES_SEEN :]:
+            if self._pattern is not None:
+                result = self._follow(self._pattern, write)
+        return result
+
+    def _follow(self, pattern: CyclePattern, write: Write) -> Snapshot | None:
+        if write.shape != pattern.shapes[len(self._set)]:
+            if self._set:
+                self._drop("a write came out of order or was missing")
+            if write.shape != pattern.shapes[0]:
+                self._skipped += 1
+                if self._skipped > _BROKEN_CYCLES * len(pattern.shapes):
+                    self._drop("the meter has changed what it writes", relearn=True)
+                return None
+        self._set.append(write)
+        if len(self._set) < len(pattern.shapes):
+            return None
+        whole, self._set = self._set, []
+        self._skipped = 0 if self._skipped == self._skipped_before else self._skipped
+        self._skipped_before = self._skipped
+        return self._finish(pattern, whole)
+
+    def _finish(self, pattern: CyclePattern, whole: list[Write]) -> Snapshot | None:
+        first, last = whole[0].at, whole[-1].at
+        dated = self._rhythm.note(first)
+        period = self._rhythm.period
+        if self._rhythm.lost:
+            self._drop("the meter's pace has changed", relearn=True)
+            self._history.clear()
+            return None
+        if last - first > MAX_SPREAD * period:
+            self._drop(f"a cycle's writes are spread over {last - first:.3f} s of a period of {period:.3f} s")
+            return None
+        words: list[int | None] = [None] * self._size
+        for write in whole:
+            words[write.start : write.start + len(write.registers)] = write.registers
+        cycle = tuple(words)
+        if self._fits is not None and not self._fits(cycle) and self._in_doubt(pattern):
+            self._trust_silence = False
+            self._drop("the phases' sum says that cycles are cut elsewhere", relearn=True)
+            return None
+        self._broken = 0
+        self._why_dropped = "" if dated is not None else "the push has come back, its rhythm is awaited"
+        return None if dated is None or self.missing else Snapshot(cycle, dated, period)
+
+    def _in_doubt(self, pattern: CyclePattern) -> bool:
+        """True if the newest writes speak for another cut than the one in force."""
+        found = find_pattern(tuple(self._history), self._wanted, self._size, self._fits)
+        return isinstance(found, Undecided) or found.shapes != pattern.shapes
+
+    def _drop(self, why: str, *, relearn: bool = False) -> None:
+        """Drop the cycle under way; after several in a row learn anew."""
+        self._set = []
+        self._why_dropped = self._undecided = why
+        self._broken += 1
+        if relearn or self._broken >= _BROKEN_CYCLES:
+            self._pattern = None
+            self._retry = 0
+
+    def _forget(self) -> None:
+        """Nothing heard so far belongs to what comes now; the pattern is the meter's and stays."""
+        self._set = []
+        self._history.clear()
+        self._rhythm = PushRhythm(self._rhythm.period)

@@ -1,0 +1,234 @@
+import random
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ksem_contract.blocks import LIVE, MEASURED
+from ksem_contract.register_range import RegisterRange
+from ksem_publisher.push_assembler import PushAssembler
+from ksem_publisher.snapshot import Snapshot, sums_up
+
+from .model_meter import TWO_GROUPS, ModelMeter, Write
+
+SMALL = tuple((start, 2) for part in MEASURED for start in range(part.start, part.stop, 2))
+MANY = ((0, 10), (10, 18), (40, 26), (66, 20), (86, 20), (106, 10), (116, 30))
+WITH_GAPS = ((0, 100), (100, 48))
+PHASES_FIRST = ((40, 106), (0, 28))
+
+
+def live_assembler() -> PushAssembler:
+    return PushAssembler(LIVE, MEASURED, sums_up)
+
+
+def feed(assembler: PushAssembler, writes: Iterable[Write], source: str = "one") -> list[tuple[float, Snapshot]]:
+    found = []
+    for at, start, registers in writes:
+        snapshot = assembler.write(source, start, registers, at)
+        if snapshot:
+            found.append((at, snapshot))
+    return found
+
+
+@pytest.mark.parametrize("shapes", [TWO_GROUPS, PHASES_FIRST, WITH_GAPS, MANY, SMALL])
+@pytest.mark.parametrize("gap", [0.0, 0.001, 0.005, 0.02, 0.06])
+def test_attached_at_any_offset_every_block_is_exactly_one_cycle(
+    shapes: tuple[tuple[int, int], ...], gap: float
+) -> None:
+    for skip in range(len(shapes)):
+        meter = ModelMeter(shapes=shapes, gap=min(gap, 0.18 / len(shapes)))
+        blocks = feed(live_assembler(), meter.writes(20, skip))
+        cycles = [meter.cycle_of(block.words) for _, block in blocks]
+        assert cycles == sorted(set(cycles))
+        if gap * (len(shapes) - 1) <= 0.06:
+            assert cycles[-10:] == list(range(10, 20))
+
+
+@pytest.mark.parametrize("skip", [0, 1])
+def test_a_block_is_handed_out_with_its_cycles_last_write_and_dated_by_its_first(skip: int) -> None:
+    meter = ModelMeter(gap=0.03)
+    for at, block in feed(live_assembler(), meter.writes(8, skip)):
+        cycle = meter.cycle(meter.cycle_of(block.words))
+        assert (at, block.at) == (cycle[-1][0], cycle[0][0])
+
+
+def test_nothing_is_handed_out_before_three_equal_cycles_were_seen() -> None:
+    meter = ModelMeter()
+    assert feed(live_assembler(), meter.writes(2)) == []
+    assert [meter.cycle_of(block.words) for _, block in feed(live_assembler(), meter.writes(4))] == [2, 3]
+
+
+@pytest.mark.parametrize("period", [0.02, 0.05, 0.2, 0.5, 2.0, 60.0])
+def test_periods_from_20_ms_to_a_minute_are_followed(period: float) -> None:
+    meter = ModelMeter(period=period, gap=0.002)
+    assembler = live_assembler()
+    assert len(feed(assembler, meter.writes(12))) == 10
+    assert assembler.period == pytest.approx(period)
+
+
+@pytest.mark.parametrize(("period", "gap"), [(0.1, 0.06), (0.08, 0.06), (0.1, 0.05), (0.07, 0.06)])
+@pytest.mark.parametrize("skip", [0, 1])
+def test_a_gap_longer_than_the_silence_between_cycles_never_mixes_two(period: float, gap: float, skip: int) -> None:
+    meter = ModelMeter(period=period, gap=gap)
+    for _, block in feed(live_assembler(), meter.writes(60, skip)):
+        meter.cycle_of(block.words)
+
+
+def test_constant_power_with_an_ambiguous_split_hands_out_nothing() -> None:
+    meter = ModelMeter(period=0.1, gap=0.05, constant=True)
+    assembler = live_assembler()
+    assert feed(assembler, meter.writes(30)) == []
+    assert "where a cycle ends" in assembler.why
+
+
+def test_a_cycle_with_a_slow_second_half_is_dropped_and_the_others_go_on() -> None:
+    meter = ModelMeter()
+    writes = meter.writes(10)
+    slow = ModelMeter(slow=0.1).cycle(10)
+    meter.words(10)
+    later = [write for number in range(11, 14) for write in meter.cycle(number)]
+    cycles = [meter.cycle_of(block.words) for _, block in feed(live_assembler(), writes + slow + later)]
+    assert 10 not in cycles
+    assert cycles[-3:] == [11, 12, 13]
+
+
+def test_a_second_half_that_is_always_slow_is_never_served() -> None:
+    meter = ModelMeter(slow=0.09)
+    assembler = live_assembler()
+    assert feed(assembler, meter.writes(30)) == []
+    assert "spread" in assembler.why
+
+
+@pytest.mark.parametrize("shapes", [((0, 28),), ((40, 106),), ((0, 28), (40, 50))])
+def test_a_group_switched_off_in_the_meter_is_named(shapes: tuple[tuple[int, int], ...]) -> None:
+    assembler = live_assembler()
+    assert feed(assembler, ModelMeter(shapes=shapes).writes(8)) == []
+    expected = {
+        ((0, 28),): MEASURED[1:],
+        ((40, 106),): MEASURED[:1],
+        ((0, 28), (40, 50)): (RegisterRange(90, 16), MEASURED[3]),
+    }
+    assert assembler.missing == expected[shapes]
+
+
+def test_a_group_switched_off_on_the_way_is_named_too_and_one_switched_on_is_used() -> None:
+    meter, half = ModelMeter(), ModelMeter(shapes=((0, 28),))
+    assembler = live_assembler()
+    assert feed(assembler, meter.writes(6))
+    assert feed(assembler, [w for n in range(6, 14) for w in half.cycle(n)]) == []
+    assert list(assembler.missing) == list(MEASURED[1:])
+    assert feed(assembler, [w for n in range(14, 26) for w in meter.cycle(n)])
+    assert list(assembler.missing) == []
+
+
+def test_writes_that_overlap_inside_a_cycle_are_told_and_not_used() -> None:
+    assembler = live_assembler()
+    assert feed(assembler, ModelMeter(shapes=((0, 100), (90, 58))).writes(8)) == []
+    assert "twice" in assembler.why
+
+
+def test_a_lost_write_costs_one_cycle() -> None:
+    meter = ModelMeter()
+    writes = meter.writes(12)
+    del writes[11]
+    cycles = [meter.cycle_of(block.words) for _, block in feed(live_assembler(), writes)]
+    assert cycles == [2, 3, 4, 6, 7, 8, 9, 10, 11]
+
+
+def test_two_senders_interleaved_never_mix_and_the_first_is_kept() -> None:
+    one, two = ModelMeter(), ModelMeter()
+    two.truth = {n: [w ^ 1 for w in one.words(n + 1000)] for n in range(30)}
+    assembler = live_assembler()
+    mixed = [("one", w) for w in one.writes(30)] + [("two", (w[0] + 0.0005, *w[1:])) for w in two.writes(30)]
+    for source, (at, start, registers) in sorted(mixed, key=lambda item: item[1][0]):
+        block = assembler.write(source, start, registers, at)
+        if block:
+            one.cycle_of(block.words)
+
+
+def test_a_second_sender_takes_over_when_the_first_is_silent() -> None:
+    meter = ModelMeter()
+    assembler = live_assembler()
+    feed(assembler, meter.writes(6))
+    later = [write for number in range(12, 20) for write in meter.cycle(number)]
+    cycles = [meter.cycle_of(block.words) for _, block in feed(assembler, later, source="two")]
+    assert cycles[-3:] == [17, 18, 19]
+
+
+def test_a_connection_for_each_write_is_followed() -> None:
+    meter = ModelMeter(gap=0.004)
+    assembler = live_assembler()
+    count = 0
+    for number, (at, start, registers) in enumerate(meter.writes(10)):
+        count += assembler.write(number, start, registers, at) is not None
+        assembler.closed(number)
+    assert count == 8
+
+
+def test_what_a_stall_held_back_is_not_taken_for_new() -> None:
+    meter = ModelMeter()
+    assembler = live_assembler()
+    feed(assembler, meter.writes(10))
+    held = [write for number in range(10, 20) for write in meter.cycle(number)]
+    assert feed(assembler, [(104.0, *write[1:]) for write in held]) == []
+
+
+def test_after_a_stall_the_rhythm_is_found_again_within_a_few_cycles() -> None:
+    meter = ModelMeter()
+    assembler = live_assembler()
+    feed(assembler, meter.writes(10))
+    later = [write for number in range(30, 36) for write in meter.cycle(number)]
+    assert [meter.cycle_of(block.words) for _, block in feed(assembler, later)] == [31, 32, 33, 34, 35]
+
+
+def test_a_late_cycle_is_dated_back_to_when_it_was_due() -> None:
+    meter = ModelMeter()
+    assembler = live_assembler()
+    feed(assembler, meter.writes(10))
+    late = [(at + 0.15, start, registers) for at, start, registers in meter.cycle(10)]
+    ((_, block),) = feed(assembler, late)
+    assert block.at == pytest.approx(102.0)
+
+
+def test_a_changed_interval_is_learned_anew() -> None:
+    meter, slower = ModelMeter(period=0.2), ModelMeter(period=0.5)
+    assembler = live_assembler()
+    feed(assembler, meter.writes(10))
+    feed(assembler, [write for number in range(10, 25) for write in slower.cycle(number)])
+    assert assembler.period == pytest.approx(0.5)
+    assert assembler.why == ""
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    period=st.sampled_from([0.02, 0.05, 0.1, 0.2, 0.5, 3.0]),
+    gap=st.floats(0, 0.06),
+    jitter=st.floats(0, 0.04),
+    shapes=st.sampled_from([TWO_GROUPS, PHASES_FIRST, WITH_GAPS, MANY]),
+    skip=st.integers(0, 7),
+    lost=st.sets(st.integers(0, 150), max_size=6),
+    seed=st.integers(0, 2**16),
+)
+def test_whatever_the_timing_a_block_is_one_cycle_of_the_meter_and_never_older_than_it_says(
+    period: float,
+    gap: float,
+    jitter: float,
+    shapes: tuple[tuple[int, int], ...],
+    skip: int,
+    lost: set[int],
+    seed: int,
+) -> None:
+    chance = random.Random(seed)
+    meter = ModelMeter(period=period, gap=min(gap, period / len(shapes)), shapes=shapes)
+    arrived = 0.0
+    held = []
+    for number, (at, start, registers) in enumerate(meter.writes(40, skip)):
+        arrived = max(arrived, at + chance.uniform(0, min(jitter, period / 2)))
+        if number not in lost:
+            held.append((arrived, start, registers))
+    newest = -1
+    for _, block in feed(live_assembler(), held):
+        cycle = meter.cycle_of(block.words)
+        assert cycle > newest
+        newest = cycle
