@@ -1,0 +1,97 @@
+"""The meter's registers as bytes [core]: big-endian words, high word first.
+
+Nobody has published what a KSEM's gap words hold. Here each holds `0xC000 | address`, never 0: so an answer in which a
+word was filled up with zero is seen at once. 146-147 holds a constant too.
+"""
+
+import struct
+from typing import Final
+
+from ksem_contract.blocks import DEVICE, ENERGY, LIVE
+from ksem_contract.register_range import RegisterRange
+from ksem_simulators.ksem.energies import Counters
+from ksem_simulators.ksem.measurement import Channel, Measurement
+
+_MIN_ACTIVE_POWER: Final = 1503
+"""146-147, "minimum active power+", 0.1 W: meaning unclear, so a constant."""
+_HEAD: Final = struct.Struct(">IIII")
+_APPARENT: Final = struct.Struct(">II")
+_TOTAL_TAIL: Final = struct.Struct(">iI")
+_PHASE_TAIL: Final = struct.Struct(">IIIIi")
+_ACTIVE_ENERGY: Final = struct.Struct(">QQQQ")
+_APPARENT_ENERGY: Final = struct.Struct(">QQ")
+_PHASES_AT: Final = (40, 80, 120)
+_ENERGIES_AT: Final = (512, 592, 672, 752)
+
+
+def gap_word(address: int) -> int:
+    """What a word without meaning holds."""
+    return 0xC000 | address
+
+
+def gaps(block: RegisterRange) -> bytes:
+    """A block in which every word is a gap."""
+    return struct.pack(f">{block.count}H", *(gap_word(address) for address in range(block.start, block.stop)))
+
+
+_LIVE_GAPS: Final = gaps(LIVE)
+_ENERGY_GAPS: Final = gaps(ENERGY)
+
+
+def live_words(measurement: Measurement) -> bytes:
+    """Registers 0-147."""
+    words = bytearray(_LIVE_GAPS)
+    total = measurement.total
+    _put_powers(words, 0, total)
+    _TOTAL_TAIL.pack_into(words, 2 * 24, total.power_factor, measurement.frequency)
+    for start, phase in zip(_PHASES_AT, measurement.phases, strict=True):
+        apparent = _put_powers(words, start, phase)
+        _PHASE_TAIL.pack_into(words, 2 * (start + 16), *apparent, phase.current, phase.voltage, phase.power_factor)
+    struct.pack_into(">I", words, 2 * 146, _MIN_ACTIVE_POWER)
+    return bytes(words)
+
+
+def _put_powers(words: bytearray, start: int, channel: Channel) -> tuple[int, int]:
+    active, reactive, apparent = channel.active, channel.reactive, channel.apparent
+    _HEAD.pack_into(words, 2 * start, max(active, 0), max(-active, 0), max(reactive, 0), max(-reactive, 0))
+    both = (apparent, 0) if active >= 0 else (0, apparent)
+    _APPARENT.pack_into(words, 2 * (start + 16), *both)
+    return both
+
+
+def energy_words(counters: tuple[Counters, ...]) -> bytes:
+    """Registers 512-791."""
+    words = bytearray(_ENERGY_GAPS)
+    for start, values in zip(_ENERGIES_AT, counters, strict=True):
+        at = 2 * (start - ENERGY.start)
+        _ACTIVE_ENERGY.pack_into(words, at, *values[:4])
+        _APPARENT_ENERGY.pack_into(words, at + 2 * 32, *values[4:])
+    return bytes(words)
+
+
+def device_words(*, firmware: int, interval_ms: int, unix_ms: int) -> bytes:
+    """Registers 8192-8249. The manufacturer id is not published; 0x5233 is made up."""
+    words = struct.pack(
+        ">4H32s32s32sHQH",
+        0x5233,
+        0x4852,
+        0x0100,
+        firmware,
+        b"KOSTAL Solar Electric GmbH",
+        b"KOSTAL Smart Energy Meter G2",
+        b"00000000SIMULATED",
+        interval_ms,
+        unix_ms,
+        7,
+    )
+    if len(words) != 2 * DEVICE.count:
+        raise AssertionError(f"{len(words)} bytes for {DEVICE}")
+    return words
+
+
+def energy_flow_words(load: float, pv: float, battery: float, charge: float, grid: float) -> bytes:
+    """Registers 40972-41012, seen on meters that know of an inverter, a battery or a wallbox."""
+    words = bytearray(gaps(RegisterRange(40972, 41)))
+    struct.pack_into(">iii", words, 0, round(grid), round(pv - battery), round(pv))
+    struct.pack_into(">iiH", words, 2 * 10, round(load), round(battery), round(100 * charge))
+    return bytes(words)

@@ -1,0 +1,86 @@
+"""Which writes a cycle's push is made of [core].
+
+What a real KSEM writes has never been published: the four groups can be switched on and off, one of them can't go in a
+single write (limit 123 registers), all else is open. So the split is a choice.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from ksem_contract.blocks import LIVE, PUSH_GROUPS
+from ksem_contract.register_map import REGISTERS
+from ksem_contract.register_range import RegisterRange
+
+MAX_WRITE: Final = 123
+"""Registers that one write can carry, by the Modbus specification."""
+
+
+def parse_ranges(text: str) -> tuple[RegisterRange, ...]:
+    """`0-27,40-145` as ranges. ValueError for anything else, and for a range too long for one write."""
+    ranges = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not (first.isdigit() and last.isdigit() and dash and int(first) <= int(last)):
+            raise ValueError(f"range {part.strip()!r}: expected FIRST-LAST, like 0-27")
+        ranges.append(RegisterRange(int(first), int(last) - int(first) + 1))
+    return tuple(ranges)
+
+
+def _values() -> tuple[RegisterRange, ...]:
+    pushed = (PUSH_GROUPS["total"], PUSH_GROUPS["phases"])
+    return tuple(register.range for register in REGISTERS if any(group.covers(register.range) for group in pushed))
+
+
+SPLITS: Final[dict[str, tuple[RegisterRange, ...]]] = {
+    "groups": parse_ranges("0-27,40-145"),
+    "hundred": parse_ranges("0-99,100-147"),
+    "longest": parse_ranges("0-122,123-147"),
+    "phases": parse_ranges("0-27,40-65,80-105,120-145"),
+    "overlap": parse_ranges("0-27,20-99,80-145"),
+    "values": _values(),
+}
+"""Splits of the instantaneous values by name; `values` is one write a value, without the gaps."""
+
+ENERGY_SPLITS: Final[dict[str, tuple[RegisterRange, ...]]] = {
+    "halves": parse_ranges("512-551,592-711,712-791"),
+    "phases": parse_ranges("512-551,592-631,672-711,752-791"),
+    "most": parse_ranges("512-551,592-714,715-791"),
+}
+"""Splits of the energy counters; `most` cuts through a value's neighbourhood, not through a value."""
+
+
+def parse_split(text: str, named: dict[str, tuple[RegisterRange, ...]]) -> tuple[RegisterRange, ...]:
+    """A split by name, or as ranges. ValueError names what is allowed."""
+    if text in named:
+        return named[text]
+    try:
+        ranges = parse_ranges(text)
+    except ValueError as error:
+        raise ValueError(f"split {text!r}: {', '.join(named)}, or ranges ({error})") from None
+    for one in ranges:
+        if one.count > MAX_WRITE:
+            raise ValueError(f"range {one}: {one.count} registers, one write carries at most {MAX_WRITE}")
+    return ranges
+
+
+def plan(
+    groups: Iterable[str], live: tuple[RegisterRange, ...], energy: tuple[RegisterRange, ...]
+) -> tuple[RegisterRange, ...]:
+    """The writes of a cycle: those of the split, cut down to the groups that are on.
+
+    With all instantaneous groups on, a write may also reach over the gaps between them (0-99 + 100-147).
+    """
+    on = [PUSH_GROUPS[name] for name in groups]
+    both = PUSH_GROUPS["total"] in on and PUSH_GROUPS["phases"] in on
+    writes: list[RegisterRange] = []
+    for wanted in (*live, *energy):
+        if both and LIVE.covers(wanted):
+            writes.append(wanted)
+        else:
+            writes.extend(_overlap(wanted, group) for group in on if group.overlaps(wanted))
+    return tuple(writes)
+
+
+def _overlap(one: RegisterRange, other: RegisterRange) -> RegisterRange:
+    start = max(one.start, other.start)
+    return RegisterRange(start, min(one.stop, other.stop) - start)

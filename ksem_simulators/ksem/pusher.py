@@ -1,0 +1,170 @@
+"""The meter as Modbus TCP client [shell]: writes its groups to a receiver after each cycle, or every so often."""
+
+import asyncio
+import contextlib
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+from ksem_contract.register_range import RegisterRange
+from ksem_simulators.ksem.meter import Meter, Reading
+from ksem_simulators.ksem.push_connection import PushConnection
+from ksem_simulators.ksem.push_settings import PushSettings
+from ksem_simulators.percentiles import Samples
+from ksem_simulators.truth import Kind
+from service_runtime.clock import boottime
+
+
+@dataclass(slots=True)
+class PushCounters:
+    """What became of the pushes."""
+
+    cycles: int = 0
+    writes: int = 0
+    exceptions: int = 0
+    failures: int = 0
+    connects: int = 0
+    last_failure: str = ""
+    waits: Samples = field(default_factory=Samples)
+    """Seconds that one cycle's writes waited for their answers."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a status message."""
+        return {
+            "cycles": self.cycles,
+            "writes": self.writes,
+            "exceptions": self.exceptions,
+            "failures": self.failures,
+            "connects": self.connects,
+            "last_failure": self.last_failure,
+            "answer_wait_ms": self.waits.summary(1000.0),
+        }
+
+
+class Pusher:
+    """Pushes to one receiver until cancelled. A receiver that is away is tried again."""
+
+    def __init__(self, meter: Meter, receiver: tuple[str, int], source: str | None, settings: PushSettings) -> None:
+        self.settings = settings
+        self.receiver = receiver
+        self.counters = PushCounters()
+        self.absent = False
+        """The meter is off: it neither writes nor keeps a connection."""
+        self._meter = meter
+        self._source = source
+        self._open: list[PushConnection] = []
+        self._measured = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._random = random.Random(meter.settings.seed)
+
+    def measured(self) -> None:
+        """A measuring cycle has ended."""
+        self._measured.set()
+
+    def change(self, settings: PushSettings) -> None:
+        """From the next cycle on; connections are opened anew where that matters."""
+        if settings.connections != self.settings.connections:
+            self.drop_connections()
+        self.settings = settings
+        self._changed.set()
+
+    def drop_connections(self) -> None:
+        """Cuts all connections."""
+        connections, self._open = self._open, []
+        for connection in connections:
+            connection.close()
+
+    async def run(self) -> None:
+        """Pushes for ever."""
+        due = boottime()
+        while True:
+            due = await self._wait(due)
+            if self.absent or not self.settings.enabled:
+                self.drop_connections()
+                continue
+            try:
+                await self._push(self._meter.reading)
+            except (OSError, TimeoutError) as error:
+                self.counters.failures += 1
+                self.counters.last_failure = str(error) or type(error).__name__
+                self.drop_connections()
+                await asyncio.sleep(self.settings.retry)
+
+    async def _wait(self, due: float) -> float:
+        """Until the next push; returns when the one after it is due, as far as a fixed interval tells."""
+        settings = self.settings
+        if settings.interval:
+            due = max(due + settings.interval, boottime() - settings.interval)
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), due - boottime())
+        else:
+            await self._measured.wait()
+            self._measured.clear()
+            due = boottime()
+        later = settings.offset + (self._random.uniform(0.0, settings.jitter) if settings.jitter else 0.0)
+        if later:
+            await asyncio.sleep(later)
+        return due
+
+    async def _push(self, reading: Reading) -> None:
+        settings = self.settings
+        writes = list(settings.writes())
+        if settings.order == "down":
+            writes.reverse()
+        elif settings.order == "shuffled":
+            self._random.shuffle(writes)
+        if settings.reconnect:
+            self.drop_connections()
+        connections = await self._connected()
+        waited, unanswered = 0.0, []
+        for index, wanted in enumerate(writes):
+            pause = settings.gap if index else 0.0
+            if settings.second_half and index == (len(writes) + 1) // 2:
+                pause += settings.second_half
+            if pause:
+                await asyncio.sleep(pause)
+            sent = boottime()
+            answer = self._write(connections[index % len(connections)], wanted, reading, sent)
+            if settings.pipeline:
+                unanswered.append((sent, answer))
+            else:
+                waited += await asyncio.wait_for(answer, settings.timeout) - sent
+        for sent, answer in unanswered:
+            waited = max(waited, await asyncio.wait_for(answer, settings.timeout) - sent)
+        self.counters.cycles += 1
+        self.counters.waits.add(waited)
+        self.counters.exceptions += sum(connection.exceptions for connection in connections)
+        for connection in connections:
+            connection.exceptions = 0
+
+    def _write(
+        self, connection: PushConnection, wanted: RegisterRange, reading: Reading, now: float
+    ) -> "asyncio.Future[float]":
+        saying = self._meter.say(wanted, Kind.PUSH, now, reading)
+        try:
+            answer = connection.write(self.settings.unit, wanted, saying.words)
+        except ConnectionError:
+            self._meter.take_back(saying)
+            raise
+        self.counters.writes += 1
+        return answer
+
+    async def _connected(self) -> list[PushConnection]:
+        self._open = [connection for connection in self._open if not connection.closed]
+        loop = asyncio.get_running_loop()
+        while len(self._open) < self.settings.connections:
+            source = (self._source, 0) if self._source else None
+            _, connection = await asyncio.wait_for(
+                loop.create_connection(PushConnection, *self.receiver, local_addr=source), self.settings.timeout
+            )
+            self._open.append(connection)
+            self.counters.connects += 1
+        return self._open
+
+
+async def stopped(task: "asyncio.Task[None]") -> None:
+    """Cancels a task and waits for its end."""
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

@@ -1,0 +1,178 @@
+"""The meter's Modbus TCP server [shell]: FC03 on any unit, everything else refused, faults by switch."""
+
+import asyncio
+import ssl
+from dataclasses import dataclass, field
+from typing import Final
+
+from ksem_contract.register_range import RegisterRange
+from ksem_simulators.ksem.foreign import foreign_words
+from ksem_simulators.ksem.meter import Meter, Saying
+from ksem_simulators.ksem.poll_fault import PollFault
+from ksem_simulators.truth import Kind
+from modbus_codec.errors import BadFrame, BadRequest
+from modbus_codec.pdu import ExceptionCode, FunctionCode, ReadRequest, decode_request
+from modbus_codec.tcp import MbapFrame, MbapReader
+from service_runtime.clock import boottime
+
+_FOREIGN_UNIT: Final = 99
+
+
+@dataclass(slots=True)
+class ServerCounters:
+    """What the server saw."""
+
+    connections: int = 0
+    requests: int = 0
+    answered: int = 0
+    refused: int = 0
+    faulted: int = 0
+    ranges: dict[str, int] = field(default_factory=dict)
+
+
+class MeterServer:
+    """Listens, and closes its doors when told to."""
+
+    def __init__(self, meter: Meter, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+        self.meter = meter
+        self.fault = PollFault()
+        self.counters = ServerCounters()
+        self.port = port
+        self.connections: set[_Connection] = set()
+        self._host = host
+        self._tls = tls
+        self._server: asyncio.Server | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it listens."""
+        return self._server is not None
+
+    async def open(self) -> None:
+        """Listens. With port 0 the first time chooses one, and keeps to it."""
+        if self._server is None:
+            loop = asyncio.get_running_loop()
+            self._server = await loop.create_server(
+                lambda: _Connection(self), self._host, self.port, ssl=self._tls, reuse_address=True
+            )
+            self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """Refuses new connections and cuts those that are there."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
+        self.drop_connections()
+
+    def drop_connections(self) -> None:
+        """Cuts all connections."""
+        for connection in list(self.connections):
+            connection.abort()
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, server: MeterServer) -> None:
+        self._server = server
+        self._reader = MbapReader()
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._server.connections.add(self)
+        self._server.counters.connections += 1
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self._server.connections.discard(self)
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        if self._server.fault.name == "silent" and not self._server.fault.only:
+            return
+        try:
+            frames = self._reader.feed(data)
+        except BadFrame:
+            self._transport.close()
+            return
+        for frame in frames:
+            self._answer(frame)
+
+    def _answer(self, frame: MbapFrame) -> None:
+        server = self._server
+        server.counters.requests += 1
+        try:
+            request = decode_request(frame.pdu)
+        except BadRequest as error:
+            self._refuse(frame, error.function, error.code)
+            return
+        except BadFrame:
+            return
+        if not isinstance(request, ReadRequest):
+            self._refuse(frame, frame.pdu[0], ExceptionCode.ILLEGAL_FUNCTION)
+            return
+        wanted = RegisterRange(request.start, request.count)
+        server.counters.ranges[str(wanted)] = server.counters.ranges.get(str(wanted), 0) + 1
+        fault = server.fault.hits(wanted)
+        if fault:
+            server.counters.faulted += 1
+            self._misbehave(frame, wanted, fault)
+        elif request.function != FunctionCode.READ_HOLDING_REGISTERS or not server.meter.knows(wanted):
+            # A real KSEM answers FC04 so, too: ioBroker.modbus issue 181.
+            self._refuse(frame, request.function, ExceptionCode.ILLEGAL_DATA_ADDRESS)
+        else:
+            self._send(frame, server.meter.say(wanted, Kind.READ, boottime()))
+
+    def _misbehave(self, frame: MbapFrame, wanted: RegisterRange, fault: str) -> None:
+        meter, now = self._server.meter, boottime()
+        if fault == "silent":
+            return
+        if fault == "exception":
+            self._refuse(frame, frame.pdu[0], self._server.fault.code)
+        elif fault == "foreign":
+            self._send(frame, Saying(foreign_words(wanted, now), 0))
+        elif fault == "garbage":
+            self._transport.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        elif not meter.knows(wanted):
+            self._refuse(frame, frame.pdu[0], ExceptionCode.ILLEGAL_DATA_ADDRESS)
+        elif fault == "short":
+            fewer = RegisterRange(wanted.start, max(1, wanted.count - 1))
+            saying = meter.say(fewer, Kind.READ, now)
+            self._send(frame, saying if wanted.count > 1 else Saying(b"", saying.statement))
+        elif fault == "late":
+            saying = meter.say(wanted, Kind.READ, now)
+            asyncio.get_running_loop().call_later(self._server.fault.seconds, self._send, frame, saying)
+        else:
+            self._spoil(frame, meter.say(wanted, Kind.READ, now), fault)
+
+    def _spoil(self, frame: MbapFrame, saying: Saying, fault: str) -> None:
+        """Right words that nobody may take: they do not count as said."""
+        self._server.meter.take_back(saying)
+        pdu = _read_reply(saying.words)
+        if fault == "wrong-transaction":
+            self._transport.write(MbapFrame((frame.transaction - 1) % 65536, frame.unit, pdu).encode())
+        elif fault == "wrong-unit":
+            self._transport.write(MbapFrame(frame.transaction, _FOREIGN_UNIT, pdu).encode())
+        else:
+            whole = MbapFrame(frame.transaction, frame.unit, pdu).encode()
+            self._transport.write(whole[: len(whole) // 2])
+            self._transport.close()
+
+    def _send(self, frame: MbapFrame, saying: Saying) -> None:
+        if self._transport.is_closing():
+            if saying.statement:
+                self._server.meter.take_back(saying)
+            return
+        self._server.counters.answered += 1
+        self._transport.write(MbapFrame(frame.transaction, frame.unit, _read_reply(saying.words)).encode())
+
+    def _refuse(self, frame: MbapFrame, function: int, code: int) -> None:
+        self._server.counters.refused += 1
+        pdu = bytes((function & 0x7F | 0x80, code))
+        self._transport.write(MbapFrame(frame.transaction, frame.unit, pdu).encode())
+
+
+def _read_reply(words: bytes) -> bytes:
+    return bytes((FunctionCode.READ_HOLDING_REGISTERS, len(words))) + words

@@ -1,0 +1,33 @@
+"""What the line saw, and how well it kept its own times."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ksem_simulators.percentiles import Samples
+
+
+@dataclass(slots=True)
+class LineCounters:
+    """All since the start."""
+
+    to_server: int = 0
+    to_client: int = 0
+    lost: int = 0
+    """Bytes that nobody took: port unplugged, or its buffer full."""
+    collisions: int = 0
+    """Times that one end began to send while the other was sending."""
+    uncertain: int = 0
+    """Hand-overs during which the host took the CPU away."""
+    lateness: Samples = field(default_factory=Samples)
+    """Seconds between when a byte was owed and when it was handed over."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a status message."""
+        return {
+            "to_server": self.to_server,
+            "to_client": self.to_client,
+            "lost": self.lost,
+            "collisions": self.collisions,
+            "uncertain": self.uncertain,
+            "lateness_us": self.lateness.summary(1e6),
+        }

@@ -1,0 +1,174 @@
+"""The line's loop [shell]: takes bytes from both ends, hands each over when its time has come."""
+
+import os
+import select
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import IO, Any, Final
+
+from ksem_simulators.line.counters import LineCounters
+from ksem_simulators.line.frame_faults import FrameFaults
+from ksem_simulators.line.lane import Lane, Travelling, character_time
+from ksem_simulators.line.pty_end import PtyEnd
+from ksem_simulators.line.wire_log import ECHO, INJECTED, LOST, TO_CLIENT, TO_SERVER, UNCERTAIN, WireLogWriter
+from service_runtime.clock import boottime
+
+_UNCERTAIN_AFTER: Final = 0.0002
+"""A hand-over takes some 10 us; one that took this long was interrupted."""
+_NAMES: Final = ("to-server", "to-client")
+
+
+class Direction:
+    """One direction: its wire, its faults, the end that hears it, and what comes from nobody on the line."""
+
+    def __init__(self, number: int, to: PtyEnd, character: float) -> None:
+        self.number = number
+        self.to = to
+        self.lane = Lane(character)
+        self.injected = Lane(character)
+        self.echo = Lane(character)
+        self.faults = FrameFaults(number)
+        self.lanes: Final = ((self.lane, 0), (self.injected, INJECTED), (self.echo, ECHO))
+
+
+class LineLoop:
+    """Runs in one thread; other threads ask it by `call`."""
+
+    def __init__(
+        self, server: PtyEnd, client: PtyEnd, baudrate: int, log: WireLogWriter | None, trace: IO[str] | None
+    ) -> None:
+        character = character_time(baudrate)
+        self.server = server
+        self.client = client
+        self.directions: Final = (
+            Direction(TO_SERVER, server, character),
+            Direction(TO_CLIENT, client, character),
+        )
+        self.counters = LineCounters()
+        self.echo = False
+        self.stalled_until = 0.0
+        self.running = True
+        self._log = log
+        self._trace = trace
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_read, False)
+        self._calls: deque[tuple[Callable[[], dict[str, Any]], Future[dict[str, Any]]]] = deque()
+        self._timers: list[tuple[float, Callable[[], None]]] = []
+
+    def call(self, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Runs `work` in the loop's thread and returns what it returns; from any other thread."""
+        answer: Future[dict[str, Any]] = Future()
+        self._calls.append((work, answer))
+        self.wake()
+        return answer.result(10.0)
+
+    def wake(self) -> None:
+        """Makes the loop look around; safe in a signal handler."""
+        os.write(self._wake_write, b"\0")
+
+    def later(self, seconds: float, work: Callable[[], None]) -> None:
+        """Runs `work` after so many seconds; only from the loop's thread."""
+        self._timers.append((boottime() + seconds, work))
+
+    def run(self) -> None:
+        """Until `running` is False."""
+        while self.running:
+            now = boottime()
+            waits = [owed for direction in self.directions for lane, _ in direction.lanes if (owed := lane.next_owed())]
+            waits += [at for at, _ in self._timers]
+            if self.stalled_until > now:
+                waits.append(self.stalled_until)
+            readable = self._readable(now)
+            timeout = max(0.0, min(waits) - now) if waits else None
+            ready = select.select(readable, (), (), timeout)[0]
+            self._hand_over()
+            for descriptor in ready:
+                if descriptor == self._wake_read:
+                    self._run_calls()
+                elif descriptor == self.server.master:
+                    self._take(self.server, self.directions[TO_CLIENT])
+                elif descriptor == self.client.master:
+                    self._take(self.client, self.directions[TO_SERVER])
+            if self._timers:
+                self._run_timers()
+
+    def inject(self, direction: int, data: bytes) -> None:
+        """Bytes from nobody on the line, paced like all others."""
+        self.directions[direction].injected.send(data, boottime())
+
+    def stall(self, seconds: float) -> None:
+        """For so long nothing is taken from the server's end."""
+        self.stalled_until = boottime() + seconds
+
+    def _readable(self, now: float) -> list[int]:
+        readable = [self._wake_read]
+        if self.server.is_plugged and self.stalled_until <= now:
+            readable.append(self.server.master)
+        if self.client.is_plugged:
+            readable.append(self.client.master)
+        return readable
+
+    def _take(self, end: PtyEnd, direction: Direction) -> None:
+        data = end.read()
+        now = boottime()
+        if not data:
+            return
+        lane, other = direction.lane, self.directions[1 - direction.number].lane
+        if other.free_at > now:
+            self.counters.collisions += 1
+        items = direction.faults.apply(data, new_frame=lane.is_new_frame(now))
+        lane.send(items, now)
+        if self.echo and end is self.server:
+            self.directions[TO_SERVER].echo.send(data, now)
+
+    def _hand_over(self) -> None:
+        now = boottime()
+        for direction in self.directions:
+            for lane, flags in direction.lanes:
+                owed = lane.take(now) if len(lane) else ()
+                if owed:
+                    self._deliver(direction, owed, flags)
+
+    def _deliver(self, direction: Direction, bytes_owed: "list[Travelling] | tuple[()]", flags: int) -> None:
+        begun = boottime()
+        written = direction.to.write(bytes(byte.value for byte in bytes_owed))
+        if boottime() - begun > _UNCERTAIN_AFTER:
+            flags |= UNCERTAIN
+            self.counters.uncertain += 1
+        if direction.number == TO_SERVER:
+            self.counters.to_server += written
+        else:
+            self.counters.to_client += written
+        for index, byte in enumerate(bytes_owed):
+            lost = LOST if index >= written else 0
+            self.counters.lost += bool(lost)
+            self.counters.lateness.add(begun - byte.owed)
+            if self._log:
+                self._log.add(direction.number, byte.value, flags | lost, byte.due, byte.owed, begun)
+            if self._trace:
+                self._trace.write(
+                    f"{begun:.6f} {_NAMES[direction.number]} {byte.value:02x} due {byte.due:.6f} flags {flags | lost}\n"
+                )
+
+    def _run_calls(self) -> None:
+        os.read(self._wake_read, 4096)
+        while self._calls:
+            work, answer = self._calls.popleft()
+            try:
+                answer.set_result(work())
+            except Exception as error:  # noqa: BLE001 - handed to who called
+                answer.set_exception(error)
+
+    def _run_timers(self) -> None:
+        now = boottime()
+        due = [work for at, work in self._timers if at <= now]
+        self._timers = [(at, work) for at, work in self._timers if at > now]
+        for work in due:
+            work()
+
+
+def open_trace(path: Path | None) -> IO[str] | None:
+    """The trace file, a line a byte."""
+    return path.open("w", encoding="ascii") if path else None

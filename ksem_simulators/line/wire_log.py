@@ -1,0 +1,83 @@
+"""When each byte was on the wire: written by the line, read live by who measures [shell].
+
+The line knows best: it sees the answer's first byte when the server writes it and hands over the request's last byte
+itself. Its own lateness is in the log, so turnarounds can be told without it. What stays in them is the time between
+the server's write and the line's wake-up.
+"""
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from ksem_simulators.ring_file import RingFile, RingShape
+
+MAGIC: Final = b"RS485WL1"
+TO_SERVER: Final = 0
+TO_CLIENT: Final = 1
+INJECTED: Final = 1
+"""Flag: the byte came from nobody on the line (noise, a foreign device)."""
+ECHO: Final = 2
+"""Flag: the server hears itself."""
+UNCERTAIN: Final = 4
+"""Flag: the host took the CPU away during the hand-over; the time is not known well."""
+LOST: Final = 8
+"""Flag: nobody took the byte, its buffer was full."""
+
+_RECORD: Final = struct.Struct("=BBHIddd")
+
+
+class WireByte(NamedTuple):
+    """A byte that was on the wire. Times are CLOCK_BOOTTIME."""
+
+    direction: int
+    value: int
+    flags: int
+    line: int
+    due: float
+    """End of its last stop bit."""
+    owed: float
+    """When it should have been handed over (`due`, or later with an adapter's grain)."""
+    delivered: float
+    """When it was."""
+
+
+class WireLogWriter:
+    """The line's side; holds the newest bytes."""
+
+    def __init__(self, path: Path, capacity: int = 65_536) -> None:
+        self._file = RingFile.create(path, MAGIC, [RingShape(capacity, _RECORD.size)])
+        self._ring = self._file.rings[0]
+
+    def add(self, direction: int, value: int, flags: int, due: float, owed: float, delivered: float) -> None:
+        """One byte was handed over."""
+        self._ring.append(_RECORD.pack(direction, value, flags, 0, due, owed, delivered))
+
+
+class WireLogReader:
+    """The measuring side. FileNotFoundError when there is no log yet."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = RingFile.open(path, MAGIC)
+        self._ring = self._file.rings[0]
+
+    def newest_first(self) -> Iterator[WireByte]:
+        """All bytes that are still in the log."""
+        for number in range(self._ring.head, self._ring.oldest - 1, -1):
+            body = self._ring.read(number)
+            if body is not None:
+                yield WireByte(*_RECORD.unpack_from(body))
+
+    def since(self, moment: float) -> list[WireByte]:
+        """The bytes handed over after `moment`, oldest first."""
+        found = []
+        for byte in self.newest_first():
+            if byte.delivered <= moment:
+                break
+            found.append(byte)
+        found.reverse()
+        return found
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._file.close()

@@ -1,0 +1,136 @@
+"""The judge of an answer [core]: which of the meter's words it came from, and how old they are.
+
+`live` must come from one measuring cycle as a whole, and counts from the word that was said longest ago. In the other
+blocks each value must come from one snapshot. Words without meaning (gaps) have no age, but the meter must have said
+them. If words fit several snapshots, the newest that was said counts: so ask for ranges whose low digits move.
+"""
+
+from collections.abc import Iterable
+from typing import Final, Literal, Protocol
+
+from ksem_contract.register_range import RegisterRange
+from ksem_simulators.truth.history import NEVER, History
+from ksem_simulators.truth.layout import BOOTING, RANGES, Block
+from ksem_simulators.truth.pieces import Piece, pieces
+from ksem_simulators.truth.verdict import Verdict
+
+_SHOWN: Final = 6
+_Bad = Literal["wrong", "torn"]
+
+
+class SnapshotView(Protocol):
+    """What the judge wants to know of a snapshot."""
+
+    @property
+    def cycle(self) -> int: ...
+    @property
+    def measured_at(self) -> float: ...
+    @property
+    def flags(self) -> int: ...
+    @property
+    def words(self) -> bytes: ...
+
+
+class Snapshots(Protocol):
+    """The snapshots that are still known."""
+
+    def holding(self, block: Block, start: int, words: bytes) -> Iterable[int]: ...
+    def snapshot(self, block: Block, number: int) -> SnapshotView | None: ...
+    def newest(self, block: Block) -> SnapshotView | None: ...
+
+
+class _Found:
+    """What a piece (or a whole `live` answer) was traced back to."""
+
+    __slots__ = ("cycle", "flags", "measured_at", "said")
+
+    def __init__(self, said: float, view: SnapshotView) -> None:
+        self.said = said
+        self.cycle = view.cycle
+        self.measured_at = view.measured_at
+        self.flags = view.flags
+
+
+def judge(
+    snapshots: Snapshots, history: History, block: Block, wanted: RegisterRange, words: bytes, at: float
+) -> Verdict:
+    """The verdict over `words` (big-endian) of the range `wanted` in `block`, answered at `at`."""
+    newest = snapshots.newest(block)
+    old_sunspec = block is Block.SUNSPEC and newest is not None and len(newest.words) < 2 * RANGES[block].count
+    parts = pieces(wanted.start, wanted.count, old_sunspec=old_sunspec)
+    whole = [parts] if block is Block.LIVE else [(part,) for part in parts]
+    found: list[_Found] = []
+    for group in whole:
+        traced = _trace(snapshots, history, block, wanted, words, group, at)
+        if isinstance(traced, str):
+            return Verdict(_torn_or_wrong(snapshots, block, wanted, words), traced)
+        found.append(traced)
+    return _good(found, at)
+
+
+def _good(found: list[_Found], at: float) -> Verdict:
+    if any(one.flags & BOOTING for one in found):
+        return Verdict("wrong", "said while the meter was starting (0 Hz)")
+    aged = [one for one in found if one.said != NEVER]
+    if not aged:
+        return Verdict("good", "", 0.0, max(one.cycle for one in found), 0.0)
+    oldest = min(aged, key=lambda one: one.said)
+    return Verdict("good", "", at - oldest.said, oldest.cycle, at - min(one.measured_at for one in aged))
+
+
+def _trace(
+    snapshots: Snapshots,
+    history: History,
+    block: Block,
+    wanted: RegisterRange,
+    words: bytes,
+    parts: tuple[Piece, ...],
+    at: float,
+) -> _Found | str:
+    """The newest snapshot that holds all `parts` and whose measured words were all said by `at`; or what is wrong."""
+    first, last = parts[0].start, parts[-1].start + parts[-1].count
+    asked = words[2 * (first - wanted.start) : 2 * (last - wanted.start)]
+    for part in parts:
+        if not part.measured and not history.was_said(block, part.start, part.count, at):
+            return f"{_name(part)}: the meter never said these words"
+    measured = [index for part in parts if part.measured for index in range(part.start, part.start + part.count)]
+    held = False
+    for number in snapshots.holding(block, first, asked):
+        view = snapshots.snapshot(block, number)
+        if view is None:
+            continue
+        held = True
+        said = history.said_at(block, number, first, last - first, at)
+        oldest = min((said[address - first] for address in measured), default=None)
+        if oldest is None:
+            return _Found(NEVER, view)
+        if oldest != NEVER:
+            return _Found(oldest, view)
+    where = f"{first}-{last - 1}"
+    if held:
+        return f"{where}: measured, but not said by then"
+    return f"{where}: never held together" + _differences(snapshots, block, first, asked)
+
+
+def _differences(snapshots: Snapshots, block: Block, start: int, asked: bytes) -> str:
+    newest = snapshots.newest(block)
+    if newest is None:
+        return ""
+    offset = 2 * (start - RANGES[block].start)
+    other = newest.words[offset : offset + len(asked)]
+    differing = [i for i in range(len(asked) // 2) if asked[2 * i : 2 * i + 2] != other[2 * i : 2 * i + 2]]
+    shown = ", ".join(f"{start + i}: {asked[2 * i : 2 * i + 2].hex()}" for i in differing[:_SHOWN])
+    return f" ({len(differing)} words differ from the newest: {shown})"
+
+
+def _torn_or_wrong(snapshots: Snapshots, block: Block, wanted: RegisterRange, words: bytes) -> _Bad:
+    """Torn if each word was held at its place once, wrong if one never was."""
+    for index in range(wanted.count):
+        word = words[2 * index : 2 * index + 2]
+        if next(iter(snapshots.holding(block, wanted.start + index, word)), None) is None:
+            return "wrong"
+    return "torn"
+
+
+def _name(part: Piece) -> str:
+    return f"{part.start}-{part.start + part.count - 1}"
