@@ -210,13 +210,9 @@ class MqttLink:
             return False
         why = connection.ended or "the link was lost"
         taken_over = connection.taken_over
-        # MQTT 5 has a word for it, and there quick ends have other causes.
         lasted = boottime() - up_since if up_since is not None else float("inf")
-        if self._settings.version != 5 and self._quick_ends.ended(lasted, closed_by_peer=connection.closed_by_peer):
-            why = (
-                f"{why}, again and again right after connecting: probably a second instance runs with the client id "
-                f"{self._client_id}; stop one of the two"
-            )
+        if self._quick_ends.ended(lasted, closed_by_peer=connection.closed_by_peer):
+            why = f"{why}, {mqtt_reasons.second_instance(self._client_id)}; stop one of the two"
             taken_over = True
         self._tell_down(f"{why}; next attempt in {TAKEN_OVER_PAUSE:.0f} s" if taken_over else why)
         return taken_over
@@ -224,7 +220,7 @@ class MqttLink:
     def _subscribe(self, connection: "_Connection") -> float:
         """See the connection through CONNACK and SUBACK; returns since when it is up."""
         where = mqtt_reasons.address(self._settings)
-        self._wait_for(connection, lambda: connection.accepted, f"{where} accepts connections but does not answer")
+        self._wait_for(connection, lambda: connection.accepted, mqtt_reasons.no_answer(self._settings))
         if self._subscriptions:
             with self._lock:
                 connection.subscribe(self._subscriptions)
@@ -459,12 +455,13 @@ class _Connection:
 
     def _note_end(self, _client: Client, _userdata: object, flags: Any, reason: Any, _properties: Any) -> None:
         where = mqtt_reasons.address(self._settings)
+        silent = reason.getName() == "Keep alive timeout"
         if flags.is_disconnect_packet_from_server:
             self.taken_over = reason.value == mqtt_reasons.TAKEN_OVER
             self._ended(mqtt_reasons.end(reason.value, self._client_id))
         elif not self.accepted:
-            self._ended(mqtt_reasons.no_greeting(self._settings))
-        elif reason.getName() == "Keep alive timeout":
+            self._ended((mqtt_reasons.no_answer if silent else mqtt_reasons.no_greeting)(self._settings))
+        elif silent:
             self._ended(f"no answer from {where}")
         else:
             self.closed_by_peer = True

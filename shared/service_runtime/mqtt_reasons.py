@@ -68,6 +68,16 @@ def no_greeting(settings: MqttSettings) -> str:
     return f"{text}?" if settings.cert_file else f"{text}, or does it ask for a client certificate (mqtt.cert_file)?"
 
 
+def no_answer(settings: MqttSettings) -> str:
+    """Of a broker that takes the connection and stays silent: frozen, or not a broker."""
+    return f"{address(settings)} accepts connections but does not answer"
+
+
+def second_instance(client_id: str) -> str:
+    """Of connections that the broker closes soon, one after the other: mosquitto 2.0.11 takes over without a word."""
+    return f"again and again right after connecting: most likely a second instance runs with the client id {client_id}"
+
+
 def failed_attempt(error: Exception, settings: MqttSettings) -> str:
     """Of an exception raised while connecting."""
     where = address(settings)
@@ -79,6 +89,8 @@ def failed_attempt(error: Exception, settings: MqttSettings) -> str:
         return f"connection refused by {where}: no broker listens there (mqtt.host, mqtt.port)"
     if isinstance(error, TimeoutError):
         return f"no answer from {where}"
+    if isinstance(error, ConnectionError) and settings.tls:
+        return f"TLS: {where} closed the connection during the handshake: does it speak TLS there (mqtt.port)?"
     if isinstance(error, ConnectionError):
         return no_greeting(settings)
     if isinstance(error, OSError) and error.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN):
@@ -93,6 +105,8 @@ def bad_tls_file(error: OSError, settings: MqttSettings) -> str:
     reason = getattr(error, "reason", None) or error.strerror or str(error)
     if reason == "KEY_VALUES_MISMATCH":
         return f"mqtt.key_file {settings.key_file} is not the key of mqtt.cert_file {settings.cert_file}"
+    if "PEM lib" in reason:
+        reason = "one of them is not a certificate or key in PEM form"
     return f"TLS: can't use {named}: {reason}"
 
 

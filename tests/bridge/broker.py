@@ -58,10 +58,11 @@ class Broker:
         program = shutil.which("mosquitto", path=_SEARCH)
         assert program is not None, "mosquitto is not installed (make tools)"
         with self._log_path.open("ab") as log:
-            self._process = subprocess.Popen([program, "-c", str(self._config_path)], stdout=log, stderr=log)
+            process = subprocess.Popen([program, "-c", str(self._config_path)], stdout=log, stderr=log)
+        self._process = process
         deadline = time.monotonic() + patience
         while not accepts(self.host, self.port):
-            assert self.running, f"mosquitto ended at once:\n{self.log_text()}"
+            assert process.poll() is None, f"mosquitto ended at once:\n{self.log_text()}"
             assert time.monotonic() < deadline, f"mosquitto does not accept on port {self.port}:\n{self.log_text()}"
             time.sleep(0.01)
         return self

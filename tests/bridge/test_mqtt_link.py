@@ -1,0 +1,431 @@
+"""The link to the broker against a real mosquitto: it heals, drops rather than delays, and says why."""
+
+import hashlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import attrs
+import pytest
+
+from service_runtime.common_settings import MqttSettings
+from service_runtime.mqtt_link import Incoming, MqttLink
+from tests.bridge.broker import Broker, free_port
+from tests.bridge.certificates import make_certificates
+
+LOG = logging.getLogger("link under test")
+
+
+class Peer:
+    """A link together with what it told."""
+
+    def __init__(
+        self,
+        port: int,
+        client_id: str = "peer",
+        *,
+        subscriptions: tuple[str, ...] = ("t/#",),
+        will: tuple[str, bytes] | None = None,
+        react: Callable[["Peer", Incoming], None] | None = None,
+        greet: Callable[["Peer"], None] | None = None,
+        **settings: Any,
+    ) -> None:
+        self.messages: list[Incoming] = []
+        self.links: list[tuple[bool, str]] = []
+        self.news = threading.Condition()
+        self._react = react
+        self._greet = greet
+        self.link = MqttLink(
+            MqttSettings(host="127.0.0.1", port=port, **settings),
+            client_id=client_id,
+            will=will,
+            subscriptions=subscriptions,
+            on_message=self._on_message,
+            on_link=self._on_link,
+            log=LOG,
+        )
+
+    def _on_message(self, message: Incoming) -> None:
+        if self._react is not None:
+            self._react(self, message)
+        with self.news:
+            self.messages.append(message)
+            self.news.notify_all()
+
+    def _on_link(self, up: bool, why: str) -> None:
+        if up and self._greet is not None:
+            self._greet(self)
+        with self.news:
+            self.links.append((up, why))
+            self.news.notify_all()
+
+    def until(self, holds: Callable[[], bool], patience: float = 5.0) -> float:
+        """Wait until it holds; returns how long that took."""
+        begun = time.monotonic()
+        with self.news:
+            held = self.news.wait_for(holds, patience)
+        assert held, f"not within {patience} s; link said {self.links}, messages {self.payloads()[-5:]}"
+        return time.monotonic() - begun
+
+    def until_up(self, times: int = 1, patience: float = 5.0) -> float:
+        return self.until(lambda: sum(up for up, _why in self.links) >= times, patience)
+
+    def until_down(self, word: str = "", patience: float = 5.0) -> float:
+        return self.until(lambda: any(not up and word in why for up, why in self.links), patience)
+
+    def payloads(self) -> list[bytes]:
+        return [message.payload[:40] for message in self.messages]
+
+    def __enter__(self) -> Self:
+        self.link.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.link.stop()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    with Broker(tmp_path / "broker") as running:
+        yield running
+
+
+@pytest.fixture(params=[5, 3], ids=["mqtt 5", "mqtt 3.1.1"])
+def version(request: pytest.FixtureRequest) -> int:
+    number: int = request.param
+    return number
+
+
+def test_a_message_arrives_with_topic_payload_retain_flag_and_time(broker: Broker, version: int) -> None:
+    with Peer(broker.port, version=version) as peer:
+        peer.until_up()
+        before = time.clock_gettime(time.CLOCK_BOOTTIME)
+        assert peer.link.publish("t/a", b"live")
+        assert peer.link.publish("t/b", b"kept", qos=1, retain=True, expiry=60)
+        peer.until(lambda: len(peer.messages) == 2)
+        after = time.clock_gettime(time.CLOCK_BOOTTIME)
+        assert [(m.topic, m.payload, m.retained) for m in peer.messages] == [
+            ("t/a", b"live", False),
+            ("t/b", b"kept", False),
+        ]
+        assert all(before <= m.received <= after for m in peer.messages)
+        with Peer(broker.port, "late", version=version) as late:
+            late.until(lambda: len(late.messages) == 1)
+            assert late.messages[0].retained
+            assert late.messages[0].payload == b"kept"
+
+
+def test_a_broker_that_comes_late_is_waited_for_and_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, version: int
+) -> None:
+    broker = Broker(tmp_path / "broker")
+    caplog.set_level(logging.INFO)
+    with Peer(broker.port, version=version) as peer:
+        peer.until_down("connection refused by 127.0.0.1")
+        assert not peer.link.connected
+        assert not peer.link.publish("t/a", b"dropped", qos=1)
+        threading.Event().wait(1.5)  # some attempts more
+        with broker:
+            assert peer.until_up() < 2.0
+            peer.until(lambda: peer.link.connected)
+            assert [up for up, _why in peer.links] == [False, True]
+            assert len([record for record in caplog.records if record.name == LOG.name]) == 2
+
+
+def test_the_link_is_back_within_two_seconds_after_the_broker_restarted(broker: Broker, version: int) -> None:
+    with Peer(broker.port, version=version) as peer:
+        peer.until_up()
+        broker.kill()
+        peer.until_down()
+        broker.start()
+        assert peer.until_up(times=2) < 2.0
+        assert peer.link.publish("t/a", b"again")
+        peer.until(lambda: b"again" in peer.payloads())
+
+
+def test_nothing_from_before_an_outage_is_sent_after_it(broker: Broker, version: int) -> None:
+    with Peer(broker.port, version=version) as peer:
+        peer.until_up()
+        broker.freeze()  # both go into the socket and are never acknowledged
+        peer.link.publish("t/old", b"old qos 0")
+        peer.link.publish("t/old", b"old qos 1", qos=1)
+        broker.kill()
+        peer.until_down()
+        assert not peer.link.publish("t/old", b"while down qos 0")
+        assert not peer.link.publish("t/old", b"while down qos 1", qos=1)
+        broker.start()
+        with Peer(broker.port, "witness", version=version) as witness:
+            witness.until_up()
+            peer.until_up(times=2)
+            peer.link.publish("t/new", b"new", qos=1)
+            witness.until(lambda: b"new" in witness.payloads())
+            assert [m for m in witness.messages if m.topic == "t/old"] == []
+
+
+def test_the_last_will_is_published_when_the_process_is_gone_and_not_after_a_clean_stop(broker: Broker) -> None:
+    with Peer(broker.port, "witness") as witness:
+        witness.until_up()
+        dying = Peer(broker.port, "dying", will=("t/status", b"offline"))
+        dying.link.start()
+        dying.until_up()
+        connection = dying.link._connection
+        assert connection is not None
+        connection._client.socket().shutdown(2)  # type: ignore[union-attr]
+        witness.until(lambda: b"offline" in witness.payloads())
+        dying.link.stop()
+        polite = Peer(broker.port, "polite", will=("t/polite", b"offline"))
+        polite.link.start()
+        polite.until_up()
+        polite.link.stop([("t/polite", b"farewell", 1, True)])
+        witness.until(lambda: b"farewell" in witness.payloads())
+        witness.link.publish("t/end", b"end")
+        witness.until(lambda: b"end" in witness.payloads())
+        assert [m.payload for m in witness.messages if m.topic == "t/polite"] == [b"farewell"]
+
+
+def test_a_wrong_password_is_told_with_the_keys_to_look_at(tmp_path: Path, version: int) -> None:
+    with (
+        Broker(tmp_path / "broker", users={"rtu": "right"}) as broker,
+        Peer(broker.port, username="rtu", password="wrong", version=version) as peer,
+        Peer(broker.port, "nobody", version=version) as nobody,
+        Peer(broker.port, "good", username="rtu", password="right", version=version) as good,
+    ):
+        good.until_up()
+        peer.until_down("mqtt.password")
+        nobody.until_down("mqtt.username")
+        assert "bad user name or password" in peer.links[0][1]
+
+
+def test_a_second_instance_is_noticed_told_and_given_way(broker: Broker, version: int) -> None:
+    """Two that both come back at once would throw each other out for ever."""
+    with Peer(broker.port, "same", version=version) as first:
+        first.until_up()
+        with Peer(broker.port, "same", version=version) as second:
+            first.until(lambda: _told_second_instance(first) or _told_second_instance(second), patience=15)
+            calm = first if _told_second_instance(second) else second
+            ups = [len(peer.links) for peer in (first, second)]
+            calm.until(lambda: calm.link.connected)
+            threading.Event().wait(2.5)
+            assert [len(peer.links) for peer in (first, second)] <= [count + 1 for count in ups]
+            assert calm.link.connected
+
+
+def _told_second_instance(peer: Peer) -> bool:
+    return any("second instance" in why and "next attempt in 30 s" in why for _up, why in peer.links)
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_large_messages_published_from_several_threads_while_receiving_are_never_mixed(
+    tmp_path: Path, tls: bool
+) -> None:
+    config, settings = _tls_files(tmp_path) if tls else ([], {})
+    with (
+        Broker(tmp_path / "broker", config=[*config, "max_queued_messages 0"]) as broker,
+        Peer(broker.port, "sink", subscriptions=("big/#",), **settings) as sink,
+        Peer(broker.port, "busy", subscriptions=("big/#", "small/#"), react=_answer, **settings) as busy,
+    ):
+        sink.until_up()
+        busy.until_up()
+        sent = [0, 0]
+        over = threading.Event()
+
+        def shout(number: int) -> None:
+            body = os.urandom(60_000)
+            while not over.is_set():
+                payload = hashlib.sha256(body).digest() + body
+                if busy.link.publish(f"big/{number}", payload, qos=number % 2):
+                    sent[number] += 1
+                    body = body[1:] + body[:1]
+                if number % 2:
+                    over.wait(0.002)  # QoS 1 is bounded by what is unacknowledged
+                busy.link.publish("small/x", b"x")
+
+        threads = [threading.Thread(target=shout, args=(number,)) for number in range(2)]
+        for thread in threads:
+            thread.start()
+        over.wait(3.0)
+        over.set()
+        for thread in threads:
+            thread.join()
+        sink.until(lambda: any(m.topic == "big/1" for m in sink.messages))
+        assert min(sent) > 20
+        assert [up for up, _why in busy.links] == [True]
+        assert [up for up, _why in sink.links] == [True]
+        large = [m.payload for m in sink.messages if m.topic.startswith("big/") and m.topic != "big/answer"]
+        assert len(large) > 20
+        assert all(hashlib.sha256(payload[32:]).digest() == payload[:32] for payload in large)
+
+
+def _answer(peer: Peer, message: Incoming) -> None:
+    if message.topic.startswith("small/"):
+        peer.link.publish("big/answer", b"a" * 500)
+
+
+def test_an_answer_given_inside_on_message_goes_out_at_once(broker: Broker) -> None:
+    def pong(peer: Peer, message: Incoming) -> None:
+        peer.link.publish("pong", message.payload)
+
+    with (
+        Peer(broker.port, "server", subscriptions=("ping",), react=pong) as server,
+        Peer(broker.port, "client", subscriptions=("pong",)) as client,
+    ):
+        server.until_up()
+        client.until_up()
+        trips = []
+        for number in range(50):
+            trips.append(time.monotonic())
+            client.link.publish("ping", b"%d" % number)
+            client.until(lambda: len(client.messages) > number)  # noqa: B023
+            trips[-1] = time.monotonic() - trips[-1]
+        assert sorted(trips)[25] < 0.05  # a turn of the loop would be 0.25
+
+
+def test_publish_never_waits_for_a_frozen_broker_and_the_link_is_declared_down_in_time(
+    broker: Broker, version: int
+) -> None:
+    with Peer(broker.port, version=version, keepalive=2) as peer:
+        peer.until_up()
+        broker.freeze()
+        frozen = time.monotonic()
+        longest, dropped = 0.0, 0
+        while peer.link.connected and time.monotonic() - frozen < 10:
+            begun = time.monotonic()
+            dropped += not peer.link.publish("t/x", b"x" * 60_000)
+            dropped += not peer.link.publish("t/status", b"online", qos=1)
+            longest = max(longest, time.monotonic() - begun)
+            time.sleep(0.02)
+        noticed = time.monotonic() - frozen
+        assert dropped > 10
+        assert longest < 0.1
+        assert noticed <= 2 * 2 + 1
+        broker.thaw()
+        peer.until_up(times=2, patience=4)
+
+
+def test_an_idle_link_to_a_frozen_broker_is_declared_down_in_time(broker: Broker) -> None:
+    with Peer(broker.port, keepalive=1) as peer:
+        peer.until_up()
+        broker.freeze()
+        assert peer.until_down("no answer from") <= 2 * 1 + 1
+        peer.until_down("accepts connections but does not answer", patience=8)
+
+
+def test_stop_takes_no_longer_than_a_second_and_a_half_whatever_the_broker_does(broker: Broker) -> None:
+    polite = Peer(broker.port, "polite")
+    stuck = Peer(broker.port, "stuck")
+    for peer in (polite, stuck):
+        peer.link.start()
+        peer.until_up()
+    begun = time.monotonic()
+    polite.link.stop([("t/bye", b"bye", 1, True)])
+    assert time.monotonic() - begun < 0.3
+    assert not polite.link.publish("t/late", b"late")
+    broker.freeze()
+    connecting = Peer(broker.port, "connecting")
+    connecting.link.start()
+    resolving = Peer(free_port(), "never started")
+    for peer in (stuck, connecting, resolving):
+        begun = time.monotonic()
+        peer.link.stop([("t/bye", b"bye", 1, True)])
+        peer.link.stop()
+        assert time.monotonic() - begun < 1.7
+    assert not stuck.link._thread.is_alive()
+
+
+def test_stop_is_bounded_while_the_address_does_not_answer() -> None:
+    peer = Peer(1883)
+    peer.link._settings = attrs.evolve(peer.link._settings, host="192.0.2.1")  # TEST-NET-1: packets vanish
+    peer.link.start()
+    threading.Event().wait(0.1)
+    begun = time.monotonic()
+    peer.link.stop([("t/bye", b"bye", 1, True)])
+    assert time.monotonic() - begun < 1.7
+
+
+def test_a_mistake_in_a_callback_is_logged_once_and_ends_nothing(
+    broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    def stumble(peer: Peer, message: Incoming) -> None:
+        if message.payload == b"bad":
+            raise RuntimeError("stumbled")
+
+    with Peer(broker.port, react=stumble) as peer:
+        peer.until_up()
+        for _ in range(5):
+            peer.link.publish("t/x", b"bad")
+        peer.link.publish("t/x", b"good")
+        peer.until(lambda: b"good" in peer.payloads())
+        assert peer.link.connected
+    assert caplog.text.count("stumbled\n") <= 2  # the line and its trace
+    assert caplog.text.count("on_message failed") == 1
+
+
+def test_subscriptions_are_made_again_on_each_connection_and_the_greeting_comes_before_messages(broker: Broker) -> None:
+    order: list[str] = []
+    with Peer(broker.port, "keeper") as keeper:
+        keeper.until_up()
+        keeper.link.publish("t/kept", b"kept", qos=1, retain=True)
+        keeper.until(lambda: len(keeper.messages) == 1)
+        with Peer(
+            broker.port,
+            "reader",
+            greet=lambda peer: order.append("up"),
+            react=lambda peer, message: order.append(message.topic),
+        ) as reader:
+            reader.until(lambda: len(reader.messages) == 1)
+            broker.restart()
+            reader.until_up(times=2)
+            keeper.until_up(times=2)
+            keeper.link.publish("t/more", b"more")
+            reader.until(lambda: b"more" in reader.payloads())
+    assert order == ["up", "t/kept", "up", "t/more"]
+
+
+def test_forty_reconnects_leave_no_thread_and_no_descriptor_behind(broker: Broker) -> None:
+    def count() -> tuple[int, int]:
+        return threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
+
+    before = count()
+    for _ in range(40):
+        with Peer(broker.port) as peer:
+            peer.until_up()
+    assert count() == before
+
+
+def _tls_files(folder: Path) -> tuple[list[str], dict[str, Any]]:
+    files = make_certificates(folder)
+    config = [
+        f"cafile {files.ca}",
+        f"certfile {files.server_cert}",
+        f"keyfile {files.server_key}",
+        "require_certificate true",
+    ]
+    return config, {"tls": True, "ca_file": files.ca, "cert_file": files.client_cert, "key_file": files.client_key}
+
+
+def test_tls_troubles_are_told_by_file_and_cause(tmp_path: Path) -> None:
+    config, settings = _tls_files(tmp_path)
+    other_ca = _tls_files(tmp_path / "other")[1]["ca_file"]
+    plain_port = free_port()
+    without_client = {key: value for key, value in settings.items() if key not in ("cert_file", "key_file")}
+    with (
+        Broker(tmp_path / "broker", config=[*config, f"listener {plain_port} 127.0.0.1"]) as broker,
+        Peer(broker.port, "good", **settings) as good,
+        Peer(broker.port, "a", **{**settings, "ca_file": other_ca}) as unknown_ca,
+        Peer(broker.port, "b", **{**settings, "ca_file": None}) as system_ca,
+        Peer(broker.port, "c", **without_client) as no_certificate,
+        Peer(broker.port, "d", **{**settings, "key_file": settings["ca_file"]}) as bad_key,
+        Peer(plain_port, "e", **settings) as no_tls,
+        Peer(broker.port, "f") as not_asked,
+    ):
+        good.until_up()
+        unknown_ca.until_down(f"not signed by the CA in mqtt.ca_file {other_ca}")
+        system_ca.until_down("mqtt.ca_file")
+        no_certificate.until_down("client certificate (mqtt.cert_file)")
+        bad_key.until_down("not a certificate or key in PEM form")
+        no_tls.until_down("does it speak TLS there (mqtt.port)")
+        not_asked.until_down("mqtt.tls")
