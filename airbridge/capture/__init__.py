@@ -1,0 +1,1 @@
+"""`airbridge capture`: what the KSEM writes, what the inverter asks, in a file."""

@@ -1,0 +1,114 @@
+"""Frames heard between an inverter and its meter -> records [core]."""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+from airbridge.capture.arrival_times import ArrivalTimes
+from ksem_contract.capture_file import CaptureRecord
+from modbus_codec.codes import EXCEPTION_BIT, READS
+from modbus_codec.errors import ModbusCodecError
+from modbus_codec.pdu import WriteMultipleRequest, WriteSingleRequest, decode_request
+from modbus_codec.rtu_reader import Heard, Noise, Reply, Request
+
+SHOWN: Final = 8
+"""First bytes of a request that is no read or write: it holds nobody's serial number."""
+SHOWN_OF_ANSWER: Final = 3
+"""First bytes of noise and of unknown replies: what follows could be a part of the serial number."""
+SAID_BACK: Final = (5, 6, 22)
+"""Functions whose reply is the request's own bytes."""
+BITS: Final = {"N": 10, "E": 11, "O": 11}
+"""Start bit, eight bits, parity and one stop bit."""
+
+
+def character_time(baudrate: int, parity: str, stopbits: int) -> float:
+    """Seconds that one character takes on the line."""
+    return (BITS[parity] + stopbits - 1) / baudrate
+
+
+class _Asked(NamedTuple):
+    """The request that waits for its reply."""
+
+    record: CaptureRecord
+    frame: bytes
+    end: float
+
+
+class BusRecorder:
+    """Gives what was heard its times, and each reply the place it was asked for. Times in seconds of one clock."""
+
+    def __init__(self, zero: float, character: float, *, serial_number: bool = False) -> None:
+        self._zero = zero
+        self._times = ArrivalTimes(character)
+        self._serial_number = serial_number
+        self._last_end: float | None = None
+        self._asked: _Asked | None = None
+
+    def arrived(self, data: bytes, now: float) -> None:
+        """These bytes were handed over at `now`; call it before the frame reader is fed with them."""
+        self._times.arrived(len(data), now)
+
+    def records(self, heard: Sequence[Heard]) -> list[CaptureRecord]:
+        """What the frame reader found, in its order: every byte that arrived belongs to one of them."""
+        return [self._record(one) for one in heard]
+
+    def _record(self, heard: Heard) -> CaptureRecord:
+        data = heard.data if isinstance(heard, Noise) else heard.frame
+        begin, end = self._times.take(len(data))
+        gap_ms = None if self._last_end is None else max(0.0, 1000 * (begin - self._last_end))
+        self._last_end = end
+        t = end - self._zero
+        if isinstance(heard, Request) and not self._is_said_back(heard):
+            record = self._request(heard, t, gap_ms)
+            self._asked = _Asked(record, heard.frame, end)
+        elif isinstance(heard, Noise):
+            raw = data if self._serial_number else data[:SHOWN_OF_ANSWER]
+            record = CaptureRecord(t=t, what="noise", gap_ms=gap_ms, length=len(data), raw=raw.hex(" "))
+        else:
+            record = self._reply(heard, t, gap_ms, begin)
+            self._asked = None
+        return record if self._serial_number else record.without_serial_number()
+
+    def _is_said_back(self, heard: Request) -> bool:
+        return self._asked is not None and heard.pdu[0] in SAID_BACK and heard.frame == self._asked.frame
+
+    def _request(self, heard: Request, t: float, gap_ms: float | None) -> CaptureRecord:
+        base = CaptureRecord(
+            t=t, what="request", gap_ms=gap_ms, unit=heard.unit, function=heard.pdu[0], length=len(heard.frame)
+        )
+        try:
+            asked = decode_request(heard.pdu)
+        except ModbusCodecError as error:
+            raw = heard.frame if self._serial_number else heard.frame[:SHOWN]
+            return replace(base, raw=raw.hex(" "), why=str(error))
+        if isinstance(asked, WriteMultipleRequest):
+            return replace(base, start=asked.start, count=len(asked.registers), values=asked.registers)
+        if isinstance(asked, WriteSingleRequest):
+            return replace(base, start=asked.address, count=1, values=(asked.value,))
+        return replace(base, start=asked.start, count=asked.count)
+
+    def _reply(self, heard: Request | Reply, t: float, gap_ms: float | None, begin: float) -> CaptureRecord:
+        function = heard.pdu[0] & ~EXCEPTION_BIT
+        base = CaptureRecord(
+            t=t, what="reply", gap_ms=gap_ms, unit=heard.unit, function=function, length=len(heard.frame)
+        )
+        asked = self._asked
+        if asked and (asked.record.unit, asked.record.function) == (heard.unit, function):
+            delay_ms = max(0.0, 1000 * (begin - asked.end))
+            base = replace(base, start=asked.record.start, count=asked.record.count, delay_ms=delay_ms)
+        else:
+            base = replace(base, why="nobody asked for it")
+        if heard.pdu[0] & EXCEPTION_BIT:
+            return replace(base, what="exception", code=heard.pdu[1])
+        if function in READS:
+            values = struct.unpack(f">{heard.pdu[1] // 2}H", heard.pdu[2:])
+            if base.count is not None and base.count != len(values):
+                return replace(
+                    base, start=None, count=len(values), values=values, why=f"{base.count} registers were asked for"
+                )
+            return replace(base, count=len(values), values=values)
+        if base.start is None:
+            raw = heard.frame if self._serial_number else heard.frame[:SHOWN_OF_ANSWER]
+            return replace(base, raw=raw.hex(" "))
+        return base

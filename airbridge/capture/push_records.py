@@ -1,0 +1,76 @@
+"""What a meter's write connection says -> what to answer, and what to record [core]."""
+
+from dataclasses import replace
+
+from ksem_contract.capture_file import CaptureRecord
+from modbus_codec.errors import BadFrame, BadRequest
+from modbus_codec.pdu import (
+    ExceptionCode,
+    ExceptionReply,
+    FunctionCode,
+    ReadReply,
+    ReadRequest,
+    Reply,
+    WriteMultipleReply,
+    WriteMultipleRequest,
+    WriteSingleReply,
+    decode_request,
+)
+from modbus_codec.tcp import MbapFrame
+
+
+class WrittenRegisters:
+    """What was written so far, by unit, so that it can be read back: the receivers that are known to work allow it."""
+
+    def __init__(self) -> None:
+        self._words: dict[tuple[int, int], int] = {}
+
+    def write(self, unit: int, start: int, registers: tuple[int, ...]) -> None:
+        """Keep what was written."""
+        for offset, word in enumerate(registers):
+            self._words[unit, start + offset] = word
+
+    def read(self, unit: int, start: int, count: int) -> tuple[int, ...] | None:
+        """The words, None if one of them was never written."""
+        words = [self._words.get((unit, start + offset)) for offset in range(count)]
+        return tuple(word for word in words if word is not None) if None not in words else None
+
+
+def answer(
+    frame: MbapFrame, peer: str, t: float, written: WrittenRegisters, *, serial_number: bool = False
+) -> tuple[MbapFrame, CaptureRecord]:
+    """The answer to a frame and its record. Raises BadFrame where no answer is possible: close the connection."""
+    base = CaptureRecord(
+        t=t, what="write", peer=peer, unit=frame.unit, function=frame.pdu[0], length=len(frame.encode())
+    )
+    reply: Reply
+    try:
+        asked = decode_request(frame.pdu)
+    except BadRequest as refused:
+        reply = ExceptionReply(refused.function, refused.code)
+        return _reply(frame, reply), replace(base, what="refused", code=int(refused.code), why=refused.text)
+    if isinstance(asked, ReadRequest):
+        words = written.read(frame.unit, asked.start, asked.count)
+        base = replace(base, what="read", start=asked.start, count=asked.count)
+        if words is None or asked.function != FunctionCode.READ_HOLDING_REGISTERS:
+            code = ExceptionCode.ILLEGAL_DATA_ADDRESS
+            return _reply(frame, ExceptionReply(asked.function, code)), replace(base, code=int(code))
+        return _reply(frame, ReadReply(asked.function, words)), base
+    if isinstance(asked, WriteMultipleRequest):
+        start, registers = asked.start, asked.registers
+        reply = WriteMultipleReply(start, len(registers))
+    else:
+        start, registers = asked.address, (asked.value,)
+        reply = WriteSingleReply(asked.address, asked.value)
+    written.write(frame.unit, start, registers)
+    record = replace(base, start=start, count=len(registers), values=registers)
+    return _reply(frame, reply), record if serial_number else record.without_serial_number()
+
+
+def broken(peer: str, t: float, error: BadFrame) -> CaptureRecord:
+    """The record of a connection that says something else than Modbus."""
+    return CaptureRecord(t=t, what="closed", peer=peer, why=f"no Modbus TCP: {error}")
+
+
+def _reply(frame: MbapFrame, reply: Reply) -> MbapFrame:
+    return MbapFrame(frame.transaction, frame.unit, reply.encode())

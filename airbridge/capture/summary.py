@@ -1,0 +1,150 @@
+"""What a capture shows, gathered record by record [core]."""
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import Final
+
+from airbridge.capture.cycle_order import CycleOrder, cycle_order
+from airbridge.capture.spread import Spread, spread
+from ksem_contract.capture_file import CaptureRecord
+
+SAMPLES: Final = 100_000
+"""Newest times that are kept of each row; a day of a 200 ms push is 432 000."""
+ORDER_SAMPLES: Final = 20_000
+ROWS: Final = 1_000
+"""Different requests that are kept apart; garbage on a line can't grow the memory."""
+TIMED_OUT_AFTER: Final = 1.0
+"""Seconds after which the last request, that nothing follows, counts as unanswered."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Key:
+    """What makes two writes or two requests the same."""
+
+    function: int
+    unit: int
+    start: int | None
+    count: int | None
+
+    def __str__(self) -> str:
+        if self.start is None or self.count is None:
+            return f"function {self.function}"
+        return f"{self.start}-{self.start + self.count - 1}" if self.count > 1 else f"{self.start}"
+
+
+@dataclass(slots=True)
+class Row:
+    """All writes or requests of one kind."""
+
+    key: Key
+    what: str
+    seen: int = 0
+    answered: int = 0
+    timeouts: int = 0
+    exceptions: Counter[int] = field(default_factory=Counter)
+    last: float | None = None
+    periods: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
+    delays: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
+
+    @property
+    def period_ms(self) -> Spread | None:
+        """Time from one to the next."""
+        return spread(1000 * period for period in self.periods)
+
+    @property
+    def delay_ms(self) -> Spread | None:
+        """Time from the request's end to the reply's begin."""
+        return spread(self.delays)
+
+
+class CaptureSummary:
+    """Rows, order and counts of the records added so far."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        """Records by their `what`."""
+        self.peers: Counter[str] = Counter()
+        """Writes and reads by address, without the port."""
+        self.last: float = 0.0
+        self.first: float | None = None
+        self._rows: dict[tuple[str, Key], Row] = {}
+        self._sequence: deque[tuple[float, Key]] = deque(maxlen=ORDER_SAMPLES)
+        self._open: tuple[Row, float] | None = None
+
+    def add(self, record: CaptureRecord) -> None:
+        """Count one record."""
+        self.counts[record.what] += 1
+        self.first = record.t if self.first is None else self.first
+        self.last = max(self.last, record.t)
+        if record.what in ("write", "read"):
+            row = self._row(record)
+            self._seen(row, record.t)
+            if record.peer:
+                self.peers[record.peer.rpartition(":")[0]] += 1
+            if record.code is None:
+                row.answered += 1
+            else:
+                row.exceptions[record.code] += 1
+        elif record.what == "request":
+            self._close()
+            row = self._row(record)
+            self._seen(row, record.t)
+            self._open = (row, record.t)
+        elif record.what in ("reply", "exception"):
+            self._answer(record)
+
+    @property
+    def rows(self) -> list[Row]:
+        """Every kind of write or request, the most frequent first."""
+        return sorted(self._rows.values(), key=lambda row: (-row.seen, row.key.start or 0))
+
+    @property
+    def order(self) -> CycleOrder | None:
+        """In which order they come within a cycle; None where none repeats."""
+        return cycle_order(list(self._sequence))
+
+    @property
+    def duration(self) -> float:
+        """Seconds between the first and the last record."""
+        return self.last - self.first if self.first is not None else 0.0
+
+    def finish(self, now: float) -> None:
+        """Call at the end: a request that still waits has timed out, if it waited long."""
+        if self._open is not None and now - self._open[1] >= TIMED_OUT_AFTER:
+            self._close()
+
+    def _row(self, record: CaptureRecord) -> Row:
+        key = Key(record.function or 0, record.unit or 0, record.start, record.count)
+        place = (record.what, key)
+        row = self._rows.get(place)
+        if row is None:
+            if len(self._rows) >= ROWS:
+                rarest = min(self._rows, key=lambda known: self._rows[known].seen)
+                del self._rows[rarest]
+            row = self._rows[place] = Row(key, record.what)
+        return row
+
+    def _seen(self, row: Row, t: float) -> None:
+        if row.last is not None:
+            row.periods.append(t - row.last)
+        row.last = t
+        row.seen += 1
+        self._sequence.append((t, row.key))
+
+    def _answer(self, record: CaptureRecord) -> None:
+        if self._open is None or record.unit != self._open[0].key.unit or record.function != self._open[0].key.function:
+            self.counts["unasked"] += 1
+            return
+        row, _ = self._open
+        self._open = None
+        if record.delay_ms is not None:
+            row.delays.append(record.delay_ms)
+        if record.what == "reply":
+            row.answered += 1
+        else:
+            row.exceptions[record.code or 0] += 1
+
+    def _close(self) -> None:
+        if self._open is not None:
+            self._open[0].timeouts += 1
+            self._open = None

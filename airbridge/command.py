@@ -1,0 +1,34 @@
+"""The command line of `airbridge`."""
+
+from typing import Annotated
+
+import typer
+
+from airbridge.capture.command import app as capture
+from airbridge.version import version
+
+app = typer.Typer(
+    name="airbridge",
+    help="See the bridge between a KOSTAL energy meter and its inverter run, and record both of its ends.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(capture, name="capture")
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"airbridge {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version and end.", callback=_tell_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Common options."""
