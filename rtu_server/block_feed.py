@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class BlockFeed:
-    """One meter's blocks, status and echoes. Its methods run in the broker link's thread, or under the service's lock."""
+    """One meter's blocks, status and echoes. Its methods run in the thread of the broker's link; `tick` in any."""
 
     def __init__(
         self, meter: str, node: str, topics: Topics, limits: FreshnessLimits, send_ping: Callable[[str, bytes], bool]
@@ -113,6 +113,8 @@ class BlockFeed:
             self._cache.hear_offline()
 
     def _complain(self, message: Incoming, why: str) -> None:
-        line = self._quiet.say("contract", f"ignored {message.topic}, which breaks the contract: {why}", message.received)
+        line = self._quiet.say(
+            "contract", f"ignored {message.topic}, which breaks the contract: {why}", message.received
+        )
         if line:
             log.warning("meter %s: %s", self.meter, line)

@@ -61,9 +61,7 @@ def node_health(
         state=node.state,
         why=node.why,
         broker=broker,
-        units=tuple(
-            _unit_health(report, verdict, now) for report, verdict in zip(reports, verdicts, strict=True)
-        ),
+        units=tuple(_unit_health(report, verdict, now) for report, verdict in zip(reports, verdicts, strict=True)),
         transit=transit,
     )
 

@@ -14,14 +14,16 @@ def sharpen_timers() -> None:
 
 
 def be_real_time(priority: int) -> list[str]:
-    """Put this thread under SCHED_FIFO and the process's memory out of swap's reach; return what was refused, in words."""
+    """Put this thread under SCHED_FIFO and keep the memory out of swap; return what was refused, in words."""
     if not priority:
         return []
     refused = []
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
     except OSError as error:
-        refused.append(f"realtime = {priority} refused ({error}): the unit needs LimitRTPRIO={priority} or CAP_SYS_NICE")
+        refused.append(
+            f"realtime = {priority} refused ({error}): the unit needs LimitRTPRIO={priority} or CAP_SYS_NICE"
+        )
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0:
         reason = os.strerror(ctypes.get_errno())

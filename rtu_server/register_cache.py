@@ -94,14 +94,14 @@ class CacheState:
         return words
 
     def assemble(self, wanted: RegisterRange) -> Words | Refused:
-        """Like `read`, whatever the time is: the caller compares `expires` and `vital_expires` at the moment of writing."""
+        """Like `read`, whatever the time is: the caller compares both moments of expiry when it writes."""
         parts = [held for held in self.blocks.values() if held.range.overlaps(wanted)]
         if len(parts) == 1 and parts[0].range.covers(wanted):
             registers = _cut(parts[0], wanted)
         else:
             registers = _join(sorted(parts, key=lambda held: held.range.start), wanted)
         if registers is None:
-            return Refused.STALE if in_map(wanted) or parts else Refused.UNMAPPED
+            return Refused.STALE if in_map(wanted) else Refused.UNMAPPED
         if None in registers:
             return Refused.STALE
         return Words(
@@ -114,9 +114,9 @@ class CacheState:
 class RegisterCache:
     """Takes what the broker delivers about one meter and decides what of it may be served.
 
-    A block counts only if an echo dated its session and its sequence number is higher than that of the block held, so a
-    retained message, a replay and a burst after an outage need no rule of their own. One session is served at a time; another
-    one takes over when the served one's vital data is stale or its publisher said goodbye.
+    A block counts only if an echo dated its session and its sequence number is higher than that of the block held, so
+    a retained message, a replay and a burst after an outage need no rule of their own. One session is served at a time;
+    another one takes over when the served one's vital data is stale or its publisher said goodbye.
     """
 
     def __init__(self, limits: FreshnessLimits) -> None:
@@ -127,7 +127,7 @@ class RegisterCache:
         self.state = CacheState()
 
     def hear_offline(self) -> None:
-        """Note that the meter's status became `offline`: until the served session speaks again, another may take over."""
+        """Note that the status became `offline`: until the served session speaks again, another may take over."""
         self._said_goodbye = True
 
     def hear_pong(self, pong: Pong, *, sent: float, received: float) -> None:

@@ -27,7 +27,7 @@ class Reply(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """One state of the cache and what was encoded from it: a line reads both by one reference, so that they never mix."""
+    """A state of the cache and what was encoded from it: a line reads both by one reference, so they never mix."""
 
     state: CacheState
     replies: Mapping[bytes, Reply]
@@ -42,7 +42,7 @@ class _Hot:
 
 @dataclass(slots=True)
 class ReplyBook:
-    """The replies of one meter, found by the request's own bytes: all lines and units that show this meter share them."""
+    """The replies of one meter, found by the request's own bytes: all lines and units that show it share them."""
 
     snapshot: Snapshot = field(default_factory=lambda: Snapshot(CacheState(), {}))
     _hot: dict[bytes, _Hot] = field(default_factory=dict)

@@ -19,7 +19,7 @@ ON_STALE: Mapping[str, ExceptionCode | None] = {
     "exception-11": ExceptionCode.GATEWAY_TARGET_FAILED,
     "silent": None,
 }
-"""The choices of `on_stale`. Exception 4 is proven: a Plenticore Plus G2 shows a meter fault and no power, and recovers."""
+"""The choices of `on_stale`. Exception 4 is proven: a Plenticore Plus G2 shows a meter fault, and no wrong power."""
 
 
 class Answer(NamedTuple):

@@ -21,7 +21,8 @@ from .settings import LineSettings
 REOPEN: Final = 0.4
 """Seconds between attempts to open a port that is gone: data flows again within a second of its return."""
 GLANCE: Final = 0.001
-"""Seconds between looks at a port that delivered less than a whole request; at rest nothing looks."""
+"""Seconds between looks at a port that delivered less than a whole request; at rest the thread sleeps."""
+NUDGE: Final = b"!"
 
 log = logging.getLogger(__name__)
 
@@ -62,9 +63,14 @@ class SerialLine:
         self._on_port = on_port
         self._gap = frame_gap(settings.baudrate, settings.stopbits, settings.parity)
         self._reader = RtuFrameReader(settings.idle_gap)
+        self._port: SerialPort | None = None
+        self._clear_at = 0.0
+        """The last moment at which nothing lay unread on the port: what is found later came after it."""
+        self._lying = 0
         self._stopping = threading.Event()
         self._wake, self._waker = os.pipe()
         self._thread = threading.Thread(target=self._run, name=f"line {settings.name}", daemon=True)
+        heartbeat.after_beat(self._look_after)
 
     def start(self) -> None:
         """Begin to answer as soon as the port is there."""
@@ -73,8 +79,24 @@ class SerialLine:
     def stop(self) -> None:
         """End the thread and give the port back."""
         self._stopping.set()
-        os.write(self._waker, b"!")
+        os.write(self._waker, NUDGE)
         self._thread.join(1.0)
+
+    def _look_after(self, stalled: bool) -> None:
+        """Nudge the thread after a stall, and if less than a request's worth lies on its port: it sleeps through that.
+
+        Runs in the heartbeat's thread, 40 times a second.
+        """
+        port = self._port
+        if port is None:
+            return
+        try:
+            lying = port.unread()
+        except PortGone:
+            return  # the line's own thread finds out by itself
+        if stalled or (lying and lying == self._lying):
+            os.write(self._waker, NUDGE)
+        self._lying = lying
 
     def _run(self) -> None:
         sharpen_timers()
@@ -101,7 +123,9 @@ class SerialLine:
         )
 
     def _answer_until_gone(self, port: SerialPort) -> None:
-        self._reader = RtuFrameReader(self.settings.idle_gap)
+        self._reader.reset()
+        self._clear_at = boottime()
+        self._port = port
         self._on_port(True, "; ".join(port.refused))
         try:
             while not self._stopping.is_set():
@@ -111,73 +135,76 @@ class SerialLine:
         except Exception:
             log.exception("line %s: opening the port anew after an error of ours", self.settings.name)
         finally:
+            self._port = None
             port.close()
 
     def _answer_next(self, port: SerialPort) -> None:
-        waiting_since = boottime()
-        if not port.wait(self._wake):
-            return
+        nudged = port.wait(self._wake)
         heard = boottime()
-        data = port.read()
-        if self._heartbeat.stalled_since(waiting_since, heard):
+        if self._heartbeat.stalled_between(self._clear_at, heard):
             self._forget(port)
-            return
+        if nudged:
+            os.read(self._wake, 64)
+        data = port.read()
         pending: _Pending | None
         if len(data) == WAKE_AT and not self._reader.pending and self._is_ours(data):
             pending = _Pending(data, heard)
             time.sleep(max(0.0, heard + self._gap - boottime()))
-            if port.unread():
+            if not self._is_clear(port):
                 pending = self._sift(port, data, heard)
         else:
             pending = self._sift(port, data, heard)
         if pending is not None:
-            self._answer(port, pending, waiting_since)
+            self._answer(port, pending)
 
     def _is_ours(self, data: bytes) -> bool:
         # A read or a single write; longer frames that begin like this are still coming in.
         return data[1] <= 6 and self._responder.serves(data[0]) and has_valid_crc(data)
 
     def _sift(self, port: SerialPort, data: bytes, heard: float) -> _Pending | None:
-        """Find frames in what comes in until the line is silent; return the request for us that came last, if one did."""
+        """Find frames in what comes in until the line is silent; return the request for us that came last, if any."""
         pending: _Pending | None = None
         while True:
-            pending = self._newest(self._reader.feed(data, heard), data, heard) if data else pending
+            pending = self._newest(self._reader.feed(data, heard), heard) if data else pending
             quiet = self.settings.idle_gap if self._reader.pending else self._gap
             if not self._more(port, heard + quiet):
                 break
             heard, data, pending = boottime(), port.read(), None
         if self._reader.pending:
-            rest = self._newest(self._reader.flush(boottime()), b"", heard)
+            rest = self._newest(self._reader.flush(boottime()), heard)
             pending = rest or pending
         return pending
 
-    def _newest(self, events: list[Heard], data: bytes, heard: float) -> _Pending | None:
+    def _newest(self, events: list[Heard], heard: float) -> _Pending | None:
         pending: _Pending | None = None
         for event in events:
-            if isinstance(event, Request) and self._responder.serves(event.unit):
-                pending = _Pending(event.frame, heard)
+            if isinstance(event, Noise):
+                self.counters.noise += len(event.data)
+            elif isinstance(event, Request) and self._responder.serves(event.unit):
+                pending = None if event.overtaken else _Pending(event.frame, heard)
             else:
                 pending = None
-                self._count_other(event)
+                self.counters.foreign += 1
         return pending
-
-    def _count_other(self, event: Heard) -> None:
-        if isinstance(event, Noise):
-            self.counters.noise += len(event.data)
-        else:
-            self.counters.foreign += 1
 
     def _more(self, port: SerialPort, until: float) -> bool:
         """Tell whether bytes come in before `until`. Fewer than a request's worth don't wake `wait`, so look."""
         while (left := until - boottime()) > 0:
             time.sleep(min(GLANCE, left))
-            if port.unread():
+            if not self._is_clear(port):
                 return True
-        return False
+        return not self._is_clear(port)
 
-    def _answer(self, port: SerialPort, request: _Pending, waiting_since: float) -> None:
+    def _is_clear(self, port: SerialPort) -> bool:
         now = boottime()
-        if now - request.heard > STALL or self._heartbeat.stalled_since(waiting_since, now):
+        if port.unread():
+            return False
+        self._clear_at = now
+        return True
+
+    def _answer(self, port: SerialPort, request: _Pending) -> None:
+        now = boottime()
+        if now - request.heard > STALL or self._heartbeat.stalled_between(request.heard, now):
             self._forget(port)
             return
         if port.unsent():
@@ -200,6 +227,7 @@ class SerialLine:
 
     def _forget(self, port: SerialPort) -> None:
         """Nothing that lies here can be dated: the process stood still since it came."""
+        self._clear_at = boottime()
         port.drop_input()
-        self._reader = RtuFrameReader(self.settings.idle_gap)
+        self._reader.reset()
         self.counters.stalls += 1

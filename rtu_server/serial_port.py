@@ -11,7 +11,7 @@ from typing import Final
 import serial
 
 WAKE_AT: Final = 8
-"""Bytes that must lie ready before a waiting reader wakes (termios VMIN): a read request. One wake-up a request, not eight."""
+"""Bytes that must lie ready before a waiting reader wakes (termios VMIN): a read request, so one wake-up each."""
 _COUNT = struct.Struct("i")
 
 
@@ -22,8 +22,10 @@ class PortGone(OSError):
 class SerialPort:
     """An open port. All calls but `wait` return at once."""
 
-    def __init__(self, path: str, *, baudrate: int, parity: str, stopbits: int, rs485: bool, low_latency: bool) -> None:
-        """Open the port for us alone; raise PortGone with the reason where that fails."""
+    def __init__(
+        self, path: str, *, baudrate: int, parity: str, stopbits: int, rs485: bool = False, low_latency: bool = False
+    ) -> None:
+        """Open the port for us alone; PortGone tells why it failed."""
         try:
             self._serial = serial.Serial(
                 path, baudrate=baudrate, parity=parity, stopbits=stopbits, timeout=0, write_timeout=0, exclusive=True
@@ -49,9 +51,9 @@ class SerialPort:
             raise PortGone(_why(path, error)) from error
 
     def wait(self, also: int) -> bool:
-        """Block until a request's worth of bytes is there (True), or until the descriptor `also` is readable (False)."""
+        """Block until a request's worth of bytes is there or the descriptor `also` is readable; tell whether it is."""
         readable, _, _ = select.select((self._fd, also), (), ())
-        return self._fd in readable
+        return also in readable
 
     def read(self) -> bytes:
         """Return the bytes that are there, maybe none."""

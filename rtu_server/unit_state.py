@@ -6,7 +6,7 @@ from typing import Final, Literal
 ASKED_WITHIN: Final = 5.0
 """Seconds without a request after which the inverter counts as not asking."""
 SERVED_WITHIN: Final = 1.0
-"""A request's refusal counts once no data was given for this long before it: an odd range refused between others does not."""
+"""A refusal counts once no data was given for this long before it; an odd range between others does not."""
 
 State = Literal["ok", "degraded", "down"]
 
@@ -52,7 +52,7 @@ def judge(view: UnitView, now: float) -> Verdict:
     if not view.data_fresh:
         return Verdict("down", f"{where}: {_why_no_data(view)}")
     if view.last_request is None or now - view.last_request > ASKED_WITHIN:
-        return Verdict("degraded", f"{where}: {_why_not_asked(view, now)}")
+        return Verdict("degraded", f"{where}: {_why_not_asked(view)}")
     if view.last_data is None or view.last_request - view.last_data > SERVED_WITHIN:
         return Verdict("degraded", f"{where}: the inverter asks only for ranges that the meter does not have")
     return OK
@@ -77,10 +77,10 @@ def _why_no_data(view: UnitView) -> str:
     return f"the data of meter {meter} is old or was never dated: no live block or no echo comes from its publisher"
 
 
-def _why_not_asked(view: UnitView, now: float) -> str:
+def _why_not_asked(view: UnitView) -> str:
     remedy = "check wiring A/B, the energy meter set in the inverter's menu, and unit id"
     if view.last_request is not None:
-        return f"the inverter has not asked for {now - view.last_request:.0f} s; {remedy}"
+        return f"the inverter has stopped asking; {remedy}"
     if view.foreign_or_noise:
         return f"no request came, but other traffic did: check baudrate, parity, stopbits, unit id; else {remedy}"
     return f"the inverter has never asked; {remedy}"

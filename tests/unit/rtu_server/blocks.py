@@ -41,7 +41,9 @@ def block(
     )
 
 
-def echo(cache: RegisterCache, *, session: str = "aaaa", at: float, clock: float | None = None, rtt: float = 0.0) -> None:
+def echo(
+    cache: RegisterCache, *, session: str = "aaaa", at: float, clock: float | None = None, rtt: float = 0.0
+) -> None:
     """Let the cache hear a pong of `session` at `at`, whose publisher's clock shows `clock` (the same as ours)."""
     boot_ms = int(1000 * (at - rtt if clock is None else clock))
     cache.hear_pong(Pong(nonce="n", session=session, boot_ms=boot_ms), sent=at - rtt, received=at)

@@ -146,7 +146,7 @@ def test_a_range_over_two_neighbouring_blocks_is_as_old_as_the_older(cache: Regi
     assert isinstance(found, Words)
     assert found.measured == pytest.approx(90.0, abs=0.01)
     assert cache.state.read(RegisterRange(9005, 10), 105.1) is Refused.STALE
-    assert cache.state.read(RegisterRange(9015, 10), 100.0) is Refused.STALE
+    assert cache.state.read(RegisterRange(9015, 10), 100.0) is Refused.UNMAPPED
 
 
 def test_a_restarted_publisher_takes_over_at_once_after_its_last_will(dated: RegisterCache) -> None:

@@ -39,7 +39,7 @@ def test_a_unit_whose_inverter_asks_and_gets_data_is_ok() -> None:
         ({"data_fresh": False}, "down", "old or was never dated"),
         ({"last_request": None, "last_data": None}, "degraded", "never asked"),
         ({"last_request": None, "last_data": None, "foreign_or_noise": 3}, "degraded", "baudrate"),
-        ({"last_request": 80.0, "last_data": 80.0}, "degraded", "not asked for 20 s"),
+        ({"last_request": 80.0, "last_data": 80.0}, "degraded", "stopped asking"),
         ({"last_data": 90.0}, "degraded", "ranges that the meter does not have"),
     ],
 )

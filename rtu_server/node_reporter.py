@@ -1,0 +1,94 @@
+"""Keeps a node's retained topics true: status, health, requests."""
+
+import logging
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+from ksem_contract.health import LinkHealth, Transit
+from ksem_contract.topics import Topics
+from service_runtime.clock import wall_time
+from service_runtime.mqtt_link import MqttLink
+
+from .node_report import Overall, UnitReport, node_health, requests_message
+
+HEALTH_EVERY: Final = 10.0
+REQUESTS_EVERY: Final = 10.0
+NEWS_EVERY: Final = 1.0
+"""Seconds between two health messages at least, however fast things change."""
+
+log = logging.getLogger(__name__)
+
+
+class NodeReporter:
+    """What the node said last, and when it is due to say it again."""
+
+    def __init__(self, topics: Topics, node: str, link: MqttLink) -> None:
+        self._status_topic = topics.node_status(node)
+        self._health_topic = topics.node_health(node)
+        self._requests_topic = topics.node_requests(node)
+        self._link = link
+        self._status = b"offline"
+        self._status_told: bytes | None = None
+        self._overall = Overall("down", "")
+        self._since = wall_time()
+        self._health_due = 0.0
+        self._requests_due = 0.0
+        self._requests_seen: object = None
+        self._told_at = 0.0
+
+    def on_link_up(self) -> None:
+        """The broker may have forgotten everything: tell it all again with the next tick."""
+        self._status_told = None
+        self._health_due = self._requests_due = 0.0
+
+    def on_own_status(self, payload: bytes) -> None:
+        """Correct what a late last will, or anybody else, put on our own status."""
+        if payload != self._status:
+            self._status_told = None
+
+    def tell(
+        self,
+        served: bool,
+        node: Overall,
+        reports: list[UnitReport],
+        broker: LinkHealth,
+        transit: dict[str, Transit],
+        now: float,
+    ) -> None:
+        """Publish what is due or has changed."""
+        self._status = b"online" if served else b"offline"
+        if self._status != self._status_told and self._link.publish(
+            self._status_topic, self._status, qos=1, retain=True
+        ):
+            self._status_told = self._status
+        if node.state != self._overall.state:
+            log.log(logging.INFO if node.state == "ok" else logging.WARNING, "%s", node.why or "the inverter gets data")
+            self._since = wall_time()
+        if (node.state, node.why) != (self._overall.state, self._overall.why):
+            self._health_due = min(self._health_due, self._told_at + NEWS_EVERY)
+        self._overall = node
+        if now >= self._health_due:
+            message = node_health(
+                reports, version=our_version(), since=self._since, broker=broker, transit=transit, now=now
+            )
+            if self._link.publish(self._health_topic, message.encode(), qos=1, retain=True):
+                self._health_due, self._told_at = now + HEALTH_EVERY, now
+        self._tell_requests(reports, now)
+
+    def _tell_requests(self, reports: list[UnitReport], now: float) -> None:
+        message = requests_message(reports, now)
+        seen = {
+            (entry.line, entry.unit, entry.function, entry.start, entry.count, entry.last) for entry in message.requests
+        }
+        if seen != self._requests_seen:
+            self._requests_due = min(self._requests_due, now)
+        if now >= self._requests_due and self._link.publish(self._requests_topic, message.encode(), qos=1, retain=True):
+            self._requests_due, self._requests_seen = now + REQUESTS_EVERY, seen
+
+
+def our_version() -> str:
+    """Return the version of the installed distribution."""
+    try:
+        return version("ksem-airbridge")
+    except PackageNotFoundError:
+        return "0"
