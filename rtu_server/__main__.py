@@ -14,10 +14,7 @@ COMMAND = Command(
     summary="Answers a KOSTAL inverter on RS485 in the place of its energy meter, from blocks that arrive over MQTT.",
     settings_class=RtuServerSettings,
     default_path=Path("/etc/ksem-airbridge/rtu-server.toml"),
-    examples=(
-        "rtu-server --check",
-        "AIRBRIDGE_LINE__0__PORT=/dev/ttyUSB0 AIRBRIDGE_MQTT__HOST=192.0.2.10 rtu-server",
-    ),
+    array_example="LINE__0__PORT=/dev/serial/by-id/...",
 )
 
 

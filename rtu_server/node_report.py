@@ -36,9 +36,9 @@ class Overall:
 
 
 def overall(verdicts: Iterable[Verdict]) -> Overall:
-    """Join the units' verdicts."""
+    """Join the verdicts of one unit or more."""
     judged = list(verdicts)
-    worst = max((verdict.state for verdict in judged), key=WORST.index, default="ok")
+    worst = max((verdict.state for verdict in judged), key=WORST.index)
     return Overall(worst, "; ".join(dict.fromkeys(verdict.why for verdict in judged if verdict.why)))
 
 

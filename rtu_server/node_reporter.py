@@ -1,12 +1,12 @@
 """Keeps a node's retained topics true: status, health, requests."""
 
 import logging
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from ksem_contract.health import LinkHealth, Transit
 from ksem_contract.topics import Topics
 from service_runtime.clock import wall_time
+from service_runtime.command import version
 from service_runtime.mqtt_link import MqttLink
 
 from .node_report import Overall, UnitReport, node_health, requests_message
@@ -69,7 +69,7 @@ class NodeReporter:
         self._overall = node
         if now >= self._health_due:
             message = node_health(
-                reports, version=our_version(), since=self._since, broker=broker, transit=transit, now=now
+                reports, version=version(), since=self._since, broker=broker, transit=transit, now=now
             )
             if self._link.publish(self._health_topic, message.encode(), qos=1, retain=True):
                 self._health_due, self._told_at = now + HEALTH_EVERY, now
@@ -84,11 +84,3 @@ class NodeReporter:
             self._requests_due = min(self._requests_due, now)
         if now >= self._requests_due and self._link.publish(self._requests_topic, message.encode(), qos=1, retain=True):
             self._requests_due, self._requests_seen = now + REQUESTS_EVERY, seen
-
-
-def our_version() -> str:
-    """Return the version of the installed distribution."""
-    try:
-        return version("ksem-airbridge")
-    except PackageNotFoundError:
-        return "0"

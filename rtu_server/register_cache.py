@@ -96,6 +96,7 @@ class CacheState:
     def assemble(self, wanted: RegisterRange) -> Words | Refused:
         """Like `read`, whatever the time is: the caller compares both moments of expiry when it writes."""
         parts = [held for held in self.blocks.values() if held.range.overlaps(wanted)]
+        registers: tuple[int | None, ...] | None
         if len(parts) == 1 and parts[0].range.covers(wanted):
             registers = _cut(parts[0], wanted)
         else:

@@ -13,7 +13,7 @@ from ksem_contract.topics import Topics
 from service_runtime.clock import boottime, wall_time
 from service_runtime.link_state import LinkState
 from service_runtime.mqtt_link import Incoming, MqttLink
-from service_runtime.systemd import Systemd
+from service_runtime.systemd import notify, watchdog_interval
 
 from .block_feed import BlockFeed
 from .heartbeat import Heartbeat
@@ -46,14 +46,12 @@ class RtuServer:
         self._node = settings.node.name
         self._topics = Topics(settings.mqtt.prefix)
         self._since = wall_time()
-        self._broker = LinkState("waiting", "not connected yet", boottime(), self._since)
+        self._broker = LinkState("not connected yet", boottime(), self._since)
         limits = limits_of(settings.freshness)
         meters = sorted({unit.meter for line in settings.line for unit in line.unit})
         self._feeds = {meter: BlockFeed(meter, self._node, self._topics, limits, self._send_ping) for meter in meters}
         self._heartbeat = Heartbeat()
-        self._ports = {
-            line.name: LinkState("waiting", "not opened yet", boottime(), self._since) for line in settings.line
-        }
+        self._ports = {line.name: LinkState("not opened yet", boottime(), self._since) for line in settings.line}
         self._lines = {line.name: self._build_line(line) for line in settings.line}
         self._link = MqttLink(
             settings.mqtt,
@@ -64,6 +62,9 @@ class RtuServer:
             on_link=self._on_link,
             log=log,
         )
+        self._watchdog = watchdog_interval()
+        self._watchdog_due = 0.0
+        self._systemd_status = ""
         self._reporter = NodeReporter(self._topics, self._node, self._link)
 
     def run(self, stopping: threading.Event) -> None:
@@ -74,13 +75,12 @@ class RtuServer:
         self._link.start()
         for line in self._lines.values():
             line.start()
-        systemd = Systemd()
-        systemd.ready()
+        notify("READY=1")
         try:
             while not stopping.wait(TICK):
-                self._tick(systemd)
+                self._tick(boottime())
         finally:
-            systemd.stopping()
+            notify("STOPPING=1")
             for line in self._lines.values():
                 line.stop()
             self._heartbeat.stop()
@@ -122,24 +122,30 @@ class RtuServer:
         elif topic.meter in self._feeds:
             self._feeds[topic.meter].on_message(topic, message)
 
-    def _tick(self, systemd: Systemd) -> None:
-        now = boottime()
+    def _tick(self, now: float) -> None:
         for feed in self._feeds.values():
             feed.tick()
         reports = [self._report(line, unit, now) for line in self._settings.line for unit in line.unit]
         node = overall([judge(report.view, now) for report in reports])
         enabled = [report.view for report in reports if report.view.enabled]
         served = bool(enabled) and all(is_served(view, now) for view in enabled)
-        self._reporter.tell(served, node, reports, self._broker.health(), self._transit(), now)
-        systemd.status(node.why or "the inverter asks and gets data")
-        systemd.alive()
+        self._reporter.tell(served, node, reports, self._broker.health, self._transit(), now)
+        self._tell_systemd(node.why or "the inverter asks and gets data", now)
+
+    def _tell_systemd(self, status: str, now: float) -> None:
+        if status != self._systemd_status:
+            self._systemd_status = status
+            notify(f"STATUS={status}")
+        if self._watchdog is not None and now >= self._watchdog_due:
+            self._watchdog_due = now + self._watchdog
+            notify("WATCHDOG=1")
 
     def _report(self, line: LineSettings, unit: UnitSettings, now: float) -> UnitReport:
         feed = self._feeds[unit.meter]
         counters = self._lines[line.name].counters
         own: UnitCounters = counters.units[unit.id]
-        port = self._ports[line.name].health()
-        broker = self._broker.health()
+        port = self._ports[line.name].health
+        broker = self._broker.health
         view = UnitView(
             line=line.name,
             unit=unit.id,
