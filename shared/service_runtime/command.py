@@ -1,5 +1,10 @@
 """The command line of a service: --config, --check, --log-level, --version; signals; exit codes [shell]."""
 
+import argparse
+import logging
+import os
+import signal
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -7,10 +12,32 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 
+from service_runtime import logs
+from service_runtime.settings import Loaded, SettingsError, describe, load_with_sources
+
 if TYPE_CHECKING:
     import asyncio  # at run time only where a service uses it: it costs 8 MB
 
 S = TypeVar("S")
+
+EXIT_OK, EXIT_FAILED, EXIT_BAD_SETTINGS = 0, 1, 2
+STOP_WITHIN = 1.9
+"""Seconds after the first signal until the process ends, whatever still hangs."""
+
+_HELP = """\
+examples:
+{examples}
+
+Each key of the settings file can also be given as an environment variable, which beats the file; arrays count from 0:
+  AIRBRIDGE_MQTT__HOST=broker.lan   AIRBRIDGE_MQTT__TLS=true   AIRBRIDGE_{array}
+
+exit codes:
+  0  ended as asked (SIGTERM, Ctrl-C), or the settings are good (--check)
+  1  ended by an error that was logged
+  2  the settings or the command line are wrong; every mistake is told
+"""
+
+log = logging.getLogger(__name__)
 
 
 @attrs.frozen(kw_only=True)
@@ -18,17 +45,25 @@ class Command(Generic[S]):
     """What a service's command is called, says about itself and reads."""
 
     name: str
+    """As typed: `rtu-server`."""
     summary: str
     settings_class: type[S]
     default_path: Path
-    examples: Sequence[str] = ()
+    """Read where no --config is given, if it exists."""
+    array_example: str = "LINE__0__PORT=/dev/ttyUSB0"
+    """An environment variable for a key in an array of tables, without its AIRBRIDGE_."""
+    more_options: Callable[[argparse.ArgumentParser], None] | None = None
 
 
 def run(
     command: Command[S], serve: Callable[[S, threading.Event], int | None], argv: Sequence[str] | None = None
 ) -> int:
-    """Run a service made of threads; `serve` returns soon after the event is set. Returns the exit code."""
-    raise NotImplementedError
+    """Run a service made of threads; returns the exit code.
+
+    `serve` gets the settings and an event that SIGTERM or SIGINT sets; it is to return within 1.9 s after that.
+    """
+    stop = threading.Event()
+    return _main(command, argv, stop.set, lambda settings: serve(settings, stop))
 
 
 def run_async(
@@ -36,5 +71,113 @@ def run_async(
     serve: "Callable[[S, asyncio.Event], Coroutine[Any, Any, int | None]]",
     argv: Sequence[str] | None = None,
 ) -> int:
-    """Run a service made of coroutines; as `run`."""
-    raise NotImplementedError
+    """Run a service made of coroutines; as `run`, with an asyncio.Event."""
+    import asyncio  # noqa: PLC0415  (see above)
+
+    loop: asyncio.AbstractEventLoop | None = None
+    stop = asyncio.Event()
+    asked = threading.Event()
+
+    def ask_to_stop() -> None:
+        asked.set()
+        if loop is not None:
+            loop.call_soon_threadsafe(stop.set)
+
+    async def serving(settings: S) -> int | None:
+        nonlocal loop
+        loop = asyncio.get_running_loop()
+        if asked.is_set():
+            stop.set()
+        return await serve(settings, stop)
+
+    return _main(command, argv, ask_to_stop, lambda settings: asyncio.run(serving(settings)))
+
+
+def _main(
+    command: Command[S],
+    argv: Sequence[str] | None,
+    ask_to_stop: Callable[[], None],
+    serve: Callable[[S], int | None],
+) -> int:
+    options = _parser(command).parse_args(argv)
+    try:
+        loaded = load_with_sources(
+            command.settings_class, path=options.config, environ=os.environ, default_path=command.default_path
+        )
+    except SettingsError as error:
+        count = len(error.mistakes)
+        print(*error.mistakes, sep="\n", file=sys.stderr)  # noqa: T201
+        print(f"{command.name}: {count} mistake{'s' * (count > 1)} in the settings", file=sys.stderr)  # noqa: T201
+        return EXIT_BAD_SETTINGS
+    if options.check:
+        print(_report(command, options.config, loaded), end="")  # noqa: T201
+        return EXIT_OK
+    logs.configure(options.log_level)
+    _watch_signals(ask_to_stop)
+    try:
+        return serve(loaded.settings) or EXIT_OK
+    except SettingsError as error:  # what only shows once the service is put together
+        print(*error.mistakes, sep="\n", file=sys.stderr)  # noqa: T201
+        return EXIT_BAD_SETTINGS
+    except Exception:
+        log.exception("%s ends: an unforeseen error", command.name)
+        return EXIT_FAILED
+
+
+def _parser(command: Command[Any]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=command.name,
+        description=command.summary,
+        epilog=_HELP.format(
+            examples=f"  {command.name}                          settings from {command.default_path}\n"
+            f"  {command.name} --config my.toml --check\n"
+            f"  AIRBRIDGE_MQTT__HOST=broker.lan {command.name} --log-level debug",
+            array=command.array_example,
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help=f"settings file (default: {command.default_path}, if it exists)"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="tell every mistake in the settings, else what is in force; then end"
+    )
+    parser.add_argument("--log-level", choices=logs.LEVELS, default="info", help="default: info")
+    parser.add_argument("--version", action="version", version=f"{command.name} {version()}")
+    return parser
+
+
+def version() -> str:
+    """The version of the installed distribution."""
+    from importlib import metadata  # noqa: PLC0415  (2 MB, needed once at most)
+
+    try:
+        return metadata.version("ksem-airbridge")
+    except metadata.PackageNotFoundError:
+        return "unknown (not installed)"
+
+
+def _report(command: Command[S], config: Path | None, loaded: Loaded[S]) -> str:
+    path = config or command.default_path
+    origin = f"from {path} and the environment" if path.exists() else f"{path} is not there; from the environment"
+    return f"# {command.name} {version()}: settings in force, {origin}\n\n{describe(loaded.settings, loaded.sources)}"
+
+
+def _watch_signals(ask_to_stop: Callable[[], None]) -> None:
+    """Have a thread of its own wait for SIGTERM and SIGINT.
+
+    A signal handler would run inside of whatever the main thread does: setting an event there can deadlock on the
+    event's own lock. The signals are blocked before any other thread starts, so that all threads inherit it.
+    """
+    asked = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, asked)
+
+    def watch() -> None:
+        log.info("%s: ending", signal.Signals(signal.sigwait(asked)).name)
+        ask_to_stop()
+        again = signal.sigtimedwait(asked, STOP_WITHIN)
+        log.error("ended %s", "at once: asked twice" if again else f"by force: something hung for {STOP_WITHIN} s")
+        os._exit(EXIT_FAILED)
+
+    threading.Thread(target=watch, name="signals", daemon=True).start()

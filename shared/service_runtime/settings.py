@@ -71,12 +71,12 @@ def load_with_sources(
     """As `load`, and tells where each value came from."""
     if path is None and default_path is not None and default_path.exists():
         path = default_path
-    raw, mistakes = _read_file(path)
+    raw = _read_file(path)
     file = str(path or default_path or "settings")
     tables = {name: kind for name, kind in typing.get_type_hints(cls).items() if own is None or name in own}
     known = {*known, *tables}
-    variables, unknown_variables = _variables(environ, known)
-    mistakes += _unknown_tables(raw, known, file) + unknown_variables
+    variables, mistakes = _variables(environ, known)
+    mistakes = _unknown_tables(raw, known, file) + mistakes
     reader = TreeReader(file, _read_secret)
     values: dict[str, Any] = {}
     for field in attrs.fields(typing.cast("Any", cls)):
@@ -90,17 +90,16 @@ def load_with_sources(
     return Loaded(settings, reader.sources)
 
 
-def _read_file(path: Path | None) -> tuple[dict[str, Any], list[str]]:
-    if path is None:
-        return {}, []
+def _read_file(path: Path | None) -> dict[str, Any]:
+    """The file's tables; a file that can't be read is told alone, since all else would only follow from it."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8")), []
+        return tomllib.loads(path.read_text(encoding="utf-8")) if path is not None else {}
     except OSError as error:
-        return {}, [f"{path}: can't be read: {error.strerror}"]
+        raise SettingsError([f"{path}: can't be read: {error.strerror}"]) from None
     except UnicodeDecodeError:
-        return {}, [f"{path}: not UTF-8"]
+        raise SettingsError([f"{path}: not UTF-8"]) from None
     except tomllib.TOMLDecodeError as error:
-        return {}, [f"{path}: not TOML: {error}"]
+        raise SettingsError([f"{path}: not TOML: {error}"]) from None
 
 
 def _unknown_tables(raw: Mapping[str, Any], known: Iterable[str], file: str) -> list[str]:

@@ -1,0 +1,72 @@
+"""Each failure of the link has words that name what to look at."""
+
+import errno
+import socket
+import ssl
+from pathlib import Path
+
+import pytest
+
+from service_runtime import mqtt_reasons
+from service_runtime.common_settings import MqttSettings
+
+PLAIN = MqttSettings(host="broker.lan", username="rtu", password="x")
+TLS = MqttSettings(host="broker.lan", port=8883, tls=True, ca_file=Path(__file__))
+
+
+def certificate_error(code: int, message: str = "refused") -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_code, error.verify_message = code, message
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "settings", "words"),
+    [
+        (ConnectionRefusedError(), PLAIN, "connection refused by broker.lan:1883"),
+        (socket.gaierror(-2, "Name or service not known"), PLAIN, "host name broker.lan is not known (mqtt.host)"),
+        (TimeoutError(), PLAIN, "no answer from broker.lan:1883"),
+        (OSError(errno.EHOSTUNREACH, "No route to host"), PLAIN, "no way to broker.lan:1883: No route to host"),
+        (OSError(99, "strange"), PLAIN, "can't connect to broker.lan:1883"),
+        (ConnectionResetError(), PLAIN, "or does it want TLS (mqtt.tls)?"),
+        (ConnectionResetError(), TLS, "does it speak TLS there (mqtt.port)?"),
+        (certificate_error(10), TLS, "has expired"),
+        (certificate_error(9), TLS, "not valid yet"),
+        (certificate_error(20), TLS, f"not signed by the CA in mqtt.ca_file {__file__}"),
+        (certificate_error(20), MqttSettings(tls=True), "not signed by a CA known here (mqtt.ca_file)"),
+        (certificate_error(62, "Hostname mismatch"), TLS, "is for another name: Hostname mismatch"),
+        (certificate_error(7, "signature"), TLS, "is refused: signature"),
+        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong"), TLS, "does not speak TLS there"),
+        (ssl.SSLError(1, "TLSV13_ALERT_CERTIFICATE_REQUIRED"), TLS, "a client certificate (mqtt.cert_file)?"),
+        (ssl.SSLError(1, "other"), TLS, "no secure link to broker.lan:8883: other"),
+    ],
+)
+def test_a_failed_attempt_is_told_by_its_cause(error: Exception, settings: MqttSettings, words: str) -> None:
+    if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLCertVerificationError):
+        error.reason = error.strerror or ""
+    assert words in mqtt_reasons.failed_attempt(error, settings)
+
+
+@pytest.mark.parametrize(
+    ("code", "settings", "words"),
+    [
+        (0x86, PLAIN, "bad user name or password: see mqtt.username, mqtt.password"),
+        (0x87, PLAIN, "not authorised: bad user name or password (mqtt.username, mqtt.password)"),
+        (0x87, MqttSettings(), "asks for a user name and password (mqtt.username, mqtt.password)"),
+        (0x84, MqttSettings(version=3), "does not speak MQTT 3.1.1: change mqtt.version"),
+        (0x85, PLAIN, "refuses the client id ksem-rtu-pi"),
+        (0xFE, PLAIN, "(reason 0xFE)"),
+    ],
+)
+def test_a_refusal_names_the_keys_to_look_at(code: int, settings: MqttSettings, words: str) -> None:
+    assert words in mqtt_reasons.refusal(code, settings, "ksem-rtu-pi")
+
+
+def test_ends_told_by_the_broker_are_in_words() -> None:
+    assert "second instance runs with the client id ksem-rtu-pi" in mqtt_reasons.end(0x8E, "ksem-rtu-pi")
+    assert mqtt_reasons.end(0x8B, "x") == "the broker shuts down"
+    assert "(reason 0xFE)" in mqtt_reasons.end(0xFE, "x")
+
+
+def test_an_ipv6_address_is_shown_in_brackets() -> None:
+    assert mqtt_reasons.address(MqttSettings(host="::1")) == "[::1]:1883"
