@@ -1,0 +1,381 @@
+"""The broker we ship, for real: each role can do what it must and nothing else, and nobody gets in without a login."""
+
+import dataclasses
+import logging
+import re
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+from paho.mqtt.client import Client as PahoClient
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from docs.acl_table import ACL, FAMILIES, PAGE, read_acl, table, with_table
+from ksem_contract.block_message import BlockMessage
+from ksem_contract.blocks import ENERGY
+from ksem_contract.link_health import LinkHealth
+from ksem_contract.node_health import NodeHealth, Percentiles, Transit, UnitHealth
+from ksem_contract.requests import RequestEntry, RequestsMessage
+from rtu_server.line_counters import MAX_ASKED
+from service_runtime.common_settings import MqttSettings
+from service_runtime.mqtt_link import Incoming, MqttLink
+from tests.bridge.certificates import make_certificates
+from tests.bridge.shipped_broker import MOSQUITTO, ROLES, TESTER, ShippedBroker
+
+PACKET_LIMIT = 131072
+
+# What each service does on the bus, by its design; read off neither the ACL nor the page.
+WRITES = {
+    "publisher": {
+        "ksem/<meter>/status",
+        "ksem/<meter>/block/<name>",
+        "ksem/<meter>/health",
+        "ksem/<meter>/values",
+        "ksem/<meter>/value/<key>",
+        "ksem/<meter>/pong/<node>",
+        "homeassistant/device/<id>/config",
+    },
+    "rtu": {
+        "ksem/<meter>/ping/<node>",
+        "ksem/rtu/<node>/status",
+        "ksem/rtu/<node>/health",
+        "ksem/rtu/<node>/requests",
+        "homeassistant/device/<id>/config",
+    },
+    "dashboard": set(),
+    "reader": set(),
+    "homeassistant": {"homeassistant/status"},
+}
+_SHOWN = {
+    "ksem/<meter>/status",
+    "ksem/<meter>/health",
+    "ksem/<meter>/values",
+    "ksem/<meter>/value/<key>",
+    "ksem/rtu/<node>/status",
+    "ksem/rtu/<node>/health",
+}
+READS = {
+    "publisher": {
+        "ksem/<meter>/status",
+        "ksem/<meter>/block/<name>",
+        "ksem/<meter>/ping/<node>",
+        "ksem/rtu/<node>/status",
+        "ksem/rtu/<node>/requests",
+        "homeassistant/status",
+    },
+    "rtu": {
+        "ksem/<meter>/status",
+        "ksem/<meter>/block/<name>",
+        "ksem/<meter>/pong/<node>",
+        "ksem/rtu/<node>/status",
+        "homeassistant/status",
+    },
+    "dashboard": {family for family in FAMILIES if family.startswith("ksem/")},
+    "reader": _SHOWN,
+    "homeassistant": _SHOWN | {family for family in FAMILIES if family.startswith("homeassistant/")},
+}
+TOPIC_OF = dict(FAMILIES)
+FAMILY_OF = {topic: family for family, topic in FAMILIES.items()}
+MARK = "ksem/end/status"
+"""A topic that every role may read: what was sent before it has arrived before it."""
+
+
+class Client:
+    """One MQTT 5 client in a test's hand."""
+
+    def __init__(self, port: int, user: str | None, password: str | None, keepalive: int = 60) -> None:
+        self.received: list[str] = []
+        self.granted: dict[int, bool] = {}
+        self.connack: Any = None
+        self.gone: Any = None
+        self.subscribed = False
+        self._news = threading.Condition()
+        self._paho = PahoClient(
+            CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5, reconnect_on_failure=False
+        )
+        if user is not None:
+            self._paho.username_pw_set(user, password)
+        self._paho.on_connect = lambda _c, _u, _flags, reason, properties: self._note(connack=(reason, properties))
+        self._paho.on_disconnect = lambda _c, _u, _flags, reason, _p: self._note(gone=reason)
+        self._paho.on_subscribe = lambda *_: self._note(subscribed=True)
+        self._paho.on_message = lambda _c, _u, message: self._note(message=message.topic)
+        self._paho.on_publish = lambda _c, _u, mid, reason, _p: self._note(puback=(mid, not reason.is_failure))
+        self._paho.connect("127.0.0.1", port, keepalive)
+        self._paho.loop_start()
+        self.until(lambda: self.connack is not None)
+
+    @property
+    def accepted(self) -> bool:
+        return not self.connack[0].is_failure
+
+    def subscribe(self, pattern: str = "#") -> None:
+        self._paho.subscribe(pattern)
+        self.until(lambda: self.subscribed)
+
+    def publish(self, topic: str, payload: bytes = b"x", qos: int = 1, retain: bool = False) -> int:
+        return self._paho.publish(topic, payload, qos, retain).mid
+
+    def publish_each(self, topics: list[str]) -> dict[str, bool]:
+        """Publish to each topic; tell which the broker took."""
+        mids = {self.publish(topic): topic for topic in topics}
+        self.until(lambda: self.granted.keys() >= mids.keys())
+        return {topic: self.granted[mid] for mid, topic in mids.items()}
+
+    def until(self, holds: Callable[[], bool], patience: float = 5.0) -> None:
+        with self._news:
+            assert self._news.wait_for(holds, patience)
+
+    def _note(self, *, message: str | None = None, puback: tuple[int, bool] | None = None, **state: Any) -> None:
+        with self._news:
+            if message is not None:
+                self.received.append(message)
+            if puback is not None:
+                self.granted[puback[0]] = puback[1]
+            for name, value in state.items():
+                setattr(self, name, value)
+            self._news.notify_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._paho.disconnect()
+        self._paho.loop_stop()
+
+
+@dataclasses.dataclass
+class Seen:
+    """What the broker really let through, in families."""
+
+    reads: dict[str, set[str]]
+    writes: dict[str, set[str]]
+    answers: dict[str, set[str]]
+    """The families of which the broker said, in its PUBACK, that it took them."""
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShippedBroker]:
+    with ShippedBroker(tmp_path_factory.mktemp("shipped"), tls=True) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def seen(broker: ShippedBroker) -> Seen:
+    found = Seen({}, {}, {})
+    topics = list(TOPIC_OF.values())
+    with Client(broker.port, TESTER, TESTER) as tester:
+        tester.subscribe()
+        for role in ROLES:
+            with Client(broker.port, role, broker.password(role)) as client:
+                client.subscribe()
+                tester.publish_each(topics)
+                tester.publish(MARK)
+                client.until(lambda client=client: MARK in client.received)  # type: ignore[misc]
+                found.reads[role] = {FAMILY_OF[topic] for topic in client.received if topic != MARK}
+                tester.until(lambda: MARK in tester.received)
+                tester.received.clear()
+                answers = client.publish_each(topics)
+                tester.publish(MARK)
+                tester.until(lambda: MARK in tester.received)
+                found.answers[role] = {FAMILY_OF[topic] for topic, taken in answers.items() if taken}
+                found.writes[role] = {FAMILY_OF[topic] for topic in tester.received if topic != MARK}
+                tester.received.clear()
+    return found
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_reads_what_it_must_and_nothing_else(seen: Seen, role: str) -> None:
+    assert seen.reads[role] == READS[role]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_writes_what_it_must_and_nothing_else(seen: Seen, role: str) -> None:
+    assert seen.writes[role] == WRITES[role]
+    assert seen.answers[role] == WRITES[role], "what was refused is also said to be refused"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_page_on_security_tells_what_the_broker_does(seen: Seen, role: str) -> None:
+    header, _line, *rows = re.findall(r"^\| (.+) \|$", table(read_acl(ACL.read_text())), re.MULTILINE)
+    column = header.split(" | ").index(role)
+    told = {row.split(" | ")[0].strip("`"): row.split(" | ")[column] for row in rows}
+    assert told.keys() == FAMILIES.keys()
+    assert {family for family, rights in told.items() if "read" in rights} == seen.reads[role]
+    assert {family for family, rights in told.items() if "write" in rights} == seen.writes[role]
+
+
+def test_the_page_on_security_is_up_to_date_with_the_acl() -> None:
+    page = PAGE.read_text()
+    assert with_table(page, read_acl(ACL.read_text())) == page, "run: python docs/acl_table.py"
+
+
+@pytest.mark.parametrize(
+    ("user", "password"), [(None, None), ("rtu", None), ("rtu", "wrong"), ("nobody", "x"), ("reader", "rtu's")]
+)
+def test_nobody_gets_in_without_the_right_login(broker: ShippedBroker, user: str | None, password: str | None) -> None:
+    if password == "rtu's":
+        password = broker.password("rtu")
+    with Client(broker.port, user, password) as client:
+        assert not client.accepted
+
+
+def test_the_broker_says_its_limits_and_keeps_them(broker: ShippedBroker) -> None:
+    with Client(broker.port, TESTER, TESTER, keepalive=600) as client:
+        _reason, properties = client.connack
+        assert properties.MaximumPacketSize == PACKET_LIMIT
+        assert properties.ServerKeepAlive == 60
+        assert client.publish_each(["t/large"]) == {"t/large": True}
+        client.publish("t/large", bytes(PACKET_LIMIT - 100))
+        client.until(lambda: len(client.granted) == 2)
+        client.publish("t/large", bytes(PACKET_LIMIT))
+        client.until(lambda: client.gone is not None)
+        assert "Packet too large" in str(client.gone)
+
+
+def test_nothing_is_kept_over_a_restart_although_debians_file_switches_persistence_on(tmp_path: Path) -> None:
+    with ShippedBroker(tmp_path / "b") as broker:
+        with Client(broker.port, "publisher", broker.password("publisher")) as publisher:
+            publisher.publish("ksem/main/status", b"online", retain=True)
+            publisher.until(lambda: len(publisher.granted) == 1)
+        broker.restart()
+        assert not (broker.folder / "mosquitto.db").exists()
+        with Client(broker.port, "reader", broker.password("reader")) as reader:
+            reader.subscribe()
+            with Client(broker.port, TESTER, TESTER) as tester:
+                tester.publish(MARK)
+            reader.until(lambda: bool(reader.received))
+            assert reader.received == [MARK]
+
+
+def test_our_largest_messages_are_under_half_of_the_packet_limit() -> None:
+    name = "n" * 32
+    block = BlockMessage(
+        meter=name,
+        block="energy",
+        start=ENERGY.start,
+        registers=(65535,) * ENERGY.count,
+        session="f" * 8,
+        seq=2**31,
+        boot_ms=2**40,
+        age_ms=2**31,
+        cycle_ms=500,
+        source="push",
+        time="2026-11-22T10:00:00.123Z",
+    )
+    link = LinkHealth(state="waiting", since=block.time, why="w" * 300, changes=2**31)
+    times = Percentiles(1234.56, 1234.56, 1234.56)
+    units = tuple(
+        UnitHealth(
+            line=name,
+            unit=247,
+            meter=name,
+            port=link,
+            state="degraded",
+            requests=2**31,
+            data=2**31,
+            refused={f"exception-{code}": 2**31 for code in range(12)},
+            foreign=2**31,
+            noise=2**31,
+            turnaround_ms=times,
+            age_ms=times,
+            last_request_ago_ms=2**31,
+        )
+        for _ in range(32)
+    )
+    transit = {f"{name[:-2]}{number:02}": Transit(rtt_ms=1234.56, session="f" * 8) for number in range(32)}
+    health = NodeHealth(
+        version="1.2.3", since=block.time, state="degraded", why="w" * 300, broker=link, units=units, transit=transit
+    )
+    asked = RequestEntry(
+        line=name,
+        unit=247,
+        meter=name,
+        function=16,
+        start=65535,
+        count=65535,
+        per_s=123.45,
+        last="exception-11",
+        last_ago_ms=3_600_000,
+        demanded=False,
+    )
+    requests = RequestsMessage(requests=(asked,) * (MAX_ASKED * 4))
+    sizes = {type(message).__name__: len(message.encode()) for message in (block, health, requests)}
+    assert max(sizes.values()) + 200 < PACKET_LIMIT / 2, sizes
+
+
+def test_the_limits_in_the_configuration_are_the_ones_tested() -> None:
+    assert f"max_packet_size {PACKET_LIMIT}\n" in (MOSQUITTO / "conf.d" / "ksem-airbridge.conf").read_text()
+
+
+class TlsPeer:
+    """A link of ours over TLS."""
+
+    def __init__(self, broker: ShippedBroker, role: str, **files: Path) -> None:
+        folder = broker.logins / role
+        own: dict[str, Any] = {
+            "ca_file": folder / "ca.pem",
+            "cert_file": folder / "cert.pem",
+            "key_file": folder / "key.pem",
+        }
+        assert broker.tls_port is not None
+        self.received: list[str] = []
+        self.why = ""
+        self.up = threading.Event()
+        self.told = threading.Event()
+        self.marked = threading.Event()
+        self.link = MqttLink(
+            MqttSettings(host="127.0.0.1", port=broker.tls_port, tls=True, **(own | files)),
+            client_id=f"tls-{role}",
+            will=None,
+            subscriptions=("#",),
+            on_message=self._on_message,
+            on_link=self._on_link,
+            log=logging.getLogger("tls peer"),
+        )
+
+    def _on_message(self, message: Incoming) -> None:
+        self.received.append(message.topic)
+        if message.topic == MARK:
+            self.marked.set()
+
+    def _on_link(self, up: bool, why: str) -> None:
+        self.why = why
+        if up:
+            self.up.set()
+        self.told.set()
+
+    def __enter__(self) -> Self:
+        self.link.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.link.stop()
+
+
+@pytest.mark.parametrize("role", ["publisher", "rtu"])
+def test_over_tls_the_client_certificate_is_the_login_and_its_name_the_role(broker: ShippedBroker, role: str) -> None:
+    with Client(broker.port, TESTER, TESTER) as tester, TlsPeer(broker, role) as peer:
+        assert peer.up.wait(5.0), peer.why
+        tester.subscribe()
+        for topic in TOPIC_OF.values():
+            assert peer.link.publish(topic, b"x", qos=1)
+            tester.publish(topic)
+        tester.publish(MARK)
+        assert peer.marked.wait(5.0)
+        assert {FAMILY_OF[topic] for topic in peer.received if topic != MARK} == READS[role]
+
+
+def test_over_tls_a_certificate_of_another_authority_is_refused(broker: ShippedBroker, tmp_path: Path) -> None:
+    other = make_certificates(tmp_path)
+    with TlsPeer(broker, "rtu", cert_file=other.client_cert, key_file=other.client_key) as peer:
+        assert peer.told.wait(5.0)
+        assert not peer.up.is_set()
+
+
+def test_over_tls_a_broker_of_another_authority_is_refused(broker: ShippedBroker, tmp_path: Path) -> None:
+    with TlsPeer(broker, "rtu", ca_file=make_certificates(tmp_path).ca) as peer:
+        assert peer.told.wait(5.0)
+        assert not peer.up.is_set()
+        assert "certificate" in peer.why

@@ -1,0 +1,147 @@
+"""make-users and make-certs: once, never overwriting, readable by whom it concerns, and telling what comes next."""
+
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.bridge.shipped_broker import ROLES, run_script
+
+
+def contents(folder: Path) -> dict[Path, tuple[bytes, int]]:
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def places(folder: Path) -> list[str | Path]:
+    return ["--broker", folder / "broker", "--logins", folder / "logins"]
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    lines = (folder / "broker" / "passwords").read_text().splitlines()
+    return dict(line.split(":", 1) for line in lines)
+
+
+def test_each_role_gets_a_random_password_of_its_own(tmp_path: Path) -> None:
+    run_script("make-users", *places(tmp_path))
+    passwords = {(tmp_path / "logins" / role / "password").read_text() for role in ROLES}
+    assert len(passwords) == len(ROLES)
+    assert all(len(password.strip()) >= 32 for password in passwords)
+    assert hashes(tmp_path).keys() == set(ROLES)
+
+
+def test_a_password_is_readable_by_owner_and_group_only_and_the_hashes_by_the_broker_only(tmp_path: Path) -> None:
+    run_script("make-users", *places(tmp_path))
+    assert mode(tmp_path / "broker" / "passwords") == 0o600
+    assert {mode(path) for path in (tmp_path / "logins").glob("*/password")} == {0o640}
+    assert {mode(path) for path in (tmp_path / "logins").iterdir()} == {0o750}
+
+
+def test_no_password_is_printed(tmp_path: Path) -> None:
+    told = run_script("make-users", *places(tmp_path)).stdout
+    assert not [path for path in (tmp_path / "logins").glob("*/password") if path.read_text().strip() in told]
+
+
+def test_a_second_run_changes_nothing(tmp_path: Path) -> None:
+    run_script("make-users", *places(tmp_path))
+    before = contents(tmp_path)
+    told = run_script("make-users", *places(tmp_path)).stdout
+    assert contents(tmp_path) == before
+    assert told.count("kept") == len(ROLES)
+
+
+def test_a_role_that_comes_later_leaves_the_others_as_they_are(tmp_path: Path) -> None:
+    run_script("make-users", *places(tmp_path), "publisher")
+    first = hashes(tmp_path)
+    run_script("make-users", *places(tmp_path))
+    assert hashes(tmp_path).keys() == set(ROLES)
+    assert hashes(tmp_path)["publisher"] == first["publisher"]
+
+
+def test_users_that_others_added_stay(tmp_path: Path) -> None:
+    run_script("make-users", *places(tmp_path), "publisher")
+    passwords = tmp_path / "broker" / "passwords"
+    subprocess.run(["mosquitto_passwd", "-b", str(passwords), "zigbee", "secret"], check=True, capture_output=True)
+    before = hashes(tmp_path)["zigbee"]
+    run_script("make-users", *places(tmp_path))
+    assert hashes(tmp_path)["zigbee"] == before
+
+
+def test_a_login_brought_from_elsewhere_is_made_known_to_the_broker(tmp_path: Path) -> None:
+    password = tmp_path / "logins" / "rtu" / "password"
+    password.parent.mkdir(parents=True)
+    password.write_text("brought\n")
+    run_script("make-users", *places(tmp_path), "rtu")
+    assert password.read_text() == "brought\n"
+    assert "rtu" in hashes(tmp_path)
+
+
+def test_a_role_that_does_not_exist_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    ended = run_script("make-users", *places(tmp_path), "publisher", "admin", check=False)
+    assert ended.returncode == 2
+    assert "no role admin; there are publisher, rtu" in ended.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("script", ["make-users", "make-certs"])
+def test_help_teaches_with_examples(script: str) -> None:
+    told = run_script(script, "--help").stdout
+    assert f"sudo mosquitto/{script}" in told
+    assert "never overwritten" in told
+
+
+def make_certs(folder: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    return run_script("make-certs", *places(folder), "--ca", folder / "ca", *arguments, check=check)
+
+
+def test_certificates_are_signed_by_the_one_authority_and_fit_for_their_use(tmp_path: Path) -> None:
+    make_certs(tmp_path, "broker.lan", "192.168.1.5")
+    server = tmp_path / "broker" / "certs" / "server.pem"
+    clients = list((tmp_path / "logins").glob("*/cert.pem"))
+    assert len(clients) == len(ROLES)
+    for purpose, certificate in [("sslserver", server), *(("sslclient", client) for client in clients)]:
+        command = ["openssl", "verify", "-x509_strict", "-purpose", purpose, "-CAfile", str(tmp_path / "ca" / "ca.pem")]
+        subprocess.run([*command, str(certificate)], check=True, capture_output=True)
+    shown = subprocess.run(
+        ["openssl", "x509", "-in", str(server), "-noout", "-ext", "subjectAltName"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert "DNS:broker.lan" in shown
+    assert "IP Address:192.168.1.5" in shown
+
+
+def test_keys_are_readable_by_whom_they_belong_to_only(tmp_path: Path) -> None:
+    make_certs(tmp_path, "broker.lan")
+    assert mode(tmp_path / "ca" / "ca.key") == 0o600
+    assert mode(tmp_path / "broker" / "certs" / "server.key") == 0o600
+    assert {mode(path) for path in (tmp_path / "logins").glob("*/key.pem")} == {0o640}
+
+
+def test_a_second_run_for_certificates_changes_nothing(tmp_path: Path) -> None:
+    make_certs(tmp_path, "broker.lan", "--role", "rtu")
+    before = contents(tmp_path)
+    make_certs(tmp_path, "another.lan", "--role", "rtu")
+    assert contents(tmp_path) == before
+
+
+def test_half_a_pair_is_told_and_not_touched(tmp_path: Path) -> None:
+    make_certs(tmp_path, "broker.lan", "--role", "rtu")
+    (tmp_path / "ca" / "ca.key").unlink()
+    before = contents(tmp_path)
+    ended = make_certs(tmp_path, "broker.lan", check=False)
+    assert ended.returncode == 1
+    assert "ca.key" in ended.stderr
+    assert "put it back" in ended.stderr
+    assert contents(tmp_path) == before
+
+
+def test_a_name_that_is_none_is_refused(tmp_path: Path) -> None:
+    ended = make_certs(tmp_path, "http://broker", check=False)
+    assert ended.returncode == 2
+    assert "neither a host name nor an address: http://broker" in ended.stderr
