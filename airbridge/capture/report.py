@@ -1,5 +1,6 @@
 """A capture's summary for people: tables of rich [core]."""
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -16,7 +17,9 @@ def report(kind: str, summary: CaptureSummary) -> RenderableType:
     rows = summary.rows
     if not rows:
         return Text(_nothing(kind, summary))
-    parts: list[RenderableType] = [_table(kind, rows)]
+    parts: list[RenderableType] = [_asked(kind, rows)]
+    if kind == "bus":
+        parts.append(_answered(rows))
     order = summary.order
     if order is not None:
         parts.append(_order(order))
@@ -39,45 +42,51 @@ def progress(kind: str, summary: CaptureSummary, elapsed: float) -> str:
     return ", ".join(parts)
 
 
-def _table(kind: str, rows: list[Row]) -> Table:
-    bus = kind == "bus"
-    table = Table(title="What the inverter asks" if bus else "What the meter writes", title_justify="left")
-    table.add_column("FC", justify="right")
-    table.add_column("unit", justify="right")
-    table.add_column("registers")
-    table.add_column("count", justify="right")
-    table.add_column("seen", justify="right")
-    table.add_column("period ms\nmin / median / max", justify="right")
-    table.add_column("jitter\nms", justify="right")
-    if bus:
-        table.add_column("turnaround ms\nmin / median / max", justify="right")
-        table.add_column("data", justify="right")
-    table.add_column("time-\nouts" if bus else "", justify="right")
-    table.add_column("exceptions", justify="right")
+def _asked(kind: str, rows: list[Row]) -> Table:
+    table = _table("What the inverter asks" if kind == "bus" else "What the meter writes")
+    for heading in ("FC", "unit", "registers", "count", "seen"):
+        table.add_column(heading, justify="left" if heading == "registers" else "right", no_wrap=True)
+    for heading in ("each ms: min", "median", "max", "jitter"):
+        table.add_column(heading, justify="right")
     for row in rows:
         period = row.period_ms
-        cells = [str(row.key.function), str(row.key.unit), str(row.key), _number(row.key.count), str(row.seen)]
-        cells += [_spread(period), f"{period.jitter:.1f}" if period else ""]
-        if bus:
-            cells += [_spread(row.delay_ms), str(row.answered)]
-        cells.append(str(row.timeouts) if bus else ("read" if row.what == "read" else ""))
-        cells.append(", ".join(f"{code}: {count}" for code, count in sorted(row.exceptions.items())))
-        table.add_row(*cells)
+        name = "reads" if row.what == "read" else ""
+        cells = [f"{name} {row.key.function}".strip(), str(row.key.unit), str(row.key), _number(row.key.count)]
+        table.add_row(*cells, str(row.seen), *_spread(period), f"+-{period.jitter:.1f}" if period else "")
+    return table
+
+
+def _answered(rows: list[Row]) -> Table:
+    table = _table("How it is answered")
+    for heading in ("unit", "registers", "data", "exceptions", "timeouts"):
+        table.add_column(heading, justify="left" if heading == "registers" else "right", no_wrap=True)
+    for heading in ("after ms: min", "median", "max", "jitter"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        delay = row.delay_ms
+        exceptions = ", ".join(f"{count} x {code}" for code, count in sorted(row.exceptions.items()))
+        cells = [str(row.key.unit), str(row.key), str(row.answered), exceptions, str(row.timeouts)]
+        table.add_row(*cells, *_spread(delay), f"+-{delay.jitter:.1f}" if delay else "")
     return table
 
 
 def _order(order: CycleOrder) -> Table:
-    title = f"Order in a cycle: so in {order.kept} of {order.cycles} cycles, period {_spread(order.period_ms)} ms"
-    table = Table(title=title, title_justify="left")
+    table = _table(f"Order in a cycle: the same in {order.kept} of {order.cycles} cycles")
     table.add_column("", justify="right")
     table.add_column("registers")
-    table.add_column("ms after the first\nmin / median / max", justify="right")
+    for heading in ("ms after the first: min", "median", "max"):
+        table.add_column(heading, justify="right")
     shown = list(zip(order.parts, order.offsets_ms, strict=True))
     for number, (part, offset) in enumerate(shown[:SHOWN_PARTS], 1):
-        table.add_row(str(number), str(part), _spread(offset))
+        table.add_row(str(number), str(part), *_spread(offset))
     if len(shown) > SHOWN_PARTS:
-        table.add_row("...", f"{len(shown) - SHOWN_PARTS} more", "")
+        table.add_row("...", f"{len(shown) - SHOWN_PARTS} more")
+    table.add_row("", "next cycle", *_spread(order.period_ms))
     return table
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
 
 
 def _counts(kind: str, summary: CaptureSummary) -> str:
@@ -112,8 +121,10 @@ def _timeouts(summary: CaptureSummary) -> int:
     return sum(row.timeouts for row in summary.rows)
 
 
-def _spread(times: Spread | None) -> str:
-    return f"{times.least:.1f} / {times.median:.1f} / {times.greatest:.1f}" if times else ""
+def _spread(times: Spread | None) -> tuple[str, str, str]:
+    if times is None:
+        return "", "", ""
+    return f"{times.least:.1f}", f"{times.median:.1f}", f"{times.greatest:.1f}"
 
 
 def _number(value: int | None) -> str:
