@@ -12,7 +12,8 @@ from ksem_contract.freshness import DRIFT, EchoClock, block_stamp, pong_stamp
 _LIMIT = 1.5
 _ROUNDING = 0.002
 _FLOAT = 1e-6  # s, what doubles lose at an uptime of years
-_PPM = st.floats(-100e-6, 100e-6)
+_PPM = st.one_of(st.sampled_from([-100e-6, 100e-6]), st.floats(-100e-6, 100e-6))
+_DELAY = st.one_of(st.just(0.0), st.floats(0, 0.02), st.floats(0, 3))
 _UPTIME = st.floats(0, 1e7)
 _PICK = st.integers(0, 1_000_000)
 
@@ -126,6 +127,20 @@ class _World(RuleBasedStateMachine):
     def an_old_block_is_replayed(self, pick: int) -> None:
         # Retain flag or not: nothing here looks at it.
         self._take_block(self.old_blocks[pick % len(self.old_blocks)])
+
+    @rule(there=_DELAY, back=_DELAY)
+    def an_echo_goes_through(self, there: float, back: float) -> None:
+        self.the_node_pings()
+        self.true_time += there
+        self.the_publisher_answers_a_ping(len(self.pings) - 1)
+        self.true_time += back
+        self._take_pong(self.pongs.pop())
+
+    @rule(age=_DELAY, delay=_DELAY)
+    def a_block_goes_through(self, age: float, delay: float) -> None:
+        self.the_publisher_publishes(age)
+        self.true_time += delay
+        self._take_block(self.blocks.pop())
 
     @rule()
     def the_link_breaks_and_what_was_under_way_is_lost(self) -> None:
