@@ -57,6 +57,8 @@ class ControlServer:
             return {"ok": True, **self._handler(do, command)}
         except (ValueError, TypeError, AttributeError) as error:
             return {"ok": False, "error": str(error)}
+        except TimeoutError:
+            return {"ok": False, "error": "took too long"}
         except KeyError as error:
             return {"ok": False, "error": f"{error} is missing"}
 
@@ -66,12 +68,14 @@ class ControlClient:
 
     def __init__(self, path: Path, timeout: float = 30.0) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._timeout = timeout
         self._socket.settimeout(timeout)
         self._socket.connect(str(path))
         self._stream = self._socket.makefile("rwb")
 
     def command(self, do: str, **parameters: Any) -> dict[str, Any]:
         """The answer's fields. CommandRefused when the simulator refuses, ConnectionError when it is gone."""
+        self._socket.settimeout(float(parameters.get("seconds") or 0.0) + self._timeout)
         self._stream.write(json.dumps({"do": do, **parameters}).encode() + b"\n")
         self._stream.flush()
         line = self._stream.readline()

@@ -1,0 +1,1 @@
+"""The simulated Plenticore: asks like the inverter, and judges every answer."""

@@ -1,0 +1,57 @@
+"""What came back on the line, read strictly [core]."""
+
+import struct
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from modbus_codec.crc import has_valid_crc
+from modbus_codec.pdu import ReadRequest
+
+AnswerKind = Literal["data", "exception", "foreign", "broken", "nothing"]
+_SHORTEST: Final = 5
+"""Bytes of an exception, and of the shortest answer at all."""
+_READS: Final = (3, 4)
+_EXCEPTION: Final = 0x80
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`data`: exactly the registers asked for; `exception`: a well-formed refusal of this function by this unit;
+    `foreign`: a whole frame of another unit or function; `broken`: anything else.
+    """
+
+    kind: AnswerKind
+    words: tuple[int, ...] = ()
+    code: int = 0
+    why: str = ""
+
+
+def expected_length(received: bytes) -> int | None:
+    """How long the frame that begins so will be; None when that can't be told. A client waits for so many bytes."""
+    if len(received) < 3 or received[1] & _EXCEPTION:
+        return _SHORTEST
+    return _SHORTEST + received[2] if received[1] in _READS else None
+
+
+def read_answer(unit: int, request: ReadRequest, received: bytes) -> Answer:
+    """Judges all bytes that came back, to the last one: unit, function, lengths, CRC."""
+    if not received:
+        return Answer("nothing")
+    if len(received) < _SHORTEST:
+        return Answer("broken", why=f"{len(received)} bytes: {received.hex(' ')}")
+    if not has_valid_crc(received):
+        return Answer("broken", why=f"CRC of {len(received)} bytes")
+    if received[0] != unit:
+        return Answer("foreign", why=f"unit {received[0]} answers for unit {unit}")
+    function = int(request.function)
+    if received[1] == function | _EXCEPTION:
+        if len(received) != _SHORTEST:
+            return Answer("broken", why=f"exception of {len(received)} bytes")
+        return Answer("exception", code=received[2])
+    if received[1] != function:
+        return Answer("foreign", why=f"function {received[1]:#04x} answers function {function:#04x}")
+    # A CRC also fits with zeros behind it, so both lengths count.
+    if received[2] != 2 * request.count or len(received) != _SHORTEST + 2 * request.count:
+        wanted = 2 * request.count
+        return Answer("broken", why=f"{len(received)} bytes that tell {received[2]} of data: {wanted} were asked for")
+    return Answer("data", struct.unpack(f">{request.count}H", received[3:-2]))

@@ -1,0 +1,109 @@
+"""The inverter's command line [shell]."""
+
+import argparse
+import signal
+import threading
+from pathlib import Path
+from typing import Any, Final
+
+from ksem_simulators.control import ControlServer
+from ksem_simulators.plenticore.commands import Commands
+from ksem_simulators.plenticore.inverter import Inverter
+from ksem_simulators.plenticore.plan import LIMITS, Plan, parse_limits
+from ksem_simulators.plenticore.port import RtuPort
+from ksem_simulators.process import add_common, announce, exact_sleep, follow_parent, summarise
+from service_runtime.clock import boottime
+
+_COMMANDS: Final = """\
+commands on --control (JSON lines):
+  {"do":"status"}                                        all counts and times so far
+  {"do":"reset"}                                         the same, then counts from zero
+  {"do":"await","outcome":"good","count":3,"seconds":5}  answers when that many more came, tells how long it took
+  {"do":"plan","ranges":"512-611","period":0}            unit function ranges period gap timeout detect limits
+  {"do":"pause"}  {"do":"resume"}                        no requests, requests again
+  {"do":"raw","frames":[{"hex":"0103...","gap_ms":2}],"listen_ms":300,"crc":true}
+                                                         sends exactly this, tells what came back and when
+  {"do":"words"}                                         the registers last received, by range
+outcomes: good wrong torn stale late foreign broken timeout exception-N; data where no --truth is given
+"""
+
+
+def run(arguments: list[str]) -> int:
+    """Parses the command line and asks until told to end. Exit code 1 if any answer was wrong, torn, stale or late."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        plan = Plan(
+            unit=options.unit,
+            period=options.period,
+            gap=options.gap,
+            timeout=options.timeout,
+            detect=not options.no_detect,
+        ).changed({"ranges": options.ranges, "limits": parse_limits(options.limit)})
+    except ValueError as error:
+        parser.error(str(error))
+    log = options.log.open("w", encoding="ascii", buffering=1) if options.log else None
+    inverter = Inverter(
+        plan,
+        lambda: RtuPort(options.port, options.baudrate),
+        options.baudrate,
+        options.truth,
+        options.wire_log,
+        log,
+    )
+    inverter.paused = options.paused
+
+    def stop(*_: object) -> None:
+        inverter.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    exact_sleep()
+    commands = Commands(inverter, boottime())
+    control = ControlServer(options.control, commands.handle) if options.control else None
+    if control:
+        control.start()
+    if options.with_parent:
+        follow_parent(signal.SIGTERM)
+    if options.seconds:
+        timer = threading.Timer(options.seconds, inverter.stop)
+        timer.daemon = True
+        timer.start()
+    announce(port=options.port)
+    inverter.run()
+    if control:
+        control.close()
+    if log:
+        log.close()
+    summary = commands.status()
+    summarise(summary)
+    return int(
+        any(summary["outcomes"].get(bad) for bad in ("wrong", "torn", "stale", "late", "foreign"))
+        or summary["late_frames"] > 0
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    default: Any = Plan()
+    parser = argparse.ArgumentParser(
+        prog="python -m ksem_simulators plenticore",
+        description="A simulated Plenticore: reads 8244 until it is answered, then the live values in cycles.",
+        epilog=_COMMANDS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--port", required=True, metavar="PATH", help="serial port")
+    parser.add_argument("--baudrate", type=int, default=38400, help="as the line's (default %(default)s); 0 = unpaced")
+    parser.add_argument("--truth", type=Path, metavar="FILE", help="what the simulated meter said; without, not judged")
+    parser.add_argument("--wire-log", type=Path, metavar="FILE", help="the line's log: exact times")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="a JSON line for each request")
+    parser.add_argument("--unit", type=int, default=default.unit)
+    parser.add_argument("--ranges", default="0-27,40-145", help="asked in each cycle (default %(default)s)")
+    parser.add_argument("--period", type=float, default=default.period, metavar="S", help="of a cycle (0: no pause)")
+    parser.add_argument("--gap", type=float, default=default.gap, metavar="S", help="silence between requests")
+    parser.add_argument("--timeout", type=float, default=default.timeout, metavar="S", help="for an answer's begin")
+    parser.add_argument("--limit", default="", metavar="NAME=S,...", help=f"oldest allowed (default {LIMITS})")
+    parser.add_argument("--no-detect", action="store_true", help="do not ask for 8244 first")
+    parser.add_argument("--paused", action="store_true", help="ask nothing until told to")
+    parser.add_argument("--seconds", type=float, default=0.0, help="end by itself")
+    add_common(parser)
+    return parser
