@@ -1,0 +1,38 @@
+"""The words of `live` that no cycle measures: the newest push or read that had them counts."""
+
+from collections.abc import Sequence
+
+from ksem_contract.blocks import LIVE, MEASURED
+from ksem_contract.register_range import RegisterRange
+from ksem_publisher.register_mask import mask_of_ranges, ranges_of
+from ksem_publisher.snapshot import Words
+
+UNMEASURED = ranges_of(((1 << LIVE.count) - 1) & ~mask_of_ranges(MEASURED, LIVE.start), LIVE.start)
+"""28-39, 66-79, 106-119 and 146-147."""
+
+
+class LiveWords:
+    """Remembers them, and fills them into measured cycles. None: never seen."""
+
+    def __init__(self) -> None:
+        self._words: list[int | None] = [None] * LIVE.count
+
+    def note(self, start: int, registers: Sequence[int | None]) -> None:
+        """Registers pushed or read, wherever they lie."""
+        stop = start + len(registers)
+        for part in UNMEASURED:
+            if start < part.stop and part.start < stop:
+                self._note_part(part, start, registers)
+
+    def _note_part(self, part: RegisterRange, start: int, registers: Sequence[int | None]) -> None:
+        first, stop = max(part.start, start), min(part.stop, start + len(registers))
+        words = registers[first - start : stop - start]
+        if None not in words:
+            self._words[first:stop] = words
+
+    def fill(self, cycle: Words) -> Words:
+        """A cycle's words with the others filled in."""
+        words = list(cycle)
+        for part in UNMEASURED:
+            words[part.start : part.stop] = self._words[part.start : part.stop]
+        return tuple(words)

@@ -1,0 +1,147 @@
+"""What a KSEM can't have said, and what is strange about what it said.
+
+Only three things are refused: a frequency no grid has (a meter that boots, another device), values that stand still for
+many cycles (a frozen meter), and an information block that is no KSEM's. All else is a remark.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ksem_contract.blocks import DEVICE, FREQUENCY, MEASURED, MEASURING_INTERVAL
+from ksem_publisher.snapshot import Words, phases_fit_total, power_gap
+
+FREQUENCY_LIMITS = (40.0, 70.0)
+VOLTAGE_LIMITS = (160.0, 290.0)
+INTERVAL_LIMITS = (10, 60_000)
+"""ms; 200 and 500 are documented."""
+YEARS_MS = (946_684_800_000, 4_102_444_800_000)
+"""The years 2000 to 2100 as Unix time in ms."""
+
+_PAUSE = 3.0
+"""Seconds without a cycle after which unchanged values are looked at anew."""
+_TELL_AFTER = 3
+"""A remark is made after so many cycles in a row."""
+_CLOCK = 8245
+_TEXTS = ((8196, 16), (8212, 16), (8228, 16))
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Something about the meter's values. `name` is short and stays the same, `text` is for people."""
+
+    name: str
+    text: str
+
+
+class LiveChecks:
+    """Judges the snapshots of one meter in the order of their measuring."""
+
+    def __init__(self, *, plausible: bool, frozen_after: float) -> None:
+        self._plausible = plausible
+        self._frozen_after = frozen_after
+        self._measured: tuple[int | None, ...] = ()
+        self._same_since = self._last = float("-inf")
+        self._counts: dict[str, int] = {}
+        self._before: Words | None = None
+        self._remarks: tuple[Remark, ...] = ()
+
+    @property
+    def remarks(self) -> tuple[Remark, ...]:
+        """What is strange about the newest snapshots."""
+        return self._remarks
+
+    def refusal(self, words: Words, now: float) -> Remark | None:
+        """Why these words of `live`, which arrived at `now`, must not be served; None if they may."""
+        frozen = self._is_frozen(words, now)
+        self._remark(words)
+        frequency = _frequency(words)
+        if self._plausible and not FREQUENCY_LIMITS[0] <= frequency <= FREQUENCY_LIMITS[1]:
+            low, high = FREQUENCY_LIMITS
+            return Remark(
+                "frequency", f"{frequency:.1f} Hz, a grid has {low:.0f} to {high:.0f}: it boots, or it is no KSEM"
+            )
+        if frozen:
+            text = f"the same values for more than {self._frozen_after:g} s: the meter is frozen; restart it"
+            return Remark("frozen", text)
+        return None
+
+    def _is_frozen(self, words: Words, now: float) -> bool:
+        measured = tuple(word for part in MEASURED for word in words[part.start : part.stop])
+        if measured != self._measured or now - self._last > _PAUSE:
+            self._measured = measured
+            self._same_since = now
+        self._last = now
+        return bool(self._frozen_after) and now - self._same_since >= self._frozen_after
+
+    def _remark(self, words: Words) -> None:
+        found = {remark.name: remark for remark in _strange(words, self._before)}
+        self._before = words
+        if not found and not self._counts:
+            return
+        self._counts = {name: self._counts.get(name, 0) + 1 for name in found}
+        self._remarks = tuple(found[name] for name, count in self._counts.items() if count >= _TELL_AFTER)
+
+
+def foreign_device(words: Sequence[int | None]) -> str | None:
+    """Why the words of `device` can't be a KSEM's; None if they can. Zeros pass: emulators leave texts empty."""
+    interval = words[MEASURING_INTERVAL - DEVICE.start]
+    low, high = INTERVAL_LIMITS
+    if interval is None or not low <= interval <= high:
+        return f"its measuring interval (register {MEASURING_INTERVAL}) is {interval} ms, {low} to {high} is possible"
+    for start, count in _TEXTS:
+        raw = b"".join((word or 0).to_bytes(2, "big") for word in words[start - DEVICE.start :][:count])
+        if not _is_text(raw):
+            return f"registers {start} to {start + count - 1} hold no text"
+    clock = 0
+    for word in words[_CLOCK - DEVICE.start :][:4]:
+        clock = clock << 16 | (word or 0)
+    if clock and not YEARS_MS[0] <= clock <= YEARS_MS[1]:
+        return f"registers {_CLOCK} to {_CLOCK + 3} hold no time of this century"
+    return None
+
+
+def counters_backwards(before: Words, after: Words) -> Remark | None:
+    """A remark where one of the energy counters (4 words each) went down. Both are words of `energy`."""
+    for at in range(0, len(after), 4):
+        if _count(after, at) < _count(before, at):
+            return Remark("counters", f"the counter at register {512 + at} went backwards")
+    return None
+
+
+def _strange(words: Words, before: Words | None) -> Iterable[Remark]:
+    if not phases_fit_total(words):
+        gap = (power_gap(words) or 0) / 10
+        yield Remark("phases", f"the phases' power and the total's are {gap:.1f} W apart")
+    for name, at in (("total", 0), ("L1", 40), ("L2", 80), ("L3", 120)):
+        plus, minus = words[at : at + 2], words[at + 2 : at + 4]
+        if plus != (0, 0) and minus != (0, 0):
+            moving = before is not None and before[at : at + 2] != plus and before[at + 2 : at + 4] != minus
+            if moving:
+                yield Remark(f"direction-{name.lower()}", f"{name} imports and exports at once")
+    for phase, at in (("L1", 62), ("L2", 102), ("L3", 142)):
+        volts = _pair(words, at) / 1000
+        if volts and not VOLTAGE_LIMITS[0] <= volts <= VOLTAGE_LIMITS[1]:
+            yield Remark(f"voltage-{phase.lower()}", f"{phase} has {volts:.0f} V")
+
+
+def _frequency(words: Words) -> float:
+    return _pair(words, FREQUENCY) / 1000
+
+
+def _pair(words: Words, at: int) -> int:
+    high, low = words[at], words[at + 1]
+    return 0 if high is None or low is None else high << 16 | low
+
+
+def _count(words: Words, at: int) -> int:
+    count = 0
+    for word in words[at : at + 4]:
+        count = count << 16 | (word or 0)
+    return count
+
+
+def _is_text(raw: bytes) -> bool:
+    try:
+        return raw.partition(b"\0")[0].decode().isprintable()
+    except UnicodeDecodeError:
+        return False

@@ -1,0 +1,209 @@
+"""What to ask the meter for next.
+
+One read at a time. `live` goes first when it is due, yet after each reading of it one read of another block may follow,
+so that neither waits for the other. On a new connection the meter is asked who it is before anything else, and what was
+read of other blocks counts only when the device, asked again after them, is still a KSEM.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ksem_contract.blocks import FIRMWARE
+from ksem_contract.errors import SunspecError
+from ksem_contract.register_range import RegisterRange
+from ksem_publisher.block_reading import (
+    BlockRead,
+    Reading,
+    SunspecReading,
+    device_reading,
+    energy_reading,
+    gaps_reading,
+)
+from ksem_publisher.plausibility import foreign_device
+from ksem_publisher.seqlock_reader import SeqlockReader
+from ksem_publisher.snapshot import Snapshot, phases_fit_total
+
+RETRY_SOON = 2.0
+"""Seconds until a refused read that the inverter may need is tried again."""
+RETRY_LATE = 60.0
+"""The same for reads that help nobody much."""
+_ILLEGAL = frozenset((1, 2, 3))
+"""Exceptions that will not go away by themselves."""
+
+
+@dataclass
+class _Job:
+    """A block that is read every so often. `every` 0: once, until `due` is set again."""
+
+    name: str
+    every: float
+    begin: Callable[[], Reading]
+    retry: float = RETRY_SOON
+    due: float = 0.0
+    reading: Reading | None = None
+    refused: int | None = field(default=None)
+
+
+class PollPlan:
+    """Hands out reads with `next`, takes what became of them. Times are CLOCK_BOOTTIME seconds."""
+
+    def __init__(self, *, live: float, energy: float, device: float, sunspec: float) -> None:
+        self._live_every = live
+        self._live_due = self._live_began = 0.0
+        self._live: SeqlockReader | None = None
+        self._others_turn = False
+        self._device = _Job("device", device, device_reading)
+        self._energy = _Job("energy", energy, energy_reading)
+        self._gaps = _Job("gaps", 0.0, gaps_reading, RETRY_LATE)
+        self._sunspec = _Job("sunspec", sunspec, SunspecReading, RETRY_LATE)
+        self._jobs = [self._device, self._gaps, self._energy, self._sunspec]
+        self._asked: _Job | SeqlockReader | None = None
+        self._firmware: int | None = None
+        self._unknown = True
+        self._held: list[BlockRead] = []
+        self.live_wanted = True
+        """Whether `live` is polled: only while the push is away."""
+        self.foreign: str | None = None
+        """Why the device at the address is taken for no KSEM; None while it is one, or unknown."""
+        self.seqlock_retries = 0
+
+    def connected(self) -> None:
+        """A connection is new: nothing is under way on it, and who is there must be asked."""
+        self._stop_readings()
+        self._unknown = True
+        self._device.due = 0.0
+
+    def next(self, now: float) -> RegisterRange | None:
+        """What to read now; None if nothing is due. Follow it with `answer`, `refuse` or `fail`."""
+        self._asked = self._choose(now)
+        return None if self._asked is None else _wanted(self._asked)
+
+    def wait(self, now: float) -> float:
+        """Seconds until something may be due."""
+        dues = [self._device.due] if self.foreign else [job.due for job in self._jobs]
+        if self.live_wanted and not self.foreign:
+            dues.append(self._live_due)
+        return max(0.0, min(dues) - now)
+
+    def answer(self, registers: tuple[int, ...], sent: float, now: float) -> tuple[Snapshot | BlockRead, ...]:
+        """The meter's reply to the last read: what is whole now, and confirmed."""
+        asked, self._asked = self._asked, None
+        if isinstance(asked, SeqlockReader):
+            return self._take_live(asked, registers, sent, now)
+        if asked is None or asked.reading is None:
+            return ()
+        try:
+            asked.reading.take(registers, sent)
+        except SunspecError:
+            self._put_off(asked, now)
+            return ()
+        if asked.reading.result is None:
+            return ()
+        result, reading = asked.reading.result, asked.reading
+        asked.reading = asked.refused = None
+        asked.due = now + asked.every if asked.every else float("inf")
+        if asked is self._device:
+            return self._identify(result, now)
+        if isinstance(reading, SunspecReading):
+            asked.begin = reading.again
+        self._held.append(result)
+        self._device.due = now
+        return ()
+
+    def refuse(self, code: int, now: float) -> str | None:
+        """The meter answered with an exception. The range's name if that is news."""
+        asked, self._asked = self._asked, None
+        if isinstance(asked, SeqlockReader):
+            self._live = None
+            self._live_due = now + RETRY_SOON / 4
+            return None
+        if asked is None:
+            return None
+        news = asked.refused != code
+        asked.refused = code
+        self._put_off(asked, now, code)
+        if asked is self._device:
+            # Whoever answers like this can't be told from a KSEM; what was read before counts as read.
+            self._unknown = False
+        return asked.name if news else None
+
+    def fail(self) -> None:
+        """The last read got no answer: the connection is gone, what is due stays due."""
+        self._asked = None
+        self._stop_readings()
+
+    def release(self) -> tuple[BlockRead, ...]:
+        """Blocks that wait for the device's word, when it refuses to say anything."""
+        if self._device.refused is None or self.foreign:
+            return ()
+        held, self._held = self._held, []
+        return tuple(held)
+
+    def _choose(self, now: float) -> "_Job | SeqlockReader | None":
+        if (self._unknown or self.foreign) and self._device.refused is None:
+            return self._begin(self._device) if self._device.due <= now else None
+        live_due = self.live_wanted and self._live_due <= now
+        if self._live is not None or (live_due and not self._others_turn):
+            if self._live is None:
+                self._live = SeqlockReader(phases_fit_total)
+                self._live_began = now
+            return self._live
+        self._others_turn = False
+        under_way = [job for job in self._jobs if job.reading is not None]
+        for job in under_way or self._jobs:
+            if job.due <= now:
+                return self._begin(job)
+        return self._choose(now) if live_due else None
+
+    @staticmethod
+    def _begin(job: _Job) -> _Job:
+        if job.reading is None:
+            job.reading = job.begin()
+        return job
+
+    def _take_live(
+        self, reader: SeqlockReader, registers: tuple[int, ...], sent: float, now: float
+    ) -> tuple[Snapshot, ...]:
+        retries = reader.retries
+        reader.take(registers, sent)
+        self.seqlock_retries += reader.retries - retries
+        if not reader.done:
+            return ()
+        self._live = None
+        self._others_turn = True
+        self._live_due = max(now, self._live_began + self._live_every)
+        return (reader.snapshot,) if reader.snapshot else ()
+
+    def _identify(self, device: BlockRead, now: float) -> tuple[BlockRead, ...]:
+        self._unknown = False
+        self.foreign = foreign_device(device.words)
+        held, self._held = self._held, []
+        if self.foreign:
+            self._device.due = now + min(RETRY_SOON, self._device.every)
+            self._stop_readings()
+            return ()
+        firmware = device.words[FIRMWARE - device.start]
+        if firmware != self._firmware:
+            self._firmware = firmware
+            self._sunspec.begin = SunspecReading
+            self._sunspec.reading = None
+            self._sunspec.due = now
+            held = [block for block in held if block.name != "sunspec"]
+        return (device, *held)
+
+    def _put_off(self, job: _Job, now: float, code: int = 2) -> None:
+        job.reading = None
+        job.due = now + (job.retry if code in _ILLEGAL else RETRY_SOON)
+
+    def _stop_readings(self) -> None:
+        self._live = None
+        self._held.clear()
+        for job in self._jobs:
+            job.reading = None
+
+
+def _wanted(asked: _Job | SeqlockReader) -> RegisterRange:
+    if isinstance(asked, SeqlockReader):
+        return asked.wanted
+    assert asked.reading is not None
+    return asked.reading.wanted

@@ -1,0 +1,63 @@
+"""Whose pushes are taken: the meter's own address, or those that its settings name."""
+
+import ipaddress
+from collections.abc import Iterable
+
+from ksem_publisher.settings import MeterSettings
+
+MOST_REFUSED = 16
+
+
+def plain_address(address: str) -> str:
+    """An address as it is compared: an IPv4 address that came in IPv6 dress is undressed."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    return str(mapped or parsed)
+
+
+class PushPeers:
+    """Addresses of the meters that share one listening port."""
+
+    def __init__(self, meters: Iterable[MeterSettings]) -> None:
+        self._meters = {meter.id: meter for meter in meters}
+        self._known: dict[str, str] = {}
+        self._refused: dict[str, str] = {}
+
+    @property
+    def names(self) -> tuple[tuple[str, str], ...]:
+        """Meter and host name or address, for all that is to be resolved."""
+        return tuple((meter.id, name) for meter in self._meters.values() for name in meter.push_from or (meter.host,))
+
+    def resolved(self, meter: str, addresses: Iterable[str]) -> None:
+        """What one of the names turned out to be. Addresses once known stay known."""
+        for address in addresses:
+            plain = plain_address(address)
+            self._known[plain] = meter
+            self._refused.pop(plain, None)
+
+    def meter_of(self, address: str) -> str | None:
+        """The meter whose pushes come from `address`; None if it is nobody's."""
+        return self._known.get(plain_address(address))
+
+    def refuse(self, address: str) -> str | None:
+        """Note a refused peer; a line for the log if it is a new one."""
+        plain = plain_address(address)
+        if plain in self._refused or len(self._refused) >= MOST_REFUSED:
+            return None
+        self._refused[plain] = self._advice(plain)
+        return self._refused[plain]
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """What to do about each refused peer."""
+        return tuple(self._refused.values())
+
+    def _advice(self, address: str) -> str:
+        lines = []
+        for meter in self._meters.values():
+            names = ", ".join(f'"{name}"' for name in (*(meter.push_from or (meter.host,)), address))
+            lines.append(f'push_from = [{names}] in the [[meter]] with id = "{meter.id}"')
+        return f"a push from {address} was refused; if it is the meter's, set " + " or ".join(lines)

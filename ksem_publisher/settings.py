@@ -1,0 +1,112 @@
+"""Settings of the meter's side: publisher.toml."""
+
+from collections import Counter
+
+import attrs
+
+from service_runtime.common_settings import HomeAssistantSettings, MqttSettings
+from service_runtime.setting import between, each, name, not_empty, not_negative, port, positive, setting
+
+TLS_PORT = 802
+"""Where a KSEM listens once TLS is switched on in its menu."""
+
+
+@attrs.frozen(kw_only=True)
+class MeterSettings:
+    """A table [[meter]]: one KSEM."""
+
+    id: str = setting(default="main", help="the meter's name in topics", allowed=name())
+    host: str = setting(help="the meter's address or host name", allowed=not_empty())
+    port: int = setting(default=502, help="its Modbus TCP port; with tls and none given 802", allowed=port())
+    unit: int = setting(default=1, help="Modbus unit id to ask for; a KSEM answers any", allowed=between(0, 255))
+    timeout: float = setting(default=2.0, help="seconds to wait for an answer", allowed=between(0.1, 30.0, "seconds"))
+    tls: bool = setting(default=False, help="ask over TLS (switched on in the meter's menu; then port 802)")
+    push_from: tuple[str, ...] = setting(
+        factory=tuple, help="who may push for this meter; empty: the meter's own address", allowed=each(not_empty())
+    )
+    push_port: int = setting(
+        default=0, help="a port of its own for this meter's pushes; 0: the one of [push]", allowed=between(0, 65535)
+    )
+
+    @property
+    def poll_port(self) -> int:
+        """The port to ask on."""
+        return TLS_PORT if self.tls and self.port == 502 else self.port
+
+    def __attrs_post_init__(self) -> None:
+        if self.id == "rtu":
+            raise ValueError('id: a meter is not called "rtu", topics of the other service begin so')
+
+
+@attrs.frozen(kw_only=True)
+class PushSettings:
+    """The table [push]: where meters push to."""
+
+    enabled: bool = setting(default=True, help="listen for pushes")
+    listen: str = setting(default="0.0.0.0", help="address to listen on", allowed=not_empty())  # noqa: S104
+    port: int = setting(default=5020, help="port to listen on, as set in the meter's menu", allowed=port())
+
+
+@attrs.frozen(kw_only=True)
+class PollSettings:
+    """The table [poll]: how often the meter is asked, in seconds."""
+
+    live: float = setting(default=0.25, help="power and the like, only while the push is away", allowed=positive())
+    energy: float = setting(default=10, help="energy counters", allowed=positive())
+    device: float = setting(default=10, help="who the meter is", allowed=positive())
+    sunspec: float = setting(default=10, help="the SunSpec registers from 40000 on", allowed=positive())
+
+
+@attrs.frozen(kw_only=True)
+class ChecksSettings:
+    """The table [checks]: what is refused though the meter said it."""
+
+    plausible: bool = setting(default=True, help="refuse a frequency outside 40 to 70 Hz")
+    frozen_after: float = setting(
+        default=10.0, help="seconds of unchanged values that mean a frozen meter; 0: never", allowed=not_negative()
+    )
+
+
+@attrs.frozen(kw_only=True)
+class DemandSettings:
+    """The table [demand]: ranges the inverter asks for that belong to no block."""
+
+    enabled: bool = setting(default=True, help="ask the meter for them")
+    max_ranges: int = setting(default=8, help="so many at most", allowed=between(1, 32))
+
+
+@attrs.frozen(kw_only=True)
+class ValuesSettings:
+    """The table [values]: decoded values for everyone else."""
+
+    enabled: bool = setting(default=True, help="publish them")
+    interval: float = setting(
+        default=1.0, help="seconds between two messages of one value/<key>; 0: each cycle", allowed=not_negative()
+    )
+
+
+def _meters() -> object:
+    def check(_instance: object, _attribute: object, meters: tuple[MeterSettings, ...]) -> None:
+        if not meters:
+            raise ValueError("at least one [[meter]]")
+        if twice := [key for key, count in Counter(meter.id for meter in meters).items() if count > 1]:
+            raise ValueError(f"each id once, {', '.join(twice)} is there twice")
+        places = Counter((meter.push_port or meter.host) for meter in meters)
+        if any(count > 1 for count in places.values()):
+            raise ValueError("a push_port of its own for each of several meters with one host")
+
+    return check
+
+
+@attrs.frozen(kw_only=True)
+class PublisherSettings:
+    """All of publisher.toml."""
+
+    meter: tuple[MeterSettings, ...] = setting(help="the meters", allowed=_meters())  # type: ignore[arg-type]
+    push: PushSettings = setting(factory=PushSettings, help="where meters push to")
+    poll: PollSettings = setting(factory=PollSettings, help="how often meters are asked")
+    checks: ChecksSettings = setting(factory=ChecksSettings, help="what is refused")
+    demand: DemandSettings = setting(factory=DemandSettings, help="ranges on demand")
+    mqtt: MqttSettings = setting(factory=MqttSettings, help="the broker")
+    values: ValuesSettings = setting(factory=ValuesSettings, help="decoded values")
+    homeassistant: HomeAssistantSettings = setting(factory=HomeAssistantSettings, help="device discovery")
