@@ -59,7 +59,8 @@ def shape_at(held: bytearray, begin: int, *, ended: bool) -> Shape:
         return _first_valid(held, begin, have, (_EXCEPTION,))
     if function in (15, 16):
         request = Shape(Kind.REQUEST, 9 + held[begin + 6]) if have > 6 and held[begin + 6] else None
-        return _first_valid(held, begin, have, (request, _WRITE_REPLY), more=have <= 6)
+        longer = _unless_zeros(held, begin, request)
+        return _first_valid(held, begin, have, (longer, _WRITE_REPLY, request), more=have <= 6)
     if function == 23:
         request = Shape(Kind.REQUEST, 13 + held[begin + 10]) if have > 10 and held[begin + 10] else None
         return _first_valid(held, begin, have, (request, _counted_reply(held, begin, have)), more=have <= 10)
@@ -71,9 +72,7 @@ def _read_shape(held: bytearray, begin: int, have: int, *, ended: bool) -> Shape
         return INCOMPLETE
     reply = _counted_reply(held, begin, have)
     if not _asks_too_much(held, begin, have):
-        # Zeros behind a request (a glitch) leave its CRC 0, so a reply that ends in nothing else is that request.
-        longer = reply if reply and any(held[begin + 8 : begin + reply.length]) else None
-        return _first_valid(held, begin, have, (longer, _READ_REQUEST, reply))
+        return _first_valid(held, begin, have, (_unless_zeros(held, begin, reply), _READ_REQUEST, reply))
     # A count that no server gives is more likely a register's value in a reply, of which the rest is still to come.
     likely = _first_valid(held, begin, have, (reply,), more=have < 3)
     if likely is NONE or (ended and likely is INCOMPLETE):
@@ -95,6 +94,11 @@ def _counted_reply(held: bytearray, begin: int, have: int) -> Shape | None:
     count = held[begin + 2]
     whole_words = held[begin + 1] < 3 or count % 2 == 0
     return Shape(Kind.REPLY, 5 + count) if count and whole_words and 5 + count <= MAX_FRAME else None
+
+
+def _unless_zeros(held: bytearray, begin: int, shape: Shape | None) -> Shape | None:
+    """Return `shape`, or None where zeros are all that it has behind 8 bytes: noise behind a frame of that length."""
+    return shape if shape and any(held[begin + 8 : begin + shape.length]) else None
 
 
 def _first_valid(

@@ -8,6 +8,7 @@ of other units are consumed whole: what their registers hold is never searched f
 from dataclasses import dataclass
 from typing import Final
 
+from modbus_codec.codes import EXCEPTION_BIT
 from modbus_codec.crc import has_valid_crc
 from modbus_codec.frame_shape import Kind, shape_at
 from modbus_codec.rtu import MAX_FRAME, MIN_FRAME
@@ -125,7 +126,9 @@ class RtuFrameReader:
         return self._after_gap and len(self._held) <= MAX_FRAME
 
     def _is_one_frame(self) -> bool:
-        return self._may_become_one_frame() and len(self._held) >= MIN_FRAME and has_valid_crc(self._held)
+        if not self._may_become_one_frame() or len(self._held) < MIN_FRAME:
+            return False
+        return 0 < self._held[1] < EXCEPTION_BIT and has_valid_crc(self._held)
 
     def _take(self, heard: list[Heard], kind: Kind, length: int, behind: int) -> None:
         dug_out = self._begin > 0 or not self._after_gap

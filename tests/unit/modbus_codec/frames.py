@@ -2,9 +2,10 @@
 
 from typing import NamedTuple
 
+from hypothesis import assume
 from hypothesis import strategies as st
 
-from modbus_codec import FunctionCode, RtuFrame, append_crc
+from modbus_codec import FunctionCode, RtuFrame, append_crc, has_valid_crc
 
 
 class Example(NamedTuple):
@@ -161,7 +162,10 @@ def request_frames(draw: st.DrawFn) -> bytes:
             b"\x0f" + sized, b"\x10" + sized, b"\x16" + place + b"\0\0", b"\x17" + place + sized,
         ))
     )  # fmt: skip
-    return RtuFrame(draw(units), pdu).encode()
+    frame = RtuFrame(draw(units), pdu).encode()
+    # One write in 65536 has a CRC by chance where a write's reply has its own: told apart only once it is whole.
+    assume(frame[1] not in (15, 16) or not has_valid_crc(frame[:8]))
+    return frame
 
 
 @st.composite

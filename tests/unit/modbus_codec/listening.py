@@ -1,0 +1,65 @@
+"""A line for the reader's tests: bytes go in at a time, what was heard comes out in short."""
+
+from collections.abc import Iterable
+
+from modbus_codec import Heard, Noise, Reply, Request, RtuFrameReader
+
+GAP = 0.025
+CHARACTER = 0.000286
+"""Seconds a character takes at 38400 8N2."""
+
+
+def short(heard: Iterable[Heard]) -> list[tuple[str, bytes]]:
+    """Kind and bytes, without times; noise that comes in pieces as one."""
+    said: list[tuple[str, bytes]] = []
+    for one in heard:
+        if not isinstance(one, Noise):
+            said.append(("request" if isinstance(one, Request) else "reply", one.frame))
+        elif said and said[-1][0] == "noise":
+            said[-1] = ("noise", said[-1][1] + one.data)
+        else:
+            said.append(("noise", one.data))
+    return said
+
+
+def request(frame: bytes) -> tuple[str, bytes]:
+    return "request", frame
+
+
+def reply(frame: bytes) -> tuple[str, bytes]:
+    return "reply", frame
+
+
+def noise(data: bytes | bytearray) -> tuple[str, bytes]:
+    return "noise", bytes(data)
+
+
+def bytes_of(heard: Iterable[Heard]) -> bytes:
+    """All that was heard, put together again."""
+    return b"".join(one.data if isinstance(one, Noise) else one.frame for one in heard)
+
+
+def hear(*chunks: bytes, reader: RtuFrameReader | None = None, start: float = 100.0) -> list[Heard]:
+    """Feed `chunks` a character's time apart, then nothing for an idle gap."""
+    reader = reader or RtuFrameReader(GAP)
+    heard: list[Heard] = []
+    now = start
+    for chunk in chunks:
+        now += CHARACTER
+        heard += reader.feed(chunk, now)
+    heard += reader.flush(now + GAP)
+    assert reader.pending == 0
+    return heard
+
+
+def single_bytes(data: bytes | bytearray) -> list[bytes]:
+    return [bytes((byte,)) for byte in data]
+
+
+def requests_for(unit: int, heard: Iterable[Heard]) -> list[Request]:
+    """What unit `unit` would answer."""
+    return [one for one in heard if isinstance(one, Request) and one.unit == unit and not one.overtaken]
+
+
+def replies(heard: Iterable[Heard]) -> list[Reply]:
+    return [one for one in heard if isinstance(one, Reply)]

@@ -1,0 +1,232 @@
+"""Other servers on the line, echoes, traffic without gaps: nothing of it is ever taken for a request to us."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modbus_codec import (
+    ExceptionCode,
+    ExceptionReply,
+    ReadReply,
+    Request,
+    RtuFrame,
+    RtuFrameReader,
+    append_crc,
+    has_valid_crc,
+)
+from modbus_codec.pdu import FunctionCode
+
+from .frames import KSEM, READ_TOTALS, reads, registers, reply_frames, request_frames
+from .listening import CHARACTER, GAP, hear, noise, replies, reply, request, requests_for, short, single_bytes
+
+US = 1
+OTHER = 2
+
+
+def _registers(data: bytes) -> bytes:
+    """A reply of unit 2 with `data` as its registers."""
+    return append_crc(bytes((OTHER, 3, len(data))) + data)
+
+
+@given(reads, registers(125))
+def test_our_own_echoed_reply_is_a_reply(function: FunctionCode, values: tuple[int, ...]) -> None:
+    echo = RtuFrame(US, ReadReply(function, values).encode()).encode()
+    assert short(hear(echo)) == [reply(echo)]
+    assert short(hear(*single_bytes(echo))) == [reply(echo)]
+
+
+@pytest.mark.parametrize("code", ExceptionCode)
+def test_our_own_echoed_exception_is_a_reply_and_the_next_request_is_found(code: ExceptionCode) -> None:
+    echo = RtuFrame(US, ExceptionReply(3, code).encode()).encode()
+    assert short(hear(READ_TOTALS, echo, READ_TOTALS)) == [request(READ_TOTALS), reply(echo), request(READ_TOTALS)]
+
+
+@pytest.mark.parametrize("before", range(0, 21, 2))
+def test_a_request_to_us_inside_another_units_registers_is_not_heard(before: int) -> None:
+    foreign = _registers(bytes(before) + READ_TOTALS + bytes(20 - before))
+    for chunks in ([foreign], single_bytes(foreign), [foreign[:9], foreign[9:]], [foreign[:-1], foreign[-1:]]):
+        assert short(hear(*chunks)) == [reply(foreign)]
+
+
+@pytest.mark.parametrize("before", range(0, 21, 2))
+def test_a_request_to_us_inside_what_is_written_to_another_unit_is_not_heard(before: int) -> None:
+    payload = bytes(before) + READ_TOTALS + bytes(20 - before)
+    foreign = append_crc(bytes((OTHER, 16, 0, 0, 0, len(payload) // 2, len(payload))) + payload)
+    for chunks in ([foreign], single_bytes(foreign)):
+        assert short(hear(*chunks)) == [request(foreign)]
+
+
+def test_a_request_to_us_inside_a_frame_of_unknown_function_is_not_heard() -> None:
+    foreign = append_crc(bytes((OTHER, 0x42)) + READ_TOTALS + b"\x01")
+    for chunks in ([foreign], single_bytes(foreign)):
+        assert short(hear(*chunks)) == [request(foreign)]
+
+
+@pytest.mark.parametrize("before", range(0, 21, 2))
+def test_a_request_to_us_inside_a_damaged_reply_is_not_answered(before: int) -> None:
+    foreign = _registers(bytes(before) + READ_TOTALS + bytes(20 - before))
+    for bit in range(8 * len(foreign)):
+        if 3 + before <= bit // 8 < 11 + before:
+            continue  # the request itself
+        damaged = bytearray(foreign)
+        damaged[bit // 8] ^= 1 << bit % 8
+        assert requests_for(US, hear(bytes(damaged))) == []
+        # Byte by byte the reader can't know what follows. Whoever answers waits for silence, and sees that more comes.
+        assert short(hear(*single_bytes(damaged)))[-1][0] == "noise"
+
+
+def test_a_reply_whose_first_bytes_have_the_crc_of_a_request_is_a_reply() -> None:
+    # Chosen so that bytes 7 and 8 are the CRC of the first six: unit, function, byte count 8, then 1, 2, 3.
+    looks_like = append_crc(bytes((OTHER, 3, 8, 1, 2, 3)))
+    foreign = append_crc(looks_like + bytes((9, 9, 9)))
+    assert len(foreign) == 5 + 8
+    assert short(hear(foreign)) == [reply(foreign)]
+    # The count 515 that it would ask for is no server's, so it is waited for even when it comes in pieces.
+    assert short(hear(*single_bytes(foreign))) == [reply(foreign)]
+
+
+@given(st.lists(st.one_of(request_frames(), reply_frames()).filter(lambda frame: frame[0]), max_size=5), st.data())
+def test_traffic_without_gaps_is_taken_apart_frame_by_frame(frames: list[bytes], data: st.DataObject) -> None:
+    stream = b"".join(frames)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
+    chunks = [stream[begin:end] for begin, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+    assert [frame for _, frame in short(hear(*chunks))] == frames
+
+
+def test_a_request_right_behind_another_units_traffic_is_found_at_once() -> None:
+    asked = append_crc(bytes((OTHER, 3, 0, 0, 0, 2)))
+    answered = _registers(bytes((1, 2, 3, 4)))
+    heard = RtuFrameReader().feed(asked + answered + READ_TOTALS, 1.0)
+    assert short(heard) == [request(asked), reply(answered), request(READ_TOTALS)]
+    assert [one.frame for one in requests_for(US, heard)] == [READ_TOTALS]
+
+
+def test_only_the_last_of_a_run_of_requests_is_to_be_answered() -> None:
+    heard = RtuFrameReader().feed(READ_TOTALS + KSEM[3].frame + KSEM[0].frame, 1.0)
+    assert [one.overtaken for one in heard if isinstance(one, Request)] == [True, True, False]
+
+
+@pytest.mark.parametrize(("after", "overtaken"), [(0, False), (1, False), (2, False), (3, True), (7, True)])
+def test_a_request_is_overtaken_by_more_bytes_than_a_driver_leaves_behind(after: int, overtaken: bool) -> None:
+    (heard,) = RtuFrameReader().feed(READ_TOTALS + READ_TOTALS[:after], 1.0)
+    assert isinstance(heard, Request)
+    assert heard.overtaken is overtaken
+
+
+def test_a_request_is_overtaken_by_bytes_of_the_same_feed_however_long_it_is() -> None:
+    heard = RtuFrameReader().feed(bytes(248) + READ_TOTALS + bytes(3), 1.0)
+    assert [one.overtaken for one in heard if isinstance(one, Request)] == [True]
+    heard = RtuFrameReader().feed(READ_TOTALS * 1000, 1.0)
+    assert [one.overtaken for one in heard if isinstance(one, Request)] == [True] * 999 + [False]
+
+
+def test_a_request_dug_out_of_noise_is_overtaken_by_a_single_byte() -> None:
+    (_, alone) = RtuFrameReader().feed(b"\xff" + READ_TOTALS, 1.0)
+    (_, followed) = RtuFrameReader().feed(b"\xff" + READ_TOTALS + b"\xff", 1.0)
+    assert isinstance(alone, Request)
+    assert isinstance(followed, Request)
+    assert (alone.overtaken, followed.overtaken) == (False, True)
+
+
+@pytest.mark.parametrize("unit", [4, 5, 8])
+def test_a_request_for_512_to_767_is_never_taken_for_a_reply_of_one_register(unit: int) -> None:
+    """Where its CRC ends in 00, as some do for these units, its first seven bytes are a valid reply."""
+    like_a_reply = 0
+    for start in range(512, 768):
+        for count in range(1, 126):
+            frame = append_crc(bytes((unit, 3, start >> 8, start & 255, 0, count)))
+            if has_valid_crc(frame[:7]):
+                like_a_reply += 1
+                assert short(hear(*single_bytes(frame))) == [request(frame)]
+                assert short(hear(frame[:7], frame[7:] + frame)) == [request(frame), request(frame)]
+    assert like_a_reply > 100
+
+
+@pytest.mark.parametrize("value", range(0, 65536, 251))
+def test_a_reply_of_one_register_is_found_by_the_next_gap(value: int) -> None:
+    frame = RtuFrame(US, ReadReply(FunctionCode.READ_HOLDING_REGISTERS, (value,)).encode()).encode()
+    assert short(hear(frame)) == [reply(frame)]
+    assert short(hear(*single_bytes(frame))) == [reply(frame)]
+    assert short(hear(frame, READ_TOTALS)) == [reply(frame), request(READ_TOTALS)]
+
+
+def test_zeros_behind_a_request_do_not_make_it_a_reply() -> None:
+    for start in range(0x400, 0x500, 7):  # reads like a reply with two registers, of nine bytes
+        frame = append_crc(bytes((US, 3, start >> 8, start & 255, 0, 9)))
+        assert short(hear(frame + b"\x00")) == [request(frame), noise(b"\x00")]
+        assert short(hear(*single_bytes(frame + b"\x00"))) == [request(frame), noise(b"\x00")]
+
+
+@pytest.mark.parametrize("count", [0, 126, 0xFFFF])
+@pytest.mark.parametrize("start", [0, 512, 8192, 40000])
+def test_a_request_with_a_count_that_no_server_gives_is_found_by_the_next_gap(start: int, count: int) -> None:
+    frame = append_crc(bytes((US, 3, start >> 8, start & 255, count >> 8, count & 255)))
+    for chunks in ([frame], single_bytes(frame)):
+        heard = hear(*chunks)
+        assert short(heard) == [request(frame)]
+        assert requests_for(US, heard)
+
+
+@pytest.mark.parametrize(
+    "pdu",
+    [
+        "07",
+        "0b",
+        "0c",
+        "11",
+        "08 0000 a537",
+        "2b 0e 01 00",
+        "14 07 06 0004 0001 0002",
+        "18 04de",
+        "42",
+        "64 010203",
+        "7f",
+    ],
+)
+def test_other_functions_are_requests_where_a_gap_ends_them(pdu: str) -> None:
+    frame = append_crc(bytes((US,)) + bytes.fromhex(pdu))
+    for chunks in ([frame], single_bytes(frame)):
+        reader = RtuFrameReader(GAP)
+        fed = [one for place, chunk in enumerate(chunks) for one in reader.feed(chunk, 1 + place * CHARACTER)]
+        assert fed == []
+        last = 1 + (len(chunks) - 1) * CHARACTER
+        (heard,) = reader.flush(last + 2 * GAP)
+        assert heard == Request(frame, US, frame[1:-2], last)
+
+
+def test_other_functions_with_a_wrong_crc_are_noise() -> None:
+    assert short(hear(bytes.fromhex("01 42 00 00 00"))) == [noise(bytes.fromhex("01 42 00 00 00"))]
+
+
+@pytest.mark.parametrize("function", [0, 0x80])
+def test_functions_that_can_not_exist_are_noise(function: int) -> None:
+    frame = append_crc(bytes((US, function, 1)))
+    assert short(hear(frame)) == [noise(frame)]
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 3, 5, 6, 7, 20])
+def test_a_read_of_wrong_length_between_gaps_is_a_request_whatever_the_chunks(length: int) -> None:
+    frame = append_crc(bytes((US, 3)) + b"\x00\x01\x00\x02\x00\x05\x07"[:length] + bytes(max(0, length - 7)))
+    assert short(hear(frame)) == [request(frame)]
+    assert short(hear(*single_bytes(frame))) == [request(frame)]
+
+
+def test_a_write_that_is_said_back_is_heard_as_two_requests() -> None:
+    frame = RtuFrame(OTHER, bytes.fromhex("06 0001 0003")).encode()
+    assert short(hear(frame, frame)) == [request(frame), request(frame)]
+
+
+def test_a_broadcast_is_a_request_to_unit_0() -> None:
+    frame = RtuFrame(0, bytes.fromhex("10 0001 0001 02 0003")).encode()
+    (heard,) = RtuFrameReader().feed(frame, 1.0)
+    assert isinstance(heard, Request)
+    assert heard.unit == 0
+
+
+def test_a_port_opened_in_the_middle_of_a_reply_hears_the_next_request() -> None:
+    foreign = _registers(bytes(range(100)))
+    for cut in range(1, len(foreign)):
+        reader = RtuFrameReader(GAP)
+        hear(foreign[cut:], reader=reader)
+        assert short(reader.feed(READ_TOTALS, 200.0)) == [request(READ_TOTALS)]
+        assert replies(hear(foreign[cut:])) == []
