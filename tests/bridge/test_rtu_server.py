@@ -1,0 +1,201 @@
+"""rtu-server as a process, with a real broker and a pseudo-terminal."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ksem_contract.health import NodeHealth
+from ksem_contract.requests import RequestsMessage
+from modbus_codec.crc import append_crc
+
+from .broker import Broker
+from .fake_publisher import FakePublisher
+from .service import Service
+from .test_serial_line import ILLEGAL_ADDRESS, READ_TOTALS, STALE, Wire, data_reply
+
+STATUS, HEALTH, REQUESTS = "ksem/rtu/attic/status", "ksem/rtu/attic/health", "ksem/rtu/attic/requests"
+
+
+def settings(broker: Broker, wire: Wire, more: str = "") -> str:
+    return f"""
+[node]
+name = "attic"
+[mqtt]
+host = "127.0.0.1"
+port = {broker.port}
+[[line]]
+port = "{wire.path}"
+{more}
+"""
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    with Broker(tmp_path / "broker") as broker:
+        yield broker
+
+
+@pytest.fixture
+def wire(tmp_path: Path) -> Wire:
+    wire = Wire(tmp_path / "port")
+    wire.plug_in()
+    return wire
+
+
+@pytest.fixture
+def publisher(broker: Broker) -> Iterator[FakePublisher]:
+    publisher = FakePublisher(broker.port).start()
+    yield publisher
+    publisher.stop()
+
+
+@pytest.fixture
+def server(broker: Broker, wire: Wire, tmp_path: Path) -> Iterator[Service]:
+    with Service("rtu_server", settings(broker, wire), tmp_path) as server:
+        server.await_log("is open")
+        yield server
+
+
+def ask_until(wire: Wire, expected: bytes, publisher: FakePublisher | None = None, within: float = 5.0) -> float:
+    """Ask for the totals until the answer is `expected`, with live blocks at 20 Hz; return how long it took."""
+    begun = time.monotonic()
+    answer = b""
+    while time.monotonic() - begun < within:
+        if publisher is not None:
+            publisher.send()
+        wire.send(READ_TOTALS)
+        answer = wire.heard(len(expected), 0.1)
+        if answer == expected:
+            return time.monotonic() - begun
+    raise AssertionError(f"still {answer.hex(' ')}")
+
+
+@pytest.mark.usefixtures("server")
+def test_a_cold_server_refuses_and_serves_as_soon_as_a_block_was_dated(wire: Wire, publisher: FakePublisher) -> None:
+    assert wire.ask(READ_TOTALS, 5) == STALE
+    assert ask_until(wire, data_reply(28, 7), publisher) < 2
+
+
+@pytest.mark.usefixtures("server")
+def test_blocks_of_a_publisher_that_answers_no_ping_are_never_served(wire: Wire, publisher: FakePublisher) -> None:
+    publisher.answers = False
+    for _ in range(20):
+        publisher.send()
+        assert wire.ask(READ_TOTALS, 5) == STALE
+
+
+def test_yesterdays_retained_blocks_are_never_served(
+    broker: Broker, wire: Wire, publisher: FakePublisher, tmp_path: Path
+) -> None:
+    publisher.send("live", fill=3, session="dead", boot_ms=1)
+    publisher.send("device", fill=3, session="dead", boot_ms=1)
+    with Service("rtu_server", settings(broker, wire), tmp_path) as server:
+        server.await_log("is open")
+        deadline = time.monotonic() + 2
+        while time.monotonic() < deadline:
+            assert wire.ask(READ_TOTALS, 5) == STALE
+        assert ask_until(wire, data_reply(28, 7), publisher) < 2
+
+
+def test_status_means_that_the_inverter_gets_data(wire: Wire, server: Service, publisher: FakePublisher) -> None:
+    publisher.await_payload(STATUS, b"offline")
+    ask_until(wire, data_reply(28, 7), publisher)
+    publisher.await_payload(STATUS, b"online", within=3)
+    assert wire.ask(READ_TOTALS, 61)[:2] in (b"\x01\x03", b"\x01\x83")
+    publisher.await_payload(STATUS, b"offline", within=5)  # the publisher has sent no more blocks: stale after 1.5 s
+    ask_until(wire, data_reply(28, 7), publisher)
+    publisher.await_payload(STATUS, b"online", within=3)
+    server.kill()
+    publisher.await_payload(STATUS, b"offline", within=3)
+
+
+def test_a_late_last_will_is_corrected(wire: Wire, server: Service, publisher: FakePublisher) -> None:
+    stop = threading.Event()
+
+    def feed() -> None:
+        while not stop.wait(0.05):
+            publisher.send()
+
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    try:
+        ask_until(wire, data_reply(28, 7))
+        publisher.await_payload(STATUS, b"online", within=3)
+        publisher.link.publish(STATUS, b"offline", qos=1, retain=True)
+        ask_until(wire, data_reply(28, 7))
+        publisher.await_payload(STATUS, b"online", within=3)
+    finally:
+        stop.set()
+        feeder.join()
+    assert server.stop() == 0
+
+
+def test_a_clean_end_says_offline_within_two_seconds(wire: Wire, server: Service, publisher: FakePublisher) -> None:
+    ask_until(wire, data_reply(28, 7), publisher)
+    publisher.await_payload(STATUS, b"online", within=3)
+    begun = time.monotonic()
+    assert server.stop() == 0
+    assert time.monotonic() - begun < 2
+    publisher.await_payload(STATUS, b"offline", within=1)
+
+
+@pytest.mark.usefixtures("server")
+def test_health_and_requests_tell_what_the_inverter_asks_and_gets(wire: Wire, publisher: FakePublisher) -> None:
+    ask_until(wire, data_reply(28, 7), publisher)
+    assert wire.ask(append_crc(bytes.fromhex("01 03 9f ff 00 01")), 5)[:2] == b"\x01\x83"
+    deadline = time.monotonic() + 5
+    while True:
+        assert time.monotonic() < deadline, publisher.heard[REQUESTS][-1:]
+        entries = RequestsMessage.decode(publisher.heard[REQUESTS][-1]).requests if publisher.heard[REQUESTS] else ()
+        told = {(entry.function, entry.start, entry.count): entry for entry in entries}
+        if (3, 0x9FFF, 1) in told:
+            break
+        publisher.send()
+        time.sleep(0.05)
+    assert told[3, 0, 28].last == "data"
+    assert not told[3, 0, 28].demanded
+    assert told[3, 0x9FFF, 1].last == "exception-2"
+    assert told[3, 0x9FFF, 1].demanded
+    health = NodeHealth.decode(publisher.heard[HEALTH][-1])
+    assert health.broker.state == "up"
+    assert health.units[0].port.state == "up"
+    assert "attic" not in json.loads(publisher.heard[HEALTH][-1])
+
+
+@pytest.mark.usefixtures("server")
+def test_garbage_on_the_topics_is_ignored_and_told_once(wire: Wire, server: Service, publisher: FakePublisher) -> None:
+    ask_until(wire, data_reply(28, 7), publisher)
+    for garbage in (b"", b"{", b'{"v":9}', b"\xff" * 100, b'{"v":1,"registers":[]}', b"[" * 5000, b"null"):
+        for topic in ("ksem/main/block/live", "ksem/main/pong/attic", "ksem/main/status", "ksem/main/block/other"):
+            publisher.link.publish(topic, garbage)
+    assert ask_until(wire, data_reply(28, 7), publisher) < 1
+    assert server.log_text().count("breaks the contract") == 1
+
+
+@pytest.mark.usefixtures("server")
+def test_a_range_outside_the_map_gets_exception_2(wire: Wire, publisher: FakePublisher) -> None:
+    ask_until(wire, data_reply(28, 7), publisher)
+    publisher.send()
+    assert wire.ask(append_crc(bytes.fromhex("01 03 01 2c 00 01")), 5) == ILLEGAL_ADDRESS
+
+
+def test_silence_can_be_chosen_for_stale_data(broker: Broker, wire: Wire, tmp_path: Path) -> None:
+    more = '[[line.unit]]\nid = 1\non_stale = "silent"\n[[line.unit]]\nid = 2\non_stale = "exception-11"\n'
+    with Service("rtu_server", settings(broker, wire, more), tmp_path) as server:
+        server.await_log("is open")
+        wire.send(READ_TOTALS)
+        assert wire.is_silent()
+        assert wire.ask(append_crc(bytes.fromhex("02 03 00 00 00 1c")), 5)[:3] == b"\x02\x83\x0b"
+
+
+def test_bad_settings_end_it_with_exit_code_2_and_every_mistake(tmp_path: Path) -> None:
+    text = '[[line]]\nport = "x"\nbaudrate = 1\nparty = "N"\n[freshness]\nvital = ["power"]\n[mqtt]\nport = 70000\n'
+    server = Service("rtu_server", text, tmp_path).start()
+    assert server.wait() == 2
+    assert "4 mistakes" in server.log_text()
+    for named in ("baudrate", "party", "vital", "port"):
+        assert named in server.log_text()
