@@ -1,0 +1,70 @@
+"""A service tells its health in a file, and the container's health check understands it."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from service_runtime.clock import boottime
+from service_runtime.health_file import HealthFile
+
+HEALTHCHECK = Path(__file__).resolve().parent.parent.parent / "docker" / "healthcheck"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "health"
+
+
+def check(file: Path) -> tuple[int, str]:
+    ended = subprocess.run(
+        ["sh", str(HEALTHCHECK)],
+        env={"HEALTH_FILE": str(file), "PATH": os.environ["PATH"]},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    return ended.returncode, ended.stdout.strip()
+
+
+def test_healthy_while_data_flows(file: Path) -> None:
+    HealthFile({"HEALTH_FILE": str(file)}).tell(True, "", boottime())
+    assert check(file) == (0, "ok: -")
+
+
+def test_unhealthy_with_the_reason_while_it_does_not(file: Path) -> None:
+    HealthFile({"HEALTH_FILE": str(file)}).tell(False, "no link to the broker (refused; 2 tries) $(x) `y`", boottime())
+    assert check(file) == (1, "bad: no link to the broker (refused; 2 tries) $(x) `y`")
+
+
+def test_unhealthy_before_the_first_word(file: Path) -> None:
+    assert check(file)[0] == 1
+
+
+def test_unhealthy_when_the_loop_stands_still(file: Path) -> None:
+    HealthFile({"HEALTH_FILE": str(file)}).tell(True, "", boottime() - 20)
+    code, words = check(file)
+    assert code == 1
+    assert words.startswith("hung: the last word is")
+
+
+def test_a_change_is_told_at_once_and_the_same_once_a_second(file: Path) -> None:
+    health = HealthFile({"HEALTH_FILE": str(file)})
+    health.tell(True, "", 100.0)
+    health.tell(True, "", 100.9)
+    assert file.read_text() == "100 ok -\n"
+    health.tell(False, "stale", 100.95)
+    assert file.read_text() == "100 bad stale\n"
+    health.tell(False, "stale", 102.0)
+    assert file.read_text() == "102 bad stale\n"
+
+
+def test_without_the_variable_nothing_is_written(tmp_path: Path) -> None:
+    HealthFile({}).tell(True, "", 1.0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="missing"):
+        HealthFile({"HEALTH_FILE": str(tmp_path / "missing" / "health")}).tell(True, "", 1.0)
