@@ -181,10 +181,10 @@ class _World(RuleBasedStateMachine):
     def _margin(self, dated: _Dated, block: _Block) -> float:
         """The tightest round trip and what the clocks may have run apart since, for this block."""
         now = self._now()
-        measured = self.node_clock.at(block.measured)
+        # A block from before an echo is dated backwards from it.
+        backwards = max(0.0, max(sent for sent, _ in dated.echoes) - self.node_clock.at(block.measured))
         return min(
-            received - sent + 2 * DRIFT * (now - sent) + 4 * DRIFT * max(0.0, dated.echoes[-1][0] - measured)
-            for sent, received in dated.echoes
+            received - sent + 2 * DRIFT * (now - sent) + 4 * DRIFT * backwards for sent, received in dated.echoes
         )
 
     @invariant()
