@@ -4,6 +4,7 @@ The file is one line: seconds of CLOCK_BOOTTIME (what /proc/uptime shows), `ok` 
 reads it with nothing but a shell: starting Python every few seconds would cost a small machine more than the service.
 """
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,11 +26,12 @@ class HealthFile:
     def tell(self, ok: bool, why: str, now: float) -> None:
         """Write it, if it is due or has changed. Call from the service's loop, once a second or more often.
 
-        OSError where the file can't be written: a health check that can't work should not look as if it did.
+        A file that can't be written stops no service: the check then finds an old line, or none, and says so.
         """
         if self._path is None or (now < self._due and self._told == (ok, why)):
             return
         new = self._path.with_name(self._path.name + ".new")
-        new.write_text(f"{int(now)} {'ok' if ok else 'bad'} {why or '-'}\n", encoding="utf-8")
-        new.replace(self._path)
+        with contextlib.suppress(OSError):
+            new.write_text(f"{int(now)} {'ok' if ok else 'bad'} {why or '-'}\n", encoding="utf-8")
+            new.replace(self._path)
         self._told, self._due = (ok, why), now + RENEW_EVERY

@@ -1,7 +1,6 @@
 """A mosquitto that runs the configuration we ship, moved to a folder and ports of its own; logins by make-users."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -29,13 +28,12 @@ class ShippedBroker(Broker):
         self.logins = folder / "logins"
         self.files = folder / "broker"
         self.tls_port = free_port() if tls else None
-        run_script("make-users", "--broker", self.files, "--logins", self.logins)
+        run_script("make-users", "--broker", self.files, "--logins", self.logins, "--acl", MOSQUITTO / "acl")
         if tls:
             names = ("localhost", "127.0.0.1")
             run_script("make-certs", *names, "--broker", self.files, "--logins", self.logins, "--ca", folder / "ca")
         passwords = self.files / "passwords"
         subprocess.run(["mosquitto_passwd", "-b", str(passwords), TESTER, TESTER], check=True, capture_output=True)
-        shutil.copy(MOSQUITTO / "acl", self.files / "acl")
         with (self.files / "acl").open("a") as acl:
             acl.write(f"\nuser {TESTER}\ntopic readwrite #\n")
 

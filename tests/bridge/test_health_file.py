@@ -65,6 +65,7 @@ def test_without_the_variable_nothing_is_written(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="missing"):
-        HealthFile({"HEALTH_FILE": str(tmp_path / "missing" / "health")}).tell(True, "", 1.0)
+def test_a_file_that_cannot_be_written_stops_no_service_and_looks_unhealthy(tmp_path: Path) -> None:
+    file = tmp_path / "missing" / "health"
+    HealthFile({"HEALTH_FILE": str(file)}).tell(True, "", boottime())
+    assert check(file)[0] == 1

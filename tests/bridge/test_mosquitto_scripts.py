@@ -54,6 +54,15 @@ def test_a_second_run_changes_nothing(tmp_path: Path) -> None:
     assert told.count("kept") == len(ROLES)
 
 
+def test_the_acl_is_renewed_with_each_run_and_readable_by_the_broker_only(tmp_path: Path) -> None:
+    source, made = tmp_path / "acl", tmp_path / "broker" / "acl"
+    for text in ("user a\n", "user b\n"):
+        source.write_text(text)
+        run_script("make-users", *places(tmp_path), "--acl", source)
+        assert made.read_text() == text
+        assert mode(made) == 0o600
+
+
 def test_a_role_that_comes_later_leaves_the_others_as_they_are(tmp_path: Path) -> None:
     run_script("make-users", *places(tmp_path), "publisher")
     first = hashes(tmp_path)
