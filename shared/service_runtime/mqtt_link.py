@@ -20,10 +20,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
-from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 
 from service_runtime import mqtt_reasons
 from service_runtime.backoff import Backoff, QuickEnds
@@ -31,6 +27,13 @@ from service_runtime.clock import boottime
 from service_runtime.common_settings import MqttSettings
 from service_runtime.mqtt_tls import TlsContexts
 from service_runtime.quiet_log import QuietLog
+from service_runtime.spared_imports import stand_in
+
+with stand_in("urllib.request", getproxies=dict, proxy_bypass=lambda _host: False):
+    from paho.mqtt.client import Client, MQTTMessage
+    from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+    from paho.mqtt.packettypes import PacketTypes
+    from paho.mqtt.properties import Properties
 
 CONNECT_TIMEOUT = 2.0
 """Seconds for each step: TCP connect, TLS, the broker's CONNACK and its SUBACK."""
@@ -285,7 +288,7 @@ class MqttLink:
     def _tell_down(self, why: str) -> None:
         changed = why != self._down_because
         self._down_because = why
-        line = self._quiet.say("down", f"{why}; trying on", boottime(), at_once=_CHANGES_TOLD if changed else 0)
+        line = self._quiet.say("down", why, boottime(), at_once=_CHANGES_TOLD if changed else 0)
         if line is not None:
             self._log.warning("broker: %s", line)
         if changed:

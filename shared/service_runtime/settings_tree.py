@@ -7,7 +7,6 @@ The file's side is what tomllib gave; the environment's side is a tree of texts 
 import tomllib
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +212,8 @@ class TreeReader:
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """The nearest of the known words, or all of them."""
+    from difflib import get_close_matches  # noqa: PLC0415  (0.3 MB that settings without a mistake don't need)
+
     known = sorted(known)
     near = get_close_matches(word.lower(), known, n=1)
     return f"did you mean {near[0]}?" if near else "there are: " + ", ".join(known)
