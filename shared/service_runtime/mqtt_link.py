@@ -389,13 +389,23 @@ class _Connection:
                 self._client.loop_read()
             if ready & _WRITABLE or self.unsent:
                 self._client.loop_write()
-            self._reads = self._reads + 1 if ready & _READABLE else 0
+            self._reads = self._reads + 1 if ready & _READABLE and self._more_to_read() else 0
             if self._reads % _READS_IN_A_ROW == 0:
                 self._client.loop_misc()
         except Exception as error:  # noqa: BLE001  (paho raises many kinds over a malformed packet)
             self._ended(f"{mqtt_reasons.address(self._settings)} sent something that is not MQTT: {error}")
         if self._client.socket() is None:
             self._ended(f"connection to {mqtt_reasons.address(self._settings)} lost")
+
+    def _more_to_read(self) -> bool:
+        sock: Any = self._client.socket()
+        if sock is None:
+            return False
+        if isinstance(sock, ssl.SSLSocket) and sock.pending():
+            return True
+        poll = select.poll()
+        poll.register(sock.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
     @property
     def unsent(self) -> bool:

@@ -22,6 +22,9 @@ class TlsContexts:
         made_of = tuple(file.stat().st_mtime_ns for file in files if file is not None)
         if self._context is None or made_of != self._made_of:
             context = ssl.create_default_context(cafile=settings.ca_file)
+            if settings.ca_file is not None:
+                # Python 3.13 began to refuse CAs without a key usage extension, as mosquitto's own guide makes them.
+                context.verify_flags &= ~ssl.VERIFY_X509_STRICT
             if settings.cert_file is not None:
                 context.load_cert_chain(settings.cert_file, settings.key_file)
             self._context, self._made_of = context, made_of

@@ -1,4 +1,4 @@
-"""A CA with a server and a client certificate for tests, made by openssl."""
+"""A CA with a server and a client certificate for tests, made by openssl as mosquitto-tls(7) tells."""
 
 import subprocess
 from dataclasses import dataclass
