@@ -12,7 +12,7 @@ import pytest
 from paho.mqtt.client import Client as PahoClient
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from docs.acl_table import ACL, FAMILIES, PAGE, read_acl, table, with_table
+from docs.generate_acl_table import ACL, FAMILIES, PAGE, read_acl, table, with_table
 from ksem_contract.block_message import BlockMessage
 from ksem_contract.blocks import ENERGY
 from ksem_contract.link_health import LinkHealth
@@ -208,7 +208,7 @@ def test_the_page_on_security_tells_what_the_broker_does(seen: Seen, role: str) 
 
 def test_the_page_on_security_is_up_to_date_with_the_acl() -> None:
     page = PAGE.read_text()
-    assert with_table(page, read_acl(ACL.read_text())) == page, "run: python docs/acl_table.py"
+    assert with_table(page, read_acl(ACL.read_text())) == page, "run: python docs/generate_acl_table.py"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Writes the table of roles and topics in docs/security.md from the broker's ACL file: `python docs/acl_table.py`."""
+"""Writes the table of roles and topics in docs/security.md from mosquitto/acl: `python docs/generate_acl_table.py`."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from ksem_contract.topics import Topics
 ROOT: Final = Path(__file__).resolve().parent.parent
 ACL: Final = ROOT / "mosquitto" / "acl"
 PAGE: Final = ROOT / "docs" / "security.md"
-BEGIN: Final = "<!-- made from mosquitto/acl by docs/acl_table.py -->"
+BEGIN: Final = "<!-- made from mosquitto/acl by docs/generate_acl_table.py -->"
 END: Final = "<!-- end -->"
 
 _topics = Topics()
