@@ -429,3 +429,15 @@ def test_tls_troubles_are_told_by_file_and_cause(tmp_path: Path) -> None:
         bad_key.until_down("not a certificate or key in PEM form")
         no_tls.until_down("does it speak TLS there (mqtt.port)")
         not_asked.until_down("mqtt.tls")
+
+
+def test_a_link_that_only_receives_a_steady_flow_stays_up(broker: Broker) -> None:
+    """The broker drops a client that says nothing for 1.5 keepalives, however much it is told itself."""
+    with Peer(broker.port, "sender") as sender, Peer(broker.port, "receiver", keepalive=1) as receiver:
+        sender.until_up()
+        receiver.until_up()
+        ends = time.monotonic() + 4.0
+        while time.monotonic() < ends:
+            sender.link.publish("t/steady", b"x")
+            time.sleep(0.05)
+        assert [up for up, _why in receiver.links] == [True]
