@@ -73,6 +73,10 @@ class PollPlan:
         self._unknown = True
         self._device.due = 0.0
 
+    def energy_pushed(self, now: float) -> None:
+        """The push has brought the energy counters: no need to read them soon."""
+        self._energy.due = now + self._energy.every
+
     def next(self, now: float) -> RegisterRange | None:
         """What to read now; None if nothing is due. Follow it with `answer`, `refuse` or `fail`."""
         self._asked = self._choose(now)

@@ -118,7 +118,7 @@ class PushConnection(asyncio.Protocol):
             self._owner.complained(self, f"{self.peer} does not read its answers")
             transport.abort()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _exc: Exception | None) -> None:
         if self._written is not None:
             self._owner.closed(self)
         self._transport = self._written = None

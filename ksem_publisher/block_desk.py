@@ -1,0 +1,74 @@
+"""Every block beside `live` passes here: remarked upon, published, decoded."""
+
+from collections.abc import Callable
+
+from ksem_contract.block_message import BlockMessage, Source
+from ksem_contract.blocks import DEVICE, MEASURING_INTERVAL
+from ksem_contract.errors import InvalidMessage
+from ksem_publisher.block_publisher import BlockPublisher
+from ksem_publisher.block_reading import BlockRead
+from ksem_publisher.plausibility import Remark, counters_backwards, foreign_device
+from ksem_publisher.value_publisher import ValuePublisher
+from service_runtime.clock import boottime
+
+
+class BlockDesk:
+    """Takes blocks that were read or pushed, publishes them."""
+
+    def __init__(
+        self, blocks: BlockPublisher, values: ValuePublisher | None, clock: Callable[[], float] = boottime
+    ) -> None:
+        self._blocks = blocks
+        self._values = values
+        self._clock = clock
+        self._remarks: dict[str, Remark] = {}
+        self.interval_ms: int | None = None
+        """The meter's measuring interval, once it was asked."""
+
+    @property
+    def remarks(self) -> tuple[Remark, ...]:
+        """What is strange about the newest blocks."""
+        return tuple(self._remarks.values())
+
+    def take(self, block: BlockRead, source: Source) -> None:
+        """A whole block, from the meter."""
+        before = self._blocks.words(block.name)
+        self._blocks.put(block.name, block.start, block.words, block.at, source, self.interval_ms)
+        if block.name == "device":
+            self.interval_ms = block.words[MEASURING_INTERVAL - DEVICE.start]
+            if self._values is not None:
+                self._values.device(block.words)
+        elif block.name == "energy":
+            self._remember("counters", None if before is None else counters_backwards(before, block.words))
+            self._decode_energy(block)
+
+    def adopt(self, message: BlockMessage, now: float) -> bool:
+        """Take over the device block that an earlier session left on the broker, until the meter is asked."""
+        if message.block != "device" or self._blocks.words("device") is not None or foreign_device(message.registers):
+            return False
+        self.interval_ms = message.registers[MEASURING_INTERVAL - DEVICE.start]
+        measured = now - message.age_ms / 1000
+        self._blocks.put("device", message.start, message.registers, measured, "kept", self.interval_ms)
+        return True
+
+    def _decode_energy(self, block: BlockRead) -> None:
+        if self._values is None:
+            return
+        withheld = self._values.energy(block.words, self._clock())
+        text = "; ".join(f"{one.key} of {one.value:g} kWh follows {one.last} kWh" for one in withheld)
+        self._remember("withheld", Remark("counters-withheld", f"not published: {text}") if text else None)
+
+    def _remember(self, name: str, remark: Remark | None) -> None:
+        if remark is None:
+            self._remarks.pop(name, None)
+        else:
+            self._remarks[name] = remark
+
+
+def read_kept(payload: bytes, meter: str, block: str) -> BlockMessage | None:
+    """The retained block in `payload`; None if it is none, or another meter's or block's."""
+    try:
+        message = BlockMessage.decode(payload)
+    except InvalidMessage:
+        return None
+    return message if (message.meter, message.block) == (meter, block) else None

@@ -1,0 +1,145 @@
+"""The meter's register blocks as retained messages, numbered and stamped."""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from ksem_contract.block_message import BlockMessage, Source
+from ksem_contract.freshness import block_stamp
+from ksem_contract.meter_health import BlockHealth
+from ksem_contract.topics import Topics
+from ksem_publisher.snapshot import Words
+from service_runtime.clock import boottime, wall_time
+
+EXPIRY: Final = {"live": 2, "device": None}
+"""Seconds the broker keeps a block; other blocks: EXPIRY_OTHERS. Housekeeping, never part of freshness."""
+EXPIRY_OTHERS: Final = 60
+LIMIT: Final = {"live": 1.5, "device": None}
+"""Seconds after which health calls a block old (a node judges by its own settings); other blocks: LIMIT_OTHERS."""
+LIMIT_OTHERS: Final = 60.0
+_RATE_OVER = 10.0
+
+
+class Publish(Protocol):
+    """`MqttLink.publish`, or a stand-in."""
+
+    def __call__(
+        self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False, expiry: int | None = None
+    ) -> bool: ...
+
+
+@dataclass
+class _Held:
+    start: int
+    words: Words
+    measured: float
+    source: Source
+    cycle_ms: int | None
+    seq: int = 0
+    sent: deque[float] = field(default_factory=lambda: deque(maxlen=512))
+
+
+class BlockPublisher:
+    """Publishes one meter's blocks; any thread may call it.
+
+    What the link drops is gone: the next cycle is newer.
+    """
+
+    def __init__(
+        self,
+        meter: str,
+        topics: Topics,
+        session: str,
+        publish: Publish,
+        clock: Callable[[], float] = boottime,
+    ) -> None:
+        self._meter = meter
+        self._topics = topics
+        self._session = session
+        self._publish = publish
+        self._clock = clock
+        self._held: dict[str, _Held] = {}
+        self._lock = threading.Lock()
+
+    def put(
+        self, name: str, start: int, words: Words, measured: float, source: Source, cycle_ms: int | None = None
+    ) -> bool:
+        """A block was measured at `measured`: publish it now. False if the link dropped it."""
+        with self._lock:
+            held = self._held.get(name)
+            if held is None:
+                held = self._held[name] = _Held(start, words, measured, source, cycle_ms)
+            else:
+                held.start, held.words, held.measured = start, words, measured
+                held.source, held.cycle_ms = source, cycle_ms
+            return self._send(name, held)
+
+    def republish(self) -> None:
+        """A new connection: publish again what is held, each with its true age, unless the broker would not keep it."""
+        with self._lock:
+            now = self._clock()
+            for name, held in self._held.items():
+                expiry = EXPIRY.get(name, EXPIRY_OTHERS)
+                if expiry is None or now - held.measured <= expiry:
+                    self._send(name, held)
+
+    def drop(self, name: str) -> None:
+        """Publish this block no more until it is put again."""
+        with self._lock:
+            self._held.pop(name, None)
+
+    def words(self, name: str) -> Words | None:
+        """What was put last."""
+        held = self._held.get(name)
+        return held.words if held else None
+
+    def source(self, name: str) -> Source | None:
+        held = self._held.get(name)
+        return held.source if held else None
+
+    def age(self, name: str, now: float) -> float | None:
+        """Seconds since the block was measured; None if there is none."""
+        held = self._held.get(name)
+        return now - held.measured if held else None
+
+    def health(self, now: float) -> dict[str, BlockHealth]:
+        """How each block is."""
+        with self._lock:
+            return {name: _health(name, held, now) for name, held in self._held.items()}
+
+    def _send(self, name: str, held: _Held) -> bool:
+        now = self._clock()
+        boot_ms, age_ms = block_stamp(now, held.measured)
+        held.seq += 1
+        message = BlockMessage(
+            meter=self._meter,
+            block=name,
+            start=held.start,
+            registers=held.words,
+            session=self._session,
+            seq=held.seq,
+            boot_ms=boot_ms,
+            age_ms=age_ms,
+            cycle_ms=held.cycle_ms,
+            source=held.source,
+            time=wall_time(),
+        )
+        topic = self._topics.meter_block(self._meter, name)
+        went = self._publish(topic, message.encode(), retain=True, expiry=EXPIRY.get(name, EXPIRY_OTHERS))
+        if went:
+            held.sent.append(now)
+        return went
+
+
+def _health(name: str, held: _Held, now: float) -> BlockHealth:
+    limit = LIMIT.get(name, LIMIT_OTHERS)
+    lately = sum(1 for at in held.sent if now - at <= _RATE_OVER)
+    return BlockHealth(
+        age_ms=round((now - held.measured) * 1000),
+        limit_ms=None if limit is None else round(limit * 1000),
+        source=held.source,
+        seq=held.seq,
+        per_s=round(lately / _RATE_OVER, 2),
+    )

@@ -1,0 +1,86 @@
+"""Every measuring cycle passes here: judged, completed, published."""
+
+from collections.abc import Callable
+
+from ksem_contract.block_message import Source
+from ksem_publisher.block_publisher import BlockPublisher
+from ksem_publisher.live_source import LiveSource
+from ksem_publisher.live_words import LiveWords
+from ksem_publisher.plausibility import LiveChecks, Remark
+from ksem_publisher.settings import ChecksSettings
+from ksem_publisher.snapshot import Snapshot
+from ksem_publisher.value_publisher import ValuePublisher
+from service_runtime.clock import boottime
+
+FLOWS = 1.5
+"""Seconds: live data flows while the newest published cycle is no older."""
+
+
+class LiveDesk:
+    """Takes snapshots from the push and from polling, publishes those that count."""
+
+    def __init__(
+        self,
+        blocks: BlockPublisher,
+        values: ValuePublisher | None,
+        source: LiveSource,
+        settings: ChecksSettings,
+        on_live: Callable[[], None],
+        clock: Callable[[], float] = boottime,
+    ) -> None:
+        self._blocks = blocks
+        self._values = values
+        self._on_live = on_live
+        self._clock = clock
+        # Each source is judged by itself: a frozen push must not be thawed by polled values.
+        self._checks = {
+            name: LiveChecks(plausible=settings.plausible, frozen_after=settings.frozen_after)
+            for name in ("push", "poll")
+        }
+        self._refusals: dict[str, tuple[Remark, float]] = {}
+        self._measured = float("-inf")
+        self.source = source
+        self.words = LiveWords()
+
+    def flows(self, now: float) -> bool:
+        """True while live data flows."""
+        return now - self._measured <= FLOWS
+
+    def refusal(self, now: float) -> Remark | None:
+        """Why the newest snapshot was refused, if one was lately."""
+        lately = [(at, remark) for remark, at in self._refusals.values() if now - at <= FLOWS]
+        return max(lately, key=lambda item: item[0])[1] if lately else None
+
+    def remarks(self) -> tuple[Remark, ...]:
+        """What is strange about the newest snapshots that counted."""
+        return self._checks["push" if self.source.push_carries(self._clock()) else "poll"].remarks
+
+    def pushed(self, snapshot: Snapshot) -> None:
+        """A whole cycle was pushed."""
+        assert snapshot.period is not None
+        now = self._clock()
+        if self._passes("push", snapshot, now) and self.source.take_push(snapshot.period, snapshot.at, now):
+            self._publish("push", snapshot, round(snapshot.period * 1000))
+
+    def polled(self, snapshot: Snapshot, interval_ms: int | None) -> None:
+        """A whole cycle was read; `interval_ms` is the meter's measuring interval, if it was asked."""
+        now = self._clock()
+        self.words.note(0, snapshot.words)
+        if self._passes("poll", snapshot, now) and self.source.take_poll(snapshot.at, now):
+            self._publish("poll", snapshot, interval_ms)
+
+    def _passes(self, source: Source, snapshot: Snapshot, now: float) -> bool:
+        refusal = self._checks[source].refusal(snapshot.words, now)
+        if refusal is None:
+            self._refusals.pop(source, None)
+            return True
+        self._refusals[source] = (refusal, now)
+        return False
+
+    def _publish(self, source: Source, snapshot: Snapshot, cycle_ms: int | None) -> None:
+        words = self.words.fill(snapshot.words)
+        self._blocks.put("live", 0, words, snapshot.at, source, cycle_ms)
+        self._measured = snapshot.at
+        self._on_live()
+        if self._values is not None:
+            self._values.live(words, snapshot.at)

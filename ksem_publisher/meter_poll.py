@@ -1,0 +1,141 @@
+"""Asks one meter what the plan says, one read at a time."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from ksem_contract.link_health import LinkCondition
+from ksem_contract.register_range import RegisterRange
+from ksem_publisher.block_desk import BlockDesk
+from ksem_publisher.block_reading import BlockRead
+from ksem_publisher.live_desk import LiveDesk
+from ksem_publisher.poll_errors import PollError, RefusedError
+from ksem_publisher.poll_plan import PollPlan
+from ksem_publisher.snapshot import Snapshot
+from service_runtime.clock import boottime
+
+RETRY = 0.25
+"""Seconds between two attempts to reach a meter whose live data is needed."""
+RETRY_SLOW = 1.0
+"""The same while its push carries it."""
+
+
+class Client(Protocol):
+    """`PollClient`, or a stand-in."""
+
+    @property
+    def connected(self) -> bool: ...
+
+    @property
+    def where(self) -> str: ...
+
+    async def connect(self) -> None: ...
+
+    async def read(self, wanted: RegisterRange) -> tuple[int, ...]: ...
+
+    def close(self) -> None: ...
+
+
+class MeterPoll:
+    """Runs the plan against the meter."""
+
+    def __init__(
+        self,
+        client: Client,
+        plan: PollPlan,
+        desk: LiveDesk,
+        others: BlockDesk,
+        log: logging.Logger,
+        clock: Callable[[], float] = boottime,
+    ) -> None:
+        self._client = client
+        self._plan = plan
+        self._desk = desk
+        self._others = others
+        self._log = log
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self._condition: tuple[LinkCondition, str] = ("waiting", f"{client.where} was not asked yet")
+        self.requests = 0
+        self.errors = 0
+
+    @property
+    def condition(self) -> tuple[LinkCondition, str]:
+        """How polling is, and why, in words."""
+        if self._plan.foreign:
+            return "down", f"{self._client.where} is no KSEM: {self._plan.foreign}"
+        return self._condition
+
+    def want_live(self, wanted: bool) -> None:
+        """Poll `live` too, from now on."""
+        if wanted and not self._plan.live_wanted:
+            self._wake.set()
+        self._plan.live_wanted = wanted
+
+    async def run(self) -> None:
+        """Ask until cancelled."""
+        try:
+            while True:
+                await self._step()
+        finally:
+            self._client.close()
+
+    async def _step(self) -> None:
+        now = self._clock()
+        if self._plan.wait(now) > 0:
+            await self._rest(self._plan.wait(now))
+            return
+        if not self._client.connected:
+            try:
+                await self._client.connect()
+            except PollError as error:
+                await self._failed(error)
+                return
+            self._plan.connected()
+        wanted = self._plan.next(self._clock())
+        if wanted is None:
+            await self._rest(0.01)
+            return
+        await self._read(wanted)
+
+    async def _read(self, wanted: RegisterRange) -> None:
+        sent = self._clock()
+        self.requests += 1
+        try:
+            registers = await self._client.read(wanted)
+        except RefusedError as error:
+            self.errors += 1
+            self._condition = ("up", "the meter answers")
+            news = self._plan.refuse(error.code, self._clock())
+            if news:
+                self._log.warning("the meter refuses the block %s: %s", news, error)
+            self._take(self._plan.release())
+        except PollError as error:
+            self.errors += 1
+            await self._failed(error)
+        else:
+            self._condition = ("up", "the meter answers")
+            self._take(self._plan.answer(registers, sent, self._clock()))
+
+    async def _failed(self, error: PollError) -> None:
+        self._plan.fail()
+        self._condition = ("down", str(error))
+        await asyncio.sleep(RETRY if self._plan.live_wanted else RETRY_SLOW)
+
+    async def _rest(self, seconds: float) -> None:
+        self._wake.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    def _take(self, results: tuple[Snapshot | BlockRead, ...]) -> None:
+        for result in results:
+            if isinstance(result, Snapshot):
+                self._desk.polled(result, self._others.interval_ms)
+            elif result.name == "gaps":
+                self._desk.words.note(result.start, result.words)
+            else:
+                self._others.take(result, "poll")

@@ -1,0 +1,137 @@
+"""The pushes of one meter: counted, noted, assembled."""
+
+import logging
+from collections.abc import Sequence
+
+from ksem_contract.blocks import ENERGY, LIVE, MEASURED, PUSH_GROUPS
+from ksem_contract.link_health import LinkCondition
+from ksem_contract.register_range import RegisterRange
+from ksem_publisher.block_desk import BlockDesk
+from ksem_publisher.block_publisher import BlockPublisher
+from ksem_publisher.block_reading import BlockRead
+from ksem_publisher.live_desk import LiveDesk
+from ksem_publisher.poll_plan import PollPlan
+from ksem_publisher.push_assembler import PushAssembler
+from ksem_publisher.push_connection import PushConnection, PushedWrite
+from ksem_publisher.register_mask import mask_of, ranges_of
+from ksem_publisher.snapshot import sums_up
+
+MOST_SHAPES = 200
+_LISTENING = 3.0
+_ENERGY_GROUPS = (PUSH_GROUPS["energy_total"], PUSH_GROUPS["energy_phases"])
+
+
+class MeterPush:
+    """Takes what one meter writes."""
+
+    def __init__(
+        self,
+        desk: LiveDesk,
+        others: BlockDesk,
+        blocks: BlockPublisher,
+        plan: PollPlan,
+        energy_every: float,
+        log: logging.Logger,
+    ) -> None:
+        self._desk = desk
+        self._others = others
+        self._blocks = blocks
+        self._plan = plan
+        self._energy_every = energy_every
+        self._energy_due = float("-inf")
+        self._log = log
+        self._live = PushAssembler(LIVE, MEASURED, sums_up)
+        self._energy = PushAssembler(ENERGY, _ENERGY_GROUPS, None)
+        self._shapes: set[tuple[int, int, int, int]] = set()
+        self._connections: set[PushConnection] = set()
+        self._last_write = float("-inf")
+        self._seen = 0
+        self.peer: str | None = None
+        self.writes = 0
+
+    @property
+    def period_ms(self) -> int | None:
+        """The learned time between two cycles."""
+        return None if self._live.period is None else round(self._live.period * 1000)
+
+    @property
+    def groups(self) -> tuple[RegisterRange, ...]:
+        """Registers that were pushed, of `live` and `energy`."""
+        return ranges_of(self._seen, 0)
+
+    def on_writes(self, connection: PushConnection, writes: Sequence[PushedWrite]) -> None:
+        """The meter has written, and has its answer already."""
+        for write in writes:
+            snapshot = self._live.write(connection, write.start, write.registers, write.at)
+            if snapshot is not None:
+                self._desk.pushed(snapshot)
+            self._desk.words.note(write.start, write.registers)
+            self._take_energy(connection, write)
+            self._note(connection, write)
+
+    def on_closed(self, connection: PushConnection) -> None:
+        """A connection has ended."""
+        self._live.closed(connection)
+        self._energy.closed(connection)
+        self._connections.discard(connection)
+        if not self._connections:
+            self.peer = None
+
+    def condition(self, now: float) -> tuple[LinkCondition, str]:
+        """How the push is, and why, in words."""
+        if self._desk.source.push_carries(now):
+            return "up", f"a whole cycle every {self.period_ms} ms"
+        if not self.writes:
+            return "waiting", (
+                "the meter has not pushed yet: give it this host's address and the port of [push] as a slave "
+                "in its Modbus menu (KOSTAL calls a receiver so)"
+            )
+        if now - self._last_write > max(_LISTENING, 3 * (self._live.period or 0)):
+            return "down", "the meter has stopped pushing: see the slaves in its Modbus menu, and the network"
+        if self._live.missing:
+            parts = ", ".join(str(part) for part in self._live.missing)
+            return "down", f"registers {parts} are not pushed: switch on all groups in the meter's Modbus menu"
+        if not self._seen & mask_of(LIVE.start, LIVE.count):
+            return "down", "only energy counters are pushed: switch on all groups in the meter's Modbus menu"
+        if self._live.why:
+            return "down", self._live.why
+        if (period := self._live.period) and period > 0.5:
+            return "down", f"a cycle every {period:.3g} s is too slow: set no fixed interval in the meter's Modbus menu"
+        return "down", "whole cycles are awaited"
+
+    def _take_energy(self, connection: PushConnection, write: PushedWrite) -> None:
+        if write.start >= ENERGY.stop or write.start + len(write.registers) <= ENERGY.start:
+            return
+        snapshot = self._energy.write(connection, write.start, write.registers, write.at)
+        if snapshot is None or write.at < self._energy_due:
+            return
+        words = list(snapshot.words)
+        polled = self._blocks.words("energy")
+        if polled is not None:  # what is not pushed lies between the groups and has no age
+            words = [known if word is None else word for word, known in zip(words, polled, strict=True)]
+        self._energy_due = write.at + self._energy_every
+        self._others.take(BlockRead("energy", ENERGY.start, tuple(words), snapshot.at), "push")
+        if polled is not None:
+            self._plan.energy_pushed(write.at)
+
+    def _note(self, connection: PushConnection, write: PushedWrite) -> None:
+        self.writes += 1
+        self._last_write = write.at
+        self._connections.add(connection)
+        self.peer = connection.peer
+        shape = (write.function, write.unit, write.start, len(write.registers))
+        if shape in self._shapes or len(self._shapes) >= MOST_SHAPES:
+            return
+        self._shapes.add(shape)
+        written = RegisterRange(write.start, len(write.registers))
+        kept = written.overlaps(LIVE) or written.overlaps(ENERGY)
+        if kept:
+            low, high = max(written.start, LIVE.start), min(written.stop, ENERGY.stop)
+            self._seen |= mask_of(low, high - low)
+        self._log.info(
+            "a new kind of write: function %d, unit %d, registers %s%s",
+            write.function,
+            write.unit,
+            written,
+            "" if kept else " (acknowledged, not used)",
+        )

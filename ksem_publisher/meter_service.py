@@ -1,0 +1,193 @@
+"""One meter put together: its push, its polling, its link to the broker."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+from typing import Protocol
+
+from ksem_contract.topics import Topics
+from ksem_publisher.block_desk import BlockDesk, read_kept
+from ksem_publisher.block_publisher import BlockPublisher
+from ksem_publisher.echo_answer import EchoAnswer
+from ksem_publisher.live_desk import LiveDesk
+from ksem_publisher.live_source import LiveSource
+from ksem_publisher.meter_poll import Client, MeterPoll
+from ksem_publisher.meter_push import MeterPush
+from ksem_publisher.meter_report import MeterReport, MeterView
+from ksem_publisher.meter_status import OFFLINE, MeterStatus
+from ksem_publisher.other_publishers import OtherPublishers
+from ksem_publisher.plausibility import Remark
+from ksem_publisher.poll_client import PollClient
+from ksem_publisher.poll_plan import PollPlan
+from ksem_publisher.push_listener import PushListener
+from ksem_publisher.settings import MeterSettings, PublisherSettings
+from ksem_publisher.value_publisher import ValuePublisher
+from service_runtime.clock import boottime
+from service_runtime.mqtt_link import Farewell, Incoming, MqttLink
+
+TICK = 0.25
+_SOON = 0.005
+
+
+class Link(Protocol):
+    """`MqttLink`, or a stand-in."""
+
+    @property
+    def connected(self) -> bool: ...
+
+    def start(self) -> None: ...
+
+    def publish(
+        self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False, expiry: int | None = None
+    ) -> bool: ...
+
+    def stop(self, farewell: list[Farewell] = ...) -> None: ...
+
+
+class MeterService:
+    """Everything that belongs to one meter. Built inside the event loop."""
+
+    def __init__(
+        self,
+        meter: MeterSettings,
+        settings: PublisherSettings,
+        version: str,
+        *,
+        client: Client | None = None,
+        link: Callable[..., Link] = MqttLink,
+        clock: Callable[[], float] = boottime,
+    ) -> None:
+        self.id = meter.id
+        self.log = logging.getLogger(f"ksem_publisher.{meter.id}")
+        self.session = secrets.token_hex(4)
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._topics = topics = Topics(settings.mqtt.prefix)
+        self._push_wanted = settings.push.enabled
+        self._listener: PushListener | None = None
+        self.link = link(
+            settings.mqtt,
+            client_id=f"{settings.mqtt.prefix.replace('/', '-')}-pub-{meter.id}",
+            will=(topics.meter_status(meter.id), OFFLINE),
+            subscriptions=[topics.pings(meter.id), topics.meter_status(meter.id), topics.meter_blocks(meter.id)],
+            on_message=self._on_message,
+            on_link=self._on_link,
+            log=self.log,
+        )
+        publish = self.link.publish
+        values = None
+        if settings.values.enabled:
+            values = ValuePublisher(meter.id, topics, publish, settings.values.interval, clock)
+        self._values = values
+        self.status = MeterStatus(topics.meter_status(meter.id), publish, clock)
+        self._echo = EchoAnswer(meter.id, topics, self.session, publish, clock)
+        self._others = OtherPublishers(self.session)
+        self._blocks = BlockPublisher(meter.id, topics, self.session, publish, clock)
+        self._source = LiveSource(push=settings.push.enabled)
+        self._desk = LiveDesk(self._blocks, values, self._source, settings.checks, self._on_live, clock)
+        self._block_desk = BlockDesk(self._blocks, values, clock)
+        # Ranges on demand and discovery join here: further jobs for the plan, further topics for the link.
+        self._plan = PollPlan(
+            live=settings.poll.live,
+            energy=settings.poll.energy,
+            device=settings.poll.device,
+            sunspec=settings.poll.sunspec,
+        )
+        client = client or PollClient(
+            meter.host, meter.poll_port, unit=meter.unit, timeout=meter.timeout, tls=meter.tls
+        )
+        self.poll = MeterPoll(client, self._plan, self._desk, self._block_desk, self.log, clock)
+        self.push = MeterPush(self._desk, self._block_desk, self._blocks, self._plan, settings.poll.energy, self.log)
+        self._report = MeterReport(topics.meter_health(meter.id), version, self.session, publish, self.log, clock)
+
+    def listen_with(self, listener: PushListener) -> None:
+        """The listener that brings this meter's pushes; its troubles are told in the meter's health."""
+        self._listener = listener
+
+    async def watch(self) -> None:
+        """Supervise push, status and health until cancelled."""
+        while True:
+            now = self._clock()
+            self.poll.want_live(self._source.poll_wanted(now))
+            self._set_status(online=self._desk.flows(now))
+            self._report.tell(self._view(now))
+            change = self._source.next_change(now)
+            await asyncio.sleep(TICK if change is None else max(_SOON, min(TICK, change - now + 0.001)))
+
+    def stop(self) -> None:
+        """Say goodbye to the broker; blocks for 1.5 s at most."""
+        self.link.stop([(self._topics.meter_status(self.id), OFFLINE, 1, True)])
+
+    def _on_live(self) -> None:
+        if not self.status.online:
+            self._set_status(online=True)
+
+    def _set_status(self, *, online: bool) -> None:
+        if self.status.set(online=online):
+            self.log.info("live data %s", "flows" if online else "has stopped")
+
+    def _view(self, now: float) -> MeterView:
+        remarks = [*self._desk.remarks(), *self._block_desk.remarks]
+        refusal = self._desk.refusal(now)
+        if refusal is not None:
+            remarks.append(refusal)
+        if self.status.starved(now):
+            text = (
+                f"the broker delivers nothing we subscribed to: let this user read {self._topics.meter_status(self.id)}"
+            )
+            remarks.append(Remark("starved", text))
+        push = self.push.condition(now)
+        if self._listener is not None:
+            remarks += [Remark(f"push-refused-{i}", text) for i, text in enumerate(self._listener.refused)]
+            if self._listener.why_closed and push[0] != "up":
+                push = ("down", self._listener.why_closed)
+        if not self._push_wanted:
+            push = ("waiting", "switched off in [push]")
+        return MeterView(
+            flows=self._desk.flows(now),
+            refusal=refusal,
+            push=push,
+            push_wanted=self._push_wanted,
+            peer=self.push.peer,
+            period_ms=self.push.period_ms,
+            groups=self.push.groups,
+            writes=self.push.writes,
+            poll=self.poll.condition,
+            requests=self.poll.requests,
+            errors=self.poll.errors,
+            seqlock_retries=self._plan.seqlock_retries,
+            blocks=self._blocks.health(now),
+            remarks=remarks,
+            publishers=self._others.seen(now),
+        )
+
+    def _on_link(self, up: bool, _why: str) -> None:
+        """In the link's own thread, as `_on_message` is."""
+        if not up:
+            self.status.on_lost()
+            return
+        self.status.on_connected()
+        self._blocks.republish()
+        if self._values is not None:
+            self._values.republish()
+        self._report.again()
+
+    def _on_message(self, message: Incoming) -> None:
+        topic = self._topics.parse(message.topic)
+        if topic is None:
+            return
+        if topic.kind == "ping" and topic.node is not None:
+            self._echo.on_ping(topic.node, message.payload)
+        elif topic.kind == "status":
+            self.status.on_heard(message.payload)
+        elif topic.kind == "block" and topic.name is not None:
+            self._on_block(topic.name, message)
+
+    def _on_block(self, name: str, message: Incoming) -> None:
+        if self._others.is_own(message.payload):
+            return
+        if not message.retained:
+            self._others.heard(message.payload, message.received)
+        elif name == "device" and (kept := read_kept(message.payload, self.id, name)) is not None:
+            self._loop.call_soon_threadsafe(self._block_desk.adopt, kept, message.received)

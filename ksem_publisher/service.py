@@ -1,0 +1,108 @@
+"""The publisher put together: a service for each meter, a listener for each port."""
+
+import asyncio
+import gc
+import logging
+from collections.abc import Awaitable, Callable
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
+
+from ksem_publisher.meter_service import MeterService
+from ksem_publisher.push_listener import PushListener
+from ksem_publisher.settings import PublisherSettings
+from service_runtime import systemd
+
+RESTART = 1.0
+"""Seconds until a part that failed unexpectedly is started again."""
+
+log = logging.getLogger("ksem_publisher")
+
+
+class Publisher:
+    """The parts of the service."""
+
+    def __init__(self, settings: PublisherSettings, meters: list[MeterService], listeners: list[PushListener]) -> None:
+        self.settings = settings
+        self.meters = meters
+        self.listeners = listeners
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set; then every meter's status is offline."""
+        tasks: list[asyncio.Task[None]] = []
+        for meter in self.meters:
+            meter.link.start()
+            tasks.append(_start(f"{meter.id}: polling", meter.poll.run))
+            tasks.append(_start(f"{meter.id}: supervision", meter.watch))
+        tasks += [_start("the push listener", listener.run) for listener in self.listeners]
+        tasks.append(_start("the watchdog", self._tell_systemd))
+        gc.freeze()  # what is loaded now lives as long as the process: no collection looks at it again
+        try:
+            await stop.wait()
+        finally:
+            systemd.notify("STOPPING=1")
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, *(asyncio.to_thread(meter.stop) for meter in self.meters))
+
+    async def _tell_systemd(self) -> None:
+        systemd.notify("READY=1")
+        interval = systemd.watchdog_interval()
+        while interval is not None:
+            systemd.notify("WATCHDOG=1")
+            await asyncio.sleep(interval)
+
+
+def build(
+    settings: PublisherSettings,
+    *,
+    meter_service: Callable[..., MeterService] = MeterService,
+    listener: Callable[..., PushListener] = PushListener,
+) -> Publisher:
+    """The service from its settings, inside the event loop; nothing connects or listens yet."""
+    version = _version()
+    meters = {meter.id: meter_service(meter, settings, version) for meter in settings.meter}
+    listeners = []
+    if settings.push.enabled:
+        ports = sorted({meter.push_port or settings.push.port for meter in settings.meter})
+        for port in ports:
+            served = [meter for meter in settings.meter if (meter.push_port or settings.push.port) == port]
+            takers = {meter.id: meters[meter.id].push for meter in served}
+            one = listener(settings.push.listen, port, served, takers)
+            listeners.append(one)
+            for meter in served:
+                meters[meter.id].listen_with(one)
+    return Publisher(settings, list(meters.values()), listeners)
+
+
+async def serve(settings: PublisherSettings, stop: asyncio.Event) -> int:
+    """Run the service; its exit code."""
+    await build(settings).run(stop)
+    return 0
+
+
+def _start(name: str, part: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+    return asyncio.create_task(_supervise(name, part), name=name)
+
+
+async def _supervise(name: str, part: Callable[[], Awaitable[None]]) -> None:
+    """Run a part; if it fails, log that once and start it again: no part takes another one down."""
+    told = ""
+    while True:
+        try:
+            await part()
+        except asyncio.CancelledError:
+            return
+        except Exception as error:
+            if repr(error) != told:
+                told = repr(error)
+                log.exception("%s failed unexpectedly; it is started again", name)
+            await asyncio.sleep(RESTART)
+        else:
+            return
+
+
+def _version() -> str:
+    try:
+        return installed_version("ksem-airbridge")
+    except PackageNotFoundError:
+        return "0"

@@ -1,0 +1,74 @@
+"""Decoded values for everyone else: one JSON a cycle, and a plain number for each key at a chosen pace."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from ksem_contract.counter_guard import CounterGuard, Withheld
+from ksem_contract.freshness import block_stamp
+from ksem_contract.topics import Topics
+from ksem_contract.value_keys import VALUE_KEYS
+from ksem_contract.values import decode_device, decode_energy, decode_live, format_value
+from ksem_contract.values_message import ValuesMessage
+from ksem_publisher.block_publisher import Publish
+from ksem_publisher.snapshot import Words
+from service_runtime.clock import boottime, wall_time
+
+_KEYS: Final = {key.key: key for key in VALUE_KEYS}
+
+
+class ValuePublisher:
+    """Values of one meter. Live ones are not retained: when they are old they simply stop."""
+
+    def __init__(
+        self,
+        meter: str,
+        topics: Topics,
+        publish: Publish,
+        interval: float,
+        clock: Callable[[], float] = boottime,
+    ) -> None:
+        self._topic = topics.meter_values(meter)
+        self._topic_of = {key: topics.meter_value(meter, key) for key in _KEYS}
+        self._publish = publish
+        self._interval = interval
+        self._clock = clock
+        self._live_due = float("-inf")
+        self._guard = CounterGuard()
+        self._kept: dict[str, float] = {}
+
+    def live(self, words: Words, measured: float) -> None:
+        """A measuring cycle was published."""
+        now = self._clock()
+        values = decode_live(words)
+        message = ValuesMessage(time=wall_time(), age_ms=block_stamp(now, measured)[1], values=values)
+        self._publish(self._topic, message.encode())
+        # Cycles are never quite on time: what is due within half of the shortest one goes with this one.
+        if now >= self._live_due - 0.05:
+            in_pace = now - self._live_due < self._interval
+            self._live_due = (self._live_due if in_pace else now) + self._interval
+            self._each(values)
+
+    def energy(self, words: Words, now: float) -> tuple[Withheld, ...]:
+        """Counters were read; those withheld are told."""
+        counters, withheld = self._guard.check(decode_energy(words), now)
+        self._keep(counters)
+        return withheld
+
+    def device(self, words: Words) -> None:
+        """The device was read."""
+        self._keep(decode_device(words))
+
+    def republish(self) -> None:
+        """A new connection: the retained values again."""
+        self._each(self._kept)
+
+    def _keep(self, values: Mapping[str, float]) -> None:
+        changed = {key: value for key, value in values.items() if self._kept.get(key) != value}
+        self._kept.update(changed)
+        self._each(changed)
+
+    def _each(self, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            key = _KEYS[name]
+            payload = format_value(value, key.decimals).encode()
+            self._publish(self._topic_of[name], payload, retain=key.retained)
