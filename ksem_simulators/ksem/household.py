@@ -10,8 +10,8 @@ DAY: Final = 86_400.0
 _PV_PEAK: Final = 7200.0
 _SUNRISE: Final = 6.0
 _SUNSET: Final = 20.0
-_BATTERY_WATTS: Final = 3300.0
-_BATTERY_WH: Final = 10_000.0
+_BATTERY_WATTS: Final = 2000.0
+_BATTERY_WH: Final = 6_000.0
 _BATTERY_LAG: Final = 3.0
 """Seconds that the inverter takes to follow (HTW measured 2.6 s for a real one)."""
 
@@ -37,7 +37,7 @@ class Household:
     seed: int
     seconds: float
     """Simulated time since midnight of the first day; grows beyond a day."""
-    charge: float = 0.55
+    charge: float = 0.35
     battery: float = 0.0
     kettle_until: float = field(default=-1.0)
 

@@ -139,6 +139,7 @@ def run(arguments: list[str]) -> int:
     sys.setswitchinterval(0.0005)
     gc.freeze()
     gc.disable()
+    loop.directions[TO_CLIENT].lane.batch = options.client_batch
     server.plug()
     client.plug()
     commands = _Commands(loop)
@@ -169,6 +170,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--server", type=Path, required=True, metavar="PATH", help="port of the meter's stand-in")
     parser.add_argument("--client", type=Path, required=True, metavar="PATH", help="port of the inverter")
     parser.add_argument("--baudrate", type=int, default=38400, help="8N2 (default %(default)s); 0 = unpaced")
+    parser.add_argument(
+        "--client-batch", type=int, default=1, metavar="N", help="hand N bytes at once to the client: less CPU"
+    )
     parser.add_argument("--wire-log", type=Path, metavar="FILE", help="when each byte was on the wire, for plenticore")
     parser.add_argument("--trace", type=Path, metavar="FILE", help="the same as text, a line a byte")
     parser.add_argument("--realtime", type=int, default=0, metavar="PRIO", help="SCHED_FIFO priority (needs rights)")

@@ -32,6 +32,8 @@ class Lane:
         self.character = character
         self.grain = 0.0
         """Bytes are handed over in ticks of so many seconds, as USB adapters do; 0: each when it is due."""
+        self.batch = 1
+        """So many bytes are handed over together, when the last of them is due: fewer wake-ups of this process."""
         self.free_at = 0.0
         """When the wire falls silent."""
         self._travelling: deque[Travelling] = deque()
@@ -56,13 +58,16 @@ class Lane:
 
     def next_owed(self) -> float | None:
         """When the next byte is to be handed over."""
-        return self._travelling[0].owed if self._travelling else None
+        if not self._travelling:
+            return None
+        return self._travelling[min(self.batch, len(self._travelling)) - 1].owed
 
     def take(self, now: float) -> list[Travelling]:
         """The bytes that are owed by now."""
-        owed = []
-        while self._travelling and self._travelling[0].owed <= now:
-            owed.append(self._travelling.popleft())
+        owed: list[Travelling] = []
+        while (moment := self.next_owed()) is not None and moment <= now:
+            together = [self._travelling.popleft() for _ in range(min(self.batch, len(self._travelling)))]
+            owed.extend(together if len(together) == 1 else (byte._replace(owed=moment) for byte in together))
         return owed
 
     def clear(self) -> None:

@@ -55,7 +55,7 @@ class History:
         if said is None:
             said = by_snapshot[snapshot] = _Said()
             oldest = self._blocks[block].oldest
-            while (first := next(iter(by_snapshot))) < oldest:
+            while by_snapshot and (first := next(iter(by_snapshot))) < oldest:
                 del by_snapshot[first]
         said.ranges.setdefault((start, count), deque(maxlen=_KEPT)).append((at, number))
         first_said = self._first[block]

@@ -62,8 +62,8 @@ def judge(
     found: list[_Found] = []
     for group in whole:
         traced = _trace(snapshots, history, block, wanted, words, group, at)
-        if isinstance(traced, str):
-            return Verdict(_torn_or_wrong(snapshots, block, wanted, words), traced)
+        if isinstance(traced, Verdict):
+            return traced
         found.append(traced)
     return _good(found, at)
 
@@ -86,13 +86,13 @@ def _trace(
     words: bytes,
     parts: tuple[Piece, ...],
     at: float,
-) -> _Found | str:
+) -> _Found | Verdict:
     """The newest snapshot that holds all `parts` and whose measured words were all said by `at`; or what is wrong."""
     first, last = parts[0].start, parts[-1].start + parts[-1].count
     asked = words[2 * (first - wanted.start) : 2 * (last - wanted.start)]
     for part in parts:
         if not part.measured and not history.was_said(block, part.start, part.count, at):
-            return f"{_name(part)}: the meter never said these words"
+            return Verdict("wrong", f"{_name(part)}: the meter never said these words")
     measured = [index for part in parts if part.measured for index in range(part.start, part.start + part.count)]
     held = False
     for number in snapshots.holding(block, first, asked):
@@ -108,8 +108,9 @@ def _trace(
             return _Found(oldest, view)
     where = f"{first}-{last - 1}"
     if held:
-        return f"{where}: measured, but not said by then"
-    return f"{where}: never held together" + _differences(snapshots, block, first, asked)
+        return Verdict("wrong", f"{where}: measured, but not said by then")
+    why = f"{where}: never held together" + _differences(snapshots, block, first, asked)
+    return Verdict(_torn_or_wrong(snapshots, block, first, asked), why)
 
 
 def _differences(snapshots: Snapshots, block: Block, start: int, asked: bytes) -> str:
@@ -123,11 +124,11 @@ def _differences(snapshots: Snapshots, block: Block, start: int, asked: bytes) -
     return f" ({len(differing)} words differ from the newest: {shown})"
 
 
-def _torn_or_wrong(snapshots: Snapshots, block: Block, wanted: RegisterRange, words: bytes) -> _Bad:
+def _torn_or_wrong(snapshots: Snapshots, block: Block, start: int, words: bytes) -> _Bad:
     """Torn if each word was held at its place once, wrong if one never was."""
-    for index in range(wanted.count):
+    for index in range(len(words) // 2):
         word = words[2 * index : 2 * index + 2]
-        if next(iter(snapshots.holding(block, wanted.start + index, word)), None) is None:
+        if next(iter(snapshots.holding(block, start + index, word)), None) is None:
             return "wrong"
     return "torn"
 
