@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from airbridge.capture.command import app as capture
-from airbridge.version import version
+from service_runtime.version import VERSION
 
 app = typer.Typer(
     name="airbridge",
@@ -21,7 +21,7 @@ app.add_typer(capture, name="capture")
 
 def _tell_version(asked: bool) -> None:
     if asked:
-        typer.echo(f"airbridge {version()}")
+        typer.echo(f"airbridge {VERSION}")
         raise typer.Exit
 
 

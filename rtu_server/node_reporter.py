@@ -6,8 +6,8 @@ from typing import Final
 from ksem_contract.health import LinkHealth, Transit
 from ksem_contract.topics import Topics
 from service_runtime.clock import wall_time
-from service_runtime.command import version
 from service_runtime.mqtt_link import MqttLink
+from service_runtime.version import VERSION
 
 from .node_report import Overall, UnitReport, node_health, requests_message
 
@@ -69,7 +69,7 @@ class NodeReporter:
         self._overall = node
         if now >= self._health_due:
             message = node_health(
-                reports, version=version(), since=self._since, broker=broker, transit=transit, now=now
+                reports, version=VERSION, since=self._since, broker=broker, transit=transit, now=now
             )
             if self._link.publish(self._health_topic, message.encode(), qos=1, retain=True):
                 self._health_due, self._told_at = now + HEALTH_EVERY, now

@@ -5,9 +5,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TextIO
 
-from airbridge.version import version
 from ksem_contract.capture_file import CaptureHeader, CaptureRecord, read_capture
 from service_runtime.clock import boottime
+from service_runtime.version import VERSION
 
 FLUSH_EVERY: Final = 1.0
 """Seconds after which what was written is on its way to the disk, so that a power cut costs little."""
@@ -33,7 +33,7 @@ class CaptureOutput:
             ) from None
         header = CaptureHeader(
             kind=kind,
-            tool=version(),
+            tool=VERSION,
             started=datetime.now().astimezone().isoformat(timespec="milliseconds"),
             zero=self.zero,
             serial_number=serial_number,

@@ -14,6 +14,7 @@ import attrs
 
 from service_runtime import logs
 from service_runtime.settings import Loaded, SettingsError, describe, load_with_sources
+from service_runtime.version import VERSION
 
 if TYPE_CHECKING:
     import asyncio  # at run time only where a service uses it: it costs 8 MB
@@ -144,24 +145,14 @@ def _parser(command: Command[Any]) -> argparse.ArgumentParser:
         "--check", action="store_true", help="tell every mistake in the settings, else what is in force; then end"
     )
     parser.add_argument("--log-level", choices=logs.LEVELS, default="info", help="default: info")
-    parser.add_argument("--version", action="version", version=f"{command.name} {version()}")
+    parser.add_argument("--version", action="version", version=f"{command.name} {VERSION}")
     return parser
-
-
-def version() -> str:
-    """The version of the installed distribution."""
-    from importlib import metadata  # noqa: PLC0415  (2 MB, needed once at most)
-
-    try:
-        return metadata.version("ksem-airbridge")
-    except metadata.PackageNotFoundError:
-        return "unknown (not installed)"
 
 
 def _report(command: Command[S], config: Path | None, loaded: Loaded[S]) -> str:
     path = config or command.default_path
     origin = f"from {path} and the environment" if path.exists() else f"{path} is not there; from the environment"
-    return f"# {command.name} {version()}: settings in force, {origin}\n\n{describe(loaded.settings, loaded.sources)}"
+    return f"# {command.name} {VERSION}: settings in force, {origin}\n\n{describe(loaded.settings, loaded.sources)}"
 
 
 def _watch_signals(ask_to_stop: Callable[[], None]) -> None:
