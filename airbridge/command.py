@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from airbridge.capture.command import app as capture
+from airbridge.demo.command import demo
 from service_runtime.version import VERSION
 
 app = typer.Typer(
@@ -16,6 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command()(demo)
 app.add_typer(capture, name="capture")
 
 

@@ -1,0 +1,1 @@
+"""`airbridge demo`: the whole chain as real processes, live in the terminal."""

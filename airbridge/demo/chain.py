@@ -1,0 +1,207 @@
+"""The processes of the chain: started in order, pulled apart and put together, ended by their ids [shell]."""
+
+import socket
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from airbridge.demo.broker import own_broker
+from airbridge.demo.child import Child, clean_environ, log_tail
+from airbridge.demo.options import Options, Place
+from airbridge.demo.settings_files import mqtt_settings, publisher_toml, rtu_server_toml
+from ksem_simulators.control import CommandRefused
+from ksem_simulators.handles import KsemHandle, LineHandle, PlenticoreHandle, Simulator, SimulatorFailed
+from service_runtime.clock import boottime
+
+LOOPBACK: Final = "127.0.0.1"
+PUSH_PORT: Final = 5020
+PREFIX: Final = "ksem"
+FOREIGN_PREFIX: Final = "ksem-demo"
+"""On a broker that is not the demo's own: a bridge that runs there for real shall not be disturbed."""
+BROKER_WITHIN: Final = 10.0
+
+
+class ChainBroken(Exception):
+    """A process did not start or ended by itself; the text has the end of its log."""
+
+
+class Chain:
+    """All processes of one demo. Which ends are real stands in the options."""
+
+    def __init__(self, options: Options, folder: Path, tell: Callable[[str], None]) -> None:
+        self._options = options
+        self._folder = folder
+        self._tell = tell
+        self._ending = ExitStack()
+        self._environ = clean_environ()
+        self.broker_name = ""
+        self.broker_place = options.broker or Place(LOOPBACK, _free_port())
+        # A real meter pushes from the network; a simulated one from this host.
+        self.push_place = (
+            Place("0.0.0.0", options.push_port or PUSH_PORT)  # noqa: S104
+            if options.meter
+            else Place(LOOPBACK, options.push_port or _free_port())
+        )
+        self.mqtt = mqtt_settings(
+            self.broker_place,
+            prefix=FOREIGN_PREFIX if options.broker else PREFIX,
+            username=options.username,
+            password_file=options.password_file,
+        )
+        self.broker: Child | None = None
+        self.ksem: KsemHandle | None = None
+        self.line: LineHandle | None = None
+        self.inverter: PlenticoreHandle | None = None
+        self.services: list[Child] = []
+        self.pulled: set[str] = set()
+
+    def start(self) -> None:
+        """Start everything. ChainBroken or NoBroker where that fails; what was started is ended by leaving `with`."""
+        if self._options.broker is None:
+            self._start_broker()
+        else:
+            self.broker_name = f"the broker at {self.broker_place}"
+        self._tell(f"broker: {self.broker_name}, {self.broker_place}, topics {self.mqtt.prefix}/#")
+        if self._options.meter is None:
+            self.ksem = KsemHandle(self._folder, push=(self.push_place.host, self.push_place.port))
+            self._begin(self.ksem)
+            meter = Place(LOOPBACK, self.ksem.port)
+            self._tell(f"meter: a simulated KSEM, {meter}, pushes to {self.push_place} every 200 ms")
+        else:
+            meter = self._options.meter
+            self._tell(f"meter: {meter}; let it push to this computer, port {self.push_place.port}")
+        if self._options.serial is None:
+            self.line = LineHandle(self._folder)
+            self._begin(self.line)
+            port = str(self.line.server)
+            self._tell("RS485: a simulated line at true speed, 38400 8N2")
+        else:
+            port = self._options.serial
+            self._tell(f"RS485: {port}, with whatever inverter asks there")
+        publisher = self._write("publisher.toml", publisher_toml(meter, self.push_place, self.mqtt))
+        rtu_server = self._write("rtu-server.toml", rtu_server_toml(port, self.mqtt))
+        self._serve("publisher", "ksem_publisher", publisher)
+        self._serve("rtu-server", "rtu_server", rtu_server)
+        if self.line is not None:
+            truth = self.ksem.truth if self.ksem else None
+            self.inverter = PlenticoreHandle(self._folder, line=self.line, truth=truth)
+            self._begin(self.inverter)
+            self._tell("inverter: a simulated Plenticore, asks for 8244, then for 0-27 and 40-145 every 160 ms")
+
+    def check(self) -> None:
+        """Raises ChainBroken if a process has ended by itself."""
+        for child in self.services + ([self.broker] if self.broker else []):
+            if text := child.died:
+                raise ChainBroken(text)
+
+    def status(self, simulator: Simulator | None) -> dict[str, Any]:
+        """What a simulator tells; empty where there is none. ChainBroken when it is gone."""
+        return self._ask(simulator, "status") if simulator else {}
+
+    def count_anew(self) -> dict[str, Any]:
+        """Let the inverter count from zero; returns its counts until now."""
+        return self._ask(self.inverter, "reset") if self.inverter else {}
+
+    @property
+    def can_pull(self) -> dict[str, bool]:
+        """What can be pulled here: a real end is pulled by hand."""
+        return {
+            "push": self.ksem is not None,
+            "broker": self.broker is not None,
+            "plug": self.line is not None,
+            "meter": self.ksem is not None,
+        }
+
+    def toggle(self, what: str) -> bool:
+        """Pull `what`, or put it back. Returns whether it is pulled now."""
+        self.pulled ^= {what}
+        is_pulled = what in self.pulled
+        if what == "broker" and self.broker is not None:
+            if is_pulled:
+                self.broker.stop()
+            else:
+                self.broker.start()
+        elif what == "plug":
+            self._ask(self.line, "unplug" if is_pulled else "plug", end="server")
+        else:
+            meter_is_there = "meter" not in self.pulled
+            self._ask(self.ksem, "push", enabled=meter_is_there and "push" not in self.pulled)
+            if what == "meter":
+                self._ask(self.ksem, "poll", open=meter_is_there)
+                if not meter_is_there:
+                    self._ask(self.ksem, "drop-connections")
+        return is_pulled
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        # All are told before any is waited for, the services before what they stand on.
+        for service in self.services:
+            service.terminate()
+        self._ending.close()
+
+    def _start_broker(self) -> None:
+        program = own_broker(self._folder, self.broker_place)
+        self.broker_name = program.name
+        self.broker = self._child("broker", program.argv)
+        deadline = boottime() + BROKER_WITHIN
+        while not _accepts(self.broker_place):
+            self.check()
+            if boottime() > deadline:
+                raise ChainBroken(f"{program.name} does not accept connections:\n{log_tail(self.broker.log)}")
+            time.sleep(0.02)
+
+    def _serve(self, name: str, module: str, settings: Path) -> None:
+        self.services.append(self._child(name, (sys.executable, "-m", module, "--config", str(settings))))
+        self._tell(f"{name}: started with {settings}")
+
+    def _child(self, name: str, argv: tuple[str, ...]) -> Child:
+        child = Child(name, argv, self._folder / f"{name}.log", self._environ)
+        self._ending.callback(child.stop)
+        try:
+            return child.start()
+        except OSError as error:
+            raise ChainBroken(f"{name} can't be started: {error}") from error
+
+    def _begin(self, simulator: Simulator) -> None:
+        self._ending.callback(simulator.stop)
+        try:
+            simulator.start()
+        except SimulatorFailed as error:
+            raise ChainBroken(str(error)) from error
+
+    def _ask(self, simulator: Simulator | None, do: str, **parameters: Any) -> dict[str, Any]:
+        assert simulator is not None, f"{do}: there is no simulator for it"
+        try:
+            return simulator.command(do, **parameters)
+        except (OSError, ValueError, CommandRefused) as error:
+            log = self._folder / f"{simulator.name}.log"
+            text = f"the simulated {simulator.name} does not answer ({error}). The end of its log:\n{log_tail(log)}"
+            raise ChainBroken(text) from error
+
+    def _write(self, name: str, text: str) -> Path:
+        path = self._folder / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _accepts(place: Place) -> bool:
+    try:
+        with socket.create_connection((place.host, place.port), timeout=1.0):
+            return True
+    except OSError:
+        return False

@@ -1,0 +1,86 @@
+"""A process that the demo runs: its log goes to a file, and it is ended by its process id [shell]."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, Self
+
+END_WITHIN: Final = 3.0
+"""Seconds for a clean end; services promise 2."""
+TAIL: Final = 8
+
+
+class Child:
+    """One process. In a session of its own, so that Ctrl-C in the terminal reaches the demo alone."""
+
+    def __init__(self, name: str, argv: Sequence[str], log: Path, environ: Mapping[str, str]) -> None:
+        self.name = name
+        self.log = log
+        self._argv = [sys.executable, "-m", "airbridge.demo.with_parent", *argv]
+        self._environ = dict(environ)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        """Start it. OSError where that fails."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._environ,
+                start_new_session=True,
+            )
+        return self
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def died(self) -> str:
+        """How it ended by itself, with the last lines of its log; empty while it runs and after `stop`."""
+        if self._process is None or (code := self._process.poll()) is None:
+            return ""
+        how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        return f"{self.name} {how}. The end of its log:\n{log_tail(self.log)}"
+
+    def terminate(self) -> None:
+        """Ask it to end, without waiting."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+
+    def stop(self) -> None:
+        """End it and wait until it is gone. Harmless when it does not run."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.poll() is None:
+            process.terminate()
+        try:
+            process.wait(END_WITHIN)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def log_tail(path: Path, lines: int = TAIL) -> str:
+    """The last lines of a log file, indented."""
+    try:
+        text = path.read_text(errors="replace")
+    except OSError:
+        return "  (none)"
+    return "\n".join(f"  {line}" for line in text.splitlines()[-lines:]) or "  (empty)"
+
+
+def clean_environ() -> dict[str, str]:
+    """This environment without settings of services: the demo's own settings files are to count."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRBRIDGE_")}
+    # Where the demo found its own code, its children shall find theirs: also in a checkout that was never installed.
+    kept["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    # Else a service would write its lines for the journal, which does not read these files.
+    kept.pop("JOURNAL_STREAM", None)
+    return kept

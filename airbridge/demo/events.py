@@ -1,0 +1,83 @@
+"""What happened, from the services' logs and the inverter's record [shell and core]."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from airbridge.demo.verdict import GOOD
+
+Level = Literal["info", "warning", "error"]
+_LEVELS: Final[dict[str, Level]] = {"WARNING": "warning", "ERROR": "error", "CRITICAL": "error"}
+_line = re.compile(r"(\d\d:\d\d:\d\d)\.\d{3} (DEBUG|INFO|WARNING|ERROR|CRITICAL) +(.*)").fullmatch
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened."""
+
+    time: str
+    """Wall clock, HH:MM:SS."""
+    who: str
+    text: str
+    level: Level = "info"
+
+
+def parse_log_line(who: str, line: str, time: str) -> Event | None:
+    """A service's log line as an event; what is no line of that form (a traceback) is told as an error."""
+    if not line.strip():
+        return None
+    found = _line(line)
+    if found is None:
+        return Event(time, who, line.strip(), "error")
+    return Event(found[1], who, found[3], _LEVELS.get(found[2], "info"))
+
+
+class InverterWatch:
+    """Tells when the inverter stops getting data, what it gets instead, and when data is back [core]."""
+
+    def __init__(self) -> None:
+        self._since = 0.0
+        self.lately: str | None = None
+        """What it got last: `data`, or the outcome that was not."""
+
+    def take(self, record: str, time: str) -> Event | None:
+        """One line of the inverter's record."""
+        try:
+            one = json.loads(record)
+            outcome, at, why = str(one["outcome"]), float(one["at"]), str(one.get("why", ""))
+        except (ValueError, KeyError, TypeError):
+            return None
+        state = "data" if outcome in GOOD else outcome
+        if state == self.lately:
+            return None
+        before, since, self.lately = self.lately, self._since, state
+        if before in (None, "data") or state == "data":
+            self._since = at
+        if state == "data":
+            gone = "" if before is None else f" again after {at - since:.1f} s"
+            return Event(time, "inverter", f"gets data{gone}")
+        return Event(time, "inverter", f"gets {outcome}" + (f": {why}" if why else ""), "warning")
+
+
+class FileFollower:
+    """The lines that were added to a file since the last look [shell]."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._place = 0
+        self._rest = ""
+
+    def lines(self) -> Iterator[str]:
+        """Whole new lines. A file that is not there has none."""
+        try:
+            with self._path.open(encoding="utf-8", errors="replace") as file:
+                file.seek(self._place)
+                text = self._rest + file.read()
+                self._place = file.tell()
+        except OSError:
+            return
+        *lines, self._rest = text.split("\n")
+        yield from lines

@@ -1,0 +1,53 @@
+"""What the services say on MQTT, brought to the demo's own thread [shell]."""
+
+import logging
+import secrets
+from collections.abc import Iterator
+from queue import Empty, SimpleQueue
+from typing import Final
+
+from ksem_contract.topics import Topics
+from service_runtime.common_settings import MqttSettings
+from service_runtime.mqtt_link import Farewell, Incoming, MqttLink
+
+_log: Final = logging.getLogger("airbridge.demo")
+
+
+class Feed:
+    """Listens to everything of the contract."""
+
+    def __init__(self, mqtt: MqttSettings) -> None:
+        self.topics = Topics(mqtt.prefix)
+        self._news: SimpleQueue[Incoming | tuple[bool, str]] = SimpleQueue()
+        self._retained: set[str] = set()
+        _log.addHandler(logging.NullHandler())
+        _log.propagate = False  # the picture shows the link; its lines would tear the screen
+        self._link = MqttLink(
+            mqtt,
+            client_id=f"airbridge-demo-{secrets.token_hex(4)}",
+            will=None,
+            subscriptions=[self.topics.everything()],
+            on_message=self._news.put,
+            on_link=lambda up, why: self._news.put((up, why)),
+            log=_log,
+        )
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._link.start()
+
+    def news(self) -> Iterator[Incoming | tuple[bool, str]]:
+        """Messages and changes of the link (up, why) since the last call."""
+        while True:
+            try:
+                one = self._news.get_nowait()
+            except Empty:
+                return
+            if isinstance(one, Incoming) and one.payload:
+                self._retained.add(one.topic)
+            yield one
+
+    def stop(self, *, clear: bool = False) -> None:
+        """End. `clear` takes the demo's retained messages from the broker, once the services are gone."""
+        farewell: list[Farewell] = [(topic, b"", 1, True) for topic in self._retained] if clear else []
+        self._link.stop(farewell)

@@ -1,0 +1,123 @@
+"""How each part of the chain is, as the picture shows it [core]."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from airbridge.demo.picture import Picture
+
+Condition = Literal["up", "warned", "down", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A device, a service or a link between two."""
+
+    name: str
+    condition: Condition
+    text: str
+    """A figure or a word that belongs to it."""
+
+
+def chain(picture: Picture, now: float, broker: str) -> tuple[list[Part], list[Part]]:
+    """The five parts and the four links between them, from the meter to the inverter."""
+    parts = [_meter(picture), _publisher(picture), _broker(picture, broker, now), _rtu_server(picture)]
+    parts.append(_inverter(picture, now))
+    links = [_push_or_poll(picture, now), _published(picture, now), _delivered(picture), _rs485(picture, now)]
+    return parts, links
+
+
+def _meter(picture: Picture) -> Part:
+    name = "KSEM"
+    if "meter" in picture.pulled:
+        return Part(name, "down", "unplugged")
+    power = picture.ksem.get("power_w", picture.values.get("power"))
+    if power is None:
+        return Part(name, "unknown", "")
+    return Part(name, "up", f"{power:+.0f} W")
+
+
+def _publisher(picture: Picture) -> Part:
+    name = "publisher"
+    if not picture.link_up or picture.meter_status is None:
+        return Part(name, "unknown", "?")
+    if picture.meter_status == "online":
+        state = picture.meter_health.state if picture.meter_health else "ok"
+        return Part(name, "up" if state == "ok" else "warned", "online")
+    return Part(name, "down", picture.meter_status)
+
+
+def _broker(picture: Picture, name: str, now: float) -> Part:
+    if "broker" in picture.pulled:
+        return Part(name, "down", "pulled")
+    if not picture.link_up:
+        return Part(name, "unknown" if picture.link_up is None else "down", "away" if picture.link_up is False else "")
+    return Part(name, "up", f"{picture.messages.per_s(now):.0f} msg/s")
+
+
+def _rtu_server(picture: Picture) -> Part:
+    name = "rtu-server"
+    if not picture.link_up or picture.node_status is None:
+        return Part(name, "unknown", "?")
+    state = picture.node_health.state if picture.node_health else "down"
+    condition: Condition = "up" if state == "ok" else "warned" if state == "degraded" else "down"
+    return Part(name, condition, picture.node_status)
+
+
+def _inverter(picture: Picture, now: float) -> Part:
+    name = "Plenticore" if picture.inverter else "inverter"
+    if not picture.inverter:
+        served = picture.node_status == "online"
+        return Part(name, "up" if served else "unknown", "gets data" if served else "")
+    if not picture.asked.per_s(now):
+        return Part(name, "unknown", "waits")
+    last = picture.lately
+    if last in (None, "data"):
+        return Part(name, "up", "gets data")
+    return Part(name, "warned" if last.startswith("exception") else "down", last)
+
+
+def _push_or_poll(picture: Picture, now: float) -> Part:
+    live = picture.blocks.get("live")
+    if "meter" in picture.pulled:
+        return Part("push", "down", "")
+    if live is None or not picture.link_up:
+        return Part("push", "unknown", "")
+    # A block that has stopped: its rate sinks slower than one wants to see it.
+    if live.age_ms(now) < 1500:
+        pushed, polled = live.per_s("push", now), live.per_s("poll", now)
+        if live.message.source == "push":
+            return Part("push", "up", f"{pushed:.1f}/s")
+        return Part("poll", "warned", f"{polled:.1f}/s")
+    return Part("push", "down", "0/s")
+
+
+def _published(picture: Picture, now: float) -> Part:
+    if not picture.link_up:
+        return Part("MQTT", "unknown" if picture.link_up is None else "down", "")
+    live = picture.blocks.get("live")
+    if live is None:
+        return Part("MQTT", "unknown", "")
+    flows = live.age_ms(now) < 1500
+    return Part("MQTT", "up" if flows else "down", f"{sum(live.per_s(each, now) for each in live.rates):.1f}/s")
+
+
+def _delivered(picture: Picture) -> Part:
+    if not picture.link_up:
+        return Part("MQTT", "unknown" if picture.link_up is None else "down", "")
+    health = picture.node_health
+    if health is None or picture.node_status is None:
+        return Part("MQTT", "unknown", "")
+    trips = [transit.rtt_ms for transit in health.transit.values() if transit.rtt_ms is not None]
+    return Part("MQTT", "up" if health.broker.state == "up" else "down", f"{trips[0]:.1f}ms" if trips else "")
+
+
+def _rs485(picture: Picture, now: float) -> Part:
+    name = "RS485"
+    if "plug" in picture.pulled:
+        return Part(name, "down", "")
+    if picture.inverter:
+        rate = picture.asked.per_s(now)
+        return Part(name, "up" if rate else "unknown", f"{rate:.1f}/s")
+    requests = picture.requests.requests if picture.requests else ()
+    rate = sum(one.per_s for one in requests)
+    return Part(name, "up" if rate else "unknown", f"{rate:.1f}/s")

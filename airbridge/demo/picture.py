@@ -1,0 +1,149 @@
+"""Everything the demo knows at one moment [core]: messages and statuses go in, figures come out."""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from airbridge.demo.events import Event
+from airbridge.demo.rate import Rate
+from airbridge.demo.verdict import Counts
+from ksem_contract.block_message import BlockMessage
+from ksem_contract.errors import InvalidMessage
+from ksem_contract.health import MeterHealth, NodeHealth
+from ksem_contract.requests import RequestsMessage
+from ksem_contract.topics import Topics
+from ksem_contract.values import decode_energy, decode_live
+
+EVENTS: Final = 200
+HISTORY: Final = 300
+"""Powers kept for the little curve: a minute of cycles."""
+
+
+@dataclass(slots=True)
+class BlockView:
+    """The newest message of a block, and how often they come from where."""
+
+    message: BlockMessage
+    rates: dict[str, Rate] = field(default_factory=dict)
+
+    def age_ms(self, now: float) -> int:
+        """How old its oldest word is. The publisher runs on this host, so its clock is this one's."""
+        return max(0, int(1000 * now) - self.message.boot_ms + self.message.age_ms)
+
+    def per_s(self, source: str, now: float) -> float:
+        """Messages a second from this source."""
+        rate = self.rates.get(source)
+        return rate.per_s(now) if rate else 0.0
+
+
+class Picture:
+    """Facts, by who told them. Times are seconds of CLOCK_BOOTTIME."""
+
+    def __init__(self, topics: Topics, now: float) -> None:
+        self._topics = topics
+        self.started = now
+        self.ready_at: float | None = None
+        """When the inverter had a good answer to everything it asks."""
+        self.start_counts: Counts | None = None
+        """What it got before."""
+        self.link_up: bool | None = None
+        self.link_why = "not connected yet"
+        self.messages = Rate()
+        self.blocks: dict[str, BlockView] = {}
+        self.values: dict[str, float] = {}
+        self.powers: deque[float] = deque(maxlen=HISTORY)
+        self.meter_status: str | None = None
+        self.node_status: str | None = None
+        self.meter_health: MeterHealth | None = None
+        self.node_health: NodeHealth | None = None
+        self.requests: RequestsMessage | None = None
+        self.ksem: Mapping[str, Any] = {}
+        self.line: Mapping[str, Any] = {}
+        self.inverter: Mapping[str, Any] = {}
+        self.asked = Rate()
+        self.polled = Rate()
+        self.lately: str | None = None
+        """What the inverter got last: `data`, `exception-4`, `timeout` ... None before it asked."""
+        self.pulled: set[str] = set()
+        self.events: deque[Event] = deque(maxlen=EVENTS)
+        self.happened = 0
+        """Events so far, those that were let go too."""
+
+    def on_link(self, up: bool, why: str) -> None:
+        """The demo's own link to the broker."""
+        self.link_up, self.link_why = up, why
+        if not up:
+            # What was retained may be gone with the broker; what is there will be told again.
+            self.meter_status = self.node_status = None
+
+    def on_message(self, topic_text: str, payload: bytes, now: float) -> None:
+        """A message of the contract; what breaks it is passed over, the services tell it."""
+        topic = self._topics.parse(topic_text)
+        if topic is None or not payload:
+            return
+        self.messages.happened(now)
+        try:
+            if topic.kind == "block":
+                self._on_block(BlockMessage.decode(payload), now)
+            elif topic.kind == "status":
+                self.meter_status = payload.decode("ascii", "replace")
+            elif topic.kind == "health":
+                self.meter_health = MeterHealth.decode(payload)
+            elif topic.kind == "node_status":
+                self.node_status = payload.decode("ascii", "replace")
+            elif topic.kind == "node_health":
+                self.node_health = NodeHealth.decode(payload)
+            elif topic.kind == "node_requests":
+                self.requests = RequestsMessage.decode(payload)
+        except InvalidMessage:
+            return
+
+    def on_statuses(
+        self, ksem: Mapping[str, Any], line: Mapping[str, Any], inverter: Mapping[str, Any], now: float
+    ) -> None:
+        """What the simulators tell; empty where the real thing is."""
+        self.ksem, self.line, self.inverter = ksem, line, inverter
+        if "requests" in inverter:
+            self.asked.counted(int(inverter["requests"]), now)
+        if "server" in ksem:
+            self.polled.counted(int(ksem["server"]["requests"]), now)
+
+    def on_event(self, event: Event) -> None:
+        """Something happened."""
+        self.events.append(event)
+        self.happened += 1
+
+    @property
+    def counts(self) -> Counts:
+        """What the inverter got so far; of a real one, as the RTU server tells it."""
+        if self.inverter:
+            return Counts.of_inverter(self.inverter)
+        units = self.node_health.units if self.node_health else ()
+        return Counts.of(
+            {
+                "data": sum(unit.data for unit in units),
+                **{f"exception {index}": sum(unit.refused.values()) for index, unit in enumerate(units)},
+            }
+        )
+
+    @property
+    def is_served(self) -> bool:
+        """Whether the inverter has had a good answer to everything it asks."""
+        if not self.inverter:
+            return self.counts.good > 0 and self.node_status == "online"
+        asked = [part["outcomes"] for name, part in self.inverter["ranges"].items() if "-" in name]
+        return len(asked) > 1 and all(Counts.of(outcomes).good for outcomes in asked)
+
+    def _on_block(self, block: BlockMessage, now: float) -> None:
+        view = self.blocks.get(block.block)
+        if view is None:
+            view = self.blocks[block.block] = BlockView(block)
+        view.message = block
+        view.rates.setdefault(block.source, Rate()).happened(now)
+        if block.block == "live":
+            self.values |= decode_live(block.registers, block.start)
+            if "power" in self.values:
+                self.powers.append(self.values["power"])
+        elif block.block == "energy":
+            self.values |= decode_energy(block.registers, block.start)

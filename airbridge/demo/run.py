@@ -1,0 +1,205 @@
+"""The demo from start to end [shell]."""
+
+import signal
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final, Protocol
+
+from rich.console import Console
+from rich.live import Live
+
+from airbridge.demo.broker import NoBroker
+from airbridge.demo.chain import Chain, ChainBroken
+from airbridge.demo.feed import Feed
+from airbridge.demo.keys import Keys
+from airbridge.demo.options import Options
+from airbridge.demo.plain import status_line, summary_lines
+from airbridge.demo.svg import write_svg
+from airbridge.demo.verdict import faults
+from airbridge.demo.view import screen
+from airbridge.demo.watch import Watch
+from service_runtime.clock import boottime
+
+START_WITHIN: Final = 45.0
+"""Seconds until the first good answers, on a slow host too; then the demo gives up. Real ends may take their time."""
+TURN: Final = 0.1
+DRAW_EVERY: Final = 0.25
+PLAIN_EVERY: Final = 5.0
+KEYS: Final = {"p": "push", "b": "broker", "r": "plug", "m": "meter"}
+WORDS: Final = {"push": "the push", "broker": "the broker", "plug": "the RS485 plug", "meter": "the meter"}
+
+
+class Face(Protocol):
+    """How a run is shown."""
+
+    def show(self, watch: Watch, now: float, left: float | None) -> None:
+        """Show how it is now."""
+
+
+class Demo:
+    """One run; `run` returns the exit code."""
+
+    def __init__(self, options: Options, console: Console) -> None:
+        self._options = options
+        self._console = console
+        self._stopped = False
+        self._troubles: list[str] = []
+
+    def run(self) -> int:
+        """0: good; 1: an answer was bad, too few were good, or something broke."""
+        with ExitStack() as ending:
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                ending.callback(signal.signal, number, signal.signal(number, self._stop))
+            folder = self._options.keep or Path(ending.enter_context(tempfile.TemporaryDirectory(prefix="airbridge-")))
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                return self._run(folder)
+            except (ChainBroken, NoBroker) as error:
+                self._complain(str(error))
+                return 1
+
+    def _stop(self, _number: int, _frame: object) -> None:
+        self._stopped = True
+
+    def _run(self, folder: Path) -> int:
+        options = self._options
+        with ExitStack() as ending:
+            chain = Chain(options, folder, self._say)
+            feed = Feed(chain.mqtt)
+            # Entered first, so left last: the services' farewells are over when their topics are cleared.
+            ending.callback(lambda: feed.stop(clear=options.broker is not None))
+            ending.enter_context(chain)
+            chain.start()
+            feed.start()
+            watch = Watch(chain, feed, folder)
+            try:
+                with ExitStack() as shown:
+                    keys = shown.enter_context(Keys())
+                    face = self._face(chain, shown)
+                    self._loop(chain, watch, keys, face)
+            except ChainBroken as error:
+                self._troubles.append("a process ended by itself")
+                self._complain(str(error))
+            else:
+                self._say_again(watch)
+            if options.export_svg:
+                write_svg(options.export_svg, watch.picture, chain)
+                self._say(f"picture: {options.export_svg}")
+            return self._sum_up(watch)
+
+    def _face(self, chain: Chain, shown: ExitStack) -> Face:
+        if self._options.plain or not self._console.is_terminal:
+            return PlainFace(self._console)
+        live = Live(
+            console=self._console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+        )
+        shown.enter_context(live)
+        return ScreenFace(live, chain)
+
+    def _loop(self, chain: Chain, watch: Watch, keys: Keys, face: Face) -> None:
+        picture, seconds = watch.picture, self._options.seconds
+        while not self._stopped:
+            watch.turn()
+            now = boottime()
+            left = None if seconds is None or picture.ready_at is None else picture.ready_at + seconds - now
+            if left is not None and left <= 0:
+                return
+            if picture.ready_at is None and now - picture.started > START_WITHIN and self._is_simulated:
+                self._troubles.append(f"no good answers within {START_WITHIN:.0f} s")
+                return
+            face.show(watch, now, left)
+            for key in keys.wait(TURN):
+                if key in {"q", "Q", "\x03", "\x04"}:
+                    return
+                self._pull(KEYS.get(key.lower()), chain, watch)
+
+    @property
+    def _is_simulated(self) -> bool:
+        options = self._options
+        return options.meter is None and options.serial is None and options.broker is None
+
+    def _pull(self, what: str | None, chain: Chain, watch: Watch) -> None:
+        if what is None or not chain.can_pull[what]:
+            return
+        is_pulled = chain.toggle(what)
+        watch.picture.pulled = set(chain.pulled)
+        watch.tell("you", f"{'pulled' if is_pulled else 'put back'} {WORDS[what]}", "warning" if is_pulled else "info")
+
+    def _sum_up(self, watch: Watch) -> int:
+        picture, options = watch.picture, self._options
+        now = boottime()
+        elapsed = now - (picture.ready_at or picture.started)
+        # Ended early, by hand: as many answers as there was time for.
+        wanted = options.seconds if options.seconds is not None and not self._stopped else None
+        expected = options.expected_good(wanted)
+        if picture.ready_at is None and not self._stopped:
+            self._complain("Where it got stuck shows what each part said last:")
+            self._tell_events(watch, 12)
+        for line in summary_lines(picture, elapsed, expected, self._troubles):
+            self._say(line)
+        return 1 if self._troubles or faults(picture.counts, expected) else 0
+
+    def _say_again(self, watch: Watch) -> None:
+        if self._options.plain or not self._console.is_terminal:
+            self._tell_events(watch, 3)
+
+    def _tell_events(self, watch: Watch, lines: int) -> None:
+        for event in list(watch.picture.events)[-lines:]:
+            self._say(f"  {event.time} {event.who}: {event.text}")
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def _complain(self, text: str) -> None:
+        self._console.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+class PlainFace:
+    """Lines of text: a status every few seconds, and what happens between."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._due = 0.0
+        self._told = 0
+
+    def show(self, watch: Watch, now: float, left: float | None) -> None:
+        """Print what is new."""
+        _ = left
+        events = watch.picture.events
+        new = watch.picture.happened - self._told
+        self._told = watch.picture.happened
+        for event in list(events)[len(events) - min(new, len(events)) :]:
+            self._print(f"  {event.time} {event.who}: {event.text}")
+        if now >= self._due:
+            self._due = now + PLAIN_EVERY
+            self._print(status_line(watch.picture, now))
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class ScreenFace:
+    """The whole terminal."""
+
+    def __init__(self, live: Live, chain: Chain) -> None:
+        self._live = live
+        self._chain = chain
+        self._due = 0.0
+
+    def show(self, watch: Watch, now: float, left: float | None) -> None:
+        """Draw it anew, not too often."""
+        if now < self._due:
+            return
+        self._due = now + DRAW_EVERY
+        width, height = self._live.console.size
+        drawn = screen(
+            watch.picture,
+            now,
+            width=width,
+            height=height,
+            broker=self._chain.broker_name,
+            can_pull=self._chain.can_pull,
+            left=left,
+        )
+        self._live.update(drawn, refresh=True)

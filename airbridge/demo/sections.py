@@ -1,0 +1,232 @@
+"""The parts of the screen [core]: facts in, renderables of rich out.
+
+Only the terminal's own colours are used, and dim, so that it reads on light and on dark ground.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from rich.align import Align
+from rich.box import ROUNDED
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from airbridge.demo.events import Event
+from airbridge.demo.links import Condition, Part
+from airbridge.demo.picture import BlockView, Picture
+from airbridge.demo.verdict import BAD
+
+COLOURS: Final[dict[Condition, str]] = {"up": "green", "warned": "yellow", "down": "red", "unknown": "dim"}
+LIMITS: Final = {"live": 1_500, "energy": 60_000, "sunspec": 60_000, "device": None}
+KEYS: Final = (("p", "push", "push"), ("b", "broker", "broker"), ("r", "RS485 plug", "plug"), ("m", "meter", "meter"))
+_BARS: Final = "▁▂▃▄▅▆▇█"
+
+
+def heading(title: str, right: str = "") -> RenderableType:
+    """A line with a title in it."""
+    text = Text.assemble((title, "bold"), (f"  {right}" if right else "", "dim"))
+    return Rule(text, align="left", style="dim", characters="─")
+
+
+def chain_section(parts: Sequence[Part], links: Sequence[Part], width: int) -> RenderableType:
+    """The chain from the meter to the inverter; five lines."""
+    box = min(18, max(12, width // 7))
+    gap = max(5, (width - len(parts) * box) // len(links))
+    grid = Table.grid(padding=0)
+    cells: list[RenderableType] = []
+    for index, part in enumerate(parts):
+        grid.add_column(width=box)
+        cells.append(_box(part, box))
+        if index < len(links):
+            grid.add_column(width=gap)
+            cells.append(_arrow(links[index], gap))
+    grid.add_row(*cells)
+    return grid
+
+
+def meter_section(picture: Picture) -> RenderableType:
+    """What the meter measures; six lines."""
+    values = picture.values
+    table = Table.grid(padding=(0, 1), expand=True)
+    for justify in ("left", "right", "right", "right"):
+        table.add_column(justify=justify, no_wrap=True)
+    table.add_row("total", _value(values, "power", "W", 1), _value(values, "frequency", "Hz", 2), "")
+    for phase in ("l1", "l2", "l3"):
+        table.add_row(
+            phase.upper(),
+            _value(values, f"power_{phase}", "W", 1),
+            _value(values, f"voltage_{phase}", "V", 1),
+            _value(values, f"current_{phase}", "A", 2),
+        )
+    table.add_row(
+        "import", _value(values, "energy_import", "kWh", 2), "export", _value(values, "energy_export", "kWh", 2)
+    )
+    return Group(heading("Meter", _curve(picture.powers)), table)
+
+
+def inverter_section(picture: Picture) -> RenderableType:
+    """What the inverter asks and gets; six lines."""
+    counts = picture.counts
+    good = Text.assemble(("good ", ""), (f"{counts.good}", "bold green" if counts.good else "dim"))
+    for name in BAD:
+        good.append_text(_count(name, counts.bad.get(name, 0), "bold red"))
+    gets = Text()
+    gets.append_text(_count("timeouts", counts.timeouts, "bold yellow", first=True))
+    gets.append_text(_count("refused", counts.refused, "bold yellow"))
+    gets.append("  (exception: no fresh data)" if counts.refused else "", "dim")
+    turnaround, age = _times(picture)
+    table = Table.grid(padding=(0, 1))
+    for justify in ("left", "right", "right", "left"):
+        table.add_column(justify=justify, no_wrap=True)
+    table.add_row("turnaround", *turnaround)
+    table.add_row("age at the inverter", *age)
+    return Group(heading("Inverter"), good, gets, table, *_asked(picture))
+
+
+def blocks_section(picture: Picture, now: float, width: int) -> RenderableType:
+    """How old each block is; five lines."""
+    table = Table.grid(padding=(0, 1), expand=True)
+    for justify in ("left", "left", "right", "left", "right"):
+        table.add_column(justify=justify, no_wrap=True)
+    cells = max(8, min(30, width - 46))
+    for name, limit in LIMITS.items():
+        block = picture.blocks.get(name)
+        if block is None:
+            table.add_row(name, Text("not yet", "dim"), "", "", "")
+        else:
+            table.add_row(name, *_block(block, limit, now, cells))
+    return Group(heading("Blocks on the broker", "age of the oldest word, and its limit"), table)
+
+
+def events_section(events: Iterable[Event], lines: int) -> RenderableType:
+    """What happened last."""
+    newest = list(events)[-max(0, lines - 1) :] if lines > 1 else []
+    table = Table.grid(padding=(0, 1))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(no_wrap=True, min_width=10)
+    table.add_column(no_wrap=True, overflow="ellipsis")
+    for event in newest:
+        style = {"warning": "yellow", "error": "red"}.get(event.level, "")
+        table.add_row(event.time, Text(event.who, "cyan"), Text(event.text, style))
+    return Group(heading("What happens"), table)
+
+
+def keys_line(pulled: set[str], can_pull: dict[str, bool]) -> Text:
+    """Which keys do what, and what is pulled."""
+    line = Text(no_wrap=True, overflow="ellipsis")
+    line.append("pull: ", "dim")
+    for key, label, what in KEYS:
+        if not can_pull.get(what):
+            continue
+        line.append(f" {key} ", "reverse" if what not in pulled else "bold reverse red")
+        line.append(
+            f" {label}  " if what not in pulled else f" put the {label} back  ",
+            "" if what not in pulled else "bold red",
+        )
+    line.append(" q ", "reverse")
+    line.append(" quit")
+    return line
+
+
+def _box(part: Part, width: int) -> RenderableType:
+    colour = COLOURS[part.condition]
+    name = Text(part.name, "bold", no_wrap=True, overflow="ellipsis", justify="center")
+    text = Text(part.text or " ", colour, no_wrap=True, overflow="ellipsis", justify="center")
+    return Panel(Group(name, text), box=ROUNDED, border_style=colour, width=width, padding=0)
+
+
+def _arrow(link: Part, width: int) -> RenderableType:
+    colour = COLOURS[link.condition]
+    if link.condition == "down":
+        half = (width - 1) // 2
+        drawn = "╌" * half + "✕" + "╌" * (width - 1 - half)
+    else:
+        drawn = "━" * (width - 1) + "▶" if link.condition != "unknown" else "╌" * width
+    return Group(
+        Align.center(Text(link.name, colour)), Text(drawn, colour), Align.center(Text(link.text or " ", colour))
+    )
+
+
+def _value(values: dict[str, float], key: str, unit: str, decimals: int) -> Text:
+    if key not in values:
+        return Text("-", "dim")
+    sign = "+" if key.startswith("power") else ""
+    return Text.assemble(f"{values[key]:{sign}.{decimals}f}", (f" {unit}", "dim"))
+
+
+def _curve(powers: Iterable[float], width: int = 20) -> str:
+    shown = list(powers)
+    step = max(1, len(shown) // width)
+    shown = shown[::step][-width:]
+    if len(shown) < 2:
+        return ""
+    low, high = min(shown), max(shown)
+    return "".join(_BARS[int((value - low) / (high - low) * (len(_BARS) - 1)) if high > low else 0] for value in shown)
+
+
+def _count(name: str, count: int, style: str, *, first: bool = False) -> Text:
+    return Text.assemble(
+        "" if first else "  ", (f"{name} ", "" if count else "dim"), (str(count), style if count else "dim")
+    )
+
+
+def _times(picture: Picture) -> tuple[tuple[Text, ...], tuple[Text, ...]]:
+    if picture.inverter:
+        told = [picture.inverter.get("turnaround_ms") or {}, picture.inverter.get("age_ms") or {}]
+        figures = [(times.get("p50"), times.get("p99"), times.get("max")) for times in told]
+    else:
+        units = picture.node_health.units if picture.node_health else ()
+        figures = [(None, None, None), (None, None, None)]
+        if units:
+            first, second = units[0].turnaround_ms, units[0].age_ms
+            figures = [(first.p50, first.p99, first.max), (second.p50, second.p99, second.max)]
+    return _figures(*figures[0], decimals=1), _figures(*figures[1], decimals=0)
+
+
+def _figures(p50: float | None, p99: float | None, most: float | None, *, decimals: int) -> tuple[Text, Text, Text]:
+    if p50 is None or p99 is None or most is None:
+        return Text("-", "dim"), Text(""), Text("")
+    return (
+        Text.assemble(("p50 ", "dim"), f"{p50:.{decimals}f}"),
+        Text.assemble(("p99 ", "dim"), f"{p99:.{decimals}f}", (" ms", "dim")),
+        Text.assemble(("  longest ", "dim"), f"{most:.{decimals}f}"),
+    )
+
+
+def _asked(picture: Picture) -> list[Text]:
+    entries = picture.requests.requests if picture.requests else ()
+    live = [entry for entry in entries if entry.last_ago_ms < 60_000][:2]
+    lines = []
+    for entry in live:
+        last = entry.start + entry.count - 1
+        lines.append(
+            Text.assemble(
+                ("asks ", "dim"),
+                f"{entry.start}-{last}",
+                (" with function ", "dim"),
+                f"{entry.function}",
+                (", gets ", "dim"),
+                (entry.last, "green" if entry.last == "data" else "yellow"),
+            )
+        )
+    return lines
+
+
+def _block(block: BlockView, limit: int | None, now: float, cells: int) -> tuple[RenderableType, ...]:
+    age = block.age_ms(now)
+    share = 0.0 if limit is None else min(1.0, age / limit)
+    colour = "green" if share < 0.6 else "yellow" if share < 1 else "red"
+    filled = max(1, round(share * cells)) if limit else 0
+    bar = Text.assemble(("━" * filled, colour), ("─" * (cells - filled), "dim"))
+    shown = f"{age} ms" if age < 10_000 else f"{age / 1000:.0f} s"
+    allowed = "any age" if limit is None else f"of {limit / 1000:g} s"
+    source = block.message.source
+    return (
+        Text(source, "green" if source == "push" else ""),
+        Text.assemble((shown, colour if limit else ""), (f" {allowed}", "dim")),
+        bar,
+        Text(f"{sum(block.per_s(each, now) for each in block.rates):.1f}/s", "dim"),
+    )

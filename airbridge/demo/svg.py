@@ -1,0 +1,37 @@
+"""The screen as a picture for documents [shell]."""
+
+import io
+import re
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from airbridge.demo.chain import Chain
+from airbridge.demo.picture import Picture
+from airbridge.demo.view import screen
+from service_runtime.clock import boottime
+
+SIZE: Final = (104, 30)
+_font_faces = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
+
+
+def write_svg(path: Path, picture: Picture, chain: Chain) -> None:
+    """Write the screen as it is now. It loads nothing from elsewhere: the reader's own monospace font is used."""
+    width, height = SIZE
+    console = Console(
+        record=True, width=width, height=height, file=io.StringIO(), force_terminal=True, color_system="standard"
+    )
+    drawn = screen(
+        picture,
+        boottime(),
+        width=width,
+        height=height,
+        broker=chain.broker_name,
+        can_pull=chain.can_pull,
+        left=None,
+    )
+    console.print(drawn)
+    text = console.export_svg(title="airbridge demo")
+    text = _font_faces.sub("", text).replace("Fira Code, monospace", "monospace")
+    path.write_text(text, encoding="utf-8")
