@@ -1,0 +1,288 @@
+"""docker-compose.yml for real: `make test-platform`, or `python -m tests.platform.compose [--keep]`. Root, Debian.
+
+The demo becomes healthy, its inverter gets good answers, a stopped publisher makes the inverter's side unhealthy within
+10 s, nothing runs as root; then the two halves with a `.env` of three lines, and an adapter that is plugged in again.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from ksem_simulators.control import ControlClient
+from tests.platform.docker_engine import DockerEngine, install_packages, run
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+UNHEALTHY_WITHIN = 10.0
+STOPPED_WITHIN = 2.0
+DEMO = ("mosquitto", "demo-meter", "demo-line", "demo-inverter", "demo-publisher", "demo-rtu-server")
+CHECKED = ("mosquitto", "demo-publisher", "demo-rtu-server", "demo-inverter")
+"""Those with a health check."""
+
+_begun = time.monotonic()
+
+
+def say(text: str) -> None:
+    print(f"[{time.monotonic() - _begun:6.1f} s] {text}", flush=True)
+
+
+def until(what: str, holds: Callable[[], bool], patience: float) -> float:
+    """Wait until it holds; return how long that took."""
+    begun = time.monotonic()
+    while not holds():
+        assert time.monotonic() - begun < patience, f"not within {patience} s: {what}"
+        time.sleep(0.2)
+    return time.monotonic() - begun
+
+
+class Project:
+    """The compose file, with the variables of a `.env` of its own."""
+
+    def __init__(self, engine: DockerEngine, *profiles: str, **variables: str) -> None:
+        self.engine = engine
+        self.profiles = profiles
+        self._env_file = Path(tempfile.mkdtemp()) / ".env"
+        self._env_file.write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
+
+    def compose(self, *words: str, check: bool = True) -> str:
+        profiles = [word for profile in self.profiles for word in ("--profile", profile)]
+        base: tuple[str | Path, ...] = ("compose", "--project-directory", ROOT, "--env-file", self._env_file, *profiles)
+        return self.engine.docker(*base, *words, check=check)
+
+    def inspect(self, service: str) -> dict[str, Any]:
+        number = self.compose("ps", "--all", "--quiet", service)
+        found: dict[str, Any] = json.loads(self.engine.docker("inspect", number))[0]
+        return found
+
+    def health(self, service: str) -> str:
+        state = self.inspect(service)["State"]
+        return str(state.get("Health", {}).get("Status", state["Status"]))
+
+    def last_check(self, service: str) -> str:
+        checks = self.inspect(service)["State"]["Health"]["Log"]
+        return str(checks[-1]["Output"]).strip() if checks else ""
+
+    def until_health(self, service: str, status: str, patience: float) -> float:
+        try:
+            return until(f"{service} {status}", lambda: self.health(service) == status, patience)
+        except AssertionError:
+            print(self.compose("ps", "--all"), self.compose("logs", "--tail", "40"), sep="\n")
+            raise
+
+    def down(self) -> None:
+        self.compose("down", "--volumes", "--timeout", "2")
+
+
+@contextmanager
+def brought_up(project: Project) -> Iterator[Project]:
+    project.down()
+    begun = time.monotonic()
+    project.compose("up", "--detach", "--build")
+    say(f"up {' '.join(project.profiles)}: built and started in {time.monotonic() - begun:.1f} s")
+    try:
+        yield project
+    finally:
+        project.down()
+
+
+def check_confinement(project: Project, services: tuple[str, ...]) -> None:
+    """Ask the kernel, not the compose file: who runs it, with which capabilities, and what can it write."""
+    for service in services:
+        found = project.inspect(service)
+        status = dict(
+            line.split(":\t", 1)
+            for line in Path(f"/proc/{found['State']['Pid']}/status").read_text().splitlines()
+            if ":\t" in line
+        )
+        user = status["Uid"].split()[0]
+        assert user != "0", f"{service} runs as root"
+        assert int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 0, f"{service} has capabilities"
+        assert status["NoNewPrivs"].strip() == "1", service
+        assert found["HostConfig"]["ReadonlyRootfs"], f"{service} can write its image"
+        refused = project.compose(
+            "exec", "-T", service, "sh", "-c", "touch /tmp/x || touch /usr/x || touch /x", check=False
+        )
+        assert refused.count("Read-only file system") == 3, f"{service}: {refused}"
+        say(f"{service:16} uid {user}, no capabilities, no new privileges, read-only")
+
+
+def ask_inverter(project: Project, do: str, **parameters: Any) -> dict[str, Any]:
+    code = (
+        "import json, pathlib, sys; from ksem_simulators.control import ControlClient;"
+        "print(json.dumps(ControlClient(pathlib.Path('/demo/ask')).command(sys.argv[1], **json.loads(sys.argv[2]))))"
+    )
+    told = project.compose("exec", "-T", "demo-inverter", "python3", "-c", code, do, json.dumps(parameters))
+    answer: dict[str, Any] = json.loads(told.splitlines()[-1])
+    return answer
+
+
+def judged_bad(outcomes: dict[str, int]) -> dict[str, int]:
+    """Answers with numbers that were wrong, torn, too old or too late: never, whatever is broken."""
+    return {name: count for name, count in outcomes.items() if name in {"wrong", "torn", "stale", "late", "foreign"}}
+
+
+def demo(engine: DockerEngine) -> None:
+    with brought_up(Project(engine, "demo")) as project:
+        for service in CHECKED:
+            project.until_health(service, "healthy", 60.0)
+        say("healthy: " + ", ".join(CHECKED))
+        check_confinement(project, DEMO)
+
+        ask_inverter(project, "reset")
+        seen = ask_inverter(project, "await", outcome="good", count=60, seconds=20)
+        assert seen["reached"], seen
+        status = ask_inverter(project, "status")
+        assert not judged_bad(status["outcomes"]), status["problems"]
+        say(f"inverter: {status['outcomes']}, age {status['age_ms']}, turnaround {status['turnaround_ms']}")
+
+        stop_publisher(project)
+        for service in ("demo-rtu-server", "demo-publisher", "mosquitto"):
+            took = timed(lambda service=service: project.compose("stop", service))  # type: ignore[misc]
+            assert took < STOPPED_WITHIN + 1.0, f"{service} took {took:.1f} s to stop"  # 1 s for compose itself
+            code = project.inspect(service)["State"]["ExitCode"]
+            assert code == 0, f"{service} was killed after its grace period (exit code {code})"
+            say(f"{service} stopped in {took:.1f} s, exit code {code}")
+
+
+def stop_publisher(project: Project) -> None:
+    ask_inverter(project, "reset")
+    project.compose("stop", "demo-publisher")
+    took = project.until_health("demo-rtu-server", "unhealthy", UNHEALTHY_WITHIN)
+    say(f"publisher stopped: the inverter's side is unhealthy after {took:.1f} s")
+    say(f"  because: {project.last_check('demo-rtu-server')}")
+    outcomes = ask_inverter(project, "status")["outcomes"]
+    assert not judged_bad(outcomes), outcomes
+    assert outcomes.get("exception-4"), outcomes
+    say(f"inverter meanwhile: {outcomes}")
+    project.compose("start", "demo-publisher")
+    took = project.until_health("demo-rtu-server", "healthy", 20.0)
+    say(f"publisher started: healthy again after {took:.1f} s")
+
+
+def timed(do: Callable[[], object]) -> float:
+    begun = time.monotonic()
+    do()
+    return time.monotonic() - begun
+
+
+class Adapter:
+    """A serial adapter under /dev/serial/by-id, made of the simulated line's pty; plugged in and out."""
+
+    folder = Path("/dev/serial/by-id")
+    name = folder / "usb-airbridge-test-port0"
+
+    def __init__(self, line: ControlClient, end: Path) -> None:
+        self._line = line
+        self._end = end
+
+    def plug(self) -> None:
+        """The port appears as udev does it: a node of group dialout, and a relative link."""
+        self._line.command("plug", end="server")
+        node = self._end.resolve()
+        shutil.chown(node, "root", "dialout")
+        node.chmod(0o660)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.name.unlink(missing_ok=True)
+        self.name.symlink_to(os.path.relpath(node, self.folder))
+
+    def unplug(self) -> None:
+        self.name.unlink(missing_ok=True)
+        self._line.command("unplug", end="server")
+
+
+@contextmanager
+def simulator(*words: str | Path) -> Iterator[None]:
+    """One simulator on this host, outside of any container."""
+    command = [sys.executable, "-m", "ksem_simulators", *map(str, words)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline(), f"{words[0]} did not start"
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def both_halves(engine: DockerEngine) -> None:
+    """`.env.example`'s three lines, a meter on port 502 of this host, an adapter in /dev."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        truth, wire, server, client = (folder / name for name in ("truth", "wire", "server", "client"))
+        stack.enter_context(simulator("ksem", "--port", "502", "--push", "127.0.0.1:5020", "--truth", truth))
+        stack.enter_context(
+            simulator("line", "--server", server, "--client", client, "--wire-log", wire, "--control", folder / "line")
+        )
+        adapter = Adapter(ControlClient(folder / "line"), server)
+        adapter.plug()
+        stack.callback(adapter.name.unlink, missing_ok=True)
+        stack.enter_context(
+            simulator(
+                *("plenticore", "--port", client, "--truth", truth, "--wire-log", wire, "--control", folder / "ask")
+            )
+        )
+        inverter = ControlClient(folder / "ask")
+        project = Project(
+            engine, COMPOSE_PROFILES="publisher,rtu", METER_HOST="127.0.0.1", SERIAL_PORT=str(Adapter.name)
+        )
+        stack.enter_context(brought_up(project))
+        for service in ("mosquitto", "publisher", "rtu-server"):
+            project.until_health(service, "healthy", 60.0)
+        check_confinement(project, ("mosquitto", "publisher", "rtu-server"))
+        say("both halves healthy with a .env of three lines")
+        refused = project.compose(
+            "exec",
+            "-T",
+            "rtu-server",
+            "sh",
+            "-c",
+            "head -c 1 /host/dev/vda || head -c 1 /host/dev/console",
+            check=False,
+        )
+        assert "ermi" in refused, refused  # Permission denied, Operation not permitted
+        say("the RTU server sees /dev but opens serial adapters only")
+
+        adapter.unplug()
+        project.until_health("rtu-server", "unhealthy", 15.0)
+        say(f"adapter unplugged: {project.last_check('rtu-server')}")
+        adapter.plug()
+        took = project.until_health("rtu-server", "healthy", 20.0)
+        say(f"adapter plugged in again: healthy after {took:.1f} s, the container was not touched")
+        assert inverter.command("await", outcome="good", count=20, seconds=10)["reached"]
+        assert not judged_bad(inverter.command("status")["outcomes"])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--cache", type=Path, default=Path("/var/tmp/airbridge-platform"), help="what is made only once"
+    )
+    parser.add_argument("--only", choices=("demo", "halves"), help="one part")
+    options = parser.parse_args()
+    if os.geteuid() != 0:
+        print("tests.platform.compose: root is needed, for a Docker Engine of its own", file=sys.stderr)
+        return 2
+    install_packages()
+    say("base images ...")
+    run(ROOT / "tests" / "platform" / "base-images", options.cache)
+    with DockerEngine(options.cache) as engine:
+        version = engine.docker("version", "--format", "{{.Server.Version}}")
+        say(f"Docker Engine {version}, {engine.docker('compose', 'version')}")
+        if options.only != "halves":
+            demo(engine)
+        if options.only != "demo":
+            both_halves(engine)
+    say("all good")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
