@@ -83,7 +83,7 @@ class Chain:
             port = self._options.serial
             self._tell(f"RS485: {port}, with whatever inverter asks there")
         publisher = self._write("publisher.toml", publisher_toml(meter, self.push_place, self.mqtt))
-        rtu_server = self._write("rtu-server.toml", rtu_server_toml(port, self.mqtt))
+        rtu_server = self._write("rtu-server.toml", rtu_server_toml(port, self.mqtt, low_latency=self.line is None))
         self._serve("publisher", "ksem_publisher", publisher)
         self._serve("rtu-server", "rtu_server", rtu_server)
         if self.line is not None:

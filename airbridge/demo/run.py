@@ -141,8 +141,8 @@ class Demo:
         return 1 if self._troubles or faults(picture.counts, expected) else 0
 
     def _say_again(self, watch: Watch) -> None:
-        if self._options.plain or not self._console.is_terminal:
-            self._tell_events(watch, 3)
+        if not self._options.plain and self._console.is_terminal:
+            self._tell_events(watch, 5)  # the screen is gone, and what happened on it too
 
     def _tell_events(self, watch: Watch, lines: int) -> None:
         for event in list(watch.picture.events)[-lines:]:

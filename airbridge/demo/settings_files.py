@@ -26,8 +26,8 @@ port = {push.port}
 {_common(mqtt)}"""
 
 
-def rtu_server_toml(port: str, mqtt: MqttSettings) -> str:
-    """rtu-server.toml: one line, one unit."""
+def rtu_server_toml(port: str, mqtt: MqttSettings, *, low_latency: bool = True) -> str:
+    """rtu-server.toml: one line, one unit. A pty knows no `low_latency`."""
     return f"""\
 [node]
 name = {_text(NODE)}
@@ -35,6 +35,7 @@ name = {_text(NODE)}
 [[line]]
 name = {_text(LINE)}
 port = {_text(port)}
+low_latency = {str(low_latency).lower()}
 
   [[line.unit]]
   id = 1
