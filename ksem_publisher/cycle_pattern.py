@@ -88,7 +88,7 @@ def find_pattern(
         return Undecided("the meter writes some registers twice in a cycle, so a cycle's end can't be told")
     run = _repeating_tail(writes, length)
     silences = [_silences_before(run, position, length) for position in range(length)]
-    period = sum(median(gaps) for gaps in silences)
+    period = median(run[i + length].at - run[i].at for i in range(len(run) - length))
     if period < _SHORTEST_PERIOD:
         return Undecided("the meter's writes arrive in a burst")
     first = _choose_cut(run, length, silences, size, fits, trust_silence=trust_silence)

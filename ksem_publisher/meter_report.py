@@ -14,6 +14,8 @@ from service_runtime.link_state import LinkState
 from service_runtime.quiet_log import QuietLog
 
 EVERY = 10.0
+GRACE = 2.0
+"""Seconds after the start in which links that come up are no news."""
 _LINES_AT_ONCE = 4
 """Changes of one link told within a minute before they are summed up."""
 
@@ -65,6 +67,7 @@ class MeterReport:
         self._state: HealthCondition | None = None
         self._since = wall
         self._due = float("-inf")
+        self._quiet_until = now + GRACE
 
     def again(self) -> None:
         """A new connection: publish with the next look."""
@@ -73,10 +76,13 @@ class MeterReport:
     def tell(self, view: MeterView) -> None:
         """Take a look; publish and log what is due."""
         now, wall = self._clock(), wall_time()
+        state, why = _judge(view)
+        if now < self._quiet_until and state != "ok":
+            return
+        self._quiet_until = now
         self._note_link("push", self._push, view.push, now, wall)
         self._note_link("poll", self._poll, view.poll, now, wall)
         changed = self._note_flags(view.remarks, now, wall)
-        state, why = _judge(view)
         if state != self._state:
             self._state, self._since = state, wall
             changed = True

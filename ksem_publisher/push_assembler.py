@@ -63,9 +63,11 @@ class PushAssembler:
 
     @property
     def missing(self) -> tuple[RegisterRange, ...]:
-        """The wanted registers that no cycle brings; meaningful once a period is learned."""
+        """The wanted registers that no cycle brings; empty until a period is learned."""
+        if self._pattern is None:
+            return ()
         seen = 0
-        for start, count in self._pattern.shapes if self._pattern else ():
+        for start, count in self._pattern.shapes:
             seen |= mask_of(start, count)
         return ranges_of(self._wanted & ~seen, self._block.start)
 

@@ -52,8 +52,8 @@ class PushListener:
         self._quiet = QuietLog()
         self._resolved_at = float("-inf")
         self._resolve_again = asyncio.Event()
-        self.why_closed: str | None = "not listening yet"
-        """Why nobody can push; None while the port is open."""
+        self.why_closed: str | None = None
+        """Why nobody can push; None while all is well."""
 
     @property
     def refused(self) -> tuple[str, ...]:

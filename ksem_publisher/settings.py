@@ -85,24 +85,11 @@ class ValuesSettings:
     )
 
 
-def _meters() -> object:
-    def check(_instance: object, _attribute: object, meters: tuple[MeterSettings, ...]) -> None:
-        if not meters:
-            raise ValueError("at least one [[meter]]")
-        if twice := [key for key, count in Counter(meter.id for meter in meters).items() if count > 1]:
-            raise ValueError(f"each id once, {', '.join(twice)} is there twice")
-        places = Counter((meter.push_port or meter.host) for meter in meters)
-        if any(count > 1 for count in places.values()):
-            raise ValueError("a push_port of its own for each of several meters with one host")
-
-    return check
-
-
 @attrs.frozen(kw_only=True)
 class PublisherSettings:
     """All of publisher.toml."""
 
-    meter: tuple[MeterSettings, ...] = setting(help="the meters", allowed=_meters())  # type: ignore[arg-type]
+    meter: tuple[MeterSettings, ...] = setting(help="the meters", allowed=not_empty())
     push: PushSettings = setting(factory=PushSettings, help="where meters push to")
     poll: PollSettings = setting(factory=PollSettings, help="how often meters are asked")
     checks: ChecksSettings = setting(factory=ChecksSettings, help="what is refused")
@@ -110,3 +97,12 @@ class PublisherSettings:
     mqtt: MqttSettings = setting(factory=MqttSettings, help="the broker")
     values: ValuesSettings = setting(factory=ValuesSettings, help="decoded values")
     homeassistant: HomeAssistantSettings = setting(factory=HomeAssistantSettings, help="device discovery")
+
+    def __attrs_post_init__(self) -> None:
+        twice = [key for key, count in Counter(meter.id for meter in self.meter).items() if count > 1]
+        if twice:
+            raise ValueError(f"meter: each id once, {', '.join(twice)} is there twice")
+        ports = [meter.push_port or self.push.port for meter in self.meter]
+        places = Counter(zip(ports, (meter.push_from or meter.host for meter in self.meter), strict=True))
+        if self.push.enabled and any(count > 1 for count in places.values()):
+            raise ValueError("meter: several with one address can't be told apart, give each a push_port of its own")
