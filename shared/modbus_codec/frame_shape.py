@@ -75,16 +75,12 @@ def _read_shape(held: bytearray, begin: int, have: int, *, ended: bool) -> Shape
         return _first_valid(held, begin, have, (_unless_zeros(held, begin, reply), _READ_REQUEST, reply))
     # A count that no server gives is more likely a register's value in a reply, of which the rest is still to come.
     likely = _first_valid(held, begin, have, (reply,), more=have < 3)
-    if likely is NONE or (ended and likely is INCOMPLETE):
-        return _first_valid(held, begin, have, (_READ_REQUEST,))
-    return likely
+    return _first_valid(held, begin, have, (_READ_REQUEST,)) if likely is NONE else likely
 
 
 def _asks_too_much(held: bytearray, begin: int, have: int) -> bool:
     """Tell whether this, read as a request to read, has a count of 0 or over the limit; False while that is open."""
-    if have < 6:
-        return have == 5 and held[begin + 4] > (_READ_COUNTS[held[begin + 1]] >> 8)
-    return not 1 <= held[begin + 4] << 8 | held[begin + 5] <= _READ_COUNTS[held[begin + 1]]
+    return have >= 6 and not 1 <= held[begin + 4] << 8 | held[begin + 5] <= _READ_COUNTS[held[begin + 1]]
 
 
 def _counted_reply(held: bytearray, begin: int, have: int) -> Shape | None:

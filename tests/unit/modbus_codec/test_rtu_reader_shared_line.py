@@ -75,14 +75,20 @@ def test_a_request_to_us_inside_a_damaged_reply_is_not_answered(before: int) -> 
         assert short(hear(*single_bytes(damaged)))[-1][0] == "noise"
 
 
-def test_a_reply_whose_first_bytes_have_the_crc_of_a_request_is_a_reply() -> None:
-    # Chosen so that bytes 7 and 8 are the CRC of the first six: unit, function, byte count 8, then 1, 2, 3.
-    looks_like = append_crc(bytes((OTHER, 3, 8, 1, 2, 3)))
+@pytest.mark.parametrize("count", [0, 126, 515])
+def test_a_reply_whose_first_bytes_have_the_crc_of_a_request_is_a_reply(count: int) -> None:
+    # Chosen so that bytes 7 and 8 are the CRC of the first six: unit, function, byte count 8, then 1 and the count.
+    looks_like = append_crc(bytes((OTHER, 3, 8, 1, count >> 8, count & 255)))
     foreign = append_crc(looks_like + bytes((9, 9, 9)))
-    assert len(foreign) == 5 + 8
     assert short(hear(foreign)) == [reply(foreign)]
-    # The count 515 that it would ask for is no server's, so it is waited for even when it comes in pieces.
+    # No server gives so many, so the rest of a reply is waited for even when it comes in pieces.
     assert short(hear(*single_bytes(foreign))) == [reply(foreign)]
+
+
+def test_a_whole_reply_is_a_reply_though_its_first_bytes_are_a_likely_request() -> None:
+    likely = append_crc(bytes((OTHER, 3, 8, 1, 0, 9)))
+    foreign = append_crc(likely + bytes((9, 9, 9)))
+    assert short(hear(foreign)) == [reply(foreign)]
 
 
 @given(st.lists(st.one_of(request_frames(), reply_frames()).filter(lambda frame: frame[0]), max_size=5), st.data())
@@ -157,6 +163,12 @@ def test_zeros_behind_a_request_do_not_make_it_a_reply() -> None:
         assert short(hear(*single_bytes(frame + b"\x00"))) == [request(frame), noise(b"\x00")]
 
 
+@pytest.mark.parametrize("start", [0, 100, 256, 0x2134, 0x3F00])
+def test_a_wrong_count_is_found_at_once_where_the_request_can_not_be_a_reply(start: int) -> None:
+    frame = append_crc(bytes((US, 3, start >> 8, start & 255, 0, 126)))
+    assert short(RtuFrameReader().feed(frame, 1.0)) == [request(frame)]
+
+
 @pytest.mark.parametrize("count", [0, 126, 0xFFFF])
 @pytest.mark.parametrize("start", [0, 512, 8192, 40000])
 def test_a_request_with_a_count_that_no_server_gives_is_found_by_the_next_gap(start: int, count: int) -> None:
@@ -192,6 +204,25 @@ def test_other_functions_are_requests_where_a_gap_ends_them(pdu: str) -> None:
         last = 1 + (len(chunks) - 1) * CHARACTER
         (heard,) = reader.flush(last + 2 * GAP)
         assert heard == Request(frame, US, frame[1:-2], last)
+
+
+def test_other_functions_are_not_looked_for_behind_noise() -> None:
+    reader = RtuFrameReader(GAP)
+    frame = append_crc(bytes((US, 0x42, 1, 2, 3)))
+    heard = reader.feed(bytes(300) + frame[:1], 1.0)
+    assert reader.pending == 1
+    assert short(heard + reader.feed(frame[1:], 1.0) + reader.flush(2.0)) == [noise(bytes(300) + frame)]
+
+
+def test_a_damaged_request_does_not_hold_up_the_good_one_behind_it() -> None:
+    damaged = READ_TOTALS[:-1] + b"\x02"
+    assert short(RtuFrameReader().feed(damaged + READ_TOTALS, 1.0)) == [noise(damaged), request(READ_TOTALS)]
+
+
+@pytest.mark.parametrize("stray", ["ff00", "ff80"])
+def test_functions_that_can_not_exist_do_not_hold_up_the_request_behind_them(stray: str) -> None:
+    heard = RtuFrameReader().feed(bytes.fromhex(stray) + READ_TOTALS, 1.0)
+    assert short(heard) == [noise(bytes.fromhex(stray)), request(READ_TOTALS)]
 
 
 def test_other_functions_with_a_wrong_crc_are_noise() -> None:
