@@ -97,11 +97,13 @@ def main() -> None:
     import atheris  # noqa: PLC0415  not needed by the tests, and not there on every platform
 
     atheris.instrument_all()
-    with tempfile.TemporaryDirectory() as corpus:
-        for number, seed in enumerate(SEEDS):
-            (Path(corpus) / f"seed-{number}").write_bytes(seed)
-        atheris.Setup([*sys.argv, corpus], check)
-        atheris.Fuzz()
+    # Fuzz() never returns, so what it found stays there, and the next run goes on from it.
+    corpus = Path(tempfile.gettempdir()) / "fuzz-contract"
+    corpus.mkdir(exist_ok=True)
+    for number, seed in enumerate(SEEDS):
+        (corpus / f"seed-{number}").write_bytes(seed)
+    atheris.Setup([*sys.argv, str(corpus)], check)
+    atheris.Fuzz()
 
 
 if __name__ == "__main__":

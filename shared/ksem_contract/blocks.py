@@ -1,6 +1,6 @@
 """The register blocks of the contract: which registers travel together, and what they are called.
 
-Addresses are those of the KSEM's own Modbus map; `docs/contract.md` names the sources.
+Addresses are those of the KSEM's own Modbus map (`register_map`); the groups are those of its master mode.
 """
 
 from typing import Final
