@@ -208,7 +208,7 @@ def test_other_functions_are_requests_where_a_gap_ends_them(pdu: str) -> None:
 
 def test_other_functions_are_not_looked_for_behind_noise() -> None:
     reader = RtuFrameReader(GAP)
-    frame = append_crc(bytes((US, 0x42, 1, 2, 3)))
+    frame = append_crc(bytes((0, 0x42, 1, 2, 3)))
     heard = reader.feed(bytes(300) + frame[:1], 1.0)
     assert reader.pending == 1
     assert short(heard + reader.feed(frame[1:], 1.0) + reader.flush(2.0)) == [noise(bytes(300) + frame)]
