@@ -135,3 +135,18 @@ def test_a_block_s_stamps_never_tell_a_later_moment_than_that_of_measuring(now: 
 @given(now=_BOOT)
 def test_a_pong_s_stamp_is_the_clock_rounded_up(now: float) -> None:
     assert now * 1000 <= pong_stamp(now) <= now * 1000 + 1
+
+
+@pytest.mark.parametrize(("here", "there"), [(1 - 100e-6, 1 + 100e-6), (1 + 100e-6, 1 - 100e-6)])
+@pytest.mark.parametrize("hours", [-20, -1, 1, 20])
+def test_clocks_that_run_apart_by_100_ppm_each_never_make_a_block_younger(
+    here: float, there: float, hours: int
+) -> None:
+    echo_at, measured_at = 1e6, 1e6 + 3600 * hours
+    now = max(echo_at, measured_at) + 0.5
+    clock = EchoClock()
+    clock.add_echo(echo_at * here, echo_at * here, pong_stamp(echo_at * there))
+    age = clock.age_of(*block_stamp(now * there, measured_at * there), now * here)
+    true_age = (now - measured_at) * here
+    assert age is not None
+    assert true_age - 1e-6 <= age <= true_age + 0.003 + 2 * DRIFT * 3600 * abs(hours) + 0.001
