@@ -23,11 +23,12 @@ def run_script(name: str, *arguments: str | Path, check: bool = True) -> subproc
 class ShippedBroker(Broker):
     """conf.d/*.conf and acl as they are in the repository; only paths and ports differ."""
 
-    def __init__(self, folder: Path, *, tls: bool = False) -> None:
+    def __init__(self, folder: Path, *, tls: bool = False, websockets: bool = False) -> None:
         super().__init__(folder)
         self.logins = folder / "logins"
         self.files = folder / "broker"
         self.tls_port = free_port() if tls else None
+        self.websockets_port = free_port() if websockets else None
         run_script("make-users", "--broker", self.files, "--logins", self.logins, "--acl", MOSQUITTO / "acl")
         if tls:
             names = ("localhost", "127.0.0.1")
@@ -46,6 +47,8 @@ class ShippedBroker(Broker):
         sources = {"ksem-airbridge.conf": ("listener 1883", self.port)}
         if self.tls_port is not None:
             sources["ksem-airbridge-tls.conf.off"] = ("listener 8883", self.tls_port)
+        if self.websockets_port is not None:
+            sources["ksem-airbridge-websockets.conf.off"] = ("listener 9001", self.websockets_port)
         for name, (listener, port) in sources.items():
             text = (MOSQUITTO / "conf.d" / name).read_text()
             assert listener in text

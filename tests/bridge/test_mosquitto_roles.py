@@ -6,7 +6,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import pytest
 from paho.mqtt.client import Client as PahoClient
@@ -85,7 +85,14 @@ MARK = "ksem/end/status"
 class Client:
     """One MQTT 5 client in a test's hand."""
 
-    def __init__(self, port: int, user: str | None, password: str | None, keepalive: int = 60) -> None:
+    def __init__(
+        self,
+        port: int,
+        user: str | None,
+        password: str | None,
+        keepalive: int = 60,
+        transport: Literal["tcp", "websockets"] = "tcp",
+    ) -> None:
         self.received: list[str] = []
         self.granted: dict[int, bool] = {}
         self.connack: Any = None
@@ -93,7 +100,10 @@ class Client:
         self.subscribed = False
         self._news = threading.Condition()
         self._paho = PahoClient(
-            CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5, reconnect_on_failure=False
+            CallbackAPIVersion.VERSION2,
+            protocol=MQTTProtocolVersion.MQTTv5,
+            transport=transport,
+            reconnect_on_failure=False,
         )
         if user is not None:
             self._paho.username_pw_set(user, password)
@@ -157,7 +167,7 @@ class Seen:
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShippedBroker]:
-    with ShippedBroker(tmp_path_factory.mktemp("shipped"), tls=True) as running:
+    with ShippedBroker(tmp_path_factory.mktemp("shipped"), tls=True, websockets=True) as running:
         yield running
 
 
@@ -219,6 +229,14 @@ def test_nobody_gets_in_without_the_right_login(broker: ShippedBroker, user: str
         password = broker.password("rtu")
     with Client(broker.port, user, password) as client:
         assert not client.accepted
+
+
+@pytest.mark.parametrize(("role", "accepted"), [("dashboard", True), (None, False)])
+def test_over_websockets_the_same_logins_hold(broker: ShippedBroker, role: str | None, accepted: bool) -> None:
+    assert broker.websockets_port is not None
+    password = broker.password(role) if role is not None else None
+    with Client(broker.websockets_port, role, password, transport="websockets") as client:
+        assert client.accepted is accepted
 
 
 def test_the_broker_says_its_limits_and_keeps_them(broker: ShippedBroker) -> None:
