@@ -1,4 +1,4 @@
-"""The whole chain as processes: meter, publisher, broker, RTU server, line, inverter; and faults told as rows of a table."""
+"""The whole chain as processes: meter, publisher, broker, RTU server, line, inverter; faults as rows of a table."""
 
 import json
 import time
@@ -50,6 +50,8 @@ class Chain:
         push: bool = True,
         broker: Broker | None = None,
         live_limit: float = 1.5,
+        publisher_python: str = "",
+        server_python: str = "",
     ) -> None:
         """`publisher`, `server`: further lines of their settings files."""
         self.folder = folder
@@ -61,8 +63,8 @@ class Chain:
         self.line = LineHandle(folder)
         self.inverter = PlenticoreHandle(folder, line=self.line, truth=self.meter.truth, options=inverter_options)
         self._meter_port = int(self.meter._arguments[self.meter._arguments.index("--port") + 1])
-        self.publisher = Service("ksem_publisher", self.publisher_settings(publisher), folder)
-        self.server = Service("rtu_server", self.server_settings(server), folder)
+        self.publisher = Service("ksem_publisher", self.publisher_settings(publisher), folder, python=publisher_python)
+        self.server = Service("rtu_server", self.server_settings(server), folder, python=server_python)
         self._stack = ExitStack()
         self.rows: list[FaultRow] = []
 

@@ -20,7 +20,7 @@ class Service:
         self.module = module
         self.folder = folder
         self._environ = {**os.environ, **(environ or {})}
-        self._python = python or sys.executable
+        self._python = python
         folder.mkdir(parents=True, exist_ok=True)
         self.settings_path = folder / f"{module}.toml"
         self.settings_path.write_text(settings)
@@ -34,9 +34,12 @@ class Service:
 
     def start(self) -> Self:
         assert self._process is None, f"{self.module} runs already"
-        command = [self._python, "-m", self.module, "--config", str(self.settings_path)]
+        command = [self._python or sys.executable, "-m", self.module, "--config", str(self.settings_path)]
         with self._log_path.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=self._environ)
+            # In its own folder, so that an installed service can't find the sources instead.
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, env=self._environ, cwd=self.folder if self._python else None
+            )
         return self
 
     def stop(self, within: float = 3.0) -> int:

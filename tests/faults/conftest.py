@@ -34,8 +34,8 @@ def _table(rows: list[dict[str, object]]) -> str:
     lines = [
         "# Faults, and what the inverter saw",
         "",
-        "Made by `make faults-table`, which runs `tests/faults` on a paced RS485 line; not typed. The inverter asks about",
-        "12 times a second. *Longest age* is from the meter's writing of the oldest register in an answer to the",
+        "Made by `make faults-table`, which runs `tests/faults` on a paced RS485 line; not typed. The inverter asks",
+        "about 12 times a second. *Longest age* is from the meter's writing of the oldest register in an answer to the",
         "answer's first byte, over all answers given as valid; the limit in force is 1500 ms unless the fault says",
         "otherwise. *Recovery* is from the fault's end to the first good answer.",
         "",
@@ -48,7 +48,9 @@ def _table(rows: list[dict[str, object]]) -> str:
         told = ", ".join(f"{count} {name}" for name, count in saw.items())
         age, recovery = row["longest_age_ms"], row["recovery_s"]
         age_text = "-" if age is None else f"{age:.0f}"
-        lines.append(f"| {row['family']} | {row['fault']} | {told} | {age_text} | {'-' if recovery is None else recovery} |")
+        lines.append(
+            f"| {row['family']} | {row['fault']} | {told} | {age_text} | {'-' if recovery is None else recovery} |"
+        )
     return "\n".join(lines) + "\n"
 
 
