@@ -100,6 +100,11 @@ class Meter:
         )
         return self.reading
 
+    def change_firmware(self, firmware: Firmware) -> None:
+        """Another version: 8195 and the place of the SunSpec models change."""
+        self.firmware = firmware
+        self._last.clear()
+
     def knows(self, wanted: RegisterRange) -> bool:
         """Whether the meter has all these registers."""
         block = block_of(wanted)

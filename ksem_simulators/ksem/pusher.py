@@ -164,7 +164,7 @@ class Pusher:
 
 
 async def stopped(task: "asyncio.Task[None]") -> None:
-    """Cancels a task and waits for its end."""
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    """Cancels a task and waits for its end. More than once: until Python 3.12 `wait_for` may swallow a cancellation."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait((task,), timeout=0.1)

@@ -130,7 +130,7 @@ class KsemService:
     async def _firmware(self, version: str) -> dict[str, Any]:
         for known in FIRMWARE_WORDS:
             if version == known:
-                self.meter.firmware = known
+                self.meter.change_firmware(known)
                 return {}
         raise ValueError(f"version {version!r}: {', '.join(FIRMWARE_WORDS)}")
 

@@ -21,6 +21,16 @@ class LineCounters:
     lateness: Samples = field(default_factory=Samples)
     """Seconds between when a byte was owed and when it was handed over."""
 
+    def hand_over(self, direction: int, lateness: list[float], taken: int) -> None:
+        """Counts bytes that were handed over towards the server (direction 0) or the client."""
+        if direction:
+            self.to_client += taken
+        else:
+            self.to_server += taken
+        self.lost += len(lateness) - taken
+        for seconds in lateness:
+            self.lateness.add(seconds)
+
     def as_dict(self) -> dict[str, Any]:
         """For a status message."""
         return {

@@ -131,23 +131,22 @@ class LineLoop:
                 if owed:
                     self._deliver(direction, owed, flags)
 
-    def _deliver(self, direction: Direction, bytes_owed: "list[Travelling] | tuple[()]", flags: int) -> None:
-        begun = boottime()
-        written = direction.to.write(bytes(byte.value for byte in bytes_owed))
+    def _deliver(self, direction: Direction, owed: "list[Travelling] | tuple[()]", flags: int) -> None:
+        log, begun = self._log, boottime()
+        numbers = (
+            [log.add(direction.number, byte.value, flags, byte.due, byte.owed, begun) for byte in owed] if log else []
+        )
+        written = direction.to.write(bytes([byte.value for byte in owed]))
         if boottime() - begun > _UNCERTAIN_AFTER:
             flags |= UNCERTAIN
             self.counters.uncertain += 1
-        if direction.number == TO_SERVER:
-            self.counters.to_server += written
-        else:
-            self.counters.to_client += written
-        for index, byte in enumerate(bytes_owed):
-            lost = LOST if index >= written else 0
-            self.counters.lost += bool(lost)
-            self.counters.lateness.add(begun - byte.owed)
-            if self._log:
-                self._log.add(direction.number, byte.value, flags | lost, byte.due, byte.owed, begun)
-            if self._trace:
+        if log and (flags & UNCERTAIN or written < len(owed)):
+            for index, number in enumerate(numbers):
+                log.set_flags(number, flags | (LOST if index >= written else 0))
+        self.counters.hand_over(direction.number, [begun - byte.owed for byte in owed], written)
+        if self._trace:
+            for index, byte in enumerate(owed):
+                lost = LOST if index >= written else 0
                 self._trace.write(
                     f"{begun:.6f} {_NAMES[direction.number]} {byte.value:02x} due {byte.due:.6f} flags {flags | lost}\n"
                 )

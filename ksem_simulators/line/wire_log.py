@@ -6,6 +6,7 @@ the server's write and the line's wake-up.
 """
 
 import struct
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -25,6 +26,7 @@ LOST: Final = 8
 """Flag: nobody took the byte, its buffer was full."""
 
 _RECORD: Final = struct.Struct("=BBHIddd")
+_FLAGS_AT: Final = 2 if sys.byteorder == "little" else 3
 
 
 class WireByte(NamedTuple):
@@ -49,9 +51,13 @@ class WireLogWriter:
         self._file = RingFile.create(path, MAGIC, [RingShape(capacity, _RECORD.size)])
         self._ring = self._file.rings[0]
 
-    def add(self, direction: int, value: int, flags: int, due: float, owed: float, delivered: float) -> None:
-        """One byte was handed over."""
-        self._ring.append(_RECORD.pack(direction, value, flags, 0, due, owed, delivered))
+    def add(self, direction: int, value: int, flags: int, due: float, owed: float, delivered: float) -> int:
+        """A byte is about to be handed over: told before, so that who hears it finds it here. Returns its number."""
+        return self._ring.append(_RECORD.pack(direction, value, flags, 0, due, owed, delivered))
+
+    def set_flags(self, number: int, flags: int) -> None:
+        """What became of a byte."""
+        self._ring.patch(number, _FLAGS_AT, flags)
 
 
 class WireLogReader:

@@ -7,7 +7,7 @@ from typing import Final, Literal
 from modbus_codec.crc import has_valid_crc
 from modbus_codec.pdu import ReadRequest
 
-AnswerKind = Literal["data", "exception", "foreign", "broken", "nothing"]
+AnswerKind = Literal["data", "exception", "foreign", "other-request", "broken", "nothing"]
 _SHORTEST: Final = 5
 """Bytes of an exception, and of the shortest answer at all."""
 _READS: Final = (3, 4)
@@ -17,7 +17,8 @@ _EXCEPTION: Final = 0x80
 @dataclass(frozen=True, slots=True)
 class Answer:
     """`data`: exactly the registers asked for; `exception`: a well-formed refusal of this function by this unit;
-    `foreign`: a whole frame of another unit or function; `broken`: anything else.
+    `foreign`: a whole frame of another unit or function; `other-request`: a whole answer with another number of
+    registers than asked for; `broken`: anything else.
     """
 
     kind: AnswerKind
@@ -51,7 +52,8 @@ def read_answer(unit: int, request: ReadRequest, received: bytes) -> Answer:
     if received[1] != function:
         return Answer("foreign", why=f"function {received[1]:#04x} answers function {function:#04x}")
     # A CRC also fits with zeros behind it, so both lengths count.
-    if received[2] != 2 * request.count or len(received) != _SHORTEST + 2 * request.count:
-        wanted = 2 * request.count
-        return Answer("broken", why=f"{len(received)} bytes that tell {received[2]} of data: {wanted} were asked for")
+    if len(received) != _SHORTEST + received[2]:
+        return Answer("broken", why=f"{len(received)} bytes that tell {received[2]} of data")
+    if received[2] != 2 * request.count:
+        return Answer("other-request", why=f"{received[2] // 2} registers, {request.count} were asked for")
     return Answer("data", struct.unpack(f">{request.count}H", received[3:-2]))

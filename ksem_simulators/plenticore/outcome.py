@@ -32,6 +32,8 @@ def judge_outcome(
         return Outcome("late", f"began {-1000 * turnaround:.1f} ms before the request's end: of an earlier request")
     if turnaround is not None and turnaround > timeout:
         return Outcome("late", f"began {1000 * turnaround:.1f} ms after the request, the client waits {timeout:g} s")
+    if answer.kind == "other-request":
+        return Outcome("late", f"{answer.why}: the answer to another request")
     if answer.kind == "exception":
         return Outcome(f"exception-{answer.code}")
     if answer.kind != "data":

@@ -43,9 +43,11 @@ def test_bytes_behind_or_before_an_answer_spoil_it(extra: bytes) -> None:
 
 
 @pytest.mark.parametrize("registers", [1, 3])
-def test_a_well_formed_answer_of_another_length_is_broken(registers: int) -> None:
+def test_a_well_formed_answer_of_another_length_answers_another_request(registers: int) -> None:
     other = append_crc(bytes((1, 3, 2 * registers)) + bytes(2 * registers))
-    assert read_answer(1, REQUEST, other).kind == "broken"
+    assert read_answer(1, REQUEST, other).kind == "other-request"
+    mislabelled = append_crc(bytes((1, 3, 4)) + bytes(2 * registers))
+    assert read_answer(1, REQUEST, mislabelled).kind == "broken"
 
 
 @pytest.mark.parametrize(("unit", "function"), [(2, 3), (0, 3), (1, 4), (1, 0x80), (1, 0x84)])
@@ -89,6 +91,7 @@ def test_good_is_only_what_came_in_time_and_was_said_lately() -> None:
 def test_each_way_to_fail_has_its_name() -> None:
     assert _outcome(Answer("nothing"), None) == "timeout"
     assert _outcome(turnaround=0.151) == "late"
+    assert _outcome(Answer("other-request")) == "late"
     assert _outcome(Answer("exception", code=4)) == "exception-4"
     assert _outcome(Answer("foreign")) == "foreign"
     assert _outcome(Answer("broken")) == "broken"
