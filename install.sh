@@ -1,0 +1,455 @@
+#!/bin/bash
+# Installs KSEM AirBridge from this checkout. ./install.sh --help tells how.
+set -euo pipefail
+
+CHECKOUT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+readonly CHECKOUT
+readonly HOME_DIR=/opt/ksem-airbridge
+readonly SETTINGS=/etc/ksem-airbridge
+readonly COMMANDS=/usr/local/bin
+readonly UNITS=/usr/local/lib/systemd/system
+readonly BROKER=/etc/mosquitto
+# Every service that may be installed: command, unit and user have one name.
+readonly SERVICES=(ksem-publisher rtu-server)
+readonly TOOLS=(airbridge)
+
+readonly DONE=0 FAILED=1 USAGE=2 SETTINGS_WANTED=3
+
+export PYTHONDONTWRITEBYTECODE=1 # a look at the settings leaves nothing behind
+umask 022
+changes=0
+
+help() {
+    cat <<'TEXT'
+Installs KSEM AirBridge on Raspberry Pi OS or Debian, 12 and later. Run it again at any time: to upgrade, to repair,
+to add the other half. What is as it should be stays untouched; settings are never overwritten.
+
+usage:
+  sudo ./install.sh publisher   [options]    the meter's side
+  sudo ./install.sh rtu-server  [options]    the inverter's side
+  sudo ./install.sh both        [options]    both on this host
+  sudo ./install.sh uninstall [--purge]      removes it; --purge: settings, logins and certificates too
+
+options:
+  --mosquitto      the broker runs here, too: installs mosquitto with a login for each role
+  --meter HOST     the KSEM's address or host name (publisher; else you are asked, or the settings file is)
+  --port PATH      the RS485 port (rtu-server; not needed where just one USB adapter is plugged in)
+  --broker HOST    the broker's address (default: localhost)
+  --help
+
+examples:
+  one Raspberry Pi for all:        sudo ./install.sh both --mosquitto --meter 192.168.1.50
+  two, at the meter:               sudo ./install.sh publisher --mosquitto --meter 192.168.1.50
+  two, at the inverter:            sudo ./install.sh rtu-server --broker meter-pi.lan
+  upgrade:                         git pull && sudo ./install.sh both
+
+what goes where:
+  /etc/ksem-airbridge/             settings and logins, all there is to back up
+  /opt/ksem-airbridge/             the programs, in a Python environment of their own
+  /usr/local/bin/                  ksem-publisher, rtu-server, airbridge: links to them
+  /usr/local/lib/systemd/system/   ksem-publisher.service, rtu-server.service
+  /etc/mosquitto/                  conf.d/ksem-airbridge.conf, ksem-airbridge/ (with --mosquitto)
+  users                            ksem-publisher, rtu-server, without rights
+
+exit codes:
+  0  installed and running (or removed)
+  1  something failed; what ran before still runs
+  2  wrong command line
+  3  installed, but a service waits for its settings; what is missing is told
+TEXT
+}
+
+say() { printf '%s\n' "$*"; }
+step() { printf '  %-38s %s\n' "$1" "$2"; }
+changed() {
+    changes=$((changes + 1))
+    step "$1" "$2"
+}
+fail() {
+    printf 'install.sh: %s\n' "$*" >&2
+    exit "$FAILED"
+}
+misused() {
+    printf 'install.sh: %s\nTry ./install.sh --help\n' "$*" >&2
+    exit "$USAGE"
+}
+has_systemd() { [[ -d /run/systemd/system ]]; }
+settings_of() { printf '%s/%s.toml' "$SETTINGS" "${1#ksem-}"; }
+role_of() { case $1 in ksem-publisher) echo publisher ;; rtu-server) echo rtu ;; *) echo "${1#ksem-}" ;; esac; }
+is_installed() { [[ -e $UNITS/$1.service ]]; }
+
+# put SOURCE TARGET MODE [OWNER[:GROUP]]: a file as it should be; true if something changed
+put() {
+    local source=$1 target=$2 mode=$3 owner=${4:-root:root}
+    if [[ -f $target ]] && cmp -s "$source" "$target" && [[ $(stat -c '%a %U:%G' "$target") == "$mode $owner" ]]; then
+        return 1
+    fi
+    install -D -m "$mode" -o "${owner%:*}" -g "${owner#*:}" "$source" "$target.new" || fail "can't write $target"
+    mv "$target.new" "$target" || fail "can't write $target"
+}
+
+# put_kept SOURCE TARGET MODE OWNER: as put, but what the owner of the house has changed is left alone
+put_kept() {
+    local source=$1 target=$2 shipped=$HOME_DIR/shipped$2
+    if [[ -f $target ]] && ! cmp -s "$source" "$target" && ! cmp -s "$shipped" "$target"; then
+        step "$target" "kept, you have changed it (as shipped: $shipped)"
+        put "$source" "$shipped" 644 || true
+        return 1
+    fi
+    put "$source" "$shipped" 644 || true
+    put "$source" "$target" "$3" "$4"
+}
+
+check_host() {
+    [[ $(id -u) == 0 ]] || fail "needs root: sudo ./install.sh ..."
+    command -v apt-get >/dev/null || fail "needs Debian 12 or later, or Raspberry Pi OS; elsewhere: docs/install.md"
+    if dpkg-query -W -f '${db:Status-Status}' ksem-airbridge 2>/dev/null | grep -qx installed; then
+        fail "the Debian package ksem-airbridge is installed: apt remove ksem-airbridge first (settings stay)"
+    fi
+}
+
+install_packages() {
+    local missing=() package
+    for package in "$@"; do
+        dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
+    done
+    if [[ ${#missing[@]} == 0 ]]; then
+        step "Debian packages" "there"
+        return
+    fi
+    changed "Debian packages" "installing ${missing[*]} ..."
+    apt-get update -qq || fail "apt-get update failed: is the network there?"
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null ||
+        fail "apt-get install ${missing[*]} failed"
+}
+
+make_user() {
+    if getent passwd "$1" >/dev/null; then
+        step "user $1" "there"
+        return
+    fi
+    useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin \
+        --comment "KSEM AirBridge" "$1"
+    changed "user $1" "made"
+}
+
+# What an installation is made from, as a name: same sources, same Python, same name.
+fingerprint() {
+    local version
+    version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$CHECKOUT/pyproject.toml" | head -n 1)
+    (
+        cd "$CHECKOUT"
+        python3 --version
+        find airbridge ksem_* rtu_server shared pyproject.toml constraints.txt README.md LICENSE -type f \
+            ! -name '*.pyc' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
+    ) | sha256sum | sed "s/^\(.\{8\}\).*/$version-\1/"
+}
+
+# Each version has a folder of its own, and `current` points at one: a failed upgrade changes nothing that runs.
+install_programs() {
+    local name version
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "needs Python 3.11 or later, there is $(python3 --version)"
+    name=$(fingerprint)
+    version=$HOME_DIR/versions/$name
+    if [[ -e $version/complete ]]; then
+        step "programs" "there ($name)"
+    else
+        changed "programs" "installing $name, a few minutes on a small Raspberry Pi ..."
+        rm -rf "$version"
+        mkdir -p "$HOME_DIR/versions"
+        python3 -m venv "$version" || fail "python3 -m venv failed"
+        "$version/bin/python" -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-warn-script-location \
+            --constraint "$CHECKOUT/constraints.txt" "${CHECKOUT}[tools]" ||
+            { rm -rf "$version" && fail "pip failed: is the network there? What ran before still runs."; }
+        touch "$version/complete"
+    fi
+    if [[ $(readlink "$HOME_DIR/current" || true) != "versions/$name" ]]; then
+        ln -sfn "versions/$name" "$HOME_DIR/current"
+        changed "programs" "$name is the current version"
+    fi
+    find "$HOME_DIR/versions" -mindepth 1 -maxdepth 1 ! -name "$name" -printf '%p\n' >"$old_versions"
+    link_command "${TOOLS[@]}" "$@"
+    rm -rf "$HOME_DIR/mosquitto.new"
+    if ! diff -rq "$CHECKOUT/mosquitto" "$HOME_DIR/mosquitto" >/dev/null 2>&1; then
+        cp -r --no-preserve=ownership "$CHECKOUT/mosquitto" "$HOME_DIR/mosquitto.new"
+        rm -rf "$HOME_DIR/mosquitto"
+        mv "$HOME_DIR/mosquitto.new" "$HOME_DIR/mosquitto"
+    fi
+}
+
+link_command() {
+    local name
+    for name in "$@"; do
+        [[ $(readlink "$COMMANDS/$name" || true) == "$HOME_DIR/current/bin/$name" ]] && continue
+        mkdir -p "$COMMANDS"
+        ln -sfn "$HOME_DIR/current/bin/$name" "$COMMANDS/$name"
+    done
+}
+
+install_broker() {
+    local owner=mosquitto:mosquitto restart=no reload=no role group
+    mkdir -p "$BROKER/ksem-airbridge"
+    for role in publisher rtu; do
+        case $role in publisher) group=ksem-publisher ;; rtu) group=rtu-server ;; esac
+        make_login "$role" "$group" && reload=yes
+    done
+    # What others log in with is for root's eyes, who hands it on.
+    for role in dashboard reader homeassistant; do
+        make_login "$role" root && reload=yes
+    done
+    put_kept "$CHECKOUT/mosquitto/acl" "$BROKER/ksem-airbridge/acl" 600 "$owner" && reload=yes
+    local file
+    for file in "$CHECKOUT"/mosquitto/conf.d/*; do
+        if put_kept "$file" "$BROKER/conf.d/${file##*/}" 644 root:root && [[ $file == *.conf ]]; then
+            restart=yes
+        fi
+    done
+    if [[ $restart == yes ]]; then
+        changed "mosquitto" "configured"
+    elif [[ $reload == yes ]]; then
+        changed "mosquitto" "logins and rights renewed"
+    else
+        step "mosquitto" "configured already"
+    fi
+    if has_systemd; then
+        systemctl is-enabled --quiet mosquitto || systemctl enable --quiet mosquitto
+        if [[ $restart == yes ]] || ! systemctl is-active --quiet mosquitto; then
+            systemctl restart mosquitto || fail "mosquitto does not start: journalctl -u mosquitto"
+        elif [[ $reload == yes ]]; then
+            systemctl reload mosquitto
+        fi
+    fi
+}
+
+# make_login ROLE GROUP: true if the broker has to be told
+make_login() {
+    local before after
+    getent group "$2" >/dev/null || set -- "$1" root
+    before=$(sha256sum "$BROKER/ksem-airbridge/passwords" 2>/dev/null || true)
+    python3 "$CHECKOUT/mosquitto/make-users" "$1" --group "$2" >/dev/null || fail "make-users $1 failed"
+    after=$(sha256sum "$BROKER/ksem-airbridge/passwords")
+    [[ $before != "$after" ]]
+}
+
+# The one adapter that is plugged in; nothing where there is none or several.
+find_port() {
+    local found=()
+    shopt -s nullglob
+    found=(/dev/serial/by-id/*)
+    shopt -u nullglob
+    [[ ${#found[@]} == 1 ]] && printf '%s' "${found[0]}"
+}
+
+make_settings() {
+    local service=$1 target role login new
+    target=$(settings_of "$service")
+    role=$(role_of "$service")
+    login=$SETTINGS/logins/$role
+    # A login that was copied here from the broker's host becomes readable for the one service that needs it.
+    if [[ -d $login ]]; then
+        own_by_group "$service" 750 "$login"
+        find "$login" -type f | while read -r file; do own_by_group "$service" 640 "$file"; done
+    fi
+    if [[ -e $target ]]; then
+        own_by_group "$service" 640 "$target"
+        step "$target" "kept"
+        return
+    fi
+    new=$(mktemp)
+    cp "$CHECKOUT/packaging/$(basename "$target")" "$new"
+    case $service in
+    ksem-publisher)
+        if [[ -z $meter && -t 0 ]]; then
+            read -rp "  The KSEM's address or host name (empty: later): " meter
+            check_word --meter "$meter"
+        fi
+        set_key "$new" host "$meter"
+        ;;
+    rtu-server)
+        [[ -n $port ]] || port=$(find_port || true)
+        set_key "$new" port "$port"
+        ;;
+    esac
+    [[ -z $broker ]] || sed -i "s|^# host = \"localhost\"|host = \"$broker\"|" "$new"
+    if [[ -e $login/password ]]; then
+        sed -i 's|^# \(username = \)|\1|; s|^# \(password_file = \)|\1|' "$new"
+    fi
+    install -m 640 -o root -g "$service" "$new" "$target"
+    rm "$new"
+    changed "$target" "made"
+}
+
+# set_key FILE KEY VALUE: the value in the placeholder's place; without one the key is missing, and --check says so
+set_key() {
+    if [[ -n $3 ]]; then
+        sed -i "s|^$2 = .*|$2 = \"$3\"|" "$1"
+    else
+        sed -i "s|^$2 = |# &|" "$1"
+    fi
+}
+
+own_by_group() {
+    [[ $(stat -c '%a %G' "$3") == "$2 $1" ]] && return
+    chgrp "$1" "$3"
+    chmod "$2" "$3"
+}
+
+install_unit() {
+    local service=$1 new=no
+    put "$CHECKOUT/systemd/$service.service" "$UNITS/$service.service" 644 && new=yes
+    if (($(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p') >= 254)); then
+        put "$CHECKOUT/systemd/back-off.conf" "$UNITS/$service.service.d/back-off.conf" 644 && new=yes
+    fi
+    if [[ $new == yes ]]; then
+        changed "$service.service" "installed"
+        has_systemd && systemctl daemon-reload
+    else
+        step "$service.service" "there"
+    fi
+    systemctl is-enabled --quiet "$service" 2>/dev/null || systemctl enable --quiet "$service"
+}
+
+# start SERVICE: running with what is installed now; false where its settings are not complete
+start() {
+    local service=$1 mistakes line target
+    target=$(settings_of "$service")
+    # (What an .env file adds only systemd knows; then the service itself tells, in the journal.)
+    if [[ ! -e ${target%.toml}.env ]] &&
+        ! mistakes=$(cd / && runuser -u "$service" -- "$COMMANDS/$service" --check 2>&1 >/dev/null); then
+        step "$service" "waits for its settings:"
+        while read -r line; do say "      $line"; done <<<"$mistakes"
+        say "      Then: sudo systemctl restart $service"
+        return 1
+    fi
+    if ! has_systemd; then
+        step "$service" "starts at the next boot"
+    elif ((changes == 0)) && systemctl is-active --quiet "$service"; then
+        step "$service" "runs"
+    else
+        systemctl restart "$service" || fail "$service does not start: journalctl -u $service"
+        step "$service" "started: $(systemctl show --value --property StatusText "$service")"
+    fi
+}
+
+install_all() {
+    local service waiting=0 packages=(python3-venv)
+    check_host
+    [[ $mosquitto == no ]] || packages+=(mosquitto)
+    say "Installing ${wanted[*]}${mosquitto_text}:"
+    install_packages "${packages[@]}"
+    for service in "${wanted[@]}"; do make_user "$service"; done
+    mkdir -p "$SETTINGS"
+    old_versions=$(mktemp)
+    install_programs "${wanted[@]}"
+    # The other half may have been installed before: it goes on with the same programs.
+    for service in "${SERVICES[@]}"; do
+        [[ " ${wanted[*]} " == *" $service "* ]] || ! is_installed "$service" || wanted+=("$service")
+    done
+    [[ $mosquitto == no ]] || install_broker
+    for service in "${wanted[@]}"; do
+        make_settings "$service"
+        install_unit "$service"
+    done
+    for service in "${wanted[@]}"; do start "$service" || waiting=1; done
+    xargs -r -d '\n' rm -rf <"$old_versions"
+    rm "$old_versions"
+    if ((changes == 0)); then say "Nothing had to be changed."; fi
+    if ((waiting)); then exit "$SETTINGS_WANTED"; fi
+    say "Done. What is going on: systemctl status ${wanted[*]}"
+}
+
+uninstall() {
+    local service file
+    check_host
+    say "Removing KSEM AirBridge:"
+    for service in "${SERVICES[@]}"; do
+        if is_installed "$service"; then
+            if has_systemd; then systemctl stop "$service"; fi
+            systemctl disable --quiet "$service" 2>/dev/null || true
+            rm -rf "$UNITS/$service.service" "$UNITS/$service.service.d"
+            changed "$service.service" "removed"
+        fi
+        remove_link "$service"
+    done
+    for file in "${TOOLS[@]}"; do remove_link "$file"; done
+    if has_systemd && ((changes)); then systemctl daemon-reload; fi
+    rmdir "$UNITS" "${UNITS%/*}" 2>/dev/null || true # where nobody else's units are there
+    remove_broker
+    if [[ -d $HOME_DIR ]]; then
+        rm -rf "$HOME_DIR"
+        changed "$HOME_DIR" "removed"
+    fi
+    # Files of a user that is gone would one day belong to another one, who gets its number.
+    if [[ -d $SETTINGS ]]; then
+        if [[ $purge == yes ]]; then
+            rm -rf "$SETTINGS"
+            changed "$SETTINGS" "removed"
+        else
+            chgrp -R root "$SETTINGS"
+            step "$SETTINGS" "kept (--purge removes it)"
+        fi
+    fi
+    for service in "${SERVICES[@]}"; do
+        if getent passwd "$service" >/dev/null; then
+            userdel "$service"
+            changed "user $service" "removed"
+        fi
+    done
+    say "Done. Debian packages (mosquitto, python3-venv) stay: others may use them."
+}
+
+remove_link() {
+    if [[ $(readlink "$COMMANDS/$1" || true) == "$HOME_DIR"/* ]]; then rm "$COMMANDS/$1"; fi
+}
+
+remove_broker() {
+    local file any=no
+    for file in "$BROKER"/conf.d/ksem-airbridge*; do
+        [[ -e $file ]] || continue
+        any=yes
+        rm "$file"
+    done
+    if [[ $purge == yes && -d $BROKER/ksem-airbridge ]]; then
+        any=yes
+        rm -rf "$BROKER/ksem-airbridge"
+    fi
+    if [[ $any == yes ]]; then
+        changed "mosquitto" "its configuration is Debian's again"
+        if has_systemd && systemctl is-active --quiet mosquitto; then systemctl restart mosquitto; fi
+    fi
+}
+
+# check_word OPTION VALUE: nothing that could break out of the settings file
+check_word() {
+    [[ $2 =~ ^[A-Za-z0-9._:/@%+,=-]*$ ]] || misused "$1 $2: only letters, digits and . _ : / @ % + , = - can stand there"
+}
+
+meter='' port='' broker='' mosquitto=no mosquitto_text='' purge=no wanted=() action=''
+old_versions=
+while (($#)); do
+    case $1 in
+    -h | --help) help && exit "$DONE" ;;
+    publisher) action=install wanted=(ksem-publisher) ;;
+    rtu-server) action=install wanted=(rtu-server) ;;
+    both) action=install wanted=(ksem-publisher rtu-server) ;;
+    uninstall) action=uninstall ;;
+    --mosquitto) mosquitto=yes mosquitto_text=' and mosquitto' ;;
+    --purge) purge=yes ;;
+    --meter | --port | --broker)
+        [[ -n ${2:-} ]] || misused "$1 needs a value"
+        check_word "$1" "$2"
+        declare "${1#--}=$2"
+        shift
+        ;;
+    *) misused "$1: not known" ;;
+    esac
+    shift
+done
+case $action in
+install)
+    [[ $purge == no ]] || misused "--purge goes with uninstall"
+    install_all
+    ;;
+uninstall) uninstall ;;
+*) misused "say publisher, rtu-server, both or uninstall" ;;
+esac
