@@ -68,9 +68,7 @@ class NodeReporter:
             self._health_due = min(self._health_due, self._told_at + NEWS_EVERY)
         self._overall = node
         if now >= self._health_due:
-            message = node_health(
-                reports, version=VERSION, since=self._since, broker=broker, transit=transit, now=now
-            )
+            message = node_health(reports, version=VERSION, since=self._since, broker=broker, transit=transit, now=now)
             if self._link.publish(self._health_topic, message.encode(), qos=1, retain=True):
                 self._health_due, self._told_at = now + HEALTH_EVERY, now
         self._tell_requests(reports, now)

@@ -11,6 +11,7 @@ from typing import Final
 from ksem_contract.health import Transit
 from ksem_contract.topics import Topics
 from service_runtime.clock import boottime, wall_time
+from service_runtime.health_file import HealthFile
 from service_runtime.link_state import LinkState
 from service_runtime.mqtt_link import Incoming, MqttLink
 from service_runtime.systemd import notify, watchdog_interval
@@ -65,6 +66,7 @@ class RtuServer:
         self._watchdog = watchdog_interval()
         self._watchdog_due = 0.0
         self._systemd_status = ""
+        self._health_file = HealthFile()
         self._reporter = NodeReporter(self._topics, self._node, self._link)
 
     def run(self, stopping: threading.Event) -> None:
@@ -130,7 +132,9 @@ class RtuServer:
         enabled = [report.view for report in reports if report.view.enabled]
         served = bool(enabled) and all(is_served(view, now) for view in enabled)
         self._reporter.tell(served, node, reports, self._broker.health, self._transit(), now)
-        self._tell_systemd(node.why or "the inverter asks and gets data", now)
+        why = node.why or "the inverter asks and gets data"
+        self._health_file.tell(served, why, now)
+        self._tell_systemd(why, now)
 
     def _tell_systemd(self, status: str, now: float) -> None:
         if status != self._systemd_status:

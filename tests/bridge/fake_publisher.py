@@ -60,7 +60,7 @@ class FakePublisher:
         """Wait until the newest message on `topic` is `payload`."""
         deadline = time.monotonic() + within
         with self._news:
-            while (self.heard[topic] or [None])[-1] != payload:
+            while self.heard[topic][-1:] != [payload]:
                 assert self._news.wait(max(0.0, deadline - time.monotonic())), f"{topic}: {self.heard[topic][-3:]}"
 
     def _on_message(self, message: Incoming) -> None:
