@@ -1,9 +1,12 @@
 """How each part of the chain is, as the picture shows it [core]."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from airbridge.demo.picture import Picture
+
+OLD_MS: Final = 1_500
+"""Live data older than this does not flow; the RTU server's limit by default."""
 
 Condition = Literal["up", "warned", "down", "unknown"]
 
@@ -47,6 +50,7 @@ def _publisher(picture: Picture) -> Part:
 
 
 def _broker(picture: Picture, name: str, now: float) -> Part:
+    name = name.partition(" ")[0]
     if "broker" in picture.pulled:
         return Part(name, "down", "pulled")
     if not picture.link_up:
@@ -73,7 +77,8 @@ def _inverter(picture: Picture, now: float) -> Part:
     last = picture.lately
     if last in (None, "data"):
         return Part(name, "up", "gets data")
-    return Part(name, "warned" if last.startswith("exception") else "down", last)
+    # A refusal is what should happen while there is no fresh data, silence is not.
+    return Part(name, "warned" if last.startswith("exception") else "down", "no data")
 
 
 def _push_or_poll(picture: Picture, now: float) -> Part:
@@ -83,11 +88,11 @@ def _push_or_poll(picture: Picture, now: float) -> Part:
     if live is None or not picture.link_up:
         return Part("push", "unknown", "")
     # A block that has stopped: its rate sinks slower than one wants to see it.
-    if live.age_ms(now) < 1500:
+    if live.age_ms(now) < OLD_MS:
         pushed, polled = live.per_s("push", now), live.per_s("poll", now)
         if live.message.source == "push":
-            return Part("push", "up", f"{pushed:.1f}/s")
-        return Part("poll", "warned", f"{polled:.1f}/s")
+            return Part("push", "up", _rate(pushed))
+        return Part("poll", "warned", _rate(polled))
     return Part("push", "down", "0/s")
 
 
@@ -97,8 +102,8 @@ def _published(picture: Picture, now: float) -> Part:
     live = picture.blocks.get("live")
     if live is None:
         return Part("MQTT", "unknown", "")
-    flows = live.age_ms(now) < 1500
-    return Part("MQTT", "up" if flows else "down", f"{sum(live.per_s(each, now) for each in live.rates):.1f}/s")
+    # The link stands though nothing goes over it: the meter may be gone.
+    return Part("MQTT", "up" if live.age_ms(now) < OLD_MS else "warned", _rate(live.all_per_s(now)))
 
 
 def _delivered(picture: Picture) -> Part:
@@ -108,7 +113,7 @@ def _delivered(picture: Picture) -> Part:
     if health is None or picture.node_status is None:
         return Part("MQTT", "unknown", "")
     trips = [transit.rtt_ms for transit in health.transit.values() if transit.rtt_ms is not None]
-    return Part("MQTT", "up" if health.broker.state == "up" else "down", f"{trips[0]:.1f}ms" if trips else "")
+    return Part("MQTT", "up" if health.broker.state == "up" else "down", f"{trips[0]:.0f} ms" if trips else "")
 
 
 def _rs485(picture: Picture, now: float) -> Part:
@@ -117,7 +122,11 @@ def _rs485(picture: Picture, now: float) -> Part:
         return Part(name, "down", "")
     if picture.inverter:
         rate = picture.asked.per_s(now)
-        return Part(name, "up" if rate else "unknown", f"{rate:.1f}/s")
+        return Part(name, "up" if rate else "unknown", _rate(rate))
     requests = picture.requests.requests if picture.requests else ()
     rate = sum(one.per_s for one in requests)
-    return Part(name, "up" if rate else "unknown", f"{rate:.1f}/s")
+    return Part(name, "up" if rate else "unknown", _rate(rate))
+
+
+def _rate(per_s: float) -> str:
+    return f"{per_s:.0f}/s" if per_s >= 10 else f"{per_s:.1f}/s"

@@ -18,6 +18,9 @@ from ksem_contract.values import decode_energy, decode_live
 EVENTS: Final = 200
 HISTORY: Final = 300
 """Powers kept for the little curve: a minute of cycles."""
+FAST: Final = 3.0
+SLOW: Final = 60.0
+"""Seconds over which rates are taken."""
 
 
 @dataclass(slots=True)
@@ -35,6 +38,10 @@ class BlockView:
         """Messages a second from this source."""
         rate = self.rates.get(source)
         return rate.per_s(now) if rate else 0.0
+
+    def all_per_s(self, now: float) -> float:
+        """Messages a second, wherever they come from."""
+        return sum(rate.per_s(now) for rate in self.rates.values())
 
 
 class Picture:
@@ -140,7 +147,7 @@ class Picture:
         if view is None:
             view = self.blocks[block.block] = BlockView(block)
         view.message = block
-        view.rates.setdefault(block.source, Rate()).happened(now)
+        view.rates.setdefault(block.source, Rate(FAST if block.block == "live" else SLOW)).happened(now)
         if block.block == "live":
             self.values |= decode_live(block.registers, block.start)
             if "power" in self.values:

@@ -130,8 +130,8 @@ class Demo:
         picture, options = watch.picture, self._options
         now = boottime()
         elapsed = now - (picture.ready_at or picture.started)
-        # Ended early, by hand: as many answers as there was time for.
-        wanted = options.seconds if options.seconds is not None and not self._stopped else None
+        # Ended early, by hand or by a fault: as many answers as there was time for.
+        wanted = None if options.seconds is None else min(options.seconds, elapsed)
         expected = options.expected_good(wanted)
         if picture.ready_at is None and not self._stopped:
             self._complain("Where it got stuck shows what each part said last:")

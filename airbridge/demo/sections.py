@@ -21,6 +21,8 @@ from airbridge.demo.verdict import BAD
 
 COLOURS: Final[dict[Condition, str]] = {"up": "green", "warned": "yellow", "down": "red", "unknown": "dim"}
 LIMITS: Final = {"live": 1_500, "energy": 60_000, "sunspec": 60_000, "device": None}
+LATELY: Final = 15_000
+"""ms within which a request counts as being asked; the list of them comes every 10 s."""
 KEYS: Final = (("p", "push", "push"), ("b", "broker", "broker"), ("r", "RS485 plug", "plug"), ("m", "meter", "meter"))
 _BARS: Final = "▁▂▃▄▅▆▇█"
 
@@ -48,7 +50,7 @@ def chain_section(parts: Sequence[Part], links: Sequence[Part], width: int) -> R
 
 
 def meter_section(picture: Picture) -> RenderableType:
-    """What the meter measures; six lines."""
+    """What the meter measures; six lines, and the last minute as a curve."""
     values = picture.values
     table = Table.grid(padding=(0, 1), expand=True)
     for justify in ("left", "right", "right", "right"):
@@ -62,28 +64,29 @@ def meter_section(picture: Picture) -> RenderableType:
             _value(values, f"current_{phase}", "A", 2),
         )
     table.add_row(
-        "import", _value(values, "energy_import", "kWh", 2), "export", _value(values, "energy_export", "kWh", 2)
+        "import", _value(values, "energy_import", "kWh", 1), "export", _value(values, "energy_export", "kWh", 1)
     )
     return Group(heading("Meter", _curve(picture.powers)), table)
 
 
 def inverter_section(picture: Picture) -> RenderableType:
-    """What the inverter asks and gets; six lines."""
+    """What the inverter asks and gets; seven lines."""
     counts = picture.counts
-    good = Text.assemble(("good ", ""), (f"{counts.good}", "bold green" if counts.good else "dim"))
-    for name in BAD:
+    good = Text.assemble("good ", (f"{counts.good}", "bold green" if counts.good else "dim"))
+    for name in BAD[:3]:
         good.append_text(_count(name, counts.bad.get(name, 0), "bold red"))
-    gets = Text()
-    gets.append_text(_count("timeouts", counts.timeouts, "bold yellow", first=True))
+    late = Text("  ").join(_count(name, counts.bad.get(name, 0), "bold red", first=True) for name in BAD[3:])
+    gets = _count("timeouts", counts.timeouts, "bold yellow", first=True)
     gets.append_text(_count("refused", counts.refused, "bold yellow"))
-    gets.append("  (exception: no fresh data)" if counts.refused else "", "dim")
+    gets.append(" (no fresh data)" if counts.refused else "", "dim")
     turnaround, age = _times(picture)
     table = Table.grid(padding=(0, 1))
-    for justify in ("left", "right", "right", "left"):
-        table.add_column(justify=justify, no_wrap=True)
+    table.add_column(no_wrap=True)
+    for _ in turnaround:
+        table.add_column(justify="right", no_wrap=True)
     table.add_row("turnaround", *turnaround)
-    table.add_row("age at the inverter", *age)
-    return Group(heading("Inverter"), good, gets, table, *_asked(picture))
+    table.add_row("age of data", *age)
+    return Group(heading("Inverter", _lately(picture)), good, late, gets, table, _asked(picture))
 
 
 def blocks_section(picture: Picture, now: float, width: int) -> RenderableType:
@@ -98,14 +101,14 @@ def blocks_section(picture: Picture, now: float, width: int) -> RenderableType:
             table.add_row(name, Text("not yet", "dim"), "", "", "")
         else:
             table.add_row(name, *_block(block, limit, now, cells))
-    return Group(heading("Blocks on the broker", "age of the oldest word, and its limit"), table)
+    return Group(heading("Blocks on the broker", "age, and its limit"), table)
 
 
 def events_section(events: Iterable[Event], lines: int) -> RenderableType:
     """What happened last."""
     newest = list(events)[-max(0, lines - 1) :] if lines > 1 else []
     table = Table.grid(padding=(0, 1))
-    table.add_column(style="dim", no_wrap=True)
+    table.add_column(style="dim", no_wrap=True, min_width=8)
     table.add_column(no_wrap=True, min_width=10)
     table.add_column(no_wrap=True, overflow="ellipsis")
     for event in newest:
@@ -186,33 +189,29 @@ def _times(picture: Picture) -> tuple[tuple[Text, ...], tuple[Text, ...]]:
     return _figures(*figures[0], decimals=1), _figures(*figures[1], decimals=0)
 
 
-def _figures(p50: float | None, p99: float | None, most: float | None, *, decimals: int) -> tuple[Text, Text, Text]:
+def _figures(p50: float | None, p99: float | None, most: float | None, *, decimals: int) -> tuple[Text, ...]:
     if p50 is None or p99 is None or most is None:
-        return Text("-", "dim"), Text(""), Text("")
-    return (
-        Text.assemble(("p50 ", "dim"), f"{p50:.{decimals}f}"),
-        Text.assemble(("p99 ", "dim"), f"{p99:.{decimals}f}", (" ms", "dim")),
-        Text.assemble(("  longest ", "dim"), f"{most:.{decimals}f}"),
-    )
+        return (Text("-", "dim"),) * 3
+    figures = (("p50 ", p50, ""), ("p99 ", p99, ""), ("max ", most, " ms"))
+    return tuple(Text.assemble((name, "dim"), f"{time:.{decimals}f}", (unit, "dim")) for name, time, unit in figures)
 
 
-def _asked(picture: Picture) -> list[Text]:
+def _lately(picture: Picture) -> str:
+    return "" if picture.lately is None else f"gets {picture.lately}"
+
+
+def _asked(picture: Picture) -> Text:
+    line = Text("asks ", "dim", no_wrap=True, overflow="ellipsis")
     entries = picture.requests.requests if picture.requests else ()
-    live = [entry for entry in entries if entry.last_ago_ms < 60_000][:2]
-    lines = []
-    for entry in live:
-        last = entry.start + entry.count - 1
-        lines.append(
-            Text.assemble(
-                ("asks ", "dim"),
-                f"{entry.start}-{last}",
-                (" with function ", "dim"),
-                f"{entry.function}",
-                (", gets ", "dim"),
-                (entry.last, "green" if entry.last == "data" else "yellow"),
-            )
+    # A real one's start is told in its log; here it is what it goes on asking for.
+    for index, entry in enumerate(
+        sorted((one for one in entries if one.last_ago_ms < LATELY), key=lambda one: one.start)
+    ):
+        line.append(", " if index else "", "dim")
+        line.append(
+            f"{entry.start}-{entry.start + entry.count - 1}" if entry.count > 1 else f"{entry.start}", "not dim"
         )
-    return lines
+    return line
 
 
 def _block(block: BlockView, limit: int | None, now: float, cells: int) -> tuple[RenderableType, ...]:
@@ -228,5 +227,5 @@ def _block(block: BlockView, limit: int | None, now: float, cells: int) -> tuple
         Text(source, "green" if source == "push" else ""),
         Text.assemble((shown, colour if limit else ""), (f" {allowed}", "dim")),
         bar,
-        Text(f"{sum(block.per_s(each, now) for each in block.rates):.1f}/s", "dim"),
+        Text(f"{block.all_per_s(now):.1f}/s", "dim"),
     )
