@@ -115,6 +115,12 @@ class MeterService:
             change = self._source.next_change(now)
             await asyncio.sleep(TICK if change is None else max(_SOON, min(TICK, change - now + 0.001)))
 
+    def why_not_served(self) -> str:
+        """Empty while live data reaches the broker."""
+        if not self.link.connected:
+            return f"{self.id}: no link to the broker"
+        return "" if self.status.online else f"{self.id}: no live data from the meter"
+
     def stop(self) -> None:
         """Say goodbye to the broker; blocks for 1.5 s at most."""
         self.link.stop([(self._topics.meter_status(self.id), OFFLINE, 1, True)])

@@ -11,9 +11,12 @@ from ksem_publisher.meter_service import MeterService
 from ksem_publisher.push_listener import PushListener
 from ksem_publisher.settings import PublisherSettings
 from service_runtime import systemd
+from service_runtime.clock import boottime
+from service_runtime.health_file import HealthFile
 
 RESTART = 1.0
 """Seconds until a part that failed unexpectedly is started again."""
+_HEALTH_TICK = 0.5
 
 log = logging.getLogger("ksem_publisher")
 
@@ -35,6 +38,7 @@ class Publisher:
             tasks.append(_start(f"{meter.id}: supervision", meter.watch))
         tasks += [_start("the push listener", listener.run) for listener in self.listeners]
         tasks.append(_start("the watchdog", self._tell_systemd))
+        tasks.append(_start("the health file", self._tell_health))
         gc.freeze()  # what is loaded now lives as long as the process: no collection looks at it again
         try:
             await stop.wait()
@@ -50,6 +54,13 @@ class Publisher:
         while interval is not None:
             systemd.notify("WATCHDOG=1")
             await asyncio.sleep(interval)
+
+    async def _tell_health(self) -> None:
+        file = HealthFile()
+        while file.wanted:
+            missing = [why for meter in self.meters if (why := meter.why_not_served())]
+            file.tell(not missing, "; ".join(missing), boottime())
+            await asyncio.sleep(_HEALTH_TICK)
 
 
 def build(
