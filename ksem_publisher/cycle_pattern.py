@@ -24,6 +24,9 @@ _AMBIGUOUS = 0.6
 """A silence of at least this share of the longest may be the one between two cycles as well."""
 _MISFITS_NEEDED = 2
 """So often must the sum fail in another cut before it decides."""
+_UNEVEN = 1.5
+"""Cycles that differ so much in length have to be seen more often: a meter that has just connected may be late."""
+_ENOUGH_CYCLES = 6
 _SHORTEST_PERIOD = 0.015
 """Seconds. Writes that repeat faster come out of a queue and tell nothing of the meter's pace."""
 
@@ -88,7 +91,11 @@ def find_pattern(
         return Undecided("the meter writes some registers twice in a cycle, so a cycle's end can't be told")
     run = _repeating_tail(writes, length)
     silences = [_silences_before(run, position, length) for position in range(length)]
-    period = median(run[i + length].at - run[i].at for i in range(len(run) - length))
+    intervals = [run[i + length].at - run[i].at for i in range(len(run) - length)]
+    period = median(intervals)
+    newest = intervals[-length * (CYCLES_SEEN - 1) :]
+    if max(newest) > _UNEVEN * min(newest) and len(run) < _ENOUGH_CYCLES * length:
+        return Undecided("the meter's pace is not clear yet")
     if period < _SHORTEST_PERIOD:
         return Undecided("the meter's writes arrive in a burst")
     first = _choose_cut(run, length, silences, size, fits, trust_silence=trust_silence)

@@ -80,13 +80,15 @@ class MeterReport:
         if now < self._quiet_until and state != "ok":
             return
         self._quiet_until = now
-        self._note_link("push", self._push, view.push, now, wall)
-        self._note_link("poll", self._poll, view.poll, now, wall)
-        changed = self._note_flags(view.remarks, now, wall)
+        changed = self._note_link("push", self._push, view.push, now, wall)
+        changed |= self._note_link("poll", self._poll, view.poll, now, wall)
+        changed |= self._note_flags(view.remarks, now, wall)
         if state != self._state:
             self._state, self._since = state, wall
             changed = True
-            self._say("state", state, f"{state}: {why}", now)
+            told_already = state == "degraded" and all(remark.text in why for remark in view.remarks) and view.remarks
+            if not told_already:
+                self._say("state", state, f"{state}: {why}", now)
         if changed or now >= self._due:
             self._due = now + EVERY
             health = self._health(view, state, why)
@@ -94,11 +96,14 @@ class MeterReport:
         for line in self._quiet.due(now):
             self._log.warning("%s", line)
 
-    def _note_link(self, name: str, link: LinkState, told: tuple[LinkCondition, str], now: float, wall: str) -> None:
+    def _note_link(self, name: str, link: LinkState, told: tuple[LinkCondition, str], now: float, wall: str) -> bool:
+        """True if the link's state has changed."""
         before = link.state
         link.update(*told, now, wall)
-        if link.state != before:
-            self._say(name, link.state, f"{name} is {link.state}: {link.why}", now)
+        if link.state == before:
+            return False
+        self._say(name, link.state, f"{name} is {link.state}: {link.why}", now)
+        return True
 
     def _note_flags(self, remarks: Sequence[Remark], now: float, wall: str) -> bool:
         found = {remark.name: remark for remark in remarks}

@@ -12,13 +12,13 @@ STARVED_AFTER = 5.0
 """Seconds without hearing our own status: subscriptions are accepted, but nothing is delivered."""
 REPEAT = 30.0
 _CORRECT_EVERY = 0.5
+"""Two instances must not argue faster than this."""
 
 
 @dataclass
 class _Said:
     payload: bytes = OFFLINE
     at: float = float("-inf")
-    heard: bool = True
 
 
 class MeterStatus:
@@ -31,7 +31,7 @@ class MeterStatus:
         self._said = _Said()
         self._unheard_since: float | None = None
         self._lock = threading.Lock()
-        self.corrections = 0
+        self._overwritten = False
 
     @property
     def online(self) -> bool:
@@ -42,12 +42,16 @@ class MeterStatus:
         return self._unheard_since is not None and now - self._unheard_since > STARVED_AFTER
 
     def set(self, *, online: bool) -> bool:
-        """What is so now; published if it is a change, or was said long ago. True if it is a change."""
+        """What is so now: call it often. Published if it is a change, was said long ago, or was overwritten.
+
+        True if it is a change.
+        """
         with self._lock:
             payload = ONLINE if online else OFFLINE
             changed = payload != self._said.payload
             self._said.payload = payload
-            if changed or self._clock() - self._said.at >= REPEAT:
+            since = self._clock() - self._said.at
+            if changed or since >= REPEAT or (self._overwritten and since >= _CORRECT_EVERY):
                 self._say()
             return changed
 
@@ -65,12 +69,11 @@ class MeterStatus:
         """Our own status came back, or somebody else's word in its place, as a late will of our last connection."""
         with self._lock:
             self._unheard_since = None
-            if payload != self._said.payload and self._clock() - self._said.at >= _CORRECT_EVERY:
-                self.corrections += 1
-                self._say()
+            self._overwritten = payload != self._said.payload
 
     def _say(self) -> None:
         if self._publish(self._topic, self._said.payload, qos=1, retain=True):
             self._said.at = self._clock()
+            self._overwritten = False
             if self._unheard_since is None:
                 self._unheard_since = self._said.at

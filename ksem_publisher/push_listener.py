@@ -85,9 +85,7 @@ class PushListener:
         meter = self._peers.meter_of(connection.peer)
         if meter is None:
             self._resolve_again.set()
-            advice = self._peers.refuse(connection.peer)
-            if advice:
-                log.warning("%s", advice)
+            self._peers.refuse(connection.peer)
             return None
         connection.meter = meter
         same = [one for one in self._connections if one.peer == connection.peer]

@@ -42,13 +42,11 @@ class PushPeers:
         """The meter whose pushes come from `address`; None if it is nobody's."""
         return self._known.get(plain_address(address))
 
-    def refuse(self, address: str) -> str | None:
-        """Note a refused peer; a line for the log if it is a new one."""
+    def refuse(self, address: str) -> None:
+        """Note a refused peer."""
         plain = plain_address(address)
-        if plain in self._refused or len(self._refused) >= MOST_REFUSED:
-            return None
-        self._refused[plain] = self._advice(plain)
-        return self._refused[plain]
+        if plain not in self._refused and len(self._refused) < MOST_REFUSED:
+            self._refused[plain] = self._advice(plain)
 
     @property
     def refused(self) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ _EARLY = 0.5
 _ODD_CYCLES = 3
 """So many cycles in a row out of rhythm: the meter's pace has changed."""
 _KEPT = 8
+_ENOUGH = 5
 
 
 class PushRhythm:
@@ -57,5 +58,5 @@ class PushRhythm:
 
     def _adjust(self) -> None:
         starts = self._starts
-        if len(starts) == _KEPT:
-            self.period = median(starts[i + 1] - starts[i] for i in range(_KEPT - 1))
+        if len(starts) >= _ENOUGH:
+            self.period = median(starts[i + 1] - starts[i] for i in range(len(starts) - 1))
