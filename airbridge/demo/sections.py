@@ -79,6 +79,8 @@ def inverter_section(picture: Picture) -> RenderableType:
     gets = _count("timeouts", counts.timeouts, "bold yellow", first=True)
     gets.append_text(_count("refused", counts.refused, "bold yellow"))
     gets.append(" (no fresh data)" if counts.refused else "", "dim")
+    for line in (good, late, gets):
+        line.no_wrap, line.overflow = True, "ellipsis"
     turnaround, age = _times(picture)
     table = Table.grid(padding=(0, 1))
     table.add_column(no_wrap=True)
@@ -119,18 +121,12 @@ def events_section(events: Iterable[Event], lines: int) -> RenderableType:
 
 def keys_line(pulled: set[str], can_pull: dict[str, bool]) -> Text:
     """Which keys do what, and what is pulled."""
-    line = Text(no_wrap=True, overflow="ellipsis")
-    line.append("pull: ", "dim")
+    line = Text.assemble((" q ", "reverse"), " quit ", ("  pull:", "dim"), no_wrap=True, overflow="ellipsis")
     for key, label, what in KEYS:
-        if not can_pull.get(what):
-            continue
-        line.append(f" {key} ", "reverse" if what not in pulled else "bold reverse red")
-        line.append(
-            f" {label}  " if what not in pulled else f" put the {label} back  ",
-            "" if what not in pulled else "bold red",
-        )
-    line.append(" q ", "reverse")
-    line.append(" quit")
+        if what in pulled:
+            line.append_text(Text.assemble(" ", (f" {key} ", "bold reverse red"), (f" put {label} back", "bold red")))
+        elif can_pull.get(what):
+            line.append_text(Text.assemble(" ", (f" {key} ", "reverse"), f" {label}"))
     return line
 
 

@@ -1,0 +1,75 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from airbridge.demo.picture import Picture
+from airbridge.demo.view import screen
+
+from .pictures import BROKER, CAN_PULL, TOPICS, flowing
+
+_NOW = 5000.0
+_SIZES = [(80, 24), (100, 30), (140, 45), (200, 60)]
+
+
+def _lines(picture: Picture, width: int, height: int, can_pull: dict[str, bool] | None = None) -> list[str]:
+    console = Console(width=width, height=height, file=io.StringIO(), force_terminal=True, color_system=None)
+    drawn = screen(
+        picture,
+        _NOW,
+        width=width,
+        height=height,
+        broker=BROKER,
+        can_pull=CAN_PULL if can_pull is None else can_pull,
+        left=None,
+    )
+    with console.capture() as captured:
+        console.print(drawn)
+    return captured.get().splitlines()
+
+
+@pytest.mark.parametrize(("width", "height"), _SIZES)
+@pytest.mark.parametrize("moment", ["start", "flowing", "refused"])
+def test_the_screen_fits_the_terminal_and_its_last_line_has_the_keys(width: int, height: int, moment: str) -> None:
+    picture = Picture(TOPICS, _NOW) if moment == "start" else flowing(_NOW)
+    if moment == "refused":
+        picture.pulled = {"push", "broker", "plug", "meter"}
+        picture.inverter = {**picture.inverter, "outcomes": {"good": 123456, "exception-4": 99999, "timeout": 99999}}
+        for _ in range(100):
+            picture.on_event(picture.events[0])
+    lines = _lines(picture, width, height)
+    assert len(lines) == height
+    assert all(len(line) <= width for line in lines)
+    assert lines[-1].startswith(" q  quit   pull:  p ")
+
+
+@pytest.mark.parametrize(("width", "height"), _SIZES)
+def test_everything_that_matters_stands_there_at_any_size(width: int, height: int) -> None:
+    text = "\n".join(_lines(flowing(_NOW), width, height))
+    for shown in (
+        "mosquitto",
+        "rtu-server",
+        "Plenticore",
+        "-140.7 W",
+        "good 114",
+        "p50 2.0",
+        "p99 4.3",
+        "p50 101",
+        "0-27, 40-145",
+        "5.0/s",
+        "push is up",
+        " quit",
+    ):
+        assert shown in text, shown
+
+
+def test_what_is_pulled_can_be_put_back() -> None:
+    picture = flowing(_NOW)
+    picture.pulled = {"plug"}
+    assert "put RS485 plug back" in _lines(picture, 100, 30)[-1]
+
+
+def test_a_real_end_has_no_key() -> None:
+    keys = _lines(flowing(_NOW), 100, 30, {"push": False, "broker": True, "plug": True, "meter": False})[-1]
+    assert "meter" not in keys
+    assert "broker" in keys
