@@ -147,7 +147,7 @@ fingerprint() {
 
 # Each version has a folder of its own, and `current` points at one: a failed upgrade changes nothing that runs.
 install_programs() {
-    local name version
+    local name version file
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "needs Python 3.11 or later, there is $(python3 --version)"
     name=$(fingerprint)
     version=$HOME_DIR/versions/$name
@@ -169,12 +169,9 @@ install_programs() {
     fi
     find "$HOME_DIR/versions" -mindepth 1 -maxdepth 1 ! -name "$name" -printf '%p\n' >"$old_versions"
     link_command "${TOOLS[@]}" "$@"
-    rm -rf "$HOME_DIR/mosquitto.new"
-    if ! diff -rq "$CHECKOUT/mosquitto" "$HOME_DIR/mosquitto" >/dev/null 2>&1; then
-        cp -r --no-preserve=ownership "$CHECKOUT/mosquitto" "$HOME_DIR/mosquitto.new"
-        rm -rf "$HOME_DIR/mosquitto"
-        mv "$HOME_DIR/mosquitto.new" "$HOME_DIR/mosquitto"
-    fi
+    for file in make-users make-certs; do put "$CHECKOUT/mosquitto/$file" "$HOME_DIR/mosquitto/$file" 755 || true; done
+    put "$CHECKOUT/mosquitto/acl" "$HOME_DIR/mosquitto/acl" 644 || true
+    for file in "$CHECKOUT"/mosquitto/conf.d/*; do put "$file" "$HOME_DIR/mosquitto/conf.d/${file##*/}" 644 || true; done
 }
 
 link_command() {
