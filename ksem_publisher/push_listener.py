@@ -74,12 +74,13 @@ class PushListener:
                 continue
             self.why_closed = None
             log.info("listening for pushes on %s:%d", self._address, self._port)
-            try:
-                async with server:
+            async with server:
+                try:
                     await self._watch()
-            finally:
-                for connection in list(self._connections):
-                    connection.close()
+                finally:
+                    # Before the server is left: from Python 3.12 on that waits until no connection is open.
+                    for connection in list(self._connections):
+                        connection.close()
 
     def opened(self, connection: PushConnection) -> WrittenRegisters | None:
         meter = self._peers.meter_of(connection.peer)
