@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import ipaddress
 import signal
 import ssl
 from pathlib import Path
@@ -21,7 +22,7 @@ from ksem_simulators.truth import TruthWriter
 from service_runtime.clock import boottime
 
 _COMMANDS: Final = """\
-commands on --control (JSON lines):
+commands on --control (JSON lines); of several meters "meter":N names one, else all obey and the first answers:
   {"do":"status"}                               what it measures, its counters, CPU seconds
   {"do":"push","enabled":false}                 any push setting: enabled groups split energy_split interval gap
                                                 second_half jitter offset order pipeline unit connections reconnect
@@ -65,40 +66,48 @@ async def _run(options: argparse.Namespace, push: PushSettings) -> int:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    truth = TruthWriter(options.truth, cycles=options.truth_cycles)
-    meter = Meter(
-        MeterSettings(
-            seed=options.seed,
-            cycle_ms=options.cycle,
-            time_of_day=_time_of_day(options.time_of_day),
-            speed=options.speed,
-            firmware=options.firmware,
-            energy_flow=options.energy_flow,
-        ),
-        truth,
-        boottime(),
-    )
-    server = MeterServer(meter, options.host, options.port, _tls(options))
-    pushers = [Pusher(meter, _host_port(text), options.host, push) for text in options.push]
-    service = KsemService(meter, server, pushers)
+    services = [_service(options, push, index) for index in range(options.count)]
     if not options.closed:
-        await server.open()
+        for service in services:
+            await service.server.open()
 
     def handle(do: str, parameters: dict[str, Any]) -> dict[str, Any]:
-        return asyncio.run_coroutine_threadsafe(service.command(do, parameters), loop).result(20.0)
+        chosen = services[int(parameters.pop("meter"))] if "meter" in parameters else None
+        answers = [
+            asyncio.run_coroutine_threadsafe(service.command(do, parameters), loop).result(20.0)
+            for service in ([chosen] if chosen else services)
+        ]
+        return answers[0]
 
     control = ControlServer(options.control, handle) if options.control else None
     if control:
         control.start()
     if options.with_parent:
         follow_parent(signal.SIGTERM)
-    announce(host=options.host, port=server.port, truth=str(options.truth))
-    await service.run(stop)
+    announce(host=options.host, port=services[0].server.port, truth=str(options.truth))
+    await asyncio.gather(*(service.run(stop) for service in services))
     if control:
         control.close()
-    summarise(await service.command("status", {}))
-    truth.close()
+    summarise(await services[0].command("status", {}))
     return 0
+
+
+def _service(options: argparse.Namespace, push: PushSettings, index: int) -> KsemService:
+    """One meter; those after the first have the next addresses, seeds and truth files."""
+    host = str(ipaddress.ip_address(options.host) + index) if index else options.host
+    path = options.truth.with_name(f"{options.truth.name}.{index}") if index else options.truth
+    settings = MeterSettings(
+        seed=options.seed + index,
+        cycle_ms=options.cycle,
+        time_of_day=_time_of_day(options.time_of_day),
+        speed=options.speed,
+        firmware=options.firmware,
+        energy_flow=options.energy_flow,
+    )
+    meter = Meter(settings, TruthWriter(path, cycles=options.truth_cycles), boottime())
+    server = MeterServer(meter, host, options.port, _tls(options))
+    pushers = [Pusher(meter, _host_port(text), host, push) for text in options.push]
+    return KsemService(meter, server, pushers, later=options.cycle / 1000.0 * index / options.count)
 
 
 def _tls(options: argparse.Namespace) -> ssl.SSLContext | None:
@@ -134,6 +143,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tls-key", type=Path, metavar="FILE")
     parser.add_argument("--truth", type=Path, required=True, metavar="FILE", help="records what was said, and when")
     parser.add_argument("--truth-cycles", type=int, default=16_384, help="cycles kept in it (default %(default)s)")
+    parser.add_argument(
+        "--count",
+        type=int,
+        default=1,
+        help="so many meters in one process, on addresses from --host on; FILE.1, FILE.2",
+    )
     parser.add_argument("--seed", type=int, default=1, help="another household (default %(default)s)")
     parser.add_argument(
         "--cycle", type=int, default=200, metavar="MS", help="measuring cycle, 8244 (200; real: 200, 500)"

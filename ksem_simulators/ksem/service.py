@@ -16,10 +16,12 @@ from service_runtime.clock import boottime
 class KsemService:
     """One meter with its server and its pushers."""
 
-    def __init__(self, meter: Meter, server: MeterServer, pushers: Sequence[Pusher]) -> None:
+    def __init__(self, meter: Meter, server: MeterServer, pushers: Sequence[Pusher], *, later: float = 0.0) -> None:
+        """`later`: seconds until the first measuring cycle, so that several meters do not keep step."""
         self.meter = meter
         self.server = server
         self.pushers = tuple(pushers)
+        self._later = later
         self._commands: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
             "status": self._status,
             "push": self._push,
@@ -48,7 +50,7 @@ class KsemService:
 
     async def _measure(self) -> None:
         """Measuring cycles on an absolute schedule; after a stall the lost ones are left out."""
-        due = boottime()
+        due = boottime() + self._later
         period = self.meter.settings.cycle_ms / 1000.0
         while True:
             due = max(due + period, boottime())

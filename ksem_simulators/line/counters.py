@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from ksem_simulators.line.lane import Travelling
 from ksem_simulators.percentiles import Samples
 
 
@@ -21,15 +22,15 @@ class LineCounters:
     lateness: Samples = field(default_factory=Samples)
     """Seconds between when a byte was owed and when it was handed over."""
 
-    def hand_over(self, direction: int, lateness: list[float], taken: int) -> None:
+    def hand_over(self, direction: int, now: float, owed: list[Travelling], taken: int) -> None:
         """Counts bytes that were handed over towards the server (direction 0) or the client."""
         if direction:
             self.to_client += taken
         else:
             self.to_server += taken
-        self.lost += len(lateness) - taken
-        for seconds in lateness:
-            self.lateness.add(seconds)
+        self.lost += len(owed) - taken
+        for byte in owed:
+            self.lateness.add(now - byte.owed)
 
     def as_dict(self) -> dict[str, Any]:
         """For a status message."""

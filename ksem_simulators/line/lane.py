@@ -1,11 +1,13 @@
 """One direction of the line [core]: when which byte arrives."""
 
+import math
 from collections import deque
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 BITS: Final = 11
 """Bits of a character: start, 8 data, 2 stop (8N2)."""
+NEVER: Final = math.inf
 FRAME_GAP: Final = 0.00175
 """Silence that ends a frame: 3.5 characters, fixed at this above 19200 baud (Modbus serial line specification)."""
 
@@ -36,10 +38,9 @@ class Lane:
         """So many bytes are handed over together, when the last of them is due: fewer wake-ups of this process."""
         self.free_at = 0.0
         """When the wire falls silent."""
+        self.next_owed = NEVER
+        """When bytes are to be handed over next."""
         self._travelling: deque[Travelling] = deque()
-
-    def __len__(self) -> int:
-        return len(self._travelling)
 
     def is_new_frame(self, now: float) -> bool:
         """Whether a byte that begins now begins a frame."""
@@ -55,25 +56,30 @@ class Lane:
             free_at += self.character
             self._travelling.append(Travelling(item, free_at, self._owed(free_at)))
         self.free_at = free_at
-
-    def next_owed(self) -> float | None:
-        """When the next byte is to be handed over."""
-        if not self._travelling:
-            return None
-        return self._travelling[min(self.batch, len(self._travelling)) - 1].owed
+        self._plan()
 
     def take(self, now: float) -> list[Travelling]:
         """The bytes that are owed by now."""
-        owed: list[Travelling] = []
-        while (moment := self.next_owed()) is not None and moment <= now:
-            together = [self._travelling.popleft() for _ in range(min(self.batch, len(self._travelling)))]
-            owed.extend(together if len(together) == 1 else (byte._replace(owed=moment) for byte in together))
+        travelling, owed = self._travelling, []
+        while self.next_owed <= now:
+            if self.batch == 1:
+                owed.append(travelling.popleft())
+            else:
+                moment = self.next_owed
+                together = [travelling.popleft() for _ in range(min(self.batch, len(travelling)))]
+                owed.extend(byte._replace(owed=moment) for byte in together)
+            self._plan()
         return owed
 
     def clear(self) -> None:
         """What was on its way is lost."""
         self._travelling.clear()
         self.free_at = 0.0
+        self._plan()
+
+    def _plan(self) -> None:
+        travelling = self._travelling
+        self.next_owed = travelling[min(self.batch, len(travelling)) - 1].owed if travelling else NEVER
 
     def _owed(self, due: float) -> float:
         return due if not self.grain else (int(due / self.grain) + 1) * self.grain

@@ -10,7 +10,7 @@ from typing import IO, Any, Final
 
 from ksem_simulators.line.counters import LineCounters
 from ksem_simulators.line.frame_faults import FrameFaults
-from ksem_simulators.line.lane import Lane, Travelling, character_time
+from ksem_simulators.line.lane import NEVER, Lane, Travelling, character_time
 from ksem_simulators.line.pty_end import PtyEnd
 from ksem_simulators.line.wire_log import ECHO, INJECTED, LOST, TO_CLIENT, TO_SERVER, UNCERTAIN, WireLogWriter
 from service_runtime.clock import boottime
@@ -48,13 +48,18 @@ class LineLoop:
         )
         self.counters = LineCounters()
         self.echo = False
-        self.stalled_until = 0.0
+        self._stalled_until = 0.0
         self.running = True
         self._log = log
         self._trace = trace
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         self._calls: deque[tuple[Callable[[], dict[str, Any]], Future[dict[str, Any]]]] = deque()
+        self._lanes: Final = [
+            (direction, lane, flags) for direction in self.directions for lane, flags in direction.lanes
+        ]
+        self._readable: list[int] = []
+        self.watch()
         self._timers: list[tuple[float, Callable[[], None]]] = []
 
     def call(self, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -76,15 +81,13 @@ class LineLoop:
         """Until `running` is False."""
         while self.running:
             now = boottime()
-            waits = [owed for direction in self.directions for lane, _ in direction.lanes if (owed := lane.next_owed())]
-            waits += [at for at, _ in self._timers]
-            if self.stalled_until > now:
-                waits.append(self.stalled_until)
-            readable = self._readable(now)
-            timeout = max(0.0, min(waits) - now) if waits else None
-            ready = select.select(readable, (), (), timeout)[0]
-            self._hand_over()
-            for descriptor in ready:
+            soonest = min((at for at, _ in self._timers), default=NEVER)
+            for direction, lane, flags in self._lanes:
+                if lane.next_owed <= now:
+                    self._deliver(direction, lane.take(now), flags)
+                soonest = min(soonest, lane.next_owed)
+            timeout = None if soonest == NEVER else max(0.0, soonest - boottime())
+            for descriptor in select.select(self._readable, (), (), timeout)[0]:
                 if descriptor == self._wake_read:
                     self._run_calls()
                 elif descriptor == self.server.master:
@@ -99,16 +102,30 @@ class LineLoop:
         self.directions[direction].injected.send(data, boottime())
 
     def stall(self, seconds: float) -> None:
-        """For so long nothing is taken from the server's end."""
-        self.stalled_until = boottime() + seconds
+        """For so long nothing is taken from the server's end; only from the loop's thread."""
+        self._stalled_until = boottime() + seconds
+        self.later(seconds, self.watch)
+        self.watch()
 
-    def _readable(self, now: float) -> list[int]:
-        readable = [self._wake_read]
-        if self.server.is_plugged and self.stalled_until <= now:
-            readable.append(self.server.master)
+    def watch(self) -> None:
+        """Looks anew which ends are to be read; only from the loop's thread."""
+        self._readable = [self._wake_read]
+        if self.server.is_plugged and self._stalled_until <= boottime():
+            self._readable.append(self.server.master)
         if self.client.is_plugged:
-            readable.append(self.client.master)
-        return readable
+            self._readable.append(self.client.master)
+
+    def plug(self, end: PtyEnd) -> None:
+        """The port of an end appears; only from the loop's thread."""
+        end.plug()
+        self.watch()
+
+    def unplug(self, end: PtyEnd) -> None:
+        """The port of an end goes, and what was on its way to it is lost; only from the loop's thread."""
+        end.unplug()
+        for lane, _ in self.directions[TO_SERVER if end is self.server else TO_CLIENT].lanes:
+            lane.clear()
+        self.watch()
 
     def _take(self, end: PtyEnd, direction: Direction) -> None:
         data = end.read()
@@ -123,15 +140,7 @@ class LineLoop:
         if self.echo and end is self.server:
             self.directions[TO_SERVER].echo.send(data, now)
 
-    def _hand_over(self) -> None:
-        now = boottime()
-        for direction in self.directions:
-            for lane, flags in direction.lanes:
-                owed = lane.take(now) if len(lane) else ()
-                if owed:
-                    self._deliver(direction, owed, flags)
-
-    def _deliver(self, direction: Direction, owed: "list[Travelling] | tuple[()]", flags: int) -> None:
+    def _deliver(self, direction: Direction, owed: list[Travelling], flags: int) -> None:
         log, begun = self._log, boottime()
         numbers = (
             [log.add(direction.number, byte.value, flags, byte.due, byte.owed, begun) for byte in owed] if log else []
@@ -143,7 +152,7 @@ class LineLoop:
         if log and (flags & UNCERTAIN or written < len(owed)):
             for index, number in enumerate(numbers):
                 log.set_flags(number, flags | (LOST if index >= written else 0))
-        self.counters.hand_over(direction.number, [begun - byte.owed for byte in owed], written)
+        self.counters.hand_over(direction.number, begun, owed, written)
         if self._trace:
             for index, byte in enumerate(owed):
                 lost = LOST if index >= written else 0

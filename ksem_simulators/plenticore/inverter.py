@@ -13,12 +13,12 @@ from ksem_contract.register_range import RegisterRange
 from ksem_simulators.line.lane import FRAME_GAP
 from ksem_simulators.line.wire_log import WireLogReader
 from ksem_simulators.plenticore.answer import read_answer
-from ksem_simulators.plenticore.asker import Asker, Exchange
+from ksem_simulators.plenticore.asker import Asker
 from ksem_simulators.plenticore.outcome import GOOD, UNJUDGED, judge_outcome
 from ksem_simulators.plenticore.plan import Plan
 from ksem_simulators.plenticore.port import PortGone, RtuPort
 from ksem_simulators.plenticore.tally import Tally, Transaction
-from ksem_simulators.truth import TruthReader, Verdict
+from ksem_simulators.plenticore.witness import Witness
 from modbus_codec.crc import append_crc, has_valid_crc
 from modbus_codec.pdu import FunctionCode, ReadRequest
 from service_runtime.clock import boottime
@@ -56,8 +56,7 @@ class Inverter:
         self.paused = False
         self._open_port = open_port
         self._baudrate = baudrate
-        self._truth_path = truth
-        self._truth: TruthReader | None = None
+        self._witness = Witness(truth)
         self._wire_log_path = wire_log
         self._log = log
         self._stop = threading.Event()
@@ -149,7 +148,8 @@ class Inverter:
         verdict = None
         if answer.kind == "data":
             self.words[str(wanted)] = answer.words
-            verdict = self._verdict(wanted, answer.words, exchange)
+            start = exchange.times.answer_start
+            verdict = self._witness.judge(wanted, answer.words, boottime() if start is None else start)
         turnaround = exchange.times.turnaround
         outcome = judge_outcome(answer, turnaround, plan.timeout, verdict, plan.limit(wanted))
         self.without_wire_times += not exchange.from_log
@@ -185,17 +185,6 @@ class Inverter:
             self.late_frames += 1
         else:
             self.noise_bytes += len(data)
-
-    def _verdict(self, wanted: RegisterRange, words: tuple[int, ...], exchange: Exchange) -> Verdict | None:
-        if self._truth_path is None:
-            return None
-        if self._truth is None:
-            try:
-                self._truth = TruthReader(self._truth_path)
-            except FileNotFoundError:
-                return Verdict("wrong", "there was no meter yet that could have said this")
-        start = exchange.times.answer_start
-        return self._truth.judge(wanted.start, words, boottime() if start is None else start)
 
     def _open_wire_log(self) -> WireLogReader | None:
         return WireLogReader(self._wire_log_path) if self._wire_log_path else None

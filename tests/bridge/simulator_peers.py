@@ -1,5 +1,6 @@
 """Simple counterparts of the simulators: someone the meter pushes to, a raw Modbus client, a server on the line."""
 
+import contextlib
 import socket
 import struct
 import threading
@@ -76,7 +77,8 @@ class Receiver:
                     self.writes.append(write)
                     self.registers.update(enumerate(registers, request.start))
                     self._changed.notify_all()
-                connection.sendall(MbapFrame(frame.transaction, frame.unit, frame.pdu[:5]).encode())
+                with contextlib.suppress(OSError):  # the meter may end at any moment
+                    connection.sendall(MbapFrame(frame.transaction, frame.unit, frame.pdu[:5]).encode())
 
 
 def _received(connection: socket.socket) -> bytes:

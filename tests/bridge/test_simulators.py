@@ -24,6 +24,7 @@ from ksem_simulators.truth import Block, TruthReader
 from modbus_codec import MbapReader
 from service_runtime.clock import boottime
 
+from .broker import free_port
 from .certificates import make_certificates
 from .simulator_peers import RawClient, Receiver, RtuResponder, Write, with_crc
 
@@ -56,14 +57,14 @@ def line(tmp_path: Path) -> Iterator[LineHandle]:
 def test_pymodbus_reads_the_whole_map_and_every_answer_is_what_the_truth_says(ksem: KsemHandle) -> None:
     truth = TruthReader(ksem.truth)
     client = ModbusTcpClient("127.0.0.1", port=ksem.port)
-    assert client.connect()
+    assert client.connect()  # type: ignore[no-untyped-call]
     for start, count in WHOLE_MAP:
         answer = client.read_holding_registers(start, count=count, device_id=71)
         verdict = truth.judge(start, answer.registers, boottime())
         assert verdict.kind == "good", (start, verdict)
         assert verdict.age is not None
         assert verdict.age < 1.0
-    client.close()
+    client.close()  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.parametrize(
@@ -156,6 +157,23 @@ def test_a_fixed_interval_pipelined_over_two_connections(tmp_path: Path, receive
     assert {str(write.range) for write in writes} == {"0-27", "40-65", "80-105", "120-145"}
     starts = [write.at for write in writes if write.range.start == 120]
     assert statistics.median(b - a for a, b in itertools.pairwise(starts)) == pytest.approx(0.05, abs=0.01)
+
+
+def test_several_meters_in_one_process_have_addresses_and_truths_of_their_own(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    options = ["--count", "3", "--port", str(free_port())]
+    with KsemHandle(tmp_path, push=receiver.address, host="127.0.3.1", options=options) as ksem:
+        writes = receiver.wait_for(lambda writes: len({write.peer[0] for write in writes}) == 3)
+        ksem.command("push", enabled=False, meter=2)
+        for peer, suffix in (("127.0.3.1", ""), ("127.0.3.2", ".1"), ("127.0.3.3", ".2")):
+            truth = TruthReader(ksem.truth.with_name(ksem.truth.name + suffix))
+            write = next(write for write in writes if write.peer[0] == peer)
+            assert truth.judge(write.range.start, write.words, write.at).kind == "good"
+        receiver.forget()
+        later = receiver.wait_for(lambda writes: sum(write.peer[0] == "127.0.3.1" for write in writes) >= 6)
+        assert "127.0.3.2" in {write.peer[0] for write in later}
+        assert sum(write.peer[0] == "127.0.3.3" for write in later) <= 2
 
 
 def test_a_receiver_that_goes_and_comes_is_pushed_to_again(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_a_late_hand_over_does_not_delay_the_bytes_behind_it() -> None:
     lane = Lane(CHARACTER)
     lane.send(bytes(10), 10.0)
     assert len(lane.take(10.0 + 4.2 * CHARACTER)) == 4
-    assert lane.next_owed() == pytest.approx(10.0 + 5 * CHARACTER)
+    assert lane.next_owed == pytest.approx(10.0 + 5 * CHARACTER)
 
 
 def test_nothing_is_handed_over_early() -> None:
