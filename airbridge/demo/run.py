@@ -22,7 +22,7 @@ from airbridge.demo.watch import Watch
 from service_runtime.clock import boottime
 
 START_WITHIN: Final = 45.0
-"""Seconds until the first good answers, on a slow host too; then the demo gives up. Real ends may take their time."""
+"""Seconds until the first good answers, on a slow host too; then the demo gives up."""
 TURN: Final = 0.1
 DRAW_EVERY: Final = 0.25
 PLAIN_EVERY: Final = 5.0
@@ -105,7 +105,7 @@ class Demo:
             left = None if seconds is None or picture.ready_at is None else picture.ready_at + seconds - now
             if left is not None and left <= 0:
                 return
-            if picture.ready_at is None and now - picture.started > START_WITHIN and self._is_simulated:
+            if picture.ready_at is None and now - picture.started > START_WITHIN and self._is_bounded:
                 self._troubles.append(f"no good answers within {START_WITHIN:.0f} s")
                 return
             face.show(watch, now, left)
@@ -115,9 +115,11 @@ class Demo:
                 self._pull(KEYS.get(key.lower()), chain, watch)
 
     @property
-    def _is_simulated(self) -> bool:
+    def _is_bounded(self) -> bool:
+        """Whether the start must come to an end: who watches a real end may still be plugging it in."""
         options = self._options
-        return options.meter is None and options.serial is None and options.broker is None
+        is_simulated = options.meter is None and options.serial is None and options.broker is None
+        return is_simulated or options.seconds is not None
 
     def _pull(self, what: str | None, chain: Chain, watch: Watch) -> None:
         if what is None or not chain.can_pull[what]:

@@ -34,4 +34,5 @@ def write_svg(path: Path, picture: Picture, chain: Chain) -> None:
     console.print(drawn)
     text = console.export_svg(title="airbridge demo")
     text = _font_faces.sub("", text).replace("Fira Code, monospace", "monospace")
+    text = text.replace("<svg ", '<svg xml:space="preserve" ', 1)  # else some viewers eat the spaces at an edge
     path.write_text(text, encoding="utf-8")
