@@ -10,9 +10,11 @@ from ksem_publisher.block_desk import BlockDesk
 from ksem_publisher.block_publisher import BlockPublisher
 from ksem_publisher.block_reading import BlockRead
 from ksem_publisher.live_desk import LiveDesk
+from ksem_publisher.live_source import SLOWEST_PUSH
 from ksem_publisher.poll_plan import PollPlan
 from ksem_publisher.push_assembler import PushAssembler
 from ksem_publisher.push_connection import PushConnection, PushedWrite
+from ksem_publisher.push_rhythm import AWAY_PERIODS, AWAY_SECONDS
 from ksem_publisher.register_mask import mask_of, ranges_of
 from ksem_publisher.snapshot import sums_up
 
@@ -42,10 +44,9 @@ class MeterPush:
         self._log = log
         self._live = PushAssembler(LIVE, MEASURED, sums_up)
         self._energy = PushAssembler(ENERGY, _ENERGY_GROUPS, None)
-        self._shapes: set[tuple[int, int, int, int]] = set()
+        self._shapes: dict[tuple[int, int, int, int], float] = {}
         self._connections: set[PushConnection] = set()
         self._last_write = float("-inf")
-        self._seen = 0
         self.peer: str | None = None
         self.writes = 0
 
@@ -55,9 +56,16 @@ class MeterPush:
         return None if self._live.period is None else round(self._live.period * 1000)
 
     @property
-    def groups(self) -> tuple[RegisterRange, ...]:
-        """Registers that were pushed, of `live` and `energy`."""
-        return ranges_of(self._seen, 0)
+    def _patience(self) -> float:
+        """Seconds without a write after which the meter has stopped pushing."""
+        period = self._live.period
+        if period is None:
+            return _LISTENING
+        return AWAY_PERIODS * period if period > SLOWEST_PUSH else min(AWAY_PERIODS * period, AWAY_SECONDS)
+
+    def groups(self, now: float) -> tuple[RegisterRange, ...]:
+        """Registers that are being pushed, of `live` and `energy`."""
+        return ranges_of(self._mask(now), 0)
 
     def on_writes(self, connection: PushConnection, writes: Sequence[PushedWrite]) -> None:
         """The meter has written, and has its answer already."""
@@ -80,24 +88,40 @@ class MeterPush:
     def condition(self, now: float) -> tuple[LinkCondition, str]:
         """How the push is, and why, in words."""
         if self._desk.source.push_carries(now):
-            return "up", f"a whole cycle every {self.period_ms} ms"
+            return "up", f"a whole cycle every {self.period_ms} ms{self._energy_missing(now)}"
         if not self.writes:
             return "waiting", (
                 "the meter has not pushed yet: give it this host's address and the port of [push] as a slave "
                 "in its Modbus menu (KOSTAL calls a receiver so)"
             )
-        if now - self._last_write > max(_LISTENING, 3 * (self._live.period or 0)):
+        if now - self._last_write > self._patience:
             return "down", "the meter has stopped pushing: see the slaves in its Modbus menu, and the network"
         if self._live.missing:
             parts = ", ".join(str(part) for part in self._live.missing)
             return "down", f"registers {parts} are not pushed: switch on all groups in the meter's Modbus menu"
-        if not self._seen & mask_of(LIVE.start, LIVE.count):
+        if not self._mask(now) & mask_of(LIVE.start, LIVE.count):
             return "down", "only energy counters are pushed: switch on all groups in the meter's Modbus menu"
         if self._live.why:
             return "down", self._live.why
         if (period := self._live.period) and period > 0.5:
             return "down", f"a cycle every {period:.3g} s is too slow: set no fixed interval in the meter's Modbus menu"
         return "down", "whole cycles are awaited"
+
+    def _energy_missing(self, now: float) -> str:
+        """Words about an energy group that is off while the other is on; both off is how most meters are set."""
+        mask = self._mask(now)
+        missing = [group for group in _ENERGY_GROUPS if not mask & mask_of(group.start, group.count)]
+        return f"; registers {missing[0]} are not pushed but polled" if len(missing) == 1 else ""
+
+    def _mask(self, now: float) -> int:
+        """The registers pushed lately, of `live` and `energy`."""
+        lately = max(_LISTENING, AWAY_PERIODS * (self._live.period or 0))
+        mask = 0
+        for (_, _, start, count), at in self._shapes.items():
+            low, high = max(start, LIVE.start), min(start + count, ENERGY.stop)
+            if now - at <= lately and high > low:
+                mask |= mask_of(low, high - low)
+        return mask
 
     def _take_energy(self, connection: PushConnection, write: PushedWrite) -> None:
         if write.start >= ENERGY.stop or write.start + len(write.registers) <= ENERGY.start:
@@ -120,14 +144,13 @@ class MeterPush:
         self._connections.add(connection)
         self.peer = connection.peer
         shape = (write.function, write.unit, write.start, len(write.registers))
-        if shape in self._shapes or len(self._shapes) >= MOST_SHAPES:
+        known = shape in self._shapes
+        if known or len(self._shapes) < MOST_SHAPES:
+            self._shapes[shape] = write.at
+        if known or len(self._shapes) >= MOST_SHAPES:
             return
-        self._shapes.add(shape)
         written = RegisterRange(write.start, len(write.registers))
         kept = written.overlaps(LIVE) or written.overlaps(ENERGY)
-        if kept:
-            low, high = max(written.start, LIVE.start), min(written.stop, ENERGY.stop)
-            self._seen |= mask_of(low, high - low)
         self._log.info(
             "a new kind of write: function %d, unit %d, registers %s%s",
             write.function,

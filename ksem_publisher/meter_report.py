@@ -9,6 +9,7 @@ from ksem_contract.meter_health import BlockHealth, CheckFlag, MeterHealth, Poll
 from ksem_contract.register_range import RegisterRange
 from ksem_publisher.block_publisher import Publish
 from ksem_publisher.plausibility import Remark
+from ksem_publisher.settled_change import SettledChange
 from service_runtime.clock import boottime, wall_time
 from service_runtime.link_state import LinkState
 from service_runtime.quiet_log import QuietLog
@@ -63,6 +64,11 @@ class MeterReport:
         self._quiet = QuietLog()
         self._push = LinkState("no push yet", now, wall)
         self._poll = LinkState("not asked yet", now, wall)
+        self._settled = {
+            "push": SettledChange("waiting"),
+            "poll": SettledChange("waiting"),
+            "state": SettledChange(None),
+        }
         self._flags: dict[str, CheckFlag] = {}
         self._state: HealthCondition | None = None
         self._since = wall
@@ -86,6 +92,8 @@ class MeterReport:
         if state != self._state:
             self._state, self._since = state, wall
             changed = True
+        if self._settled["state"].is_due(state, why, now, at_once=state == "ok"):
+            changed = True
             told_already = state == "degraded" and all(remark.text in why for remark in view.remarks) and view.remarks
             if not told_already:
                 self._say("state", state, f"{state}: {why}", now)
@@ -97,11 +105,11 @@ class MeterReport:
             self._log.warning("%s", line)
 
     def _note_link(self, name: str, link: LinkState, told: tuple[LinkCondition, str], now: float, wall: str) -> bool:
-        """True if the link's state has changed."""
+        """True if there is news: the link's state has changed, or the reason for it is clear."""
         before = link.state
         link.update(*told, now, wall)
-        if link.state == before:
-            return False
+        if not self._settled[name].is_due(link.state, link.why, now, at_once=link.state == "up"):
+            return link.state != before
         self._say(name, link.state, f"{name} is {link.state}: {link.why}", now)
         return True
 

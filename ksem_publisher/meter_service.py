@@ -157,7 +157,7 @@ class MeterService:
             push_wanted=self._push_wanted,
             peer=self.push.peer,
             period_ms=self.push.period_ms,
-            groups=self.push.groups,
+            groups=self.push.groups(now),
             writes=self.push.writes,
             poll=self.poll.condition,
             requests=self.poll.requests,

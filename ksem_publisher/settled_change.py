@@ -1,0 +1,35 @@
+"""When a change of state is worth a line in the log: once its reason is clear.
+
+What goes wrong shows its cause a moment later (a push that lacks a group first looks like one write missing), and what
+comes back within that moment was no change.
+"""
+
+STILL = 1.0
+"""Seconds for which a reason must stand still."""
+PATIENCE = 2.5
+"""Seconds after which it is told although it does not."""
+
+
+class SettledChange:
+    """Watches one state and its reason. Times are seconds of any clock."""
+
+    def __init__(self, told: str | None) -> None:
+        """`told`: the state that everybody takes for granted; None for none."""
+        self._told = told
+        self._state = told
+        self._why: str | None = None
+        self._since = self._still_since = float("-inf")
+
+    def is_due(self, state: str, why: str, now: float, *, at_once: bool) -> bool:
+        """True, once a change, when it is to be told. `at_once`: it needs no reason."""
+        if state != self._state:
+            self._state, self._since = state, now
+            self._why = None
+        if why != self._why:
+            self._why, self._still_since = why, now
+        if state == self._told:
+            return False
+        if not at_once and now - self._still_since < STILL and now - self._since < PATIENCE:
+            return False
+        self._told = state
+        return True
