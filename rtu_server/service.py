@@ -12,7 +12,6 @@ from ksem_contract.health import Transit
 from ksem_contract.topics import Topics
 from service_runtime.clock import boottime, wall_time
 from service_runtime.health_file import HealthFile
-from service_runtime.health_file import HealthFile
 from service_runtime.link_state import LinkState
 from service_runtime.mqtt_link import Incoming, MqttLink
 from service_runtime.systemd import notify, watchdog_interval
@@ -64,7 +63,6 @@ class RtuServer:
             on_link=self._on_link,
             log=log,
         )
-        self._health_file = HealthFile()
         self._watchdog = watchdog_interval()
         self._watchdog_due = 0.0
         self._systemd_status = ""
@@ -136,7 +134,6 @@ class RtuServer:
         self._reporter.tell(served, node, reports, self._broker.health, self._transit(), now)
         why = node.why or "the inverter asks and gets data"
         self._health_file.tell(served, why, now)
-        self._health_file.tell(served, node.why, now)
         self._tell_systemd(why, now)
 
     def _tell_systemd(self, status: str, now: float) -> None:
