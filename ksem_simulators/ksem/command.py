@@ -24,7 +24,7 @@ from service_runtime.clock import boottime
 _COMMANDS: Final = """\
 commands on --control (JSON lines); of several meters "meter":N names one, else all obey and the first answers:
   {"do":"status"}                               what it measures, its counters, CPU seconds
-  {"do":"push","enabled":false}                 any push setting: enabled groups split energy_split interval gap
+  {"do":"push","enabled":false}                 any push setting: enabled silent groups split energy_split interval gap
                                                 second_half jitter offset order pipeline unit connections reconnect
   {"do":"poll","open":false}                    connections to the Modbus port are refused
   {"do":"fault","name":"late","seconds":3}      reads go wrong; "only":"512-791" and "times":1 limit it
@@ -49,6 +49,7 @@ def run(arguments: list[str]) -> int:
             energy_split=options.energy_split,
             interval=options.interval,
             gap=options.gap / 1000.0,
+            second_half=options.second_half / 1000.0,
             jitter=options.jitter / 1000.0,
             offset=options.offset / 1000.0,
             order=options.order,
@@ -166,6 +167,7 @@ def _parser() -> argparse.ArgumentParser:
     push.add_argument("--energy-split", default="halves", help=f"{', '.join(ENERGY_SPLITS)}, or ranges")
     push.add_argument("--interval", type=float, default=0.0, metavar="S", help="0 = each cycle, or 0.02 to 60 s")
     push.add_argument("--gap", type=float, default=0.0, metavar="MS", help="between the writes of a cycle")
+    push.add_argument("--second-half", type=float, default=0.0, metavar="MS", help="extra wait in a cycle's middle")
     push.add_argument("--jitter", type=float, default=0.0, metavar="MS", help="pushes begin up to so much later")
     push.add_argument("--offset", type=float, default=0.0, metavar="MS", help="pushes begin so long after the cycle")
     push.add_argument("--order", default="up", choices=("up", "down", "shuffled"))

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from typing import NamedTuple
 
 from ksem_contract.register_range import RegisterRange
 from modbus_codec.errors import BadFrame
@@ -10,13 +11,22 @@ from modbus_codec.tcp import MbapFrame, MbapReader
 from service_runtime.clock import boottime
 
 
+class _Waiting(NamedTuple):
+    """A write without an answer yet."""
+
+    answer: "asyncio.Future[float]"
+    head: bytes
+    """What a good answer is made of: function, start, count."""
+    sent: float
+
+
 class PushConnection(asyncio.Protocol):
     """Writes with FC16 and hears the answers. A lost connection fails all that wait with ConnectionError."""
 
     def __init__(self) -> None:
         self._reader = MbapReader()
         self._transport: asyncio.Transport
-        self._waiting: dict[int, tuple[asyncio.Future[float], bytes]] = {}
+        self._waiting: dict[int, _Waiting] = {}
         self._numbers = itertools.count(1)
         self.exceptions = 0
         self.closed = False
@@ -28,20 +38,21 @@ class PushConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
         waiting, self._waiting = self._waiting, {}
-        for answer, _ in waiting.values():
-            if not answer.done():
-                answer.set_exception(ConnectionError(f"receiver closed the connection ({exc or 'end of stream'})"))
+        for one in waiting.values():
+            if not one.answer.done():
+                one.answer.set_exception(ConnectionError(f"receiver closed the connection ({exc or 'end of stream'})"))
 
     def write(self, unit: int, wanted: RegisterRange, words: bytes) -> "asyncio.Future[float]":
-        """Sends a write; the future is the moment of its answer (CLOCK_BOOTTIME)."""
+        """Sends a write; the future is how long its answer took, in seconds."""
         if self.closed or self._transport.is_closing():
             raise ConnectionError("receiver closed the connection")
         transaction = next(self._numbers) % 65536
         head = bytes((FunctionCode.WRITE_MULTIPLE_REGISTERS, *divmod(wanted.start, 256), *divmod(wanted.count, 256)))
         answer: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         answer.add_done_callback(_seen)
-        self._waiting[transaction] = (answer, head)
-        self._transport.write(MbapFrame(transaction, unit, head + bytes((2 * wanted.count,)) + words).encode())
+        frame = MbapFrame(transaction, unit, head + bytes((2 * wanted.count,)) + words).encode()
+        self._waiting[transaction] = _Waiting(answer, head, boottime())
+        self._transport.write(frame)
         return answer
 
     def data_received(self, data: bytes) -> None:
@@ -52,11 +63,11 @@ class PushConnection(asyncio.Protocol):
             self._transport.abort()
             return
         for frame in frames:
-            answer, expected = self._waiting.pop(frame.transaction, (None, b""))
-            if frame.pdu != expected:
+            one = self._waiting.pop(frame.transaction, None)
+            if one is None or frame.pdu != one.head:
                 self.exceptions += 1
-            if answer is not None and not answer.done():
-                answer.set_result(now)
+            if one is not None and not one.answer.done():
+                one.answer.set_result(now - one.sent)
 
     def close(self) -> None:
         """Ends the connection; unanswered writes fail."""

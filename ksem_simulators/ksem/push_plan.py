@@ -4,7 +4,7 @@ What a real KSEM writes has never been published: the four groups can be switche
 single write (limit 123 registers), all else is open. So the split is a choice.
 """
 
-from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from ksem_contract.blocks import LIVE, PUSH_GROUPS
@@ -63,8 +63,9 @@ def parse_split(text: str, named: dict[str, tuple[RegisterRange, ...]]) -> tuple
     return ranges
 
 
+@lru_cache
 def plan(
-    groups: Iterable[str], live: tuple[RegisterRange, ...], energy: tuple[RegisterRange, ...]
+    groups: tuple[str, ...], live: tuple[RegisterRange, ...], energy: tuple[RegisterRange, ...]
 ) -> tuple[RegisterRange, ...]:
     """The writes of a cycle: those of the split, cut down to the groups that are on.
 

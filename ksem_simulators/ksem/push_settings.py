@@ -15,6 +15,8 @@ class PushSettings:
     """All that can be chosen; the defaults are what a KSEM is believed to do. Times are seconds."""
 
     enabled: bool = True
+    silent: bool = False
+    """Keep the connections, but write nothing."""
     groups: tuple[str, ...] = ("total", "phases")
     split: str = "groups"
     energy_split: str = "halves"

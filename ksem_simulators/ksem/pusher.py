@@ -82,6 +82,8 @@ class Pusher:
             if self.absent or not self.settings.enabled:
                 self.drop_connections()
                 continue
+            if self.settings.silent:
+                continue
             try:
                 await self._push(self._meter.reading)
             except (OSError, TimeoutError) as error:
@@ -117,31 +119,29 @@ class Pusher:
         if settings.reconnect:
             self.drop_connections()
         connections = await self._connected()
-        waited, unanswered = 0.0, []
+        waited = 0.0
+        unanswered: list[asyncio.Future[float]] = []
         for index, wanted in enumerate(writes):
             pause = settings.gap if index else 0.0
             if settings.second_half and index == (len(writes) + 1) // 2:
                 pause += settings.second_half
             if pause:
                 await asyncio.sleep(pause)
-            sent = boottime()
-            answer = self._write(connections[index % len(connections)], wanted, reading, sent)
+            answer = self._write(connections[index % len(connections)], wanted, reading)
             if settings.pipeline:
-                unanswered.append((sent, answer))
+                unanswered.append(answer)
             else:
-                waited += await asyncio.wait_for(answer, settings.timeout) - sent
-        for sent, answer in unanswered:
-            waited = max(waited, await asyncio.wait_for(answer, settings.timeout) - sent)
+                waited += await asyncio.wait_for(answer, settings.timeout)
+        for answer in unanswered:
+            waited = max(waited, await asyncio.wait_for(answer, settings.timeout))
         self.counters.cycles += 1
         self.counters.waits.add(waited)
         self.counters.exceptions += sum(connection.exceptions for connection in connections)
         for connection in connections:
             connection.exceptions = 0
 
-    def _write(
-        self, connection: PushConnection, wanted: RegisterRange, reading: Reading, now: float
-    ) -> "asyncio.Future[float]":
-        saying = self._meter.say(wanted, Kind.PUSH, now, reading)
+    def _write(self, connection: PushConnection, wanted: RegisterRange, reading: Reading) -> "asyncio.Future[float]":
+        saying = self._meter.say(wanted, Kind.PUSH, boottime(), reading)
         try:
             answer = connection.write(self.settings.unit, wanted, saying.words)
         except ConnectionError:

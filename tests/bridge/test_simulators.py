@@ -140,6 +140,30 @@ def test_pushing_can_be_changed_while_it_runs(ksem: KsemHandle, receiver: Receiv
     assert {truth.judge(write.range.start, write.words, write.at).kind for write in energy} == {"good"}
 
 
+def test_a_meter_that_falls_silent_keeps_its_connection(ksem: KsemHandle, receiver: Receiver) -> None:
+    receiver.wait_for(_cycles(2))
+    ksem.command("push", silent=True)
+    cycle = ksem.status()["cycle"]
+    while ksem.status()["cycle"] < cycle + 2:
+        select.select((), (), (), 0.02)
+    receiver.forget()
+    while ksem.status()["cycle"] < cycle + 5:
+        select.select((), (), (), 0.02)
+    assert receiver.writes == []
+    ksem.command("push", silent=False)
+    receiver.wait_for(_cycles(1))
+    assert ksem.status()["push"][0]["connects"] == 1
+
+
+def test_a_slow_second_half_still_belongs_to_its_cycle(tmp_path: Path, receiver: Receiver) -> None:
+    with KsemHandle(tmp_path, push=receiver.address, options=["--second-half", "120", "--split", "phases"]) as ksem:
+        writes = receiver.wait_for(lambda writes: len(writes) >= 8)[:4]
+        truth = TruthReader(ksem.truth)
+        assert len({truth.judge(write.range.start, write.words, write.at).cycle for write in writes}) == 1
+        assert [str(write.range) for write in writes] == ["0-27", "40-65", "80-105", "120-145"]
+        assert writes[2].at - writes[1].at > 0.115
+
+
 def test_fifty_pushes_a_second_with_a_value_of_its_own_each(tmp_path: Path, receiver: Receiver) -> None:
     with KsemHandle(tmp_path, push=receiver.address, options=["--cycle", "20"]) as ksem:
         writes = receiver.wait_for(_cycles(100))
