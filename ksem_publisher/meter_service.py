@@ -74,6 +74,7 @@ class MeterService:
             on_message=self._on_message,
             on_link=self._on_link,
             log=self.log,
+            not_own=[topics.meter_blocks(meter.id)],
         )
         publish = self.link.publish
         values = None

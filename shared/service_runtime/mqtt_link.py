@@ -16,7 +16,7 @@ import select
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import attrs
@@ -34,6 +34,7 @@ with stand_in("urllib.request", getproxies=dict, proxy_bypass=lambda _host: Fals
     from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
     from paho.mqtt.packettypes import PacketTypes
     from paho.mqtt.properties import Properties
+    from paho.mqtt.subscribeoptions import SubscribeOptions
 
 CONNECT_TIMEOUT = 2.0
 """Seconds for each step: TCP connect, TLS, the broker's CONNACK and its SUBACK."""
@@ -85,12 +86,18 @@ class MqttLink:
         on_message: Callable[[Incoming], None],
         on_link: Callable[[bool, str], None],
         log: logging.Logger,
+        not_own: Collection[str] = (),
     ) -> None:
-        """`will` is published retained, QoS 1, by the broker when the link dies. Subscriptions have QoS 0."""
+        """`will` is published retained, QoS 1, by the broker when the link dies. Subscriptions have QoS 0.
+
+        `not_own`: those of them for which the broker need not send back what this link published itself; with MQTT
+        3.1.1, and brokers that do not know better, it does all the same.
+        """
         self._settings = settings
         self._client_id = client_id
         self._will = will
         self._subscriptions = list(subscriptions)
+        self._not_own = frozenset(not_own)
         self._on_message = on_message
         self._on_link = on_link
         self._log = log
@@ -226,7 +233,7 @@ class MqttLink:
         self._wait_for(connection, lambda: connection.accepted, mqtt_reasons.no_answer(self._settings))
         if self._subscriptions:
             with self._lock:
-                connection.subscribe(self._subscriptions)
+                connection.subscribe(self._subscriptions, self._not_own)
             answered = lambda: connection.refused is not None  # noqa: E731
             self._wait_for(connection, answered, f"{where} does not answer a subscription")
         refused = [self._subscriptions[index] for index in connection.refused or ()]
@@ -411,8 +418,12 @@ class _Connection:
     def unsent(self) -> bool:
         return self._client.want_write()
 
-    def subscribe(self, topics: Sequence[str]) -> None:
-        self._client.subscribe([(topic, 0) for topic in topics])
+    def subscribe(self, topics: Sequence[str], not_own: Collection[str]) -> None:
+        if self._settings.version == 5:
+            options = [SubscribeOptions(noLocal=topic in not_own) for topic in topics]
+            self._client.subscribe(list(zip(topics, options, strict=True)))
+        else:
+            self._client.subscribe([(topic, 0) for topic in topics])
 
     def publish(self, message: Farewell, properties: Properties | None) -> Any:
         """The MQTTMessageInfo of paho, or None where the message was dropped."""
