@@ -32,6 +32,8 @@ class BlockFeed:
         """What the meter's retained status says; None = it was not heard yet."""
         self.last_heard: float | None = None
         self.last_block: float | None = None
+        self.undated = False
+        """Blocks come, of a publisher that has answered no ping."""
         self.round_trip_ms: float | None = None
         self._topics = topics
         self._ping_topic = topics.ping(meter, node)
@@ -92,7 +94,9 @@ class BlockFeed:
         heard = self._cache.hear_block(block, message.received)
         if heard is Heard.HELD:
             self.book.renew(self._cache.state, message.received)
+            self.undated = False
         elif heard is not Heard.OLD and self._cache.undated_sessions():
+            self.undated = True
             self._echo.want(message.received)
             self.tick()
 

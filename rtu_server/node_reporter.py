@@ -7,6 +7,7 @@ from ksem_contract.health import LinkHealth, Transit
 from ksem_contract.topics import Topics
 from service_runtime.clock import wall_time
 from service_runtime.mqtt_link import MqttLink
+from service_runtime.quiet_log import QuietLog
 from service_runtime.version import VERSION
 
 from .node_report import Overall, UnitReport, node_health, requests_message
@@ -15,6 +16,9 @@ HEALTH_EVERY: Final = 10.0
 REQUESTS_EVERY: Final = 10.0
 NEWS_EVERY: Final = 1.0
 """Seconds between two health messages at least, however fast things change."""
+SETTLED: Final = 2.0
+"""Seconds that another reason for the same state must last to be logged: a state is reached through several."""
+_LINES_AT_ONCE: Final = 4
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +39,9 @@ class NodeReporter:
         self._requests_due = 0.0
         self._requests_seen: object = None
         self._told_at = 0.0
+        self._logged = self._overall
+        self._changed_at = 0.0
+        self._quiet = QuietLog()
 
     def on_link_up(self) -> None:
         """The broker may have forgotten everything: tell it all again with the next tick."""
@@ -62,16 +69,28 @@ class NodeReporter:
         ):
             self._status_told = self._status
         if node.state != self._overall.state:
-            log.log(logging.INFO if node.state == "ok" else logging.WARNING, "%s", node.why or "the inverter gets data")
             self._since = wall_time()
-        if (node.state, node.why) != (self._overall.state, self._overall.why):
+        if node != self._overall:
+            self._changed_at = now
             self._health_due = min(self._health_due, self._told_at + NEWS_EVERY)
+        self._log(node, now)
         self._overall = node
         if now >= self._health_due:
             message = node_health(reports, version=VERSION, since=self._since, broker=broker, transit=transit, now=now)
             if self._link.publish(self._health_topic, message.encode(), qos=1, retain=True):
                 self._health_due, self._told_at = now + HEALTH_EVERY, now
         self._tell_requests(reports, now)
+
+    def _log(self, node: Overall, now: float) -> None:
+        """A change of state at once, a change of its reason once it has settled."""
+        if node.state != self._logged.state or (node != self._logged and now - self._changed_at >= SETTLED):
+            self._logged = node
+            why = node.why or "the inverter gets data"
+            line = self._quiet.say("node", why, now, at_once=_LINES_AT_ONCE)
+            if line is not None:
+                log.log(logging.INFO if node.state == "ok" else logging.WARNING, "%s", line)
+        for line in self._quiet.due(now):
+            log.warning("%s", line)
 
     def _tell_requests(self, reports: list[UnitReport], now: float) -> None:
         message = requests_message(reports, now)

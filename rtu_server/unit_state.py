@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
+BLOCK_WITHIN: Final = 3.0
+"""Seconds without any block after which the reason is looked for on the way, not in the blocks."""
 ASKED_WITHIN: Final = 5.0
 """Seconds without a request after which the inverter counts as not asking."""
 SERVED_WITHIN: Final = 1.0
@@ -18,6 +20,8 @@ class UnitView:
     line: str
     unit: int
     meter: str
+    topic: str
+    """Where the meter's topics begin, as `ksem/main`."""
     enabled: bool
     port_up: bool
     port_why: str
@@ -26,6 +30,9 @@ class UnitView:
     meter_online: bool | None
     data_fresh: bool
     last_heard: float | None
+    last_block: float | None
+    undated: bool
+    """Blocks come, of a publisher that has answered no ping."""
     last_request: float | None
     last_data: float | None
     foreign_or_noise: int
@@ -50,7 +57,7 @@ def judge(view: UnitView, now: float) -> Verdict:
     if not view.port_up:
         return Verdict("down", f"{where}: {view.port_why}")
     if not view.data_fresh:
-        return Verdict("down", f"{where}: {_why_no_data(view)}")
+        return Verdict("down", f"{where}: {_why_no_data(view, now)}")
     if view.last_request is None or now - view.last_request > ASKED_WITHIN:
         return Verdict("degraded", f"{where}: {_why_not_asked(view)}")
     if view.last_data is None or view.last_request - view.last_data > SERVED_WITHIN:
@@ -63,18 +70,28 @@ def is_served(view: UnitView, now: float) -> bool:
     return judge(view, now).state == "ok"
 
 
-def _why_no_data(view: UnitView) -> str:
-    meter = view.meter
+def _why_no_data(view: UnitView, now: float) -> str:
+    meter, topic = view.meter, view.topic
     if not view.broker_up:
         return f"no link to the broker ({view.broker_why})"
     if view.last_heard is None:
         return (
             f"nothing was heard about meter {meter}: no publisher has run yet, its id is another one,"
-            f" or the broker's ACL keeps ksem/{meter}/# from this user"
+            f" or the broker's ACL keeps {topic}/# from this user"
         )
     if view.meter_online is False:
         return f"the publisher of meter {meter} says offline: its live data does not flow (see its health)"
-    return f"the data of meter {meter} is old or was never dated: no live block or no echo comes from its publisher"
+    if view.last_block is None or now - view.last_block > BLOCK_WITHIN:
+        return (
+            f"no block of meter {meter} arrives, and its publisher did not say offline: the broker's ACL keeps"
+            f" {topic}/block/+ from this user, or the publisher was lost unnoticed"
+        )
+    if view.undated:
+        return (
+            f"the publisher of meter {meter} answers no ping, so its blocks can't be dated: the broker's ACL must let"
+            f" this user write {topic}/ping/+ and read {topic}/pong/+, and the publisher's read and write these"
+        )
+    return f"the blocks of meter {meter} arrive too old: the way from its publisher is slow, or a live block is missing"
 
 
 def _why_not_asked(view: UnitView) -> str:
