@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 READY   = $(VENV)/.ready
 
-.PHONY: help demo test test-faults check format bench soak fuzz docs tools clean
+.PHONY: help demo test test-faults test-platform check format bench soak fuzz docs tools clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -25,6 +25,10 @@ test: $(READY) tools ## unit tests and the bridge with real processes, within 5 
 
 test-faults: $(READY) tools ## everything that can be broken, broken for real, within 15 minutes
 	$(BIN)/python -m pytest tests/faults $(ARGS)
+
+test-platform: $(READY) tools ## Docker and systemd for real, on Debian as root, in some minutes
+	$(BIN)/python -m tests.platform.compose
+	$(BIN)/python -m pytest tests/platform $(ARGS)
 
 check: $(READY) ## format, lint, types, import rules
 	$(BIN)/ruff format --check .

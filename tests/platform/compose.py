@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import stat
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from ksem_simulators.control import ControlClient
+from ksem_simulators.handles import KsemHandle, LineHandle, PlenticoreHandle
 from tests.platform.docker_engine import DockerEngine, install_packages, run
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -194,14 +193,13 @@ class Adapter:
     folder = Path("/dev/serial/by-id")
     name = folder / "usb-airbridge-test-port0"
 
-    def __init__(self, line: ControlClient, end: Path) -> None:
+    def __init__(self, line: LineHandle) -> None:
         self._line = line
-        self._end = end
 
     def plug(self) -> None:
         """The port appears as udev does it: a node of group dialout, and a relative link."""
         self._line.command("plug", end="server")
-        node = self._end.resolve()
+        node = self._line.server.resolve()
         shutil.chown(node, "root", "dialout")
         node.chmod(0o660)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -213,41 +211,21 @@ class Adapter:
         self._line.command("unplug", end="server")
 
 
-@contextmanager
-def simulator(*words: str | Path) -> Iterator[None]:
-    """One simulator on this host, outside of any container."""
-    command = [sys.executable, "-m", "ksem_simulators", *map(str, words)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline(), f"{words[0]} did not start"
-        yield
-    finally:
-        process.terminate()
-        process.wait(timeout=10)
-
-
-class House:
+class Cabinet:
     """A meter on port 502 of this host, an adapter in its /dev, an inverter at the adapter's other end."""
 
     def __init__(self, stack: ExitStack) -> None:
         self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        truth, wire, server, client = (self.folder / name for name in ("truth", "wire", "server", "client"))
-        line, ask = self.folder / "line", self.folder / "ask"
-        stack.enter_context(simulator("ksem", "--port", "502", "--push", "127.0.0.1:5020", "--truth", truth))
-        stack.enter_context(
-            simulator("line", "--server", server, "--client", client, "--wire-log", wire, "--control", line)
-        )
-        self.adapter = Adapter(ControlClient(line), server)
+        meter = stack.enter_context(KsemHandle(self.folder, port=502, push=("127.0.0.1", 5020)))
+        line = stack.enter_context(LineHandle(self.folder))
+        self.adapter = Adapter(line)
         self.adapter.plug()
         stack.callback(self.adapter.name.unlink, missing_ok=True)
-        checked = ("--truth", truth, "--wire-log", wire, "--control", ask)
-        stack.enter_context(simulator("plenticore", "--port", client, *checked))
-        self._inverter = ControlClient(ask)
+        self._inverter = stack.enter_context(PlenticoreHandle(self.folder, line=line, truth=meter.truth))
 
     def check_answers(self) -> None:
-        assert self._inverter.command("await", outcome="good", count=20, seconds=10)["reached"]
-        outcomes = self._inverter.command("status")["outcomes"]
+        self._inverter.wait_for("good", 20)
+        outcomes = self._inverter.status()["outcomes"]
         assert not judged_bad(outcomes), outcomes
         say(f"inverter: {outcomes}")
 
@@ -255,7 +233,7 @@ class House:
 def both_halves(engine: DockerEngine) -> None:
     """`.env.example`'s three lines."""
     with ExitStack() as stack:
-        house = House(stack)
+        cabinet = Cabinet(stack)
         project = Project(
             engine, COMPOSE_PROFILES="publisher,rtu", METER_HOST="127.0.0.1", SERIAL_PORT=str(Adapter.name)
         )
@@ -266,13 +244,13 @@ def both_halves(engine: DockerEngine) -> None:
         check_confinement(project, ("mosquitto", "publisher", "rtu-server"))
         check_devices(project, stack)
 
-        house.adapter.unplug()
+        cabinet.adapter.unplug()
         project.until_health("rtu-server", "unhealthy", 15.0)
         say(f"adapter unplugged: {project.last_check('rtu-server')}")
-        house.adapter.plug()
+        cabinet.adapter.plug()
         took = project.until_health("rtu-server", "healthy", 20.0)
         say(f"adapter plugged in again: healthy after {took:.1f} s, the container was not touched")
-        house.check_answers()
+        cabinet.check_answers()
 
 
 def check_devices(project: Project, stack: ExitStack) -> None:
@@ -294,10 +272,10 @@ def check_devices(project: Project, stack: ExitStack) -> None:
 def two_hosts(engine: DockerEngine) -> None:
     """One half in a project of its own, as on another host: it knows the broker's address and its password."""
     with ExitStack() as stack:
-        house = House(stack)
+        cabinet = Cabinet(stack)
         meters_side = Project(engine, COMPOSE_PROFILES="publisher", METER_HOST="127.0.0.1", MQTT_LISTEN="0.0.0.0")
         stack.enter_context(brought_up(meters_side))
-        login = house.folder / "rtu-login"
+        login = cabinet.folder / "rtu-login"
         login.mkdir(mode=0o700)
         shown = ("run", "--rm", "--no-deps", "--entrypoint", "cat", "logins", "/logins/rtu/password")
         (login / "password").write_text(meters_side.compose(*shown).splitlines()[-1] + "\n")
@@ -316,7 +294,7 @@ def two_hosts(engine: DockerEngine) -> None:
         meters_side.until_health("publisher", "healthy", 30.0)
         inverters_side.until_health("rtu-server", "healthy", 30.0)
         say("two halves, each on its own: healthy")
-        house.check_answers()
+        cabinet.check_answers()
 
 
 def own_address() -> str:
