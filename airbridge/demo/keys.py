@@ -13,7 +13,7 @@ class Keys:
     """Use with `with`. Where standard input is no terminal there are no keys."""
 
     def __init__(self) -> None:
-        self._fd = sys.stdin.fileno() if sys.stdin.isatty() else None
+        self._fd = sys.stdin.fileno() if _is_ours() else None
         self._before: Any = None
 
     def wait(self, patience: float) -> str:
@@ -38,3 +38,16 @@ class Keys:
     ) -> None:
         if self._fd is not None and self._before is not None:
             termios.tcsetattr(self._fd, termios.TCSADRAIN, self._before)
+
+
+def _is_ours() -> bool:
+    """Whether there is a terminal to read from. One that belongs to another job would stop this process."""
+    try:
+        if not sys.stdin.isatty():
+            return False
+    except (AttributeError, ValueError):
+        return False  # standard input is closed
+    try:
+        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except OSError:
+        return True  # it is nobody's controlling terminal, so there are no jobs on it

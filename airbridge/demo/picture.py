@@ -10,7 +10,7 @@ from airbridge.demo.rate import Rate
 from airbridge.demo.verdict import Counts
 from ksem_contract.block_message import BlockMessage
 from ksem_contract.errors import InvalidMessage
-from ksem_contract.health import MeterHealth, NodeHealth
+from ksem_contract.health import MeterHealth, NodeHealth, Percentiles
 from ksem_contract.requests import RequestsMessage
 from ksem_contract.topics import Topics
 from ksem_contract.values import decode_energy, decode_live
@@ -135,12 +135,29 @@ class Picture:
         )
 
     @property
+    def turnaround_ms(self) -> Percentiles:
+        """From a request's end to its answer's begin."""
+        return self._times("turnaround_ms")
+
+    @property
+    def age_ms(self) -> Percentiles:
+        """How old the meter's words were as they went out to the inverter."""
+        return self._times("age_ms")
+
+    @property
     def is_served(self) -> bool:
         """Whether the inverter has had a good answer to everything it asks."""
         if not self.inverter:
             return self.counts.good > 0 and self.node_status == "online"
         asked = [part["outcomes"] for name, part in self.inverter["ranges"].items() if "-" in name]
         return len(asked) > 1 and all(Counts.of(outcomes).good for outcomes in asked)
+
+    def _times(self, name: str) -> Percentiles:
+        if self.inverter:
+            told = self.inverter.get(name) or {}
+            return Percentiles(told.get("p50"), told.get("p99"), told.get("max"))
+        units = self.node_health.units if self.node_health else ()
+        return getattr(units[0], name) if units else Percentiles()
 
     def _on_block(self, block: BlockMessage, now: float) -> None:
         view = self.blocks.get(block.block)

@@ -1,7 +1,6 @@
 """The demo in lines of text [core]."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from airbridge.demo.picture import Picture
 from airbridge.demo.verdict import Counts, faults
@@ -22,7 +21,7 @@ def status_line(picture: Picture, now: float) -> str:
         source = live.message.source
         parts.append(f"{source} {live.per_s(source, now):.1f}/s, live {live.age_ms(now)} ms old")
     parts.append(f"inverter: {picture.counts}")
-    times = _times(picture.inverter)
+    times = _times(picture)
     return "; ".join([*parts, times] if times else parts)
 
 
@@ -39,7 +38,7 @@ def summary_lines(picture: Picture, seconds: float, expected_good: int, troubles
             f"start: good answers after {began:.1f} s; before them {before.timeouts} timeouts, {before.refused} refused"
         )
     lines.append(f"answers in {seconds:.1f} s: {counts}")
-    times = _times(picture.inverter, longest=True)
+    times = _times(picture, longest=True)
     if times:
         lines.append(times)
     for name, part in (picture.inverter.get("ranges") or {}).items():
@@ -52,11 +51,10 @@ def summary_lines(picture: Picture, seconds: float, expected_good: int, troubles
     return lines
 
 
-def _times(inverter: Any, *, longest: bool = False) -> str:
+def _times(picture: Picture, *, longest: bool = False) -> str:
     told = []
-    for name, label in (("turnaround_ms", "turnaround"), ("age_ms", "age at the inverter")):
-        times = inverter.get(name) or {}
-        if times.get("p50") is not None:
-            most = f", longest {times['max']:.1f}" if longest else ""
-            told.append(f"{label} p50 {times['p50']:.1f}, p99 {times['p99']:.1f}{most} ms")
+    for label, times in (("turnaround", picture.turnaround_ms), ("age at the inverter", picture.age_ms)):
+        if times.p50 is not None and times.p99 is not None and times.max is not None:
+            most = f", longest {times.max:.1f}" if longest else ""
+            told.append(f"{label} p50 {times.p50:.1f}, p99 {times.p99:.1f}{most} ms")
     return "; ".join(told)

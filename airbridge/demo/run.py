@@ -138,6 +138,10 @@ class Demo:
         if picture.ready_at is None and not self._stopped:
             self._complain("Where it got stuck shows what each part said last:")
             self._tell_events(watch, 12)
+        if options.serial is not None:
+            self._say("The inverter is real: its answers are counted as the RTU server tells them, every 10 s.")
+        elif options.meter is not None:
+            self._say("The meter is real: what it said is not known here, so answers were checked by their form alone.")
         for line in summary_lines(picture, elapsed, expected, self._troubles):
             self._say(line)
         return 1 if self._troubles or faults(picture.counts, expected) else 0

@@ -18,6 +18,7 @@ from airbridge.demo.events import Event
 from airbridge.demo.links import Condition, Part
 from airbridge.demo.picture import BlockView, Picture
 from airbridge.demo.verdict import BAD
+from ksem_contract.health import Percentiles
 
 COLOURS: Final[dict[Condition, str]] = {"up": "green", "warned": "yellow", "down": "red", "unknown": "dim"}
 LIMITS: Final = {"live": 1_500, "energy": 60_000, "sunspec": 60_000, "device": None}
@@ -81,13 +82,12 @@ def inverter_section(picture: Picture) -> RenderableType:
     gets.append(" (no fresh data)" if counts.refused else "", "dim")
     for line in (good, late, gets):
         line.no_wrap, line.overflow = True, "ellipsis"
-    turnaround, age = _times(picture)
     table = Table.grid(padding=(0, 1))
     table.add_column(no_wrap=True)
-    for _ in turnaround:
+    for _ in range(3):
         table.add_column(justify="right", no_wrap=True)
-    table.add_row("turnaround", *turnaround)
-    table.add_row("age of data", *age)
+    table.add_row("turnaround", *_figures(picture.turnaround_ms, 1))
+    table.add_row("age of data", *_figures(picture.age_ms, 0))
     return Group(heading("Inverter", _lately(picture)), good, late, gets, table, _asked(picture))
 
 
@@ -172,23 +172,10 @@ def _count(name: str, count: int, style: str, *, first: bool = False) -> Text:
     )
 
 
-def _times(picture: Picture) -> tuple[tuple[Text, ...], tuple[Text, ...]]:
-    if picture.inverter:
-        told = [picture.inverter.get("turnaround_ms") or {}, picture.inverter.get("age_ms") or {}]
-        figures = [(times.get("p50"), times.get("p99"), times.get("max")) for times in told]
-    else:
-        units = picture.node_health.units if picture.node_health else ()
-        figures = [(None, None, None), (None, None, None)]
-        if units:
-            first, second = units[0].turnaround_ms, units[0].age_ms
-            figures = [(first.p50, first.p99, first.max), (second.p50, second.p99, second.max)]
-    return _figures(*figures[0], decimals=1), _figures(*figures[1], decimals=0)
-
-
-def _figures(p50: float | None, p99: float | None, most: float | None, *, decimals: int) -> tuple[Text, ...]:
-    if p50 is None or p99 is None or most is None:
+def _figures(times: Percentiles, decimals: int) -> tuple[Text, ...]:
+    if times.p50 is None or times.p99 is None or times.max is None:
         return (Text("-", "dim"),) * 3
-    figures = (("p50 ", p50, ""), ("p99 ", p99, ""), ("max ", most, " ms"))
+    figures = (("p50 ", times.p50, ""), ("p99 ", times.p99, ""), ("max ", times.max, " ms"))
     return tuple(Text.assemble((name, "dim"), f"{time:.{decimals}f}", (unit, "dim")) for name, time, unit in figures)
 
 

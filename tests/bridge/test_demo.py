@@ -16,7 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from ksem_simulators.handles import KsemHandle, LineHandle, PlenticoreHandle
 from service_runtime.clock import boottime
+
+from .broker import Broker, free_port
 
 _ENVIRON = os.environ | {"COLUMNS": "120", "AIRBRIDGE_MQTT__HOST": "nowhere.invalid"}
 """A setting for real services in the environment must not reach the demo's."""
@@ -69,12 +72,12 @@ def _counts_from_here(folder: Path) -> bool:
 
 
 def test_a_plain_run_gives_the_inverter_good_answers_only_and_ends_by_itself(tmp_path: Path) -> None:
-    process = _demo("--seconds", "12", "--keep", str(tmp_path), "--export-svg", str(tmp_path / "demo.svg"))
+    process = _demo("--seconds", "8", "--keep", str(tmp_path), "--export-svg", str(tmp_path / "demo.svg"))
     output = _end(process)
     assert process.returncode == 0, output
     found = _COUNTS.search(output)
     assert found, output
-    assert int(found[1]) >= 60
+    assert int(found[1]) >= 40
     assert found[2] == "0 wrong, 0 torn, 0 stale, 0 foreign, 0 late, 0 broken, 0 timeouts, 0 refused"
     assert "broker: mosquitto" in output
     assert "push 5.0/s" in output
@@ -171,6 +174,40 @@ class _Screen:
             if select.select([self._master], [], [], 0.2)[0]:
                 self.all += os.read(self._master, 65536).decode("utf-8", "replace")
         self._seen = found + len(text)
+
+
+def test_a_real_broker_and_a_real_meter_are_used_and_the_broker_is_left_as_it_was(tmp_path: Path) -> None:
+    push_port, secret = free_port(), tmp_path / "password"
+    secret.write_text("s3cret\n")
+    own = tmp_path / "own"
+    with (
+        Broker(tmp_path / "broker", users={"me": "s3cret"}) as broker,
+        KsemHandle(tmp_path, push=("127.0.0.1", push_port)) as ksem,
+    ):
+        meter = ("--meter", f"127.0.0.1:{ksem.port}", "--push-port", str(push_port))
+        login = ("--broker", f"127.0.0.1:{broker.port}", "--username", "me", "--password-file", str(secret))
+        process = _demo("--seconds", "3", *meter, *login, "--keep", str(own))
+        output = _end(process)
+        assert process.returncode == 0, output
+        heard = subprocess.run(
+            ["mosquitto_sub", "-p", str(broker.port), "-u", "me", "-P", "s3cret", "-t", "#", "-v", "-W", "1"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert "topics ksem-demo/#" in output
+    assert "checked by their form alone" in output
+    assert "push 5" in output or "publisher: push is up" in output
+    assert heard.stdout == ""
+
+
+def test_a_real_inverter_is_served_on_its_own_port(tmp_path: Path) -> None:
+    with LineHandle(tmp_path) as line, PlenticoreHandle(tmp_path, line=line, truth=None) as inverter:
+        process = _demo("--seconds", "2", "--serial", str(line.server), "--keep", str(tmp_path / "own"))
+        output = _end(process)
+        assert process.returncode == 0, output
+        assert inverter.status()["outcomes"]["data"] > 10
+    assert "The inverter is real" in output
 
 
 @pytest.mark.parametrize(
