@@ -115,7 +115,7 @@ class CacheState:
 class RegisterCache:
     """Takes what the broker delivers about one meter and decides what of it may be served.
 
-    A block counts only if an echo dated its session and its sequence number is higher than that of the block held, so
+    A block counts only if an echo dated its session and it was published later than the block held, so
     a retained message, a replay and a burst after an outage need no rule of their own. One session is served at a time;
     another one takes over when the served one's vital data is stale or its publisher said goodbye.
     """
@@ -147,7 +147,7 @@ class RegisterCache:
         if message.session != self.state.session:
             waiting = self._waiting.setdefault(message.session, {})
             known = waiting.get(message.block)
-            if known is not None and known.seq >= message.seq:
+            if known is not None and not _is_newer(message, known):
                 return Heard.OLD
             if known is None and len(waiting) >= MAX_BLOCKS:
                 return Heard.WAITING
@@ -155,7 +155,7 @@ class RegisterCache:
             self._forget_extra_sessions()
             return Heard.HELD if self._take_over(message.session, now) else Heard.WAITING
         held = self.state.blocks.get(message.block)
-        if held is not None and held.message.seq >= message.seq:
+        if held is not None and not _is_newer(message, held.message):
             return Heard.OLD
         clock = self._clocks[message.session]
         if clock.is_disproved(message.boot_ms, now):
@@ -226,6 +226,14 @@ class RegisterCache:
                     break
                 if session != self.state.session:
                     del known[session]
+
+
+def _is_newer(message: BlockMessage, held: BlockMessage) -> bool:
+    """Compare two messages of one session and block.
+
+    The clock comes first: it can be proved wrong, a sequence number can't, and a forged one would outlast all others.
+    """
+    return (message.boot_ms, message.seq) > (held.boot_ms, held.seq)
 
 
 def _cut(held: HeldBlock, wanted: RegisterRange) -> tuple[int | None, ...]:

@@ -33,6 +33,8 @@ class _Pending(NamedTuple):
     frame: bytes
     heard: float
     """When its last byte was read."""
+    stray: int = 0
+    """So many bytes that follow are a glitch and no newer request, if the line is silent behind them."""
 
 
 def frame_gap(baudrate: int, stopbits: int, parity: str) -> float:
@@ -165,11 +167,13 @@ class SerialLine:
         """Find frames in what comes in until the line is silent; return the request for us that came last, if any."""
         pending: _Pending | None = None
         while True:
-            pending = self._newest(self._reader.feed(data, heard), heard) if data else pending
+            events = self._reader.feed(data, heard)
+            if events or pending is None or self._reader.pending > pending.stray:
+                pending = self._newest(events, heard)
             quiet = self.settings.idle_gap if self._reader.pending else self._gap
             if not self._more(port, heard + quiet):
                 break
-            heard, data, pending = boottime(), port.read(), None
+            heard, data = boottime(), port.read()
         if self._reader.pending:
             rest = self._newest(self._reader.flush(boottime()), heard)
             pending = rest or pending
@@ -181,7 +185,7 @@ class SerialLine:
             if isinstance(event, Noise):
                 self.counters.noise += len(event.data)
             elif isinstance(event, Request) and self._responder.serves(event.unit):
-                pending = None if event.overtaken else _Pending(event.frame, heard)
+                pending = None if event.overtaken else _Pending(event.frame, heard, event.stray)
             else:
                 pending = None
                 self.counters.foreign += 1

@@ -82,6 +82,19 @@ def test_a_replayed_block_changes_nothing(dated: RegisterCache) -> None:
     assert served(dated, TOTALS, 100.3) == 2
 
 
+def test_a_forged_sequence_number_does_not_outlast_the_next_block(dated: RegisterCache) -> None:
+    dated.hear_block(block(at=100.1, seq=10**15, fill=1), 100.1)
+    assert dated.hear_block(block(at=100.2, seq=3, fill=3), 100.2) is Heard.HELD
+    assert served(dated, TOTALS, 100.2) == 3
+
+
+def test_of_two_blocks_of_one_millisecond_the_later_counts(dated: RegisterCache) -> None:
+    dated.hear_block(block(at=100.2, seq=3, fill=3), 100.2)
+    assert dated.hear_block(block(at=100.2, seq=2, fill=2), 100.2) is Heard.OLD
+    dated.hear_block(block(at=100.2, seq=4, fill=4), 100.2)
+    assert served(dated, TOTALS, 100.2) == 4
+
+
 def test_yesterdays_retained_blocks_of_a_dead_session_are_never_served(cache: RegisterCache) -> None:
     cache.hear_block(block(at=5.0, seq=9999, session="dead"), 100.0)
     echo(cache, at=100.0)
