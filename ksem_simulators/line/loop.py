@@ -133,7 +133,7 @@ class LineLoop:
         if not data:
             return
         lane, other = direction.lane, self.directions[1 - direction.number].lane
-        if other.free_at > now:
+        if lane.free_at <= now < other.free_at:
             self.counters.collisions += 1
         items = direction.faults.apply(data, new_frame=lane.is_new_frame(now))
         lane.send(items, now)

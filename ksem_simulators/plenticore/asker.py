@@ -13,6 +13,9 @@ from service_runtime.clock import boottime
 
 _SILENCE: Final = 0.03
 """This long no byte: the answer has ended, whole or not. Longer than the grain of a USB adapter."""
+_PAUSE: Final = 0.25
+"""The same inside an answer whose length is known. A server hands over whole frames, and the line paces them: what is
+missing for longer than a silence is held back by a host that gave the line no CPU, and not cut off."""
 _SLACK: Final = 0.01
 """An answer that begins so soon after the time-out is still waited for, to be told late and not missing."""
 
@@ -62,7 +65,7 @@ class Asker:
                 first = boottime()
             received += data
             expected = expected_length(received)
-            wait = _SILENCE
+            wait = _SILENCE if expected is None else _PAUSE
             if expected is None:
                 continue
             missing = expected - len(received)
