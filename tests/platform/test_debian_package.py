@@ -1,0 +1,231 @@
+"""The Debian package on a Debian 13 that runs: installed, started, killed, stopped, removed."""
+
+import importlib.metadata
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .house import ALLOW_PTY, PORT, House
+from .machine import HOST, until
+
+pytestmark = pytest.mark.timeout(600)
+
+ROOT = Path(__file__).resolve().parents[2]
+UNITS = ("ksem-publisher", "rtu-server")
+SHARE = "/usr/share/ksem-airbridge"
+PUBLISHER = f"""
+[[meter]]
+host = "{HOST}"
+[mqtt]
+username = "publisher"
+password_file = "/etc/ksem-airbridge/logins/publisher/password"
+"""
+RTU_SERVER = f"""
+[[line]]
+port = "{PORT}"
+[mqtt]
+username = "rtu"
+password_file = "/etc/ksem-airbridge/logins/rtu/password"
+"""
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A Debian 13 with the package and mosquitto; no settings yet."""
+    folder = tmp_path_factory.mktemp("debian-13")
+    subprocess.run([ROOT / "packaging" / "build-deb", sys.executable, folder], check=True)
+    with House("trixie", folder) as house:
+        package = next(folder.glob("*.deb"))
+        house.machine.write(package.name, "")
+        (house.machine.tree / package.name).write_bytes(package.read_bytes())
+        print("\n" + house.machine.apt_install(f"./{package.name}", "mosquitto"))
+        yield house
+
+
+@pytest.fixture(scope="module")
+def running(house: House) -> House:
+    """The same, set up as docs/install.md tells, and running."""
+    machine = house.machine
+    machine.run("cp", f"{SHARE}/mosquitto/conf.d/ksem-airbridge.conf", "/etc/mosquitto/conf.d/")
+    machine.run(f"{SHARE}/mosquitto/make-users", "--acl", f"{SHARE}/mosquitto/acl")
+    machine.run("systemctl", "restart", "mosquitto")
+    for unit, name, text in ((UNITS[0], "publisher", PUBLISHER), (UNITS[1], "rtu-server", RTU_SERVER)):
+        machine.run("install", "-m", "640", "-g", unit, f"{SHARE}/{name}.toml", "/etc/ksem-airbridge/")
+        machine.write(f"etc/ksem-airbridge/{name}.toml", text)
+    machine.write("etc/systemd/system/rtu-server.service.d/pty.conf", ALLOW_PTY)
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "start", *UNITS)
+    return house
+
+
+def test_the_package_brings_debians_own_libraries(house: House) -> None:
+    wanted = ("python3-pymodbus", "python3-paho-mqtt", "python3-serial", "python3-attr")
+    versions = house.machine.run("dpkg-query", "--show", *wanted, "ksem-airbridge", "mosquitto", "python3", "systemd")
+    print("\n" + versions)
+    assert "python3-pymodbus\t3.8.6" in versions
+    assert not house.machine.run("find", "/usr/local/lib", "-name", "*.py")
+
+
+def test_its_commands_tell_the_version_of_the_project(house: House) -> None:
+    version = importlib.metadata.version("ksem-airbridge")
+    assert house.machine.run("dpkg-query", "--show", "--showformat=${Version}", "ksem-airbridge") == version
+    for command in UNITS:
+        assert house.machine.run(command, "--version") == f"{command} {version}"
+
+
+def test_its_code_is_compiled_where_the_services_may_not_write(house: House) -> None:
+    assert house.machine.run("find", f"{SHARE}/python/rtu_server", "-name", "service.*.pyc")
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_without_settings_a_service_is_skipped_and_does_not_loop(house: House, unit: str) -> None:
+    house.machine.run("systemctl", "start", unit)
+    assert house.machine.show(unit, "ActiveState") == "inactive"
+    assert house.machine.show(unit, "ConditionResult") == "no"
+    assert house.machine.show(unit, "NRestarts") == "0"
+    assert house.machine.run("systemctl", "is-enabled", unit) == "enabled"
+
+
+def test_both_become_active_and_the_inverter_gets_good_answers(running: House) -> None:
+    for unit in UNITS:
+        running.machine.await_active(unit)
+    print(f"\nfirst good answer after {running.await_good(100):.1f} s; {running.assert_never_bad()}")
+
+
+def test_a_status_line_tells_the_live_state(running: House) -> None:
+    for unit in UNITS:
+        until(f"{unit} has a status", lambda unit=unit: running.machine.show(unit, "StatusText") != "", 10)  # type: ignore[misc]
+        print(f"\n{unit}: {running.machine.show(unit, 'StatusText')}")
+
+
+def test_the_units_are_verified_clean(running: House) -> None:
+    words = ("systemd-analyze", "verify", "--recursive-errors=no", *(f"{unit}.service" for unit in UNITS))
+    assert running.machine.run(*words) == ""
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_the_exposure_is_two_at_most(running: House, unit: str) -> None:
+    said = running.machine.run("systemd-analyze", "security", "--no-pager", "--threshold=20", unit)
+    print("\n" + said.splitlines()[-1])
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_service_cannot_read_the_others_login(running: House, unit: str) -> None:
+    other = "rtu" if unit == "ksem-publisher" else "publisher"
+    path = f"/etc/ksem-airbridge/logins/{other}/password"
+    assert running.machine.attempt("runuser", "-u", unit, "--", "cat", path)[0] != 0
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_kill_9_is_recovered_from(running: House, unit: str) -> None:
+    running.await_good()
+    process = running.machine.await_active(unit)
+    running.machine.signal(process, "KILL")
+    running.machine.await_active(unit, other_than=process)
+    print(f"\n{unit}: killed; good answers {running.await_good():.1f} s after systemd had it active again")
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_the_watchdog_restarts_a_service_that_stands_still(running: House, unit: str) -> None:
+    running.await_good()
+    process = running.machine.await_active(unit)
+    running.machine.signal(process, "STOP")
+    took = until(f"{unit} is another process", lambda: running.machine.show(unit, "MainPID") not in ("0", process), 40)
+    running.machine.await_active(unit, other_than=process)
+    assert "Watchdog timeout" in running.machine.journal(unit)
+    print(f"\n{unit}: SIGSTOP; another process after {took:.1f} s, good answers {running.await_good():.1f} s later")
+
+
+def test_the_lines_thread_may_be_real_time(running: House) -> None:
+    machine = running.machine
+    assert machine.show("rtu-server", "LimitRTPRIO") == "50"
+    assert machine.show("rtu-server", "LimitMEMLOCK") == "infinity"
+    machine.write("etc/ksem-airbridge/rtu-server.env", "AIRBRIDGE_LINE__0__REALTIME=10\n")
+    if not may_raise_limits():
+        # This host gives no machine more than it has itself; what the unit's filters let through shows all the same.
+        capabilities = "CAP_SYS_NICE CAP_IPC_LOCK"
+        text = f"[Service]\nCapabilityBoundingSet={capabilities}\nAmbientCapabilities={capabilities}\n"
+        machine.write("etc/systemd/system/rtu-server.service.d/capable.conf", text)
+        machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "restart", "rtu-server")
+    process = machine.await_active("rtu-server")
+    running.await_good()
+    assert "refused" not in machine.journal("rtu-server").split("Starting")[-1]
+    policies = machine.run("sh", "-c", f"grep -h ^policy /proc/{process}/task/*/sched")
+    assert sorted(line.split()[-1] for line in policies.splitlines())[-2:] == ["0", "1"], policies  # one SCHED_FIFO
+    machine.run(
+        "rm", "-f", "/etc/ksem-airbridge/rtu-server.env", "/etc/systemd/system/rtu-server.service.d/capable.conf"
+    )
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "restart", "rtu-server")
+
+
+def may_raise_limits() -> bool:
+    try:
+        before = resource.getrlimit(resource.RLIMIT_RTPRIO)
+        resource.setrlimit(resource.RLIMIT_RTPRIO, (before[0], max(before[1], 50)))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_service_ends_within_two_seconds(running: House, unit: str) -> None:
+    running.machine.run("systemctl", "restart", unit)
+    running.await_good()
+    running.machine.run("systemctl", "stop", unit, within=3)
+    assert running.machine.show(unit, "Result") == "success"
+    running.machine.run("systemctl", "start", unit)
+
+
+def test_bad_settings_are_told_once_and_not_tried_again(running: House) -> None:
+    good = (running.machine.tree / "etc/ksem-airbridge/rtu-server.toml").read_text()
+    running.machine.write("etc/ksem-airbridge/rtu-server.toml", good.replace("[[line]]", "[[line]]\nbaudrate = 1"))
+    assert running.machine.attempt("systemctl", "restart", "rtu-server")[0] != 0
+    assert running.machine.show("rtu-server", "ExecMainStatus") == "2"
+    assert running.machine.show("rtu-server", "ActiveState") == "failed"
+    assert running.machine.show("rtu-server", "NRestarts") == "0"
+    assert "[[line]] #1 baudrate = 1: 1200 to 921600" in running.machine.journal("rtu-server")
+    running.machine.write("etc/ksem-airbridge/rtu-server.toml", good)
+    running.machine.run("systemctl", "restart", "rtu-server")
+    running.await_good()
+
+
+def test_a_port_of_a_kind_that_the_unit_does_not_name_stays_closed(running: House) -> None:
+    running.machine.run("rm", "/etc/systemd/system/rtu-server.service.d/pty.conf")
+    running.machine.run("systemctl", "daemon-reload")
+    running.machine.run("systemctl", "restart", "rtu-server")
+    until(
+        "the port is refused",
+        lambda: (
+            "ermission" in running.machine.journal("rtu-server") or "ermitted" in running.machine.journal("rtu-server")
+        ),
+        10,
+        lambda: running.machine.journal("rtu-server"),
+    )
+    running.machine.write("etc/systemd/system/rtu-server.service.d/pty.conf", ALLOW_PTY)
+    running.machine.run("systemctl", "daemon-reload")
+    running.machine.run("systemctl", "restart", "rtu-server")
+    running.await_good()
+
+
+def test_installing_it_again_restarts_the_services_and_keeps_the_settings(running: House) -> None:
+    processes = {unit: running.machine.await_active(unit) for unit in UNITS}
+    package = next(path.name for path in running.machine.tree.glob("*.deb"))
+    running.machine.run("apt-get", "install", "-y", "-qq", "--reinstall", f"./{package}", online=True, within=120)
+    for unit, process in processes.items():
+        running.machine.await_active(unit, other_than=process)
+    running.await_good()
+
+
+def test_removing_it_stops_the_services_and_leaves_the_settings_only(running: House) -> None:
+    running.machine.run("apt-get", "remove", "-y", "-qq", "ksem-airbridge")
+    assert running.machine.attempt("systemctl", "is-active", *UNITS)[0] != 0
+    assert not (running.machine.tree / SHARE[1:]).exists()
+    assert (running.machine.tree / "etc/ksem-airbridge/rtu-server.toml").exists()
+    running.machine.run("apt-get", "purge", "-y", "-qq", "ksem-airbridge")
+    assert not (running.machine.tree / "etc/ksem-airbridge").exists()
