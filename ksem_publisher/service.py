@@ -17,6 +17,7 @@ from service_runtime.health_file import HealthFile
 RESTART = 1.0
 """Seconds until a part that failed unexpectedly is started again."""
 _HEALTH_TICK = 0.5
+_STATUS_TICK = 1.0
 
 log = logging.getLogger("ksem_publisher")
 
@@ -51,16 +52,25 @@ class Publisher:
     async def _tell_systemd(self) -> None:
         systemd.notify("READY=1")
         interval = systemd.watchdog_interval()
-        while interval is not None:
-            systemd.notify("WATCHDOG=1")
-            await asyncio.sleep(interval)
+        told = ""
+        while True:
+            status = "; ".join(self._missing()) or "live data flows"
+            if status != told:
+                told = status
+                systemd.notify(f"STATUS={status}")
+            if interval is not None:
+                systemd.notify("WATCHDOG=1")
+            await asyncio.sleep(min(interval or _STATUS_TICK, _STATUS_TICK))
 
     async def _tell_health(self) -> None:
         file = HealthFile()
         while file.wanted:
-            missing = [why for meter in self.meters if (why := meter.why_not_served())]
+            missing = self._missing()
             file.tell(not missing, "; ".join(missing), boottime())
             await asyncio.sleep(_HEALTH_TICK)
+
+    def _missing(self) -> list[str]:
+        return [why for meter in self.meters if (why := meter.why_not_served())]
 
 
 def build(
