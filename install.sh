@@ -136,7 +136,7 @@ make_user() {
 # What an installation is made from, as a name: same sources, same Python, same name.
 fingerprint() {
     local version
-    version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$CHECKOUT/pyproject.toml" | head -n 1)
+    version=$(sed -n 's/.*"\(.*\)".*/\1/p' "$CHECKOUT/shared/service_runtime/version.py" | tail -n 1)
     (
         cd "$CHECKOUT"
         python3 --version
