@@ -1,0 +1,27 @@
+from ksem_publisher.live_words import UNMEASURED, LiveWords
+
+
+def test_the_words_nobody_measures_are_those_of_the_contract() -> None:
+    assert [str(part) for part in UNMEASURED] == ["28-39", "66-79", "106-119", "146-147"]
+
+
+def test_words_never_seen_stay_holes() -> None:
+    filled = LiveWords().fill(tuple(range(148)))
+    assert [i for i, word in enumerate(filled) if word is None] == [
+        *range(28, 40),
+        *range(66, 80),
+        *range(106, 120),
+        146,
+        147,
+    ]
+
+
+def test_the_newest_push_or_read_counts_and_measured_words_are_left_alone() -> None:
+    words = LiveWords()
+    words.note(0, [1] * 100)
+    words.note(70, [2] * 78)
+    filled = words.fill(tuple(range(1000, 1148)))
+    assert filled[28:40] == (1,) * 12
+    assert filled[66:80] == (1,) * 4 + (2,) * 10
+    assert filled[146:148] == (2, 2)
+    assert filled[40:66] == tuple(range(1040, 1066))

@@ -1,0 +1,103 @@
+import pytest
+
+from ksem_contract.blocks import DEVICE
+from ksem_publisher.plausibility import LiveChecks, counters_backwards, foreign_device
+
+from .model_meter import live_words
+
+
+def words(cycle: int = 1, **changes: int) -> tuple[int, ...]:
+    made = live_words(cycle, (100, 200, -50))
+    for start in (62, 102, 142):
+        made[start : start + 2] = [230_000 >> 16, 230_000 & 0xFFFF]
+    for name, value in changes.items():
+        made[int(name.removeprefix("w"))] = value
+    return tuple(made)
+
+
+def checks(*, plausible: bool = True, frozen_after: float = 10.0) -> LiveChecks:
+    return LiveChecks(plausible=plausible, frozen_after=frozen_after)
+
+
+@pytest.mark.parametrize(
+    ("mhz", "refused"), [(0, True), (39_999, True), (40_000, False), (65_000, False), (0xFFFF, False)]
+)
+def test_a_frequency_no_grid_has_is_refused(mhz: int, refused: bool) -> None:
+    remark = checks().refusal(words(w26=0, w27=mhz), 0.0)
+    assert (remark is not None and remark.name == "frequency") is refused
+
+
+def test_a_frequency_above_70_hz_is_refused() -> None:
+    assert checks().refusal(words(w26=1, w27=4500), 0.0) is not None
+
+
+def test_switched_off_nothing_is_refused() -> None:
+    off = checks(plausible=False, frozen_after=0)
+    assert all(off.refusal(words(w26=0, w27=0), at / 5) is None for at in range(200))
+
+
+def test_measured_words_unchanged_for_ten_seconds_of_cycles_are_a_frozen_meter() -> None:
+    judge = checks()
+    verdicts = [judge.refusal(words(w30=at), at / 5) for at in range(60)]  # register 30 is measured by nobody
+    assert all(verdict is None for verdict in verdicts[:50])
+    assert all(verdict is not None and verdict.name == "frozen" for verdict in verdicts[50:])
+    assert judge.refusal(words(2), 12.0) is None
+
+
+def test_a_pause_without_cycles_does_not_count_as_frozen() -> None:
+    judge = checks()
+    assert judge.refusal(words(), 0.0) is None
+    assert judge.refusal(words(), 100.0) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "strange"),
+    [
+        ("phases", lambda at: words(w1=9000 + at)),
+        ("direction-l1", lambda at: words(w41=1000 + at, w43=5 + at, w1=2500)),
+        ("voltage-l2", lambda _: words(w102=0, w103=90)),
+    ],
+)
+def test_other_strange_things_are_remarked_upon_after_three_cycles_and_never_block(name: str, strange: object) -> None:
+    judge = checks()
+    assert callable(strange)
+    for at in range(5):
+        assert judge.refusal(strange(at), at / 5) is None
+    assert name in [remark.name for remark in judge.remarks]
+    judge.refusal(words(7), 1.2)
+    assert judge.remarks == ()
+
+
+def test_a_counter_that_goes_back_is_remarked_upon() -> None:
+    before, after = [0] * 280, [0] * 280
+    before[0:4], after[0:4] = [0, 0, 1, 0], [0, 0, 0, 0xFFFF]
+    remark = counters_backwards(tuple(before), tuple(after))
+    assert remark is not None
+    assert "512" in remark.text
+    assert counters_backwards(tuple(after), tuple(before)) is None
+
+
+def device(**changes: int) -> list[int]:
+    made = [0] * DEVICE.count
+    made[8244 - 8192] = 200
+    for name, value in changes.items():
+        made[int(name.removeprefix("w")) - 8192] = value
+    return made
+
+
+@pytest.mark.parametrize(
+    ("found", "foreign"),
+    [
+        (device(), False),
+        (device(w8244=500), False),
+        (device(w8196=0x4B4F, w8197=0x5354, w8198=0x414C), False),
+        (device(w8246=0x018B, w8247=0xCFE5, w8248=0x6800), False),
+        (device(w8244=0), True),
+        (device(w8244=0xFFFF), True),
+        (device(w8196=0x4587, w8197=0x3333), True),
+        (device(w8212=0xFFFF), True),
+        (device(w8245=0x4587), True),
+    ],
+)
+def test_a_device_is_known_by_its_interval_its_texts_and_its_clock(found: list[int], foreign: bool) -> None:
+    assert (foreign_device(found) is not None) is foreign
