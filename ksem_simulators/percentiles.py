@@ -3,11 +3,12 @@
 from array import array
 from typing import Final
 
-_KEPT: Final = 100_000
+_KEPT: Final = 20_000
+"""Sorting them for a summary takes some milliseconds."""
 
 
 class Samples:
-    """The newest 100 000 samples, and the count and the largest of all."""
+    """The newest 20 000 samples, and the count and the largest of all."""
 
     def __init__(self, kept: int = _KEPT) -> None:
         self._values = array("d")

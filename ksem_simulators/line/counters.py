@@ -19,8 +19,8 @@ class LineCounters:
     """Times that one end began to send while the other was sending."""
     uncertain: int = 0
     """Hand-overs during which the host took the CPU away."""
-    lateness: Samples = field(default_factory=Samples)
-    """Seconds between when a byte was owed and when it was handed over."""
+    lateness: Samples = field(default_factory=lambda: Samples(2000))
+    """Seconds between when a byte was owed and when it was handed over; few are kept, because nothing moves while they are sorted."""
 
     def hand_over(self, direction: int, now: float, owed: list[Travelling], taken: int) -> None:
         """Counts bytes that were handed over towards the server (direction 0) or the client."""
