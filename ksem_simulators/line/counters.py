@@ -20,7 +20,7 @@ class LineCounters:
     uncertain: int = 0
     """Hand-overs during which the host took the CPU away."""
     lateness: Samples = field(default_factory=lambda: Samples(2000))
-    """Seconds between when a byte was owed and when it was handed over; few are kept, because nothing moves while they are sorted."""
+    """Seconds that bytes were handed over late. Few are kept: nothing moves on the line while they are sorted."""
 
     def hand_over(self, direction: int, now: float, owed: list[Travelling], taken: int) -> None:
         """Counts bytes that were handed over towards the server (direction 0) or the client."""
