@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 READY   = $(VENV)/.ready
 
-.PHONY: help demo test test-faults test-platform check format bench soak fuzz docs tools clean
+.PHONY: help demo test test-faults test-platform check format bench soak fuzz docs deb tools clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ check: $(READY) ## format, lint, types, import rules
 format: $(READY) ## rewrite the sources in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+deb: $(READY) ## a package for Debian 13 and later: dist/ksem-airbridge_*.deb
+	packaging/build-deb $(BIN)/python dist
 
 clean: ## remove what make made
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -249,7 +249,7 @@ make_settings() {
     fi
     if [[ -e $target ]]; then
         own_by_group "$service" 640 "$target"
-        step "$target" "kept"
+        step "$target" "kept${given:+; change it there, not by $given}"
         return
     fi
     new=$(mktemp)
@@ -421,7 +421,7 @@ check_word() {
     [[ $2 =~ ^[A-Za-z0-9._:/@%+,=-]*$ ]] || misused "$1 $2: only letters, digits and . _ : / @ % + , = - can stand there"
 }
 
-meter='' port='' broker='' mosquitto=no mosquitto_text='' purge=no wanted=() action=''
+meter='' port='' broker='' given='' mosquitto=no mosquitto_text='' purge=no wanted=() action=''
 old_versions=
 while (($#)); do
     case $1 in
@@ -436,6 +436,7 @@ while (($#)); do
         [[ -n ${2:-} ]] || misused "$1 needs a value"
         check_word "$1" "$2"
         declare "${1#--}=$2"
+        given="${given:+$given, }$1"
         shift
         ;;
     *) misused "$1: not known" ;;
