@@ -1,14 +1,21 @@
-"""The words of `live` that no cycle measures: the newest push or read that had them counts."""
+"""The words of `live` that no cycle measures, or that the meter leaves out: the newest push or read of them counts."""
 
 from collections.abc import Sequence
 
 from ksem_contract.blocks import LIVE, MEASURED
+from ksem_contract.register_map import REGISTERS
 from ksem_contract.register_range import RegisterRange
 from ksem_publisher.register_mask import mask_of_ranges, ranges_of
 from ksem_publisher.snapshot import Words
 
 UNMEASURED = ranges_of(((1 << LIVE.count) - 1) & ~mask_of_ranges(MEASURED, LIVE.start), LIVE.start)
 """28-39, 66-79, 106-119 and 146-147."""
+
+_VALUES_MASK = mask_of_ranges([one.range for one in REGISTERS if any(part.covers(one.range) for part in MEASURED)], 0)
+VALUES = ranges_of(_VALUES_MASK, 0)
+"""The measured words that mean something: a meter that writes value by value has no reason to write the others."""
+_INNER_GAPS = ranges_of(mask_of_ranges(MEASURED, 0) & ~_VALUES_MASK, 0)
+"""8-15, 20-23, 48-55, 88-95 and 128-135."""
 
 
 class LiveWords:
@@ -20,7 +27,7 @@ class LiveWords:
     def note(self, start: int, registers: Sequence[int | None]) -> None:
         """Registers pushed or read, wherever they lie."""
         stop = start + len(registers)
-        for part in UNMEASURED:
+        for part in (*UNMEASURED, *_INNER_GAPS):
             if start < part.stop and part.start < stop:
                 self._note_part(part, start, registers)
 
@@ -35,4 +42,7 @@ class LiveWords:
         words = list(cycle)
         for part in UNMEASURED:
             words[part.start : part.stop] = self._words[part.start : part.stop]
+        for part in _INNER_GAPS:
+            if words[part.start] is None:
+                words[part.start : part.stop] = self._words[part.start : part.stop]
         return tuple(words)

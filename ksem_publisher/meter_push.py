@@ -3,24 +3,28 @@
 import logging
 from collections.abc import Sequence
 
-from ksem_contract.blocks import ENERGY, LIVE, MEASURED, PUSH_GROUPS
+from ksem_contract.blocks import ENERGY, LIVE, PUSH_GROUPS
 from ksem_contract.link_health import LinkCondition
+from ksem_contract.register_map import REGISTERS
 from ksem_contract.register_range import RegisterRange
 from ksem_publisher.block_desk import BlockDesk
 from ksem_publisher.block_publisher import BlockPublisher
 from ksem_publisher.block_reading import BlockRead
 from ksem_publisher.live_desk import LiveDesk
 from ksem_publisher.live_source import SLOWEST_PUSH
+from ksem_publisher.live_words import VALUES
 from ksem_publisher.poll_plan import PollPlan
 from ksem_publisher.push_assembler import PushAssembler
 from ksem_publisher.push_connection import PushConnection, PushedWrite
 from ksem_publisher.push_rhythm import AWAY_PERIODS, AWAY_SECONDS
-from ksem_publisher.register_mask import mask_of, ranges_of
+from ksem_publisher.register_mask import mask_of, mask_of_ranges, ranges_of
 from ksem_publisher.snapshot import sums_up
 
 MOST_SHAPES = 200
 _LISTENING = 3.0
+_LIVE_GROUPS = (PUSH_GROUPS["total"], PUSH_GROUPS["phases"])
 _ENERGY_GROUPS = (PUSH_GROUPS["energy_total"], PUSH_GROUPS["energy_phases"])
+_COUNTERS = tuple(one.range for one in REGISTERS if ENERGY.covers(one.range))
 
 
 class MeterPush:
@@ -42,8 +46,8 @@ class MeterPush:
         self._energy_every = energy_every
         self._energy_due = float("-inf")
         self._log = log
-        self._live = PushAssembler(LIVE, MEASURED, sums_up)
-        self._energy = PushAssembler(ENERGY, _ENERGY_GROUPS, None)
+        self._live = PushAssembler(LIVE, VALUES, sums_up)
+        self._energy = PushAssembler(ENERGY, _COUNTERS, None)
         self._shapes: dict[tuple[int, int, int, int], float] = {}
         self._connections: set[PushConnection] = set()
         self._last_write = float("-inf")
@@ -97,8 +101,10 @@ class MeterPush:
         if now - self._last_write > self._patience:
             return "down", "the meter has stopped pushing: see the slaves in its Modbus menu, and the network"
         if self._live.missing:
-            parts = ", ".join(str(part) for part in self._live.missing)
-            return "down", f"registers {parts} are not pushed: switch on all groups in the meter's Modbus menu"
+            return (
+                "down",
+                f"registers {self._missing()} are not pushed: switch on all groups in the meter's Modbus menu",
+            )
         if not self._mask(now) & mask_of(LIVE.start, LIVE.count):
             return "down", "only energy counters are pushed: switch on all groups in the meter's Modbus menu"
         if self._live.why:
@@ -106,6 +112,17 @@ class MeterPush:
         if (period := self._live.period) and period > 0.5:
             return "down", f"a cycle every {period:.3g} s is too slow: set no fixed interval in the meter's Modbus menu"
         return "down", "whole cycles are awaited"
+
+    def _missing(self) -> str:
+        """The groups that no cycle brings, or the registers where a group is there in part."""
+        missing = mask_of_ranges(self._live.missing, 0)
+        groups = [
+            group
+            for group in _LIVE_GROUPS
+            if not mask_of_ranges(VALUES, 0) & mask_of(group.start, group.count) & ~missing
+        ]
+        rest = [part for part in self._live.missing if not any(group.covers(part) for group in groups)]
+        return ", ".join(str(part) for part in (*groups, *rest))
 
     def _energy_missing(self, now: float) -> str:
         """Words about an energy group that is off while the other is on; both off is how most meters are set."""

@@ -1,4 +1,4 @@
-from ksem_publisher.live_words import UNMEASURED, LiveWords
+from ksem_publisher.live_words import UNMEASURED, VALUES, LiveWords
 
 
 def test_the_words_nobody_measures_are_those_of_the_contract() -> None:
@@ -25,3 +25,13 @@ def test_the_newest_push_or_read_counts_and_measured_words_are_left_alone() -> N
     assert filled[66:80] == (1,) * 4 + (2,) * 10
     assert filled[146:148] == (2, 2)
     assert filled[40:66] == tuple(range(1040, 1066))
+
+
+def test_words_between_values_are_the_cycles_own_or_if_it_left_them_out_the_newest_known() -> None:
+    words = LiveWords()
+    words.note(0, [1] * 148)
+    whole = words.fill(tuple(range(1000, 1148)))
+    assert whole[8:16] == tuple(range(1008, 1016))
+    in_values = {address for part in VALUES for address in range(part.start, part.stop)}
+    filled = words.fill(tuple(1000 + i if i in in_values else None for i in range(148)))
+    assert all(word == (1000 + i if i in in_values else 1) for i, word in enumerate(filled))
