@@ -4,6 +4,7 @@ Only the terminal's own colours are used, and dim, so that it reads on light and
 """
 
 from collections.abc import Iterable, Sequence
+from textwrap import wrap
 from typing import Final
 
 from rich.align import Align
@@ -25,6 +26,8 @@ LIMITS: Final = {"live": 1_500, "energy": 60_000, "sunspec": 60_000, "device": N
 LATELY: Final = 15_000
 """ms within which a request counts as being asked; the list of them comes every 10 s."""
 KEYS: Final = (("p", "push", "push"), ("b", "broker", "broker"), ("r", "RS485 plug", "plug"), ("m", "meter", "meter"))
+EVENT_LINES: Final = 3
+_MARGIN: Final = " " * len("00:00:00 rtu-server ")
 _BARS: Final = "▁▂▃▄▅▆▇█"
 
 
@@ -106,17 +109,17 @@ def blocks_section(picture: Picture, now: float, width: int) -> RenderableType:
     return Group(heading("Blocks on the broker", "age, and its limit"), table)
 
 
-def events_section(events: Iterable[Event], lines: int) -> RenderableType:
-    """What happened last."""
-    newest = list(events)[-max(0, lines - 1) :] if lines > 1 else []
-    table = Table.grid(padding=(0, 1))
-    table.add_column(style="dim", no_wrap=True, min_width=8)
-    table.add_column(no_wrap=True, min_width=10)
-    table.add_column(no_wrap=True, overflow="ellipsis")
-    for event in newest:
-        style = {"warning": "yellow", "error": "red"}.get(event.level, "")
-        table.add_row(event.time, Text(event.who, "cyan"), Text(event.text, style))
-    return Group(heading("What happens"), table)
+def events_section(events: Sequence[Event], lines: int, width: int) -> list[RenderableType]:
+    """What happened last, in exactly so many lines: long texts go on below, for their end is the remedy."""
+    if lines < 1:
+        return []
+    shown: list[Text] = []
+    for event in reversed(events):
+        rows = _event(event, width)
+        if len(shown) + len(rows) > lines - 1:
+            break
+        shown = rows + shown
+    return [heading("What happens"), *shown, *[Text("")] * (lines - 1 - len(shown))]
 
 
 def keys_line(pulled: set[str], can_pull: dict[str, bool]) -> Text:
@@ -128,6 +131,13 @@ def keys_line(pulled: set[str], can_pull: dict[str, bool]) -> Text:
         elif can_pull.get(what):
             line.append_text(Text.assemble(" ", (f" {key} ", "reverse"), f" {label}"))
     return line
+
+
+def _event(event: Event, width: int) -> list[Text]:
+    style = {"warning": "yellow", "error": "red"}.get(event.level, "")
+    rows = wrap(event.text, max(20, width - len(_MARGIN)), max_lines=EVENT_LINES, placeholder=" ...") or [""]
+    first = Text.assemble((f"{event.time} ", "dim"), (f"{event.who:10} ", "cyan"), (rows[0], style), no_wrap=True)
+    return [first, *(Text(_MARGIN + row, style, no_wrap=True) for row in rows[1:])]
 
 
 def _box(part: Part, width: int) -> RenderableType:

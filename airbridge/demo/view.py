@@ -39,9 +39,7 @@ def screen(
         top += [_beside(meter_section(picture), inverter_section(picture)), blocks_section(picture, now, width)]
         used += SECTION_LINES + BLOCK_LINES
     rest = max(0, height - used - 1)
-    events = events_section(picture.events, rest)
-    shown = min(rest, 1 + len(picture.events))
-    return Group(*top, events, *[Text("")] * (rest - shown), keys_line(picture.pulled, can_pull))
+    return Group(*top, *events_section(picture.events, rest, width), keys_line(picture.pulled, can_pull))
 
 
 def _title(picture: Picture, now: float, broker: str, left: float | None) -> Text:

@@ -3,6 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
+from airbridge.demo.events import Event
 from airbridge.demo.picture import Picture
 from airbridge.demo.view import screen
 
@@ -61,6 +62,14 @@ def test_everything_that_matters_stands_there_at_any_size(width: int, height: in
         " quit",
     ):
         assert shown in text, shown
+
+
+def test_the_end_of_a_long_message_is_shown_below_for_it_is_the_remedy() -> None:
+    picture = flowing(_NOW)
+    picture.on_event(Event("10:00:01", "rtu-server", "no such port: " + "so it is; " * 10 + "look at the plug"))
+    lines = _lines(picture, 80, 24)
+    assert len(lines) == 24
+    assert "look at the plug" in " ".join(line.strip() for line in lines if line.startswith(" " * 20))
 
 
 def test_what_is_pulled_can_be_put_back() -> None:
