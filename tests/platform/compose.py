@@ -11,118 +11,21 @@ import os
 import shutil
 import stat
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from ksem_simulators.handles import KsemHandle, LineHandle, PlenticoreHandle
+from tests.platform.compose_cabinet import Adapter, Cabinet, judged_bad
+from tests.platform.compose_project import ROOT, Project, brought_up, check_confinement, say
 from tests.platform.docker_engine import DockerEngine, install_packages, run
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 UNHEALTHY_WITHIN = 10.0
 STOPPED_WITHIN = 2.0
 DEMO = ("mosquitto", "demo-meter", "demo-line", "demo-inverter", "demo-publisher", "demo-rtu-server")
 CHECKED = ("mosquitto", "demo-publisher", "demo-rtu-server", "demo-inverter")
 """Those with a health check."""
-
-_begun = time.monotonic()
-
-
-def say(text: str) -> None:
-    print(f"[{time.monotonic() - _begun:6.1f} s] {text}", flush=True)
-
-
-def until(what: str, holds: Callable[[], bool], patience: float) -> float:
-    """Wait until it holds; return how long that took."""
-    begun = time.monotonic()
-    while not holds():
-        assert time.monotonic() - begun < patience, f"not within {patience} s: {what}"
-        time.sleep(0.2)
-    return time.monotonic() - begun
-
-
-class Project:
-    """The compose file, with the variables of a `.env` of its own."""
-
-    def __init__(self, engine: DockerEngine, *profiles: str, name: str = "ksem-airbridge", **variables: str) -> None:
-        self.engine = engine
-        self.profiles = profiles
-        self.name = name
-        self.title = " ".join([*profiles, *(f"{key}={value}" for key, value in variables.items())])
-        self._env_file = Path(tempfile.mkdtemp()) / ".env"
-        self._env_file.write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
-
-    def compose(self, *words: str, check: bool = True) -> str:
-        profiles = [word for profile in self.profiles for word in ("--profile", profile)]
-        base: tuple[str | Path, ...] = (
-            "compose",
-            "-p",
-            self.name,
-            "--project-directory",
-            ROOT,
-            "--env-file",
-            self._env_file,
-        )
-        return self.engine.docker(*base, *profiles, *words, check=check)
-
-    def inspect(self, service: str) -> dict[str, Any]:
-        number = self.compose("ps", "--all", "--quiet", service)
-        found: dict[str, Any] = json.loads(self.engine.docker("inspect", number))[0]
-        return found
-
-    def health(self, service: str) -> str:
-        state = self.inspect(service)["State"]
-        return str(state.get("Health", {}).get("Status", state["Status"]))
-
-    def last_check(self, service: str) -> str:
-        checks = self.inspect(service)["State"]["Health"]["Log"]
-        return str(checks[-1]["Output"]).strip() if checks else ""
-
-    def until_health(self, service: str, status: str, patience: float) -> float:
-        try:
-            return until(f"{service} {status}", lambda: self.health(service) == status, patience)
-        except AssertionError:
-            print(self.compose("ps", "--all"), self.compose("logs", "--tail", "40"), sep="\n")
-            raise
-
-    def down(self) -> None:
-        self.compose("down", "--volumes", "--timeout", "2")
-
-
-@contextmanager
-def brought_up(project: Project) -> Iterator[Project]:
-    project.down()
-    begun = time.monotonic()
-    project.compose("up", "--detach", "--build")
-    say(f"up ({project.title}): built and started in {time.monotonic() - begun:.1f} s")
-    try:
-        yield project
-    finally:
-        project.down()
-
-
-def check_confinement(project: Project, services: tuple[str, ...]) -> None:
-    """Ask the kernel, not the compose file: who runs it, with which capabilities, and what can it write."""
-    for service in services:
-        found = project.inspect(service)
-        status = dict(
-            line.split(":\t", 1)
-            for line in Path(f"/proc/{found['State']['Pid']}/status").read_text().splitlines()
-            if ":\t" in line
-        )
-        user = status["Uid"].split()[0]
-        assert user != "0", f"{service} runs as root"
-        assert int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 0, f"{service} has capabilities"
-        assert status["NoNewPrivs"].strip() == "1", service
-        assert found["HostConfig"]["ReadonlyRootfs"], f"{service} can write its image"
-        refused = project.compose(
-            "exec", "-T", service, "sh", "-c", "touch /tmp/x || touch /usr/x || touch /x", check=False
-        )
-        assert refused.count("Read-only file system") == 3, f"{service}: {refused}"
-        say(f"{service:16} uid {user}, no capabilities, no new privileges, read-only")
 
 
 def ask_inverter(project: Project, do: str, **parameters: Any) -> dict[str, Any]:
@@ -133,11 +36,6 @@ def ask_inverter(project: Project, do: str, **parameters: Any) -> dict[str, Any]
     told = project.compose("exec", "-T", "demo-inverter", "python3", "-c", code, do, json.dumps(parameters))
     answer: dict[str, Any] = json.loads(told.splitlines()[-1])
     return answer
-
-
-def judged_bad(outcomes: dict[str, int]) -> dict[str, int]:
-    """Answers with numbers that were wrong, torn, too old or too late: never, whatever is broken."""
-    return {name: count for name, count in outcomes.items() if name in {"wrong", "torn", "stale", "late", "foreign"}}
 
 
 def demo(engine: DockerEngine) -> None:
@@ -185,49 +83,6 @@ def timed(do: Callable[[], object]) -> float:
     begun = time.monotonic()
     do()
     return time.monotonic() - begun
-
-
-class Adapter:
-    """A serial adapter under /dev/serial/by-id, made of the simulated line's pty; plugged in and out."""
-
-    folder = Path("/dev/serial/by-id")
-    name = folder / "usb-airbridge-test-port0"
-
-    def __init__(self, line: LineHandle) -> None:
-        self._line = line
-
-    def plug(self) -> None:
-        """The port appears as udev does it: a node of group dialout, and a relative link."""
-        self._line.command("plug", end="server")
-        node = self._line.server.resolve()
-        shutil.chown(node, "root", "dialout")
-        node.chmod(0o660)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.name.unlink(missing_ok=True)
-        self.name.symlink_to(os.path.relpath(node, self.folder))
-
-    def unplug(self) -> None:
-        self.name.unlink(missing_ok=True)
-        self._line.command("unplug", end="server")
-
-
-class Cabinet:
-    """A meter on port 502 of this host, an adapter in its /dev, an inverter at the adapter's other end."""
-
-    def __init__(self, stack: ExitStack) -> None:
-        self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        meter = stack.enter_context(KsemHandle(self.folder, port=502, push=("127.0.0.1", 5020)))
-        line = stack.enter_context(LineHandle(self.folder))
-        self.adapter = Adapter(line)
-        self.adapter.plug()
-        stack.callback(self.adapter.name.unlink, missing_ok=True)
-        self._inverter = stack.enter_context(PlenticoreHandle(self.folder, line=line, truth=meter.truth))
-
-    def check_answers(self) -> None:
-        self._inverter.wait_for("good", 20)
-        outcomes = self._inverter.status()["outcomes"]
-        assert not judged_bad(outcomes), outcomes
-        say(f"inverter: {outcomes}")
 
 
 def both_halves(engine: DockerEngine) -> None:
