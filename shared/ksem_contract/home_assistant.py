@@ -1,9 +1,9 @@
 """What Home Assistant is told so that the devices appear by themselves: MQTT device discovery.
 
-One retained message a device on `<discovery prefix>/device/<object id>/config`, sent again on Home Assistant's birth
-message. The rules (homeassistant/components/mqtt/schemas.py, energy/validate.py): a device has identifiers, the message an
-origin with a name, each component a platform and a unique_id; ids are [a-zA-Z0-9_-]; an energy sensor that the dashboard
-takes has device_class energy and state_class total_increasing.
+One retained message a device on `<discovery prefix>/device/<object id>/config`, sent again on Home Assistant's
+birth message. The rules (homeassistant/components/mqtt/schemas.py, energy/validate.py): a device has identifiers, the
+message an origin with a name, each component a platform and a unique_id; ids are [a-zA-Z0-9_-]; an energy sensor that
+the dashboard takes has device_class energy and state_class total_increasing.
 """
 
 from collections.abc import Mapping

@@ -15,7 +15,7 @@ NODE = node_device(TOPICS, "homeassistant", "attic", "main", version="1.2.3")
 BOTH = pytest.mark.parametrize("found", [METER, NODE], ids=["meter", "node"])
 
 # homeassistant/components/sensor/const.py: DEVICE_CLASS_UNITS, DEVICE_CLASS_STATE_CLASSES
-UNITS = {
+UNITS: dict[str, set[str | None]] = {
     "power": {"W"},
     "reactive_power": {"var"},
     "apparent_power": {"VA"},
