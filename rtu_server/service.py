@@ -9,12 +9,15 @@ from types import MappingProxyType
 from typing import Final
 
 from ksem_contract.health import Transit
+from ksem_contract.home_assistant import Discovery, node_device
 from ksem_contract.topics import Topics
+from service_runtime.announcer import Announcer
 from service_runtime.clock import boottime, wall_time
 from service_runtime.health_file import HealthFile
 from service_runtime.link_state import LinkState
 from service_runtime.mqtt_link import Incoming, MqttLink
 from service_runtime.systemd import notify, watchdog_interval
+from service_runtime.version import VERSION
 
 from .block_feed import BlockFeed
 from .heartbeat import Heartbeat
@@ -54,6 +57,7 @@ class RtuServer:
         self._heartbeat = Heartbeat()
         self._ports = {line.name: LinkState("not opened yet", boottime(), self._since) for line in settings.line}
         self._lines = {line.name: self._build_line(line) for line in settings.line}
+        self._announcer = Announcer(settings.homeassistant, self._devices)
         self._link = MqttLink(
             settings.mqtt,
             client_id=f"{settings.mqtt.prefix.replace('/', '-')}-rtu-{self._node}",
@@ -97,7 +101,11 @@ class RtuServer:
 
     def _subscriptions(self) -> Sequence[str]:
         feeds = [topic for feed in self._feeds.values() for topic in feed.subscriptions(self._node)]
-        return [*feeds, self._topics.node_status(self._node)]
+        return [*feeds, self._topics.node_status(self._node), *self._announcer.subscriptions]
+
+    def _devices(self) -> list[Discovery]:
+        prefix, meter = self._settings.homeassistant.prefix, self._settings.line[0].unit[0].meter
+        return [node_device(self._topics, prefix, self._node, meter, version=VERSION)]
 
     def _send_ping(self, topic: str, payload: bytes) -> bool:
         return self._link.publish(topic, payload)
@@ -114,10 +122,12 @@ class RtuServer:
             for feed in self._feeds.values():
                 feed.on_link_up()
             self._reporter.on_link_up()
+            self._announcer.again()
 
     def _on_message(self, message: Incoming) -> None:
         topic = self._topics.parse(message.topic)
         if topic is None:
+            self._announcer.hear(message)
             return
         if topic.kind == "node_status":
             self._reporter.on_own_status(message.payload)
@@ -132,6 +142,7 @@ class RtuServer:
         enabled = [report.view for report in reports if report.view.enabled]
         served = bool(enabled) and all(is_served(view, now) for view in enabled)
         self._reporter.tell(served, node, reports, self._broker.health, self._transit(), now)
+        self._announcer.tick(self._link)
         why = node.why or "the inverter asks and gets data"
         self._health_file.tell(served, why, now)
         self._tell_systemd(why, now)

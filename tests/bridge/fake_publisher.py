@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 
 from ksem_contract.block_message import BlockMessage
@@ -19,7 +20,9 @@ from tests.unit.rtu_server.blocks import block
 class FakePublisher:
     """Publishes blocks of meter `main` when told to, answers pings unless told not to, keeps what it hears."""
 
-    def __init__(self, port: int, *, session: str = "aaaa", answers: bool = True) -> None:
+    def __init__(
+        self, port: int, *, session: str = "aaaa", answers: bool = True, subscriptions: Sequence[str] = ()
+    ) -> None:
         self.session = session
         self.answers = answers
         self.topics = Topics()
@@ -31,7 +34,7 @@ class FakePublisher:
             MqttSettings(host="127.0.0.1", port=port),
             client_id=f"fake-{session}",
             will=None,
-            subscriptions=[self.topics.everything()],
+            subscriptions=[self.topics.everything(), *subscriptions],
             on_message=self._on_message,
             on_link=lambda up, _why: self._up.set() if up else self._up.clear(),
             log=logging.getLogger("fake"),
@@ -62,6 +65,11 @@ class FakePublisher:
         with self._news:
             while self.heard[topic][-1:] != [payload]:
                 assert self._news.wait(max(0.0, deadline - time.monotonic())), f"{topic}: {self.heard[topic][-3:]}"
+
+    def await_count(self, topic: str, count: int, within: float = 5.0) -> None:
+        """Wait until so many messages have come on `topic`."""
+        with self._news:
+            assert self._news.wait_for(lambda: len(self.heard[topic]) >= count, within), self.heard.keys()
 
     def _on_message(self, message: Incoming) -> None:
         with self._news:

@@ -166,6 +166,21 @@ def test_health_and_requests_tell_what_the_inverter_asks_and_gets(wire: Wire, pu
     assert "attic" not in json.loads(publisher.heard[HEALTH][-1])
 
 
+def test_home_assistant_is_told_again_when_it_starts_and_forgets_the_device_when_asked_to(
+    broker: Broker, wire: Wire, server: Service, publisher: FakePublisher, tmp_path: Path
+) -> None:
+    topic = "homeassistant/device/airbridge_ksem_rtu_attic/config"
+    ear = FakePublisher(broker.port, session="ear", subscriptions=[topic]).start()
+    ear.await_count(topic, 1)
+    assert json.loads(ear.heard[topic][-1])["device"]["via_device"] == "airbridge_ksem_main"
+    publisher.link.publish("homeassistant/status", b"online")
+    ear.await_count(topic, 2)
+    server.stop()
+    with Service("rtu_server", settings(broker, wire, "[homeassistant]\ndiscovery = false"), tmp_path):
+        ear.await_payload(topic, b"")
+    ear.stop()
+
+
 @pytest.mark.usefixtures("server")
 def test_garbage_on_the_topics_is_ignored_and_told_once(wire: Wire, server: Service, publisher: FakePublisher) -> None:
     ask_until(wire, data_reply(28, 7), publisher)
