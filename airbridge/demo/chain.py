@@ -1,6 +1,5 @@
 """The processes of the chain: started in order, pulled apart and put together, ended by their ids [shell]."""
 
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -12,12 +11,12 @@ from typing import Any, Final, Self
 from airbridge.demo.broker import own_broker
 from airbridge.demo.child import Child, clean_environ, log_tail
 from airbridge.demo.options import Options, Place
+from airbridge.demo.ports import LOOPBACK, accepts, free_port
 from airbridge.demo.settings_files import mqtt_settings, publisher_toml, rtu_server_toml
 from ksem_simulators.control import CommandRefused
 from ksem_simulators.handles import KsemHandle, LineHandle, PlenticoreHandle, Simulator, SimulatorFailed
 from service_runtime.clock import boottime
 
-LOOPBACK: Final = "127.0.0.1"
 PUSH_PORT: Final = 5020
 PREFIX: Final = "ksem"
 FOREIGN_PREFIX: Final = "ksem-demo"
@@ -39,12 +38,12 @@ class Chain:
         self._ending = ExitStack()
         self._environ = clean_environ()
         self.broker_name = ""
-        self.broker_place = options.broker or Place(LOOPBACK, _free_port())
+        self.broker_place = options.broker or Place(LOOPBACK, free_port())
         # A real meter pushes from the network; a simulated one from this host.
         self.push_place = (
             Place("0.0.0.0", options.push_port or PUSH_PORT)  # noqa: S104
             if options.meter
-            else Place(LOOPBACK, options.push_port or _free_port())
+            else Place(LOOPBACK, options.push_port or free_port())
         )
         self.mqtt = mqtt_settings(
             self.broker_place,
@@ -57,7 +56,6 @@ class Chain:
         self.line: LineHandle | None = None
         self.inverter: PlenticoreHandle | None = None
         self.services: list[Child] = []
-        self.pulled: set[str] = set()
 
     def start(self) -> None:
         """Start everything. ChainBroken or NoBroker where that fails; what was started is ended by leaving `with`."""
@@ -100,41 +98,21 @@ class Chain:
 
     def status(self, simulator: Simulator | None) -> dict[str, Any]:
         """What a simulator tells; empty where there is none. ChainBroken when it is gone."""
-        return self._ask(simulator, "status") if simulator else {}
+        return self.ask(simulator, "status") if simulator else {}
 
     def count_anew(self) -> dict[str, Any]:
         """Let the inverter count from zero; returns its counts until now."""
-        return self._ask(self.inverter, "reset") if self.inverter else {}
+        return self.ask(self.inverter, "reset") if self.inverter else {}
 
-    @property
-    def can_pull(self) -> dict[str, bool]:
-        """What can be pulled here: a real end is pulled by hand."""
-        return {
-            "push": self.ksem is not None,
-            "broker": self.broker is not None,
-            "plug": self.line is not None,
-            "meter": self.ksem is not None,
-        }
-
-    def toggle(self, what: str) -> bool:
-        """Pull `what`, or put it back. Returns whether it is pulled now."""
-        self.pulled ^= {what}
-        is_pulled = what in self.pulled
-        if what == "broker" and self.broker is not None:
-            if is_pulled:
-                self.broker.stop()
-            else:
-                self.broker.start()
-        elif what == "plug":
-            self._ask(self.line, "unplug" if is_pulled else "plug", end="server")
-        else:
-            meter_is_there = "meter" not in self.pulled
-            self._ask(self.ksem, "push", enabled=meter_is_there and "push" not in self.pulled)
-            if what == "meter":
-                self._ask(self.ksem, "poll", open=meter_is_there)
-                if not meter_is_there:
-                    self._ask(self.ksem, "drop-connections")
-        return is_pulled
+    def ask(self, simulator: Simulator | None, do: str, **parameters: Any) -> dict[str, Any]:
+        """A command to a simulator. ChainBroken when it is gone."""
+        assert simulator is not None, f"{do}: there is no simulator for it"
+        try:
+            return simulator.command(do, **parameters)
+        except (OSError, ValueError, CommandRefused) as error:
+            log = self._folder / f"{simulator.name}.log"
+            text = f"the simulated {simulator.name} does not answer ({error}). The end of its log:\n{log_tail(log)}"
+            raise ChainBroken(text) from error
 
     def __enter__(self) -> Self:
         return self
@@ -152,7 +130,7 @@ class Chain:
         self.broker_name = program.name
         self.broker = self._child("broker", program.argv)
         deadline = boottime() + BROKER_WITHIN
-        while not _accepts(self.broker_place):
+        while not accepts(self.broker_place):
             self.check()
             if boottime() > deadline:
                 raise ChainBroken(f"{program.name} does not accept connections:\n{log_tail(self.broker.log)}")
@@ -177,31 +155,7 @@ class Chain:
         except SimulatorFailed as error:
             raise ChainBroken(str(error)) from error
 
-    def _ask(self, simulator: Simulator | None, do: str, **parameters: Any) -> dict[str, Any]:
-        assert simulator is not None, f"{do}: there is no simulator for it"
-        try:
-            return simulator.command(do, **parameters)
-        except (OSError, ValueError, CommandRefused) as error:
-            log = self._folder / f"{simulator.name}.log"
-            text = f"the simulated {simulator.name} does not answer ({error}). The end of its log:\n{log_tail(log)}"
-            raise ChainBroken(text) from error
-
     def _write(self, name: str, text: str) -> Path:
         path = self._folder / name
         path.write_text(text, encoding="utf-8")
         return path
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _accepts(place: Place) -> bool:
-    try:
-        with socket.create_connection((place.host, place.port), timeout=1.0):
-            return True
-    except OSError:
-        return False

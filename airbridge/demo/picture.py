@@ -2,9 +2,9 @@
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
+from airbridge.demo.block_view import BlockView
 from airbridge.demo.events import Event
 from airbridge.demo.rate import Rate
 from airbridge.demo.verdict import Counts
@@ -18,30 +18,6 @@ from ksem_contract.values import decode_energy, decode_live
 EVENTS: Final = 200
 HISTORY: Final = 300
 """Powers kept for the little curve: a minute of cycles."""
-FAST: Final = 3.0
-SLOW: Final = 60.0
-"""Seconds over which rates are taken."""
-
-
-@dataclass(slots=True)
-class BlockView:
-    """The newest message of a block, and how often they come from where."""
-
-    message: BlockMessage
-    rates: dict[str, Rate] = field(default_factory=dict)
-
-    def age_ms(self, now: float) -> int:
-        """How old its oldest word is. The publisher runs on this host, so its clock is this one's."""
-        return max(0, int(1000 * now) - self.message.boot_ms + self.message.age_ms)
-
-    def per_s(self, source: str, now: float) -> float:
-        """Messages a second from this source."""
-        rate = self.rates.get(source)
-        return rate.per_s(now) if rate else 0.0
-
-    def all_per_s(self, now: float) -> float:
-        """Messages a second, wherever they come from."""
-        return sum(rate.per_s(now) for rate in self.rates.values())
 
 
 class Picture:
@@ -163,8 +139,7 @@ class Picture:
         view = self.blocks.get(block.block)
         if view is None:
             view = self.blocks[block.block] = BlockView(block)
-        view.message = block
-        view.rates.setdefault(block.source, Rate(FAST if block.block == "live" else SLOW)).happened(now)
+        view.came(block, now)
         if block.block == "live":
             self.values |= decode_live(block.registers, block.start)
             if "power" in self.values:

@@ -4,37 +4,29 @@ import signal
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from rich.console import Console
 from rich.live import Live
 
 from airbridge.demo.broker import NoBroker
 from airbridge.demo.chain import Chain, ChainBroken
+from airbridge.demo.faces import Face, PlainFace, ScreenFace
 from airbridge.demo.feed import Feed
 from airbridge.demo.keys import Keys
 from airbridge.demo.options import Options
-from airbridge.demo.plain import status_line, summary_lines
+from airbridge.demo.plain import summary_lines
+from airbridge.demo.pulls import Pulls
 from airbridge.demo.svg import write_svg
 from airbridge.demo.verdict import faults
-from airbridge.demo.view import screen
 from airbridge.demo.watch import Watch
 from service_runtime.clock import boottime
 
 START_WITHIN: Final = 45.0
 """Seconds until the first good answers, on a slow host too; then the demo gives up."""
 TURN: Final = 0.1
-DRAW_EVERY: Final = 0.25
-PLAIN_EVERY: Final = 5.0
 KEYS: Final = {"p": "push", "b": "broker", "r": "plug", "m": "meter"}
 WORDS: Final = {"push": "the push", "broker": "the broker", "plug": "the RS485 plug", "meter": "the meter"}
-
-
-class Face(Protocol):
-    """How a run is shown."""
-
-    def show(self, watch: Watch, now: float, left: float | None) -> None:
-        """Show how it is now."""
 
 
 class Demo:
@@ -73,31 +65,33 @@ class Demo:
             chain.start()
             feed.start()
             watch = Watch(chain, feed, folder)
+            pulls = Pulls(chain)
             try:
                 with ExitStack() as shown:
                     keys = shown.enter_context(Keys())
-                    face = self._face(chain, shown)
-                    self._loop(chain, watch, keys, face)
+                    face = self._face(chain.broker_name, pulls, shown)
+                    self._loop(pulls, watch, keys, face)
+                watch.look(boottime())
             except ChainBroken as error:
                 self._troubles.append("a process ended by itself")
                 self._complain(str(error))
             else:
                 self._say_again(watch)
             if options.export_svg:
-                write_svg(options.export_svg, watch.picture, chain)
+                write_svg(options.export_svg, watch.picture, chain.broker_name, pulls.possible)
                 self._say(f"picture: {options.export_svg}")
             return self._sum_up(watch)
 
-    def _face(self, chain: Chain, shown: ExitStack) -> Face:
+    def _face(self, broker: str, pulls: Pulls, shown: ExitStack) -> Face:
         if self._options.plain or not self._console.is_terminal:
             return PlainFace(self._console)
         live = Live(
             console=self._console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
         )
         shown.enter_context(live)
-        return ScreenFace(live, chain)
+        return ScreenFace(live, broker, pulls.possible)
 
-    def _loop(self, chain: Chain, watch: Watch, keys: Keys, face: Face) -> None:
+    def _loop(self, pulls: Pulls, watch: Watch, keys: Keys, face: Face) -> None:
         picture, seconds = watch.picture, self._options.seconds
         while not self._stopped:
             watch.turn()
@@ -112,7 +106,7 @@ class Demo:
             for key in keys.wait(TURN):
                 if key in {"q", "Q", "\x03", "\x04"}:
                     return
-                self._pull(KEYS.get(key.lower()), chain, watch)
+                self._pull(KEYS.get(key.lower()), pulls, watch)
 
     @property
     def _is_bounded(self) -> bool:
@@ -121,11 +115,11 @@ class Demo:
         is_simulated = options.meter is None and options.serial is None and options.broker is None
         return is_simulated or options.seconds is not None
 
-    def _pull(self, what: str | None, chain: Chain, watch: Watch) -> None:
-        if what is None or not chain.can_pull[what]:
+    def _pull(self, what: str | None, pulls: Pulls, watch: Watch) -> None:
+        if what is None or not pulls.possible[what]:
             return
-        is_pulled = chain.toggle(what)
-        watch.picture.pulled = set(chain.pulled)
+        is_pulled = pulls.toggle(what)
+        watch.picture.pulled = set(pulls.pulled)
         watch.tell("you", f"{'pulled' if is_pulled else 'put back'} {WORDS[what]}", "warning" if is_pulled else "info")
 
     def _sum_up(self, watch: Watch) -> int:
@@ -159,53 +153,3 @@ class Demo:
 
     def _complain(self, text: str) -> None:
         self._console.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
-
-
-class PlainFace:
-    """Lines of text: a status every few seconds, and what happens between."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._due = 0.0
-        self._told = 0
-
-    def show(self, watch: Watch, now: float, left: float | None) -> None:
-        """Print what is new."""
-        _ = left
-        events = watch.picture.events
-        new = watch.picture.happened - self._told
-        self._told = watch.picture.happened
-        for event in list(events)[len(events) - min(new, len(events)) :]:
-            self._print(f"  {event.time} {event.who}: {event.text}")
-        if now >= self._due:
-            self._due = now + PLAIN_EVERY
-            self._print(status_line(watch.picture, now))
-
-    def _print(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-class ScreenFace:
-    """The whole terminal."""
-
-    def __init__(self, live: Live, chain: Chain) -> None:
-        self._live = live
-        self._chain = chain
-        self._due = 0.0
-
-    def show(self, watch: Watch, now: float, left: float | None) -> None:
-        """Draw it anew, not too often."""
-        if now < self._due:
-            return
-        self._due = now + DRAW_EVERY
-        width, height = self._live.console.size
-        drawn = screen(
-            watch.picture,
-            now,
-            width=width,
-            height=height,
-            broker=self._chain.broker_name,
-            can_pull=self._chain.can_pull,
-            left=left,
-        )
-        self._live.update(drawn, refresh=True)

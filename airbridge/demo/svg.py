@@ -7,7 +7,6 @@ from typing import Final
 
 from rich.console import Console
 
-from airbridge.demo.chain import Chain
 from airbridge.demo.picture import Picture
 from airbridge.demo.view import screen
 from service_runtime.clock import boottime
@@ -16,7 +15,7 @@ SIZE: Final = (104, 30)
 _font_faces = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 
 
-def write_svg(path: Path, picture: Picture, chain: Chain) -> None:
+def write_svg(path: Path, picture: Picture, broker: str, can_pull: dict[str, bool]) -> None:
     """Write the screen as it is now. It loads nothing from elsewhere: the reader's own monospace font is used."""
     width, height = SIZE
     console = Console(
@@ -27,8 +26,8 @@ def write_svg(path: Path, picture: Picture, chain: Chain) -> None:
         boottime(),
         width=width,
         height=height,
-        broker=chain.broker_name,
-        can_pull=chain.can_pull,
+        broker=broker,
+        can_pull=can_pull,
         left=None,
     )
     console.print(drawn)

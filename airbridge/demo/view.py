@@ -5,16 +5,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from airbridge.demo.chain_section import chain_section
+from airbridge.demo.events_section import events_section, keys_line
+from airbridge.demo.figures import blocks_section, inverter_section, meter_section
 from airbridge.demo.links import chain
 from airbridge.demo.picture import Picture
-from airbridge.demo.sections import (
-    blocks_section,
-    chain_section,
-    events_section,
-    inverter_section,
-    keys_line,
-    meter_section,
-)
 
 WIDE = 120
 """From here on the three sections stand side by side."""

@@ -1,56 +1,22 @@
-"""The parts of the screen [core]: facts in, renderables of rich out.
+"""The figures of meter, inverter and blocks [core]."""
 
-Only the terminal's own colours are used, and dim, so that it reads on light and on dark ground.
-"""
-
-from collections.abc import Iterable, Sequence
-from textwrap import wrap
+from collections.abc import Iterable
 from typing import Final
 
-from rich.align import Align
-from rich.box import ROUNDED
 from rich.console import Group, RenderableType
-from rich.panel import Panel
-from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from airbridge.demo.events import Event
-from airbridge.demo.links import Condition, Part
-from airbridge.demo.picture import BlockView, Picture
+from airbridge.demo.block_view import BlockView
+from airbridge.demo.heading import heading
+from airbridge.demo.picture import Picture
 from airbridge.demo.verdict import BAD
 from ksem_contract.health import Percentiles
 
-COLOURS: Final[dict[Condition, str]] = {"up": "green", "warned": "yellow", "down": "red", "unknown": "dim"}
 LIMITS: Final = {"live": 1_500, "energy": 60_000, "sunspec": 60_000, "device": None}
 LATELY: Final = 15_000
 """ms within which a request counts as being asked; the list of them comes every 10 s."""
-KEYS: Final = (("p", "push", "push"), ("b", "broker", "broker"), ("r", "RS485 plug", "plug"), ("m", "meter", "meter"))
-EVENT_LINES: Final = 3
-_MARGIN: Final = " " * len("00:00:00 rtu-server ")
 _BARS: Final = "▁▂▃▄▅▆▇█"
-
-
-def heading(title: str, right: str = "") -> RenderableType:
-    """A line with a title in it."""
-    text = Text.assemble((title, "bold"), (f"  {right}" if right else "", "dim"))
-    return Rule(text, align="left", style="dim", characters="─")
-
-
-def chain_section(parts: Sequence[Part], links: Sequence[Part], width: int) -> RenderableType:
-    """The chain from the meter to the inverter; five lines."""
-    box = min(18, max(12, width // 7))
-    gap = max(5, (width - len(parts) * box) // len(links))
-    grid = Table.grid(padding=0)
-    cells: list[RenderableType] = []
-    for index, part in enumerate(parts):
-        grid.add_column(width=box)
-        cells.append(_box(part, box))
-        if index < len(links):
-            grid.add_column(width=gap)
-            cells.append(_arrow(links[index], gap))
-    grid.add_row(*cells)
-    return grid
 
 
 def meter_section(picture: Picture) -> RenderableType:
@@ -107,56 +73,6 @@ def blocks_section(picture: Picture, now: float, width: int) -> RenderableType:
         else:
             table.add_row(name, *_block(block, limit, now, cells))
     return Group(heading("Blocks on the broker", "age, and its limit"), table)
-
-
-def events_section(events: Sequence[Event], lines: int, width: int) -> list[RenderableType]:
-    """What happened last, in exactly so many lines: long texts go on below, for their end is the remedy."""
-    if lines < 1:
-        return []
-    shown: list[Text] = []
-    for event in reversed(events):
-        rows = _event(event, width)
-        if len(shown) + len(rows) > lines - 1:
-            break
-        shown = rows + shown
-    return [heading("What happens"), *shown, *[Text("")] * (lines - 1 - len(shown))]
-
-
-def keys_line(pulled: set[str], can_pull: dict[str, bool]) -> Text:
-    """Which keys do what, and what is pulled."""
-    line = Text.assemble((" q ", "reverse"), " quit ", ("  pull:", "dim"), no_wrap=True, overflow="ellipsis")
-    for key, label, what in KEYS:
-        if what in pulled:
-            line.append_text(Text.assemble(" ", (f" {key} ", "bold reverse red"), (f" put {label} back", "bold red")))
-        elif can_pull.get(what):
-            line.append_text(Text.assemble(" ", (f" {key} ", "reverse"), f" {label}"))
-    return line
-
-
-def _event(event: Event, width: int) -> list[Text]:
-    style = {"warning": "yellow", "error": "red"}.get(event.level, "")
-    rows = wrap(event.text, max(20, width - len(_MARGIN)), max_lines=EVENT_LINES, placeholder=" ...") or [""]
-    first = Text.assemble((f"{event.time} ", "dim"), (f"{event.who:10} ", "cyan"), (rows[0], style), no_wrap=True)
-    return [first, *(Text(_MARGIN + row, style, no_wrap=True) for row in rows[1:])]
-
-
-def _box(part: Part, width: int) -> RenderableType:
-    colour = COLOURS[part.condition]
-    name = Text(part.name, "bold", no_wrap=True, overflow="ellipsis", justify="center")
-    text = Text(part.text or " ", colour, no_wrap=True, overflow="ellipsis", justify="center")
-    return Panel(Group(name, text), box=ROUNDED, border_style=colour, width=width, padding=0)
-
-
-def _arrow(link: Part, width: int) -> RenderableType:
-    colour = COLOURS[link.condition]
-    if link.condition == "down":
-        half = (width - 1) // 2
-        drawn = "╌" * half + "✕" + "╌" * (width - 1 - half)
-    else:
-        drawn = "━" * (width - 1) + "▶" if link.condition != "unknown" else "╌" * width
-    return Group(
-        Align.center(Text(link.name, colour)), Text(drawn, colour), Align.center(Text(link.text or " ", colour))
-    )
 
 
 def _value(values: dict[str, float], key: str, unit: str, decimals: int) -> Text:

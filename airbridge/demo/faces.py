@@ -1,0 +1,71 @@
+"""How a run is shown: in lines of text, or on the whole terminal [shell]."""
+
+from typing import Final, Protocol
+
+from rich.console import Console
+from rich.live import Live
+
+from airbridge.demo.plain import status_line
+from airbridge.demo.view import screen
+from airbridge.demo.watch import Watch
+
+DRAW_EVERY: Final = 0.25
+PLAIN_EVERY: Final = 5.0
+
+
+class Face(Protocol):
+    """How a run is shown."""
+
+    def show(self, watch: Watch, now: float, left: float | None) -> None:
+        """Show how it is now."""
+
+
+class PlainFace:
+    """Lines of text: a status every few seconds, and what happens between."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._due = 0.0
+        self._told = 0
+
+    def show(self, watch: Watch, now: float, left: float | None) -> None:
+        """Print what is new."""
+        _ = left
+        events = watch.picture.events
+        new = watch.picture.happened - self._told
+        self._told = watch.picture.happened
+        for event in list(events)[len(events) - min(new, len(events)) :]:
+            self._print(f"  {event.time} {event.who}: {event.text}")
+        if now >= self._due:
+            self._due = now + PLAIN_EVERY
+            self._print(status_line(watch.picture, now))
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class ScreenFace:
+    """The whole terminal."""
+
+    def __init__(self, live: Live, broker: str, can_pull: dict[str, bool]) -> None:
+        self._live = live
+        self._broker = broker
+        self._can_pull = can_pull
+        self._due = 0.0
+
+    def show(self, watch: Watch, now: float, left: float | None) -> None:
+        """Draw it anew, not too often."""
+        if now < self._due:
+            return
+        self._due = now + DRAW_EVERY
+        width, height = self._live.console.size
+        drawn = screen(
+            watch.picture,
+            now,
+            width=width,
+            height=height,
+            broker=self._broker,
+            can_pull=self._can_pull,
+            left=left,
+        )
+        self._live.update(drawn, refresh=True)

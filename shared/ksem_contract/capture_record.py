@@ -1,0 +1,104 @@
+"""One line of a capture file: one thing that happened on a wire."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Final
+
+from ksem_contract.checks import check_token, check_whole, take
+from ksem_contract.errors import InvalidMessage
+from ksem_contract.message_json import JsonObject, read_object, write_object
+from ksem_contract.register_range import RegisterRange
+
+SERIAL_NUMBERS: Final = (RegisterRange(8228, 16), RegisterRange(40052, 16))
+"""The meter's serial number in its device information, and in SunSpec's common model."""
+
+_TEXTS: Final = frozenset({"peer", "why", "raw"})
+_WHOLE: Final = {"function": 255, "unit": 255, "start": 65535, "count": 65536, "code": 255, "length": 1 << 20}
+_TIMES: Final = frozenset({"gap_ms", "delay_ms"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureRecord:
+    """One thing that happened. Fields that do not belong to it are None, and are not in the file."""
+
+    t: float
+    """Seconds since the header's `zero`: when its last byte was there."""
+    what: str
+    """write, read, connected, closed, refused; request, reply, exception, noise. Pass over words not known."""
+    peer: str | None = None
+    """Who said it, `address:port` (TCP)."""
+    function: int | None = None
+    unit: int | None = None
+    start: int | None = None
+    count: int | None = None
+    values: tuple[int | None, ...] | None = None
+    """Register words; None (JSON null) where one was left out."""
+    code: int | None = None
+    """An exception's code."""
+    gap_ms: float | None = None
+    """Silence on the line before the first byte."""
+    delay_ms: float | None = None
+    """From the request's last byte to the reply's first."""
+    length: int | None = None
+    """Bytes on the wire."""
+    raw: str | None = None
+    """The beginning of what could not be read as registers, in hexadecimal."""
+    why: str | None = None
+
+    def encode(self) -> str:
+        """The line, without its end. ValueError if a value is nothing that JSON has."""
+        written: JsonObject = {"t": round(self.t, 6), "what": self.what}
+        for name in _OPTIONAL:
+            value = getattr(self, name)
+            if value is not None:
+                written[name] = round(value, 3) if isinstance(value, float) else value
+        return write_object(written).decode()
+
+    @classmethod
+    def decode(cls, line: str) -> "CaptureRecord":
+        """The record in a line. InvalidMessage if it is none; fields with unknown names are passed over."""
+        found = read_object(line.encode())
+        taken = {name: _checked(name, found[name]) for name in _OPTIONAL if found.get(name) is not None}
+        return cls(t=check_seconds("t", take(found, "t")), what=check_token("what", take(found, "what")), **taken)
+
+    def without_serial_number(self) -> "CaptureRecord":
+        """The same with the serial number's registers left out. Values whose place is not known are left out whole."""
+        if self.values is None:
+            return self
+        start, values = self.start, self.values
+        if start is None:
+            return replace(self, values=None)
+        kept = tuple(None if _is_secret(start + index) else value for index, value in enumerate(values))
+        return self if kept == values else replace(self, values=kept)
+
+
+_OPTIONAL: Final = tuple(field.name for field in fields(CaptureRecord) if field.name not in ("t", "what"))
+
+
+def _is_secret(address: int) -> bool:
+    return any(address in secret for secret in SERIAL_NUMBERS)
+
+
+def _checked(name: str, value: object) -> object:
+    if name in _TEXTS:
+        return check_text(name, value)
+    if name in _WHOLE:
+        return check_whole(name, value, most=_WHOLE[name])
+    if name in _TIMES:
+        return check_seconds(name, value)
+    if type(value) is not list:
+        raise InvalidMessage(f"{name} {value!r:.60}: a list of register words is expected")
+    return tuple(None if word is None else check_whole("a value", word, most=65535) for word in value)
+
+
+def check_text(name: str, value: object) -> str:
+    """A text."""
+    if type(value) is not str:
+        raise InvalidMessage(f"{name} {value!r:.60}: a text is expected")
+    return value
+
+
+def check_seconds(name: str, value: object) -> float:
+    """A number of seconds."""
+    if type(value) not in (int, float):
+        raise InvalidMessage(f"{name} {value!r:.60}: a number is expected")
+    return float(value)  # type: ignore[arg-type]
