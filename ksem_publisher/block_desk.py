@@ -16,10 +16,16 @@ class BlockDesk:
     """Takes blocks that were read or pushed, publishes them."""
 
     def __init__(
-        self, blocks: BlockPublisher, values: ValuePublisher | None, clock: Callable[[], float] = boottime
+        self,
+        blocks: BlockPublisher,
+        values: ValuePublisher | None,
+        doubted: Callable[[], bool],
+        clock: Callable[[], float] = boottime,
     ) -> None:
+        """`doubted`: whether live data is refused now, as it is while a meter boots."""
         self._blocks = blocks
         self._values = values
+        self._doubted = doubted
         self._clock = clock
         self._remarks: dict[str, Remark] = {}
         self.interval_ms: int | None = None
@@ -31,7 +37,9 @@ class BlockDesk:
         return tuple(self._remarks.values())
 
     def take(self, block: BlockRead, source: Source) -> None:
-        """A whole block, from the meter."""
+        """A whole block, from the meter. A meter that boots has no counters to tell, so they are left out then."""
+        if block.name == "energy" and self._doubted():
+            return
         before = self._blocks.words(block.name)
         self._blocks.put(block.name, block.start, block.words, block.at, source, self.interval_ms)
         if block.name == "device":

@@ -19,7 +19,8 @@ EXPIRY_OTHERS: Final = 60
 LIMIT: Final = {"live": 1.5, "device": None}
 """Seconds after which health calls a block old (a node judges by its own settings); other blocks: LIMIT_OTHERS."""
 LIMIT_OTHERS: Final = 60.0
-_RATE_OVER = 10.0
+_RATE_OVER: Final = 24
+"""Messages over which the rate is told."""
 
 
 class Publish(Protocol):
@@ -38,7 +39,7 @@ class _Held:
     source: Source
     cycle_ms: int | None
     seq: int = 0
-    sent: deque[float] = field(default_factory=lambda: deque(maxlen=512))
+    sent: deque[float] = field(default_factory=lambda: deque(maxlen=_RATE_OVER))
 
 
 class BlockPublisher:
@@ -135,11 +136,15 @@ class BlockPublisher:
 
 def _health(name: str, held: _Held, now: float) -> BlockHealth:
     limit = LIMIT.get(name, LIMIT_OTHERS)
-    lately = sum(1 for at in held.sent if now - at <= _RATE_OVER)
     return BlockHealth(
         age_ms=round((now - held.measured) * 1000),
         limit_ms=None if limit is None else round(limit * 1000),
         source=held.source,
         seq=held.seq,
-        per_s=round(lately / _RATE_OVER, 2),
+        per_s=_rate(held.sent, now),
     )
+
+
+def _rate(sent: deque[float], now: float) -> float:
+    """Messages a second, from the oldest one remembered until now."""
+    return round((len(sent) - 1) / max(now - sent[0], 0.001), 2) if len(sent) > 1 else 0.0

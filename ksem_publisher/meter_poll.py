@@ -106,10 +106,11 @@ class MeterPoll:
             registers = await self._client.read(wanted)
         except RefusedError as error:
             self.errors += 1
-            self._condition = ("up", "the meter answers")
-            news = self._plan.refuse(error.code, self._clock())
-            if news:
-                self._log.warning("the meter refuses the block %s: %s", news, error)
+            block, news = self._plan.refuse(error.code, self._clock())
+            if block == "live":
+                self._condition = ("down", f"the meter refuses: exception {error.code} to a read of live data")
+            elif news:
+                self._log.warning("the meter refuses the block %s: %s", block, error)
             self._take(self._plan.release())
         except PollError as error:
             self.errors += 1
@@ -121,7 +122,7 @@ class MeterPoll:
     async def _failed(self, error: PollError) -> None:
         self._plan.fail()
         self._condition = ("down", str(error))
-        await asyncio.sleep(RETRY if self._plan.live_wanted else RETRY_SLOW)
+        await self._rest(RETRY if self._plan.live_wanted else RETRY_SLOW)
 
     async def _rest(self, seconds: float) -> None:
         self._wake.clear()

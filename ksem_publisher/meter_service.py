@@ -87,7 +87,7 @@ class MeterService:
         self._blocks = BlockPublisher(meter.id, topics, self.session, publish, clock)
         self._source = LiveSource(push=settings.push.enabled)
         self._desk = LiveDesk(self._blocks, values, self._source, settings.checks, self._on_live, clock)
-        self._block_desk = BlockDesk(self._blocks, values, clock)
+        self._block_desk = BlockDesk(self._blocks, values, lambda: self._desk.refusal(clock()) is not None, clock)
         # Ranges on demand and discovery join here: further jobs for the plan, further topics for the link.
         self._plan = PollPlan(
             live=settings.poll.live,

@@ -11,6 +11,8 @@ ONLINE, OFFLINE = b"online", b"offline"
 STARVED_AFTER = 5.0
 """Seconds without hearing our own status: subscriptions are accepted, but nothing is delivered."""
 REPEAT = 30.0
+REPEAT_UNHEARD = 5.0
+"""Seconds after which it is said again while it does not come back, to see as soon as it does."""
 _CORRECT_EVERY = 0.5
 """Two instances must not argue faster than this."""
 
@@ -51,7 +53,8 @@ class MeterStatus:
             changed = payload != self._said.payload
             self._said.payload = payload
             since = self._clock() - self._said.at
-            if changed or since >= REPEAT or (self._overwritten and since >= _CORRECT_EVERY):
+            repeat = REPEAT if self._unheard_since is None else REPEAT_UNHEARD
+            if changed or since >= repeat or (self._overwritten and since >= _CORRECT_EVERY):
                 self._say()
             return changed
 

@@ -25,6 +25,7 @@ from ksem_publisher.snapshot import Snapshot, phases_fit_total
 
 RETRY_SOON = 2.0
 """Seconds until a refused read that the inverter may need is tried again."""
+RETRY_LIVE = 0.5
 RETRY_LATE = 60.0
 """The same for reads that help nobody much."""
 _ILLEGAL = frozenset((1, 2, 3))
@@ -114,22 +115,20 @@ class PollPlan:
         self._device.due = now
         return ()
 
-    def refuse(self, code: int, now: float) -> str | None:
-        """The meter answered with an exception. The range's name if that is news."""
+    def refuse(self, code: int, now: float) -> tuple[str, bool]:
+        """The meter answered with an exception: the block it refused, and whether that is news."""
         asked, self._asked = self._asked, None
-        if isinstance(asked, SeqlockReader):
+        if isinstance(asked, SeqlockReader) or asked is None:
             self._live = None
-            self._live_due = now + RETRY_SOON / 4
-            return None
-        if asked is None:
-            return None
+            self._live_due = now + RETRY_LIVE
+            return "live", False
         news = asked.refused != code
         asked.refused = code
         self._put_off(asked, now, code)
         if asked is self._device:
             # Whoever answers like this can't be told from a KSEM; what was read before counts as read.
             self._unknown = False
-        return asked.name if news else None
+        return asked.name, news
 
     def fail(self) -> None:
         """The last read got no answer: the connection is gone, what is due stays due."""

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 
@@ -47,7 +48,9 @@ class Publisher:
             systemd.notify("STOPPING=1")
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, *(asyncio.to_thread(meter.stop) for meter in self.meters))
+            await asyncio.gather(*tasks)
+            with ThreadPoolExecutor(len(self.meters)) as threads:
+                list(threads.map(MeterService.stop, self.meters))
 
     async def _tell_systemd(self) -> None:
         systemd.notify("READY=1")
