@@ -46,6 +46,9 @@ class Verdict:
     why: str
 
 
+_WHY_REFUSED: Final = (
+    "the inverter asks only for ranges that the meter does not have, or whose block is old or missing (see requests)"
+)
 OK: Final = Verdict("ok", "")
 
 
@@ -61,7 +64,7 @@ def judge(view: UnitView, now: float) -> Verdict:
     if view.last_request is None or now - view.last_request > ASKED_WITHIN:
         return Verdict("degraded", f"{where}: {_why_not_asked(view)}")
     if view.last_data is None or view.last_request - view.last_data > SERVED_WITHIN:
-        return Verdict("degraded", f"{where}: the inverter asks only for ranges that the meter does not have")
+        return Verdict("degraded", f"{where}: {_WHY_REFUSED}")
     return OK
 
 

@@ -62,7 +62,10 @@ class Chain:
         push_to = ("127.0.0.1", self.push_port) if push else None
         self.meter = KsemHandle(folder, push=push_to, port=free_port(), options=meter_options)
         self.line = LineHandle(folder)
-        self.inverter = PlenticoreHandle(folder, line=self.line, truth=self.meter.truth, options=inverter_options)
+        judged = ("--limit", f"live={live_limit + MARGIN_MS / 1000}")  # what is older counts as `stale`
+        self.inverter = PlenticoreHandle(
+            folder, line=self.line, truth=self.meter.truth, options=(*judged, *inverter_options)
+        )
         self._meter_port = int(self.meter._arguments[self.meter._arguments.index("--port") + 1])
         self.publisher = Service("ksem_publisher", self.publisher_settings(publisher), folder, python=publisher_python)
         self.server = Service("rtu_server", self.server_settings(server), folder, python=server_python)
@@ -165,10 +168,12 @@ port = "{self.line.server}"
 
 
 def _longest_live_age(status: dict[str, Any]) -> float | None:
-    """The longest age in ms of what the live limit holds for; the inverter also asks once for a word of any age."""
-    live = [part for name, part in status["ranges"].items() if int(name.partition("-")[0]) < LIVE.stop]
-    ages = [part["longest_measured_age_ms"] for part in live if part["longest_measured_age_ms"] is not None]
-    return max(ages, default=None)
+    """The longest age in ms, since the meter wrote it, of what the live limit holds for.
+
+    The inverter also asks once for a word that may have any age.
+    """
+    live = [part["age_ms"] for name, part in status["ranges"].items() if int(name.partition("-")[0]) < LIVE.stop]
+    return max((ages["max"] for ages in live if ages["count"]), default=None)
 
 
 def keep_rows(rows: Sequence[FaultRow], path: Path) -> None:
