@@ -11,17 +11,19 @@ from ksem_publisher.block_desk import BlockDesk
 from ksem_publisher.block_publisher import BlockPublisher
 from ksem_publisher.block_reading import BlockRead
 from ksem_publisher.live_desk import LiveDesk
-from ksem_publisher.live_source import SLOWEST_PUSH
 from ksem_publisher.live_words import VALUES
 from ksem_publisher.poll_plan import PollPlan
 from ksem_publisher.push_assembler import PushAssembler
 from ksem_publisher.push_connection import PushConnection, PushedWrite
-from ksem_publisher.push_rhythm import AWAY_PERIODS, AWAY_SECONDS
+from ksem_publisher.push_rhythm import AWAY_PERIODS
 from ksem_publisher.register_mask import mask_of, mask_of_ranges, ranges_of
 from ksem_publisher.snapshot import sums_up
 
 MOST_SHAPES = 200
 _LISTENING = 3.0
+"""Seconds for which a kind of write counts as being pushed."""
+_STOPPED = 1.5
+"""Seconds of silence, or three periods, after which the meter has stopped pushing."""
 _LIVE_GROUPS = (PUSH_GROUPS["total"], PUSH_GROUPS["phases"])
 _ENERGY_GROUPS = (PUSH_GROUPS["energy_total"], PUSH_GROUPS["energy_phases"])
 _COUNTERS = tuple(one.range for one in REGISTERS if ENERGY.covers(one.range))
@@ -62,10 +64,7 @@ class MeterPush:
     @property
     def _patience(self) -> float:
         """Seconds without a write after which the meter has stopped pushing."""
-        period = self._live.period
-        if period is None:
-            return _LISTENING
-        return AWAY_PERIODS * period if period > SLOWEST_PUSH else min(AWAY_PERIODS * period, AWAY_SECONDS)
+        return max(_STOPPED, AWAY_PERIODS * (self._live.period or 0))
 
     def groups(self, now: float) -> tuple[RegisterRange, ...]:
         """Registers that are being pushed, of `live` and `energy`."""
@@ -100,13 +99,12 @@ class MeterPush:
             )
         if now - self._last_write > self._patience:
             return "down", "the meter has stopped pushing: see the slaves in its Modbus menu, and the network"
+        if self._live.missing and len(self._connections) > 1:
+            return "down", f"registers {self._missing()} come on another connection than the rest: two senders at once?"
         if self._live.missing:
-            return (
-                "down",
-                f"registers {self._missing()} are not pushed: switch on all groups in the meter's Modbus menu",
-            )
+            return "down", f"registers {self._missing()} are not pushed: switch on all groups in the meter's menu"
         if not self._mask(now) & mask_of(LIVE.start, LIVE.count):
-            return "down", "only energy counters are pushed: switch on all groups in the meter's Modbus menu"
+            return "down", "only energy counters are pushed: switch on all groups in the meter's menu"
         if self._live.why:
             return "down", self._live.why
         if (period := self._live.period) and period > 0.5:

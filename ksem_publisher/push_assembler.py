@@ -29,6 +29,8 @@ MAX_SPREAD = 0.4
 
 _BROKEN_CYCLES = 3
 """So many cycles that do not follow the pattern: learn again."""
+_RIVAL_REMEMBERED = 60.0
+"""Seconds for which a second sender is reckoned with."""
 
 
 class PushAssembler:
@@ -48,10 +50,11 @@ class PushAssembler:
         self._undecided = ""
         self._source: Hashable = None
         self._source_open = False
-        self._last_write = float("-inf")
+        self._last_write = self._rival_at = float("-inf")
         self._set: list[Write] = []
         self._broken = self._retry = 0
         self._skipped = self._skipped_before = 0
+        self._skipping_since = 0.0
         self._trust_silence = True
         self._rhythm = PushRhythm(0.0)
         self._why_dropped = ""
@@ -103,8 +106,11 @@ class PushAssembler:
             if self._source_open:
                 patience = min(2 * self.period, AWAY_SECONDS) if self.period else AWAY_SECONDS
                 if now - self._last_write <= patience:
+                    self._rival_at = now
                     return False
                 self._forget()
+            elif now - self._rival_at <= _RIVAL_REMEMBERED:
+                self._forget()  # it may be the other sender's: nothing begun by the first goes on with it
             self._source = source
         self._source_open = True
         return True
@@ -135,9 +141,7 @@ class PushAssembler:
             if self._set:
                 self._drop("a write came out of order or was missing")
             if write.shape != pattern.shapes[0]:
-                self._skipped += 1
-                if self._skipped > _BROKEN_CYCLES * len(pattern.shapes):
-                    self._drop("the meter has changed what it writes", relearn=True)
+                self._skip(pattern, write)
                 return None
         self._set.append(write)
         if len(self._set) < len(pattern.shapes):
@@ -146,6 +150,15 @@ class PushAssembler:
         self._skipped = 0 if self._skipped == self._skipped_before else self._skipped
         self._skipped_before = self._skipped
         return self._finish(pattern, whole)
+
+    def _skip(self, pattern: CyclePattern, write: Write) -> None:
+        """A write that begins no cycle. Where that goes on, by number or by time, it is time to learn again."""
+        if not self._skipped:
+            self._skipping_since = write.at
+        self._skipped += 1
+        too_long = write.at - self._skipping_since > _BROKEN_CYCLES * self._rhythm.period
+        if too_long or self._skipped > _BROKEN_CYCLES * len(pattern.shapes):
+            self._drop("the meter has changed what it writes", relearn=True)
 
     def _finish(self, pattern: CyclePattern, whole: list[Write]) -> Snapshot | None:
         first, last = whole[0].at, whole[-1].at

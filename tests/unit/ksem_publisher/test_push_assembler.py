@@ -147,6 +147,22 @@ def test_two_senders_interleaved_never_mix_and_the_first_is_kept() -> None:
             one.cycle_of(block.words)
 
 
+def test_a_cycle_begun_by_a_sender_that_went_is_not_finished_by_another() -> None:
+    one, two = ModelMeter(), ModelMeter()
+    two.truth = {n: [w ^ 1 for w in one.words(n + 1000)] for n in range(30)}
+    assembler = live_assembler()
+    for number in range(10):
+        (first, second), (other_first, other_second) = one.cycle(number), two.cycle(number)
+        block = assembler.write("one", *first[1:], first[0])
+        assembler.write("two", *other_first[1:], other_first[0])
+        if number == 9:
+            assembler.closed("one")
+        else:
+            block = assembler.write("one", *second[1:], second[0])
+            assert number < 3 or block is not None
+        assert number < 9 or assembler.write("two", *other_second[1:], other_second[0]) is None
+
+
 def test_a_second_sender_takes_over_when_the_first_is_silent() -> None:
     meter = ModelMeter()
     assembler = live_assembler()
@@ -232,3 +248,18 @@ def test_whatever_the_timing_a_block_is_one_cycle_of_the_meter_and_never_older_t
         cycle = meter.cycle_of(block.words)
         assert cycle > newest
         newest = cycle
+
+
+@pytest.mark.parametrize("before", [TWO_GROUPS, WITH_GAPS, MANY, SMALL])
+@pytest.mark.parametrize("after", [TWO_GROUPS, PHASES_FIRST, WITH_GAPS, MANY, SMALL])
+def test_another_cut_of_the_cycle_is_learned_within_two_seconds(
+    before: tuple[tuple[int, int], ...], after: tuple[tuple[int, int], ...]
+) -> None:
+    meter, changed = ModelMeter(shapes=before), ModelMeter(shapes=after)
+    assembler = live_assembler()
+    assert feed(assembler, meter.writes(10))
+    later = [write for number in range(10, 40) for write in changed.cycle(number)]
+    blocks = feed(assembler, later)
+    assert blocks[0][0] - later[0][0] <= 2.0
+    for _, block in blocks:
+        changed.cycle_of(block.words)
