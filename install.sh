@@ -324,7 +324,7 @@ start() {
         step "$service" "runs"
     else
         systemctl restart "$service" || fail "$service does not start: journalctl -u $service"
-        step "$service" "started: $(systemctl show --value --property StatusText "$service")"
+        step "$service" "started"
     fi
 }
 
@@ -351,6 +351,13 @@ install_all() {
     xargs -r -d '\n' rm -rf <"$old_versions"
     rm "$old_versions"
     if ((changes == 0)); then say "Nothing had to be changed."; fi
+    if has_systemd; then
+        ((changes == 0)) || sleep 3 # until they have found the broker, the meter and the inverter, or have not
+        say "What they say:"
+        for service in "${wanted[@]}"; do
+            step "$service" "$(systemctl show --value --property StatusText "$service" | grep . || echo "not running")"
+        done
+    fi
     if ((waiting)); then exit "$SETTINGS_WANTED"; fi
     say "Done. What is going on: systemctl status ${wanted[*]}"
 }

@@ -54,6 +54,39 @@ def fresh_tree(suite: str) -> Path:
     return tree
 
 
+def archives_of(suite: str) -> Path:
+    """Where downloaded packages are kept."""
+    folder = CACHE / f"{suite}-archives"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def copy_tree(suite: str, target: Path) -> None:
+    """A fresh tree that finds its way to the network."""
+    subprocess.run(["cp", "-a", "--reflink=auto", fresh_tree(suite), target], check=True)
+    # The host may reach the world through a resolver and a proxy of its own, with an authority of its own.
+    for file in ("/etc/resolv.conf", "/etc/ssl/certs/ca-certificates.crt"):
+        shutil.copyfile(file, target / file[1:])
+    (target / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")  # as Debian's installer does
+
+
+def install_by_chroot(suite: str, target: Path, *packages: str) -> None:
+    """A tree with these packages, never booted."""
+    copy_tree(suite, target)
+    shutil.copytree(archives_of(suite), target / "var/cache/apt/archives", dirs_exist_ok=True)
+    environ = {"PATH": _SEARCH, "DEBIAN_FRONTEND": "noninteractive", "LANG": "C.UTF-8"}
+    for words in (("update",), ("install", "-y", "--no-install-recommends", *packages)):
+        ended = subprocess.run(
+            ["chroot", target, "apt-get", "-qq", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            env=environ,
+        )
+        assert ended.returncode == 0, ended.stdout
+
+
 class Machine:
     """A copy of a fresh tree, booted. `binds`: paths of the host and where they are seen inside."""
 
@@ -68,15 +101,10 @@ class Machine:
 
     def start(self) -> Self:
         """Boot it and wait until it is up."""
-        archives = CACHE / f"{self._suite}-archives"
-        archives.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["cp", "-a", "--reflink=auto", fresh_tree(self._suite), self.tree], check=True)
-        # The host may reach the world through a resolver and a proxy of its own, with an authority of its own.
-        for file in ("/etc/resolv.conf", "/etc/ssl/certs/ca-certificates.crt"):
-            shutil.copyfile(file, self.tree / file[1:])
+        copy_tree(self._suite, self.tree)
         words = ["timeout", str(LONGEST), "systemd-nspawn", "--quiet", "--keep-unit", "--register=no", "--network-veth"]
         words += [f"--machine={self._name}", f"--directory={self.tree}", "--boot", "--link-journal=no"]
-        words += ["--resolv-conf=off", "--timezone=off", f"--bind={archives}:/var/cache/apt/archives"]
+        words += ["--resolv-conf=off", "--timezone=off", f"--bind={archives_of(self._suite)}:/var/cache/apt/archives"]
         words += [f"--bind={outside}:{inside}" for outside, inside in self._binds.items()]
         environ = {"PATH": _SEARCH, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
         with self._log.open("wb") as log:
