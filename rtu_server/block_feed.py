@@ -32,6 +32,8 @@ class BlockFeed:
         """What the meter's retained status says; None = it was not heard yet."""
         self.last_heard: float | None = None
         self.last_block: float | None = None
+        self.fresh_since: float | None = None
+        """Since when the vital data has been fresh without a break, as far as `tick` saw."""
         self.undated = False
         """Blocks come, of a publisher that has answered no ping."""
         self.round_trip_ms: float | None = None
@@ -66,6 +68,7 @@ class BlockFeed:
         with self._pinging:
             # The moment before it is handed over: an age may be overstated by the way there, never understated.
             now = boottime()
+            self.fresh_since = None if now >= self.state.vital_expires else self.fresh_since or now
             if self._echo.due(now):
                 nonce = secrets.token_hex(4)
                 self._echo.sent(nonce, now)

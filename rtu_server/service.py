@@ -137,7 +137,7 @@ class RtuServer:
     def _tick(self, now: float) -> None:
         for feed in self._feeds.values():
             feed.tick()
-        reports = [self._report(line, unit, now) for line in self._settings.line for unit in line.unit]
+        reports = [self._report(line, unit) for line in self._settings.line for unit in line.unit]
         node = overall([judge(report.view, now) for report in reports])
         enabled = [report.view for report in reports if report.view.enabled]
         served = bool(enabled) and all(is_served(view, now) for view in enabled)
@@ -155,7 +155,7 @@ class RtuServer:
             self._watchdog_due = now + self._watchdog
             notify("WATCHDOG=1")
 
-    def _report(self, line: LineSettings, unit: UnitSettings, now: float) -> UnitReport:
+    def _report(self, line: LineSettings, unit: UnitSettings) -> UnitReport:
         feed = self._feeds[unit.meter]
         counters = self._lines[line.name].counters
         own: UnitCounters = counters.units[unit.id]
@@ -172,7 +172,7 @@ class RtuServer:
             broker_up=broker.state == "up",
             broker_why=broker.why,
             meter_online=feed.online,
-            data_fresh=now < feed.state.vital_expires,
+            fresh_since=feed.fresh_since,
             last_heard=feed.last_heard,
             last_block=feed.last_block,
             undated=feed.undated,

@@ -28,7 +28,8 @@ class UnitView:
     broker_up: bool
     broker_why: str
     meter_online: bool | None
-    data_fresh: bool
+    fresh_since: float | None
+    """Since when the vital data has been fresh without a break; None = it is not."""
     last_heard: float | None
     last_block: float | None
     undated: bool
@@ -59,11 +60,11 @@ def judge(view: UnitView, now: float) -> Verdict:
         return Verdict("degraded", f"{where}: switched off by enabled = false")
     if not view.port_up:
         return Verdict("down", f"{where}: {view.port_why}")
-    if not view.data_fresh:
+    if view.fresh_since is None:
         return Verdict("down", f"{where}: {_why_no_data(view, now)}")
     if view.last_request is None or now - view.last_request > ASKED_WITHIN:
         return Verdict("degraded", f"{where}: {_why_not_asked(view)}")
-    if view.last_data is None or view.last_request - view.last_data > SERVED_WITHIN:
+    if view.last_request - max(view.fresh_since, view.last_data or view.fresh_since) > SERVED_WITHIN:
         return Verdict("degraded", f"{where}: {_WHY_REFUSED}")
     return OK
 

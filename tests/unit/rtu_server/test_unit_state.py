@@ -15,7 +15,7 @@ SERVED = UnitView(
     broker_up=True,
     broker_why="",
     meter_online=True,
-    data_fresh=True,
+    fresh_since=50.0,
     last_heard=99.9,
     last_block=99.9,
     undated=False,
@@ -36,13 +36,13 @@ def test_a_unit_whose_inverter_asks_and_gets_data_is_ok() -> None:
     [
         ({"enabled": False}, "degraded", "enabled = false"),
         ({"port_up": False, "port_why": "no such port"}, "down", "no such port"),
-        ({"data_fresh": False, "broker_up": False, "broker_why": "refused"}, "down", "broker (refused)"),
-        ({"data_fresh": False, "last_heard": None}, "down", "ACL"),
-        ({"data_fresh": False, "meter_online": False}, "down", "says offline"),
-        ({"data_fresh": False, "last_block": None}, "down", "ACL keeps ksem/main/block/+"),
-        ({"data_fresh": False, "last_block": 90.0}, "down", "lost unnoticed"),
-        ({"data_fresh": False, "undated": True}, "down", "answers no ping"),
-        ({"data_fresh": False}, "down", "arrive too old"),
+        ({"fresh_since": None, "broker_up": False, "broker_why": "refused"}, "down", "broker (refused)"),
+        ({"fresh_since": None, "last_heard": None}, "down", "ACL"),
+        ({"fresh_since": None, "meter_online": False}, "down", "says offline"),
+        ({"fresh_since": None, "last_block": None}, "down", "ACL keeps ksem/main/block/+"),
+        ({"fresh_since": None, "last_block": 90.0}, "down", "lost unnoticed"),
+        ({"fresh_since": None, "undated": True}, "down", "answers no ping"),
+        ({"fresh_since": None}, "down", "arrive too old"),
         ({"last_request": None, "last_data": None}, "degraded", "never asked"),
         ({"last_request": None, "last_data": None, "foreign_or_noise": 3}, "degraded", "baudrate"),
         ({"last_request": 80.0, "last_data": 80.0}, "degraded", "stopped asking"),
@@ -62,3 +62,12 @@ def test_a_link_that_is_down_does_no_harm_while_the_data_is_fresh() -> None:
 
 def test_an_odd_range_that_is_refused_between_good_answers_is_no_fault() -> None:
     assert judge(replace(SERVED, last_request=99.95, last_data=99.9), NOW).state == "ok"
+
+
+def test_a_refusal_from_before_the_data_came_back_is_no_fault_of_the_range() -> None:
+    assert judge(replace(SERVED, fresh_since=99.8, last_request=99.9, last_data=20.0), NOW).state == "ok"
+    assert judge(replace(SERVED, fresh_since=99.8, last_request=99.9, last_data=None), NOW).state == "ok"
+
+
+def test_an_inverter_that_gets_no_data_though_there_is_some_is_told_why() -> None:
+    assert judge(replace(SERVED, fresh_since=98.0, last_request=99.9, last_data=None), NOW).state == "degraded"
