@@ -1,7 +1,7 @@
 """One line of a capture file: one thing that happened on a wire."""
 
 from dataclasses import dataclass, fields, replace
-from typing import Final
+from typing import Any, Final
 
 from ksem_contract.checks import check_token, check_whole, take
 from ksem_contract.errors import InvalidMessage
@@ -78,7 +78,7 @@ def _is_secret(address: int) -> bool:
     return any(address in secret for secret in SERIAL_NUMBERS)
 
 
-def _checked(name: str, value: object) -> object:
+def _checked(name: str, value: object) -> Any:  # the type that the field of this name has
     if name in _TEXTS:
         return check_text(name, value)
     if name in _WHOLE:
