@@ -108,8 +108,9 @@ class MeterReport:
         """True if there is news: the link's state has changed, or the reason for it is clear."""
         before = link.state
         link.update(*told, now, wall)
-        if not self._settled[name].is_due(link.state, link.why, now, at_once=link.state == "up"):
-            return link.state != before
+        settled = self._settled[name]
+        if not settled.is_due(link.state, link.why, now, at_once=link.state == "up"):
+            return link.state != before or (link.state != "up" and settled.is_clearer(now))
         self._say(name, link.state, f"{name} is {link.state}: {link.why}", now)
         return True
 

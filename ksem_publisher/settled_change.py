@@ -18,6 +18,7 @@ class SettledChange:
         self._told = told
         self._state = told
         self._why: str | None = None
+        self._told_why: str | None = None
         self._since = self._still_since = float("-inf")
 
     def is_due(self, state: str, why: str, now: float, *, at_once: bool) -> bool:
@@ -31,5 +32,12 @@ class SettledChange:
             return False
         if not at_once and now - self._still_since < STILL and now - self._since < PATIENCE:
             return False
-        self._told = state
+        self._told, self._told_why = state, why
+        return True
+
+    def is_clearer(self, now: float) -> bool:
+        """True, once, when the state is as it was told, but for another reason, which stands still."""
+        if self._state != self._told or self._why == self._told_why or now - self._still_since < STILL:
+            return False
+        self._told_why = self._why
         return True

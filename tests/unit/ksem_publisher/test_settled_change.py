@@ -31,3 +31,13 @@ def test_a_return_needs_no_reason() -> None:
 def test_each_return_of_the_trouble_is_judged_from_its_own_beginning() -> None:
     looks = [(0.0, "down", "away"), (0.5, "up", "fine"), (10.0, "down", "away"), (10.0 + STILL, "down", "away")]
     assert told(SettledChange("up"), *looks) == [10.0 + STILL]
+
+
+def test_another_reason_for_what_was_told_is_clearer_once_when_it_stands_still() -> None:
+    change = SettledChange("up")
+    clearer = []
+    for at in range(40):
+        now, why = at / 4, "no rhythm" if at < 20 else "too slow"
+        if not change.is_due("down", why, now, at_once=False) and change.is_clearer(now):
+            clearer.append(now)
+    assert clearer == [5.0 + STILL]
