@@ -56,6 +56,8 @@ _SHOWN = {
     "ksem/rtu/<node>/status",
     "ksem/rtu/<node>/health",
 }
+# The doctor borrows the login of the half it runs beside, to tell about the other one.
+_DOCTOR = {"ksem/<meter>/health", "ksem/rtu/<node>/health", "ksem/rtu/<node>/requests"}
 READS = {
     "publisher": {
         "ksem/<meter>/status",
@@ -64,6 +66,7 @@ READS = {
         "ksem/rtu/<node>/status",
         "ksem/rtu/<node>/requests",
         "homeassistant/status",
+        *_DOCTOR,
     },
     "rtu": {
         "ksem/<meter>/status",
@@ -71,6 +74,7 @@ READS = {
         "ksem/<meter>/pong/<node>",
         "ksem/rtu/<node>/status",
         "homeassistant/status",
+        *_DOCTOR,
     },
     "dashboard": {family for family in FAMILIES if family.startswith("ksem/")},
     "reader": _SHOWN,
