@@ -87,11 +87,13 @@ class MqttLink:
         on_link: Callable[[bool, str], None],
         log: logging.Logger,
         not_own: Collection[str] = (),
+        on_acknowledged: Callable[[str, bool], None] | None = None,
     ) -> None:
         """`will` is published retained, QoS 1, by the broker when the link dies. Subscriptions have QoS 0.
 
         `not_own`: those of them for which the broker need not send back what this link published itself; with MQTT
-        3.1.1, and brokers that do not know better, it does all the same.
+        3.1.1, and brokers that do not know better, it does all the same. `on_acknowledged` is told the topic of each
+        QoS 1 message that was acknowledged, and whether the broker took it; MQTT 3.1.1 knows no refusal.
         """
         self._settings = settings
         self._client_id = client_id
@@ -100,6 +102,8 @@ class MqttLink:
         self._not_own = frozenset(not_own)
         self._on_message = on_message
         self._on_link = on_link
+        self._on_acknowledged = on_acknowledged
+        self._unacknowledged: dict[int, str] = {}
         self._log = log
         self._quiet = QuietLog()
         self._backoff = Backoff()
@@ -175,6 +179,8 @@ class MqttLink:
                 properties = self._expiries[expiry] = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
                 properties.MessageExpiryInterval = expiry
         info = connection.publish(message, properties)
+        if info is not None and self._on_acknowledged is not None and message[2]:
+            self._unacknowledged[info.mid] = message[0]
         if connection.unsent or connection.ended is not None:
             self._wake()  # the rest goes out, or the loss is told, in the link's thread
         return info
@@ -200,6 +206,9 @@ class MqttLink:
     def _one_connection(self) -> bool:
         """Connect, serve until the link is lost, tell why; True where a second instance took it."""
         connection = _Connection(self._settings, self._client_id, self._will)
+        if self._on_acknowledged is not None:
+            self._unacknowledged.clear()
+            connection.want_acknowledgements()
         up_since = None
         try:
             connection.open(self._tls)
@@ -272,6 +281,11 @@ class MqttLink:
         messages, connection.inbox = connection.inbox, []
         for message in messages:
             self._call("on_message", self._on_message, message)
+        acknowledged, connection.acknowledged = connection.acknowledged, []
+        for mid, taken in acknowledged:
+            topic = self._unacknowledged.pop(mid, None)
+            if topic is not None and self._on_acknowledged is not None:
+                self._call("on_acknowledged", self._on_acknowledged, topic, taken)
 
     def _drain(self, connection: "_Connection") -> None:
         """While `stop()` waits for acknowledgements: read them, until it disconnects or the link is lost."""
@@ -330,6 +344,7 @@ class _Connection:
         self.accepted = False
         self.refused: list[int] | None = None
         self.inbox: list[Incoming] = []
+        self.acknowledged: list[tuple[int, bool]] = []
         self.ended: str | None = None
         self.taken_over = False
         self.closed_by_peer = False
@@ -355,6 +370,14 @@ class _Connection:
         client.on_subscribe = self._note_suback
         client.on_message = self._note_message
         client.on_disconnect = self._note_end
+
+    def want_acknowledgements(self) -> None:
+        """Fill `acknowledged` from now on: message id, and whether the broker took the message."""
+
+        def note(_client: Client, _userdata: object, mid: int, reason: Any, _properties: Any) -> None:
+            self.acknowledged.append((mid, not reason.is_failure))
+
+        self._client.on_publish = note
 
     def open(self, tls: TlsContexts) -> None:
         """Connect and send CONNECT; blocks, up to the time-out for each of the host's addresses."""
@@ -447,7 +470,7 @@ class _Connection:
         client = self._client
         # Else Client and _Connection hold each other until the garbage collector runs.
         client.on_socket_open = client.on_connect = client.on_subscribe = None
-        client.on_message = client.on_disconnect = None
+        client.on_message = client.on_disconnect = client.on_publish = None
         sock: Any = client.socket()
         if sock is not None:
             sock.close()

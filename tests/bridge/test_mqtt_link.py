@@ -200,6 +200,36 @@ def test_a_wrong_password_is_told_with_the_keys_to_look_at(tmp_path: Path, versi
         assert "bad user name or password" in peer.links[0][1]
 
 
+def test_what_the_broker_refuses_to_take_is_told_by_topic(tmp_path: Path) -> None:
+    told: list[tuple[str, bool]] = []
+    news = threading.Event()
+    up = threading.Event()
+
+    def note(topic: str, taken: bool) -> None:
+        told.append((topic, taken))
+        if len(told) == 2:
+            news.set()
+
+    with Broker(tmp_path, users={"u": "p"}, acl="user u\ntopic write mine/#\n") as broker:
+        link = MqttLink(
+            MqttSettings(host="127.0.0.1", port=broker.port, username="u", password="p"),
+            client_id="writer",
+            will=None,
+            subscriptions=[],
+            on_message=lambda _message: None,
+            on_link=lambda is_up, _why: up.set() if is_up else None,
+            log=LOG,
+            on_acknowledged=note,
+        )
+        link.start()
+        assert up.wait(5)
+        link.publish("mine/a", b"1", qos=1)
+        link.publish("yours/a", b"1", qos=1)
+        assert news.wait(5), told
+        link.stop()
+    assert told == [("mine/a", True), ("yours/a", False)]
+
+
 def test_a_second_instance_is_noticed_told_and_given_way(broker: Broker, version: int) -> None:
     """Two that both come back at once would throw each other out for ever."""
     with Peer(broker.port, "same", version=version) as first:
