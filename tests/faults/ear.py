@@ -21,7 +21,9 @@ LIVE: Final = "ksem/main/block/live"
 TOLD_WITHIN: Final = 3.0
 """Seconds within which a status is right after any change."""
 NOTICED_WITHIN: Final = 2 * 2.0 + 1.0
-"""The same where nobody can tell but by silence: twice the default keepalive, and a second."""
+"""The same where a service tells it by silence: twice the default keepalive, and a second."""
+BROKER_NOTICES_WITHIN: Final = 1.5 * 2.0 + 7.0
+"""The same where the broker must: after 1.5 keepalives, and mosquitto 2.0 looks only every 6 s (src/keepalive.c)."""
 
 _numbers = itertools.count()
 
@@ -81,6 +83,19 @@ class Ear:
                 left = begun + within - boottime()
                 assert left > 0, f"{topic} after {within} s: {last and last.payload!r}"
                 self._news.wait(left)
+
+    def await_correction(self, topic: str, wrong: bytes, right: bytes, within: float) -> None:
+        """Say something wrong on a topic and wait until its owner has said what is right after it."""
+        with self._news:
+            begin = len(self.heard)
+            self.say(topic, wrong)
+            heard: list[bytes] = []
+
+            def corrected() -> bool:
+                heard[:] = [one.payload for one in self.heard[begin:] if one.topic == topic]
+                return wrong in heard and heard[-1] == right
+
+            assert self._news.wait_for(corrected, within), f"{topic} within {within} s: {heard}"
 
     def await_next(self, topic: str, within: float = 5.0) -> bytes:
         """Wait for the next message on a topic."""

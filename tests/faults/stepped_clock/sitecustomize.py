@@ -42,5 +42,5 @@ stepped: dict[str, Any] = {
     "gmtime": lambda at=None: _gmtime(time.time() if at is None else at),
 }
 for name, replacement in stepped.items():
-    setattr(time, name, replacement)
+    setattr(time, name, staticmethod(replacement))  # as a class's attribute it must not become a method
 dt.datetime = _SteppedDatetime  # type: ignore[misc]

@@ -1,0 +1,228 @@
+"""Faults of the publisher: gone, frozen, started twice, or with a wall clock that steps."""
+
+import itertools
+import os
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from ksem_contract.block_message import BlockMessage
+from tests.bridge.broker import Broker, free_port
+from tests.bridge.service import Service
+from tests.chain import LIMIT_MS, RECOVERY, Chain
+
+from .ear import BROKER_NOTICES_WITHIN, LIVE, METER_STATUS, NODE_STATUS, TOLD_WITHIN, Ear
+from .log_lines import quiet
+from .test_broker import REFUSED, await_statuses, bridge_to
+
+FAMILY = "publisher"
+STEPPED = Path(__file__).parent / "stepped_clock"
+LIVE_LIMIT = LIMIT_MS / 1000
+
+
+@pytest.fixture
+def ear(chain: Chain) -> Iterator[Ear]:
+    with Ear(chain.broker.port) as ear:
+        yield ear
+
+
+@pytest.mark.quick
+def test_a_publisher_that_is_killed_and_started_again(chain: Chain, ear: Ear) -> None:
+    with quiet(chain.server, at_most=4):
+        with chain.fault("the publisher is killed (SIGKILL) and started 2 s later", FAMILY):
+            chain.publisher.kill()
+            ear.await_last(METER_STATUS, b"offline", TOLD_WITHIN)
+            ear.await_last(NODE_STATUS, b"offline", LIVE_LIMIT + TOLD_WITHIN)
+            chain.publisher.start()
+        await_statuses(ear)
+
+
+@pytest.mark.slow
+def test_a_publisher_that_is_restarted_as_systemd_does(chain: Chain, ear: Ear) -> None:
+    with quiet(chain.server, at_most=4):
+        with chain.fault("the publisher is restarted (SIGTERM)", FAMILY):
+            assert chain.publisher.stop() == 0
+            ear.await_last(METER_STATUS, b"offline", 1)
+            chain.publisher.start()
+        await_statuses(ear)
+    sessions = {BlockMessage.decode(payload).session for payload in ear.payloads(LIVE)}
+    assert len(sessions) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "seconds"), [((), 5.0), (("--pipeline",), BROKER_NOTICES_WITHIN)], ids=["waits", "pipelines"]
+)
+def test_a_frozen_publisher_serves_nothing_old_when_it_goes_on(
+    tmp_path: Path, kept_rows: list[object], options: Sequence[str], seconds: float
+) -> None:
+    """What the meter pushes meanwhile waits in the kernel and is read in one go afterwards."""
+    with Chain(tmp_path, meter_options=options) as chain:
+        chain.rows = kept_rows  # type: ignore[assignment]
+        chain.start()
+        chain.publisher.await_log("push is up")
+        chain.await_good(5)
+        with Ear(chain.broker.port) as ear:
+            how = "until the broker notices, the meter does not wait for answers" if options else "for 5 s"
+            with quiet(chain.server, chain.publisher, at_most=8):
+                with chain.fault(f"the publisher is stopped (SIGSTOP) {how}", FAMILY):
+                    begun = time.monotonic()
+                    chain.publisher.freeze()
+                    ear.await_last(NODE_STATUS, b"offline", LIVE_LIMIT + TOLD_WITHIN)
+                    if seconds == BROKER_NOTICES_WITHIN:
+                        ear.await_last(METER_STATUS, b"offline", begun + seconds - time.monotonic())
+                    assert set(chain.watch(max(0.5, begun + 5 - time.monotonic()))) <= REFUSED
+                    chain.publisher.thaw()
+                await_statuses(ear)
+
+
+@pytest.mark.slow
+def test_a_short_freeze_of_the_publisher_serves_nothing_old(chain: Chain) -> None:
+    with chain.fault("the publisher is stopped (SIGSTOP) ten times for 0.4 s", FAMILY):
+        for _ in range(10):
+            chain.publisher.freeze()
+            time.sleep(0.4)
+            chain.publisher.thaw()
+            time.sleep(0.1)
+
+
+def second_publisher(chain: Chain, folder: Path, *, broker: Broker | None = None, push_port: int = 0) -> Service:
+    """Another publisher for the same meter, as on another host."""
+    text = chain.publisher.settings_path.read_text()
+    text = text.replace(f"port = {chain.push_port}\n", f"port = {push_port or free_port()}\n")
+    if broker is not None:
+        text = text.replace(f"port = {chain.broker.port}\n", f"port = {broker.port}\n")
+    return Service("ksem_publisher", text, folder)
+
+
+@pytest.mark.slow
+def test_a_second_publisher_under_the_same_name_is_noticed_and_the_first_stands_back(
+    chain: Chain, ear: Ear, tmp_path: Path
+) -> None:
+    # Newer brokers tell so; of mosquitto 2.0.11 it is guessed after three connections that ended at once.
+    noticed = "a second instance runs with the client id ksem-pub-main"
+    with second_publisher(chain, tmp_path / "second") as second:
+        with chain.fault("a second publisher with the same client id", FAMILY, recovery=None):
+            stood_back = await_one(noticed, chain.publisher, second)
+            chain.await_good(5)
+            connections = chain.broker.log_text().count("as ksem-pub-main")
+            assert chain.watch(4).keys() == {"good"}
+            await_statuses(ear)
+        # They do not throw each other out again and again.
+        assert chain.broker.log_text().count("as ksem-pub-main") == connections <= 7
+        assert stood_back.log_text().count("next attempt in 30 s") == 1
+
+
+def await_one(text: str, *services: Service, within: float = 10.0) -> Service:
+    """Wait until one of these services has logged a text; return it."""
+    deadline = time.monotonic() + within
+    while True:
+        for service in services:
+            if text in service.log_text():
+                return service
+        assert time.monotonic() < deadline, f"nobody logged {text!r}"
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_of_two_publishers_one_is_served_until_it_dies(tmp_path: Path, kept_rows: list[object]) -> None:
+    """Two names on one broker can only come over a bridge: a second publisher at a second broker."""
+    port = free_port()
+    with Broker(tmp_path / "far") as far, Chain(tmp_path, meter_options=("--push", f"127.0.0.1:{port}")) as chain:
+        chain.rows = kept_rows  # type: ignore[assignment]
+        far.config = bridge_to(chain.broker, both_ways=True)
+        far.restart()
+        chain.start()
+        chain.await_good(5)
+        with Ear(chain.broker.port) as ear:
+            served = ear.await_node_health(lambda health: health.transit["main"].session is not None, within=11)
+            first = served.transit["main"].session
+            with second_publisher(chain, tmp_path / "second", broker=far, push_port=port) as second:
+                with chain.fault("two publishers for one meter", FAMILY, recovery=None):
+                    for each in (chain.publisher, second):
+                        each.await_log("another publisher runs for this meter (session")
+                    assert chain.watch(2).keys() == {"good"}
+                assert {BlockMessage.decode(one).session for one in ear.payloads(LIVE)[-10:]} - {first}
+                with chain.fault("of two publishers the one that is served is killed", FAMILY):
+                    chain.publisher.kill()
+                await_statuses(ear)
+                health = ear.await_node_health(lambda health: health.transit["main"].session != first, within=11)
+                assert health.transit["main"].session is not None
+
+
+@pytest.mark.slow
+def test_somebody_elses_word_on_our_statuses_is_corrected(chain: Chain, ear: Ear) -> None:
+    await_statuses(ear)
+    with chain.fault("a late last will says offline while data flows", FAMILY, recovery=None):
+        for topic in (METER_STATUS, NODE_STATUS):
+            ear.await_correction(topic, b"offline", b"online", TOLD_WITHIN)
+        assert chain.watch(1).keys() == {"good"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["publisher", "server"])
+def test_a_step_of_the_wall_clock_changes_nothing(tmp_path: Path, kept_rows: list[object], part: str) -> None:
+    step = tmp_path / "step"
+    step.write_text("0")
+    environ = {
+        "STEPPED_CLOCK": str(step),
+        "PYTHONPATH": os.pathsep.join([str(STEPPED), os.environ.get("PYTHONPATH", "")]),
+    }
+    with Chain(tmp_path) as chain:
+        chain.rows = kept_rows  # type: ignore[assignment]
+        service: Service = getattr(chain, part)
+        text = service.settings_path.read_text()
+        setattr(chain, part, Service(service.module, text, tmp_path, environ=environ))
+        chain.start()
+        chain.await_good(5)
+        with Ear(chain.broker.port) as ear:
+            await_statuses(ear)
+            for seconds, words in ((3600, "on by 1 h"), (-3600, "back by 1 h")):
+                with chain.fault(f"the wall clock of the {part}'s host steps {words}", FAMILY, recovery=None):
+                    step.write_text(str(seconds))
+                    assert chain.watch(2.5).keys() == {"good"}
+                    assert abs(clock_of(part, chain, ear) - time.time() - seconds) < 60  # it has stepped
+                assert (ear.last(METER_STATUS), ear.last(NODE_STATUS)) == (b"online", b"online")
+
+
+def clock_of(part: str, chain: Chain, ear: Ear) -> float:
+    """What the wall clock of a service shows."""
+    if part == "publisher":
+        return datetime.fromisoformat(ear.live().time).timestamp()
+    before = len(chain.server.log_text())
+    chain.inverter.command("plan", ranges=f"0-27,40-145,{next(_new_ranges)}-140")  # a new request is logged
+    chain.server.await_log("first request", times=chain.server.log_text()[:before].count("first request") + 1)
+    stamp = chain.server.log_text()[before:].split()[0]
+    today = datetime.now().astimezone()
+    at = datetime.strptime(f"{today:%Y-%m-%d} {stamp} {today:%z}", "%Y-%m-%d %H:%M:%S.%f %z").timestamp()
+    chain.inverter.command("plan", ranges="0-27,40-145")
+    return min((at + days * 86400 for days in (-1, 0, 1)), key=lambda one: abs(one - time.time()))
+
+
+_new_ranges = itertools.count(120)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "order", list(itertools.permutations(("meter", "broker", "publisher", "server"))), ids=" ".join
+)
+def test_the_parts_may_start_in_any_order(tmp_path: Path, order: Sequence[str]) -> None:
+    with Chain(tmp_path) as chain:
+        chain.start("line")
+        for part in order:
+            chain.start(part)
+            settle(chain, part)
+        chain.start("inverter")
+        assert chain.await_good(3) <= RECOVERY
+        chain.assert_never()
+
+
+def settle(chain: Chain, part: str) -> None:
+    """Wait until a service has begun its work, and met what is missing."""
+    if part == "publisher":
+        chain.publisher.await_log("broker: ")
+    elif part == "server":
+        chain.server.await_log("broker: ")
