@@ -12,6 +12,8 @@ SAMPLES = 1024
 """Answers whose times are kept for p50, p99 and max: about 80 s of a Plenticore's asking."""
 MAX_ASKED = 64
 """Different requests kept apart; the one asked longest ago makes room."""
+MAX_NAMED = 16
+"""First requests that are worth a line in the log; who asks through all addresses gets no line for each."""
 RATE_WINDOW = 10.0
 
 
@@ -53,11 +55,13 @@ class UnitCounters:
     last_request: float | None = None
     last_data: float | None = None
     asked: dict[bytes, Asked] = field(default_factory=dict)
+    named: int = 0
+    """First requests that were told so far."""
     turnarounds: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
     ages: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
 
     def note(self, request: bytes, outcome: str, now: float) -> bool:
-        """Count a request of ours; True where it is asked for the first time."""
+        """Count a request of ours; True where it is asked for the first time, and is one of the first to be so."""
         self.requests += 1
         self.outcomes[outcome] += 1
         self.last_request = now
@@ -69,7 +73,8 @@ class UnitCounters:
                 del self.asked[min(self.asked, key=lambda frame: self.asked[frame].last)]
             asked = self.asked[request] = Asked(window_start=now)
             asked.note(outcome, now)
-            return True
+            self.named += 1
+            return self.named <= MAX_NAMED
         asked.note(outcome, now)
         return False
 

@@ -12,7 +12,7 @@ from modbus_codec.rtu_reader import Heard, Noise, Request, RtuFrameReader
 from service_runtime.clock import boottime
 
 from .heartbeat import STALL, Heartbeat
-from .line_counters import LineCounters, UnitCounters
+from .line_counters import MAX_NAMED, LineCounters, UnitCounters
 from .real_time import be_real_time, sharpen_timers
 from .responder import DATA, SAY_NOTHING, Answer, Responder
 from .serial_port import WAKE_AT, PortGone, SerialPort
@@ -35,6 +35,8 @@ class _Pending(NamedTuple):
     """When its last byte was read."""
     stray: int = 0
     """So many bytes that follow are a glitch and no newer request, if the line is silent behind them."""
+    dug_out: bool = False
+    """It may be a part of something longer: an idle gap must follow it."""
 
 
 def frame_gap(baudrate: int, stopbits: int, parity: str) -> float:
@@ -170,7 +172,8 @@ class SerialLine:
             events = self._reader.feed(data, heard)
             if events or pending is None or self._reader.pending > pending.stray:
                 pending = self._newest(events, heard)
-            quiet = self.settings.idle_gap if self._reader.pending else self._gap
+            unsure = self._reader.pending or (pending is not None and pending.dug_out)
+            quiet = self.settings.idle_gap if unsure else self._gap
             if not self._more(port, heard + quiet):
                 break
             heard, data = boottime(), port.read()
@@ -185,7 +188,7 @@ class SerialLine:
             if isinstance(event, Noise):
                 self.counters.noise += len(event.data)
             elif isinstance(event, Request) and self._responder.serves(event.unit):
-                pending = None if event.overtaken else _Pending(event.frame, heard, event.stray)
+                pending = None if event.overtaken else _Pending(event.frame, heard, event.stray, event.dug_out)
             else:
                 pending = None
                 self.counters.foreign += 1
@@ -225,7 +228,9 @@ class SerialLine:
     def _note(self, request: _Pending, answer: Answer, now: float) -> None:
         counters = self.counters.units[request.frame[0]]
         if counters.note(request.frame, answer.outcome, now):
-            log.info("line %s: first request %s: %s", self.settings.name, request.frame.hex(" "), answer.outcome)
+            more = " (what else is asked stands in the topic requests)" if counters.named == MAX_NAMED else ""
+            asked = request.frame.hex(" ")
+            log.info("line %s: first request %s: %s%s", self.settings.name, asked, answer.outcome, more)
         if answer.frame:
             counters.note_times(now - request.heard, now - answer.measured if answer.outcome == DATA else None)
 

@@ -30,7 +30,8 @@ class Direction:
         self.injected = Lane(character)
         self.echo = Lane(character)
         self.faults = FrameFaults(number)
-        self.lanes: Final = ((self.lane, 0), (self.injected, INJECTED), (self.echo, ECHO))
+        # In the order in which an adapter that collects bytes has them: a request follows the echo of the last answer.
+        self.lanes: Final = ((self.echo, ECHO), (self.injected, INJECTED), (self.lane, 0))
 
 
 class LineLoop:

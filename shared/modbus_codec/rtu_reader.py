@@ -30,7 +30,12 @@ class Request:
     at: float
     """When the bytes came after which it was known to be whole."""
     overtaken: bool = False
-    """More than a glitch came in behind it, or it was dug out of noise with anything behind it: not to be answered."""
+    """More than `stray` bytes came in behind it: not to be answered."""
+    stray: int = GLITCH
+    """So many bytes behind it may be a glitch: none where any noise lies before it."""
+    dug_out: bool = False
+    """More than a glitch lies before it, or what another request overtook: it may be a part of something longer, of
+    which more is still to come, so only an idle gap tells that it ends here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,9 @@ class RtuFrameReader:
 
     def feed(self, data: bytes, now: float) -> list[Heard]:
         """Take bytes that arrived `now`. After a silence of more than `idle_gap` what is held is flushed first."""
-        heard = self._search(ended=True) if self._held and now > self._at + self.idle_gap else []
+        heard: list[Heard] = []
+        if now > self._at + self.idle_gap:
+            heard = self._search(ended=True)
         if data:
             self._at = now
         for begin in range(0, len(data), MAX_FRAME):
@@ -131,16 +138,20 @@ class RtuFrameReader:
         return 0 < self._held[1] < EXCEPTION_BIT and has_valid_crc(self._held)
 
     def _take(self, heard: list[Heard], kind: Kind, length: int, behind: int) -> None:
-        dug_out = self._begin > 0 or not self._after_gap
+        after_noise = self._begin > 0 or not self._after_gap
+        dug_out = self._begin > GLITCH or not self._after_gap
         self._drop_noise(heard)
         frame = bytes(self._held[:length])
         del self._held[:length]
-        self._after_gap = True
         if kind is Kind.REPLY:
+            self._after_gap = not dug_out
             heard.append(Reply(frame, frame[0], frame[1:-2], self._at))
             return
-        newer = len(self._held) + behind
-        heard.append(Request(frame, frame[0], frame[1:-2], self._at, newer > (0 if dug_out else GLITCH)))
+        stray = 0 if after_noise else GLITCH
+        overtaken = len(self._held) + behind > stray
+        # What follows may be the rest of what this one lay in: the registers of another unit's reply without its head.
+        self._after_gap = not dug_out and not overtaken
+        heard.append(Request(frame, frame[0], frame[1:-2], self._at, overtaken, stray, dug_out))
 
     def _drop_noise(self, heard: list[Heard]) -> None:
         """Let go of the bytes that begin no frame."""

@@ -134,6 +134,26 @@ def test_a_request_dug_out_of_noise_is_overtaken_by_a_single_byte() -> None:
     assert (alone.overtaken, followed.overtaken) == (False, True)
 
 
+@pytest.mark.parametrize(("before", "dug_out"), [(0, False), (2, False), (3, True), (40, True)])
+def test_a_request_behind_more_than_a_glitch_may_be_a_part_of_something_longer(before: int, dug_out: bool) -> None:
+    found = [one for one in RtuFrameReader().feed(b"\xff" * before + READ_TOTALS, 1.0) if isinstance(one, Request)]
+    assert [one.dug_out for one in found] == [dug_out]
+
+
+@pytest.mark.parametrize("lost", range(1, 10))
+def test_no_request_inside_another_units_reply_is_to_be_answered_where_its_head_is_lost(lost: int) -> None:
+    rest = _registers(READ_TOTALS * 7)[lost:]
+    for chunks in ([rest], [rest[:20], rest[20:]]):
+        assert requests_for(US, hear(*chunks)) == []
+
+
+def test_a_request_behind_one_dug_out_of_noise_is_found_after_a_gap() -> None:
+    reader = RtuFrameReader(GAP)
+    reader.feed(b"\xff" + READ_TOTALS, 1.0)
+    unknown = append_crc(b"\x01\x42\x07")
+    assert short(hear(unknown, reader=reader, start=2.0)) == [request(unknown)]
+
+
 @pytest.mark.parametrize("unit", [4, 5, 8])
 def test_a_request_for_512_to_767_is_never_taken_for_a_reply_of_one_register(unit: int) -> None:
     """Where its CRC ends in 00, as some do for these units, its first seven bytes are a valid reply."""
