@@ -195,6 +195,8 @@ install_broker() {
         make_login "$role" root && reload=yes
     done
     put_kept "$CHECKOUT/mosquitto/acl" "$BROKER/ksem-airbridge/acl" 600 "$owner" && reload=yes
+    # A restored backup brings the numbers of another host's users.
+    find "$BROKER/ksem-airbridge" -type f ! -user mosquitto -exec chown "$owner" {} +
     local file
     for file in "$CHECKOUT"/mosquitto/conf.d/*; do
         if put_kept "$file" "$BROKER/conf.d/${file##*/}" 644 root:root && [[ $file == *.conf ]]; then

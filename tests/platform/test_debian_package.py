@@ -213,6 +213,31 @@ def test_a_port_of_a_kind_that_the_unit_does_not_name_stays_closed(running: Hous
     running.await_good()
 
 
+def test_the_drop_in_for_a_push_port_below_1024_does_what_the_page_says(running: House) -> None:
+    wanted = (
+        "AmbientCapabilities=CAP_NET_BIND_SERVICE",
+        "CapabilityBoundingSet=CAP_NET_BIND_SERVICE",
+        "PrivateUsers=no",
+    )
+    page = (ROOT / "docs" / "install.md").read_text()
+    assert all(line in page for line in wanted)
+    drop_in = "etc/systemd/system/ksem-publisher.service.d/port.conf"
+    running.machine.write("etc/ksem-airbridge/publisher.env", "AIRBRIDGE_PUSH__PORT=502\n")
+    running.machine.write(drop_in, "\n".join(["[Service]", *wanted, ""]))
+    running.machine.run("systemctl", "daemon-reload")
+    running.machine.run("systemctl", "restart", "ksem-publisher")
+    until(
+        "the port is open",
+        lambda: "listening for pushes on 0.0.0.0:502\n" in running.machine.journal("ksem-publisher") + "\n",
+        10,
+        lambda: running.machine.journal("ksem-publisher"),
+    )
+    running.machine.run("rm", f"/{drop_in}", "/etc/ksem-airbridge/publisher.env")
+    running.machine.run("systemctl", "daemon-reload")
+    running.machine.run("systemctl", "restart", "ksem-publisher")
+    running.await_good()
+
+
 def test_installing_it_again_restarts_the_services_and_keeps_the_settings(running: House) -> None:
     processes = {unit: running.machine.await_active(unit) for unit in UNITS}
     package = next(path.name for path in running.machine.tree.glob("*.deb"))

@@ -1,4 +1,4 @@
-"""install.sh on a fresh Debian 12 that runs: twice, an upgrade, one that fails, and off again."""
+"""install.sh on a fresh Debian 12, then 13, that runs: twice, an upgrade, one that fails, and off again."""
 
 import hashlib
 import os
@@ -35,10 +35,16 @@ NOT_OURS = (
 )
 
 
+@pytest.fixture(scope="module", params=["bookworm", "trixie"])
+def suite(request: pytest.FixtureRequest) -> str:
+    """Debian 12 and 13."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """A fresh Debian 12 with this checkout, one RS485 adapter, and nothing installed."""
-    with House("bookworm", tmp_path_factory.mktemp("debian-12")) as house:
+def house(suite: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A fresh Debian with this checkout, one RS485 adapter, and nothing installed."""
+    with House(suite, tmp_path_factory.mktemp(suite)) as house:
         copy_checkout(house.machine.tree / CHECKOUT)
         house.machine.write("etc/systemd/system/rtu-server.service.d/pty.conf", ALLOW_PTY)
         house.machine.run("mkdir", "-p", "/dev/serial/by-id")
@@ -53,10 +59,10 @@ def before(house: House) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def debian(before: set[str], tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+def debian(suite: str, before: set[str], tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     """The files of a Debian that has the same packages, and never saw install.sh."""
-    tree = tmp_path_factory.mktemp("packages") / "bookworm"
-    install_by_chroot("bookworm", tree, "python3-venv", "mosquitto")
+    tree = tmp_path_factory.mktemp("packages") / suite
+    install_by_chroot(suite, tree, "python3-venv", "mosquitto")
     files = before | set(tree_state(tree))
     shutil.rmtree(tree)
     return files
@@ -172,6 +178,9 @@ def test_uninstall_leaves_no_file_behind_but_settings(installed: House, debian: 
 
 
 def test_what_was_kept_is_used_when_it_is_installed_again(installed: House) -> None:
+    foreign = ("etc/mosquitto/ksem-airbridge/passwords", "etc/ksem-airbridge/logins/rtu/password")
+    for path in foreign:  # as a backup restored on another host
+        os.chown(installed.machine.tree / path, 4711 if "mosquitto" in path else 0, 4711)
     install(installed, "both", "--mosquitto")
     installed.await_good()
 
