@@ -37,6 +37,7 @@ class LiveDesk:
             name: LiveChecks(plausible=settings.plausible, frozen_after=settings.frozen_after)
             for name in ("push", "poll")
         }
+        self._checks["push"].twin, self._checks["poll"].twin = self._checks["poll"], self._checks["push"]
         self._refusals: dict[str, tuple[Remark, float]] = {}
         self._measured = float("-inf")
         self.source = source

@@ -7,7 +7,8 @@ many cycles (a frozen meter), and an information block that is no KSEM's. All el
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ksem_contract.blocks import DEVICE, FREQUENCY, MEASURED, MEASURING_INTERVAL
+from ksem_contract.blocks import DEVICE, FREQUENCY, MEASURING_INTERVAL
+from ksem_publisher.live_words import VALUES
 from ksem_publisher.snapshot import Words, phases_fit_total, power_gap
 
 FREQUENCY_LIMITS = (40.0, 70.0)
@@ -34,9 +35,11 @@ class Remark:
 
 
 class LiveChecks:
-    """Judges the snapshots of one meter in the order of their measuring."""
+    """Judges the snapshots that come from one meter by one way, in the order of their measuring."""
 
     def __init__(self, *, plausible: bool, frozen_after: float) -> None:
+        self.twin: LiveChecks | None = None
+        """The checks of the other way: values that stood still there have stood still."""
         self._plausible = plausible
         self._frozen_after = frozen_after
         self._measured: tuple[int | None, ...] = ()
@@ -66,12 +69,16 @@ class LiveChecks:
         return None
 
     def _is_frozen(self, words: Words, now: float) -> bool:
-        measured = tuple(word for part in MEASURED for word in words[part.start : part.stop])
-        if measured != self._measured or now - self._last > _PAUSE:
+        measured = tuple(word for part in VALUES for word in words[part.start : part.stop])
+        if self.still_since(measured, now) == now:
+            self._same_since = self.twin.still_since(measured, now) if self.twin else now
             self._measured = measured
-            self._same_since = now
         self._last = now
         return bool(self._frozen_after) and now - self._same_since >= self._frozen_after
+
+    def still_since(self, measured: tuple[int | None, ...], now: float) -> float:
+        """Since when these words have stood still, as far as is known here."""
+        return self._same_since if measured == self._measured and now - self._last <= _PAUSE else now
 
     def _remark(self, words: Words) -> None:
         found = {remark.name: remark for remark in _strange(words, self._before)}

@@ -44,6 +44,16 @@ def test_measured_words_unchanged_for_ten_seconds_of_cycles_are_a_frozen_meter()
     assert judge.refusal(words(2), 12.0) is None
 
 
+def test_what_stood_still_when_pushed_is_frozen_when_polled_too() -> None:
+    pushed, polled = checks(), checks()
+    pushed.twin, polled.twin = polled, pushed
+    verdicts = [pushed.refusal(words(), at / 5) for at in range(51)]
+    assert verdicts[-1] is not None
+    gaps = {f"w{address}": None for address in range(8, 16)}
+    assert polled.refusal(words(**gaps), 10.5) is not None  # type: ignore[arg-type]
+    assert polled.refusal(words(2), 10.7) is None
+
+
 def test_a_pause_without_cycles_does_not_count_as_frozen() -> None:
     judge = checks()
     assert judge.refusal(words(), 0.0) is None
