@@ -1,0 +1,142 @@
+"""The way from the meter to the inverter: each part, each link, its state, rate and age [core]."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .meter_view import MeterView
+from .node_view import NodeView
+from .picture import Picture
+
+Condition = Literal["up", "warned", "down", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A device or a service."""
+
+    kind: Literal["meter", "publisher", "broker", "node", "inverter"]
+    name: str
+    condition: Condition
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What joins two parts: its rate, and how old or how slow what comes over it is."""
+
+    name: str
+    condition: Condition
+    rate: str
+    age: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Five parts with four links between them; three and two where no RTU server serves the meter."""
+
+    parts: tuple[Part, ...]
+    links: tuple[Link, ...]
+
+
+def chains(picture: Picture, meter: MeterView, now: float) -> list[Chain]:
+    """One for each RTU server that this meter's data goes to; one that ends at the broker if there is none."""
+    head = (_meter(picture, meter, now), _publisher(picture, meter), _broker(picture))
+    links = (_from_meter(picture, meter, now), _published(picture, meter, now))
+    nodes = [node for node in picture.nodes.values() if meter.meter in node.meters]
+    if not nodes:
+        return [Chain(head, links)]
+    return [
+        Chain(
+            (*head, _node(picture, node), _inverter(picture, node, meter.meter)),
+            (*links, _delivered(picture, node, meter.meter), _rs485(picture, node, meter.meter)),
+        )
+        for node in nodes
+    ]
+
+
+def _meter(picture: Picture, view: MeterView, now: float) -> Part:
+    if not picture.link_up:
+        return Part("meter", view.meter, "unknown", "")
+    if view.flows(now):
+        return Part("meter", view.meter, "up", "measures")
+    return Part("meter", view.meter, "down" if view.status == "offline" else "unknown", "no data")
+
+
+def _publisher(picture: Picture, view: MeterView) -> Part:
+    name = "publisher"
+    if not picture.link_up or view.status is None:
+        return Part("publisher", name, "unknown", "")
+    if view.status == "online":
+        degraded = view.health is not None and view.health.state != "ok"
+        return Part("publisher", name, "warned" if degraded else "up", "degraded" if degraded else "online")
+    return Part("publisher", name, "down", "offline")
+
+
+def _broker(picture: Picture) -> Part:
+    if picture.link_up is None:
+        return Part("broker", "broker", "unknown", "connecting")
+    return Part("broker", "broker", "up" if picture.link_up else "down", "connected" if picture.link_up else "away")
+
+
+def _node(picture: Picture, view: NodeView) -> Part:
+    if not picture.link_up or view.status is None:
+        return Part("node", view.node, "unknown", "")
+    if view.status == "online":
+        return Part("node", view.node, "up", "online")
+    waits = view.health is not None and view.health.state == "degraded"
+    return Part("node", view.node, "warned" if waits else "down", "offline")
+
+
+def _inverter(picture: Picture, view: NodeView, meter: str) -> Part:
+    if not picture.link_up or view.status is None:
+        return Part("inverter", "inverter", "unknown", "")
+    if view.status == "online":
+        return Part("inverter", "inverter", "up", "gets data")
+    asks = view.per_s(meter) > 0
+    return Part("inverter", "inverter", "down" if asks else "unknown", "gets no data" if asks else "does not ask")
+
+
+def _from_meter(picture: Picture, view: MeterView, now: float) -> Link:
+    live = view.blocks.get("live")
+    if not picture.link_up or live is None:
+        return Link("push", "unknown", "", "")
+    name = "push" if live.source == "push" else "poll"
+    if not view.is_fresh(now):
+        return Link(name, "down", "", "")
+    rate = _rate(view.arrivals.per_s(now))
+    return Link(name, "up" if live.source == "push" else "warned", rate, f"{live.age_ms} ms old")
+
+
+def _published(picture: Picture, view: MeterView, now: float) -> Link:
+    if not picture.link_up or view.status is None:
+        return Link("MQTT", "unknown" if picture.link_up is not False else "down", "", "")
+    if not view.is_fresh(now):
+        return Link("MQTT", "warned" if view.status == "online" else "down", "", "")
+    return Link("MQTT", "up", _rate(view.arrivals.per_s(now)), "")
+
+
+def _delivered(picture: Picture, view: NodeView, meter: str) -> Link:
+    if not picture.link_up or view.status is None or view.health is None:
+        return Link("MQTT", "unknown", "", "")
+    transit = view.health.transit.get(meter)
+    trip = "" if transit is None or transit.rtt_ms is None else f"{transit.rtt_ms:.1f} ms round trip"
+    gone = view.status != "online" and view.health.state == "ok"
+    return Link("MQTT", "down" if gone or view.health.broker.state != "up" else "up", "", trip)
+
+
+def _rs485(picture: Picture, view: NodeView, meter: str) -> Link:
+    if not picture.link_up or view.status is None or view.health is None:
+        return Link("RS485", "unknown", "", "")
+    units = [unit for unit in view.health.units if unit.meter == meter]
+    if any(unit.port.state != "up" for unit in units):
+        return Link("RS485", "down", "", "")
+    ages = [unit.age_ms.p50 for unit in units if unit.age_ms.p50 is not None]
+    age = f"{max(ages):.0f} ms old" if ages and view.status == "online" else ""
+    rate = view.per_s(meter)
+    if view.status != "online":
+        return Link("RS485", "warned" if rate else "unknown", _rate(rate) if rate else "", "")
+    return Link("RS485", "up", _rate(rate), age)
+
+
+def _rate(per_s: float) -> str:
+    return f"{per_s:.0f}/s" if per_s >= 10 else f"{per_s:.1f}/s"

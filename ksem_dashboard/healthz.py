@@ -1,0 +1,21 @@
+"""Whether data flows, for /healthz, the container's health check and systemd's status line [core]."""
+
+from .faults import find_faults, judge
+from .picture import Picture
+
+
+def health_verdict(picture: Picture, now: float) -> tuple[bool, str]:
+    """True only while every meter's fresh data arrives here and every inverter that is known gets data; and why."""
+    if not picture.link_up:
+        return False, f"no link to the broker: {picture.link_why}"
+    faults = find_faults(picture, now)
+    for fault in faults:
+        if fault.severity == "bad":
+            return False, fault.text
+    silent = [meter.meter for meter in picture.meters.values() if not meter.flows(now)]
+    if silent or not picture.meters:
+        return False, f"no fresh data yet of meter {', '.join(silent)}" if silent else "no meter has been heard of yet"
+    waiting = [node.node for node in picture.nodes.values() if node.status != "online"]
+    if waiting:
+        return False, f"no inverter gets data yet at node {', '.join(waiting)}"
+    return True, judge(picture, faults).text

@@ -1,0 +1,228 @@
+"""The picture as Prometheus metrics: the only door to prometheus_client [shell].
+
+Values of a meter are left out while they are old, as they are on MQTT: a scrape never shows an old power as new.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from ksem_contract.health import HealthCondition, Percentiles
+from ksem_contract.link_health import LinkHealth
+from service_runtime.version import VERSION
+
+from .meter_view import MeterView
+from .node_view import NodeView
+from .picture import Picture
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+_STATES: Final[tuple[HealthCondition, ...]] = ("ok", "degraded", "down")
+_PHASES: Final = ("l1", "l2", "l3")
+_JOULES: Final = 3.6e6
+"""Of a kWh."""
+
+_METER: Final = ("meter",)
+_BLOCK: Final = ("meter", "block")
+_NODE: Final = ("node",)
+_UNIT: Final = ("node", "line", "unit", "meter")
+
+GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "ksem_dashboard_broker_up": ("Whether this service is connected to the broker.", ()),
+    "ksem_build_info": ("Version of each service, always 1.", ("service", "name", "version")),
+    "ksem_meter_online": ("Whether the publisher says that live data flows.", _METER),
+    "ksem_meter_fresh": ("Whether fresh live data of the meter arrives here.", _METER),
+    "ksem_meter_state": ("1 for the state that the publisher is in.", (*_METER, "state")),
+    "ksem_meter_health_age_seconds": ("Time since the publisher told its health.", _METER),
+    "ksem_push_up": ("Whether the meter pushes.", _METER),
+    "ksem_push_period_seconds": ("Learned time between two pushed cycles.", _METER),
+    "ksem_poll_up": ("Whether the meter answers polls.", _METER),
+    "ksem_other_publishers": ("Other publishers seen for the same meter.", _METER),
+    "ksem_check_failed": ("1 for each check of the meter's values that fails.", (*_METER, "check")),
+    "ksem_block_age_seconds": ("Age of a block's oldest measured word.", _BLOCK),
+    "ksem_block_limit_seconds": ("Age from which on the publisher calls a block old.", _BLOCK),
+    "ksem_power_watts": ("Power at the meter; above 0: taken from the grid.", _METER),
+    "ksem_phase_power_watts": ("Power of a phase; above 0: taken from the grid.", (*_METER, "phase")),
+    "ksem_phase_voltage_volts": ("Voltage of a phase.", (*_METER, "phase")),
+    "ksem_phase_current_amperes": ("Current of a phase, with the sign of its power.", (*_METER, "phase")),
+    "ksem_frequency_hertz": ("Frequency of the grid.", _METER),
+    "ksem_node_online": ("Whether the inverter asks and gets data.", _NODE),
+    "ksem_node_state": ("1 for the state that the RTU server is in.", (*_NODE, "state")),
+    "ksem_node_health_age_seconds": ("Time since the RTU server told its health.", _NODE),
+    "ksem_node_broker_up": ("Whether the RTU server was connected to the broker as it told last.", _NODE),
+    "ksem_node_round_trip_seconds": ("Round trip of the echo that dates blocks.", ("node", "meter")),
+    "ksem_serial_port_up": ("Whether the serial port is open.", _UNIT),
+    "ksem_unit_state": ("1 for the state that the unit is in.", (*_UNIT, "state")),
+    "ksem_turnaround_seconds": (
+        "From a request's last byte to its answer's first, lately; quantile 1 is the longest.",
+        (*_UNIT, "quantile"),
+    ),
+    "ksem_inverter_data_age_seconds": (
+        "Age of the data as the inverter got it, lately; quantile 1 is the oldest.",
+        (*_UNIT, "quantile"),
+    ),
+    "ksem_last_request_age_seconds": ("Time since the inverter asked last.", _UNIT),
+}
+COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "ksem_dashboard_messages": ("MQTT messages of the contract received here.", ()),
+    "ksem_dashboard_unreadable_messages": ("Messages that broke the contract.", ()),
+    "ksem_live_blocks": ("Live blocks that arrived here.", _METER),
+    "ksem_push_writes": ("Writes of the meter's push.", _METER),
+    "ksem_push_changes": ("Changes of the push between up and down.", _METER),
+    "ksem_poll_requests": ("Requests to the meter.", _METER),
+    "ksem_poll_errors": ("Requests to the meter that failed.", _METER),
+    "ksem_poll_seqlock_retries": ("Parts read again because a cycle went by meanwhile.", _METER),
+    "ksem_block_messages": ("Messages of a block in the publisher's present session.", _BLOCK),
+    "ksem_energy_import_joules": ("Energy taken from the grid, as the meter counts it.", _METER),
+    "ksem_energy_export_joules": ("Energy fed into the grid, as the meter counts it.", _METER),
+    "ksem_requests": ("Requests of the inverter to this unit.", _UNIT),
+    "ksem_answers": ("What the inverter got.", (*_UNIT, "outcome")),
+    "ksem_foreign_frames": ("Frames on the line that were for others.", _UNIT),
+    "ksem_noise_bytes": ("Bytes on the line that were no frame.", _UNIT),
+}
+"""Names without the `_total` that they are told with."""
+
+
+class _Families:
+    """All families, filled while the picture is walked."""
+
+    def __init__(self) -> None:
+        self._gauges = {name: GaugeMetricFamily(name, text, labels=labels) for name, (text, labels) in GAUGES.items()}
+        self._counters = {
+            name: CounterMetricFamily(name, text, labels=labels) for name, (text, labels) in COUNTERS.items()
+        }
+
+    def gauge(self, name: str, value: float | None, *labels: str) -> None:
+        """One sample; none where the value is not known."""
+        if value is not None:
+            self._gauges[name].add_metric(labels, value)
+
+    def count(self, name: str, value: float | None, *labels: str) -> None:
+        if value is not None:
+            self._counters[name].add_metric(labels, value)
+
+    def state(self, name: str, value: str, *labels: str) -> None:
+        for state in _STATES:
+            self.gauge(name, state == value, *labels, state)
+
+    def quantiles(self, name: str, times: Percentiles, *labels: str) -> None:
+        for quantile, value in (("0.5", times.p50), ("0.99", times.p99), ("1", times.max)):
+            self.gauge(name, None if value is None else value / 1000, *labels, quantile)
+
+    def filled(self) -> Iterator[Metric]:
+        for family in (*self._gauges.values(), *self._counters.values()):
+            if family.samples:
+                yield family
+
+
+class PictureCollector(Collector):
+    """Walks the picture at each scrape."""
+
+    def __init__(self, picture: Picture, clock: Callable[[], float]) -> None:
+        self._picture = picture
+        self._clock = clock
+
+    def collect(self) -> Iterable[Metric]:
+        """All families that have a sample now."""
+        picture, now, families = self._picture, self._clock(), _Families()
+        families.gauge("ksem_dashboard_broker_up", bool(picture.link_up))
+        families.gauge("ksem_build_info", 1, "dashboard", "dashboard", VERSION)
+        families.count("ksem_dashboard_messages", picture.messages)
+        families.count("ksem_dashboard_unreadable_messages", picture.unreadable)
+        for meter in picture.meters.values():
+            _add_meter(families, meter, now)
+        for node in picture.nodes.values():
+            _add_node(families, node, now)
+        return list(families.filled())
+
+
+class Exposition:
+    """What `/metrics` answers."""
+
+    def __init__(self, picture: Picture, clock: Callable[[], float]) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(PictureCollector(picture, clock))
+
+    def text(self) -> bytes:
+        """In Prometheus's text format."""
+        return generate_latest(self._registry)
+
+
+def _add_meter(families: _Families, view: MeterView, now: float) -> None:
+    meter = view.meter
+    families.gauge("ksem_meter_online", view.status == "online", meter)
+    families.gauge("ksem_meter_fresh", view.flows(now), meter)
+    families.count("ksem_live_blocks", view.cycles, meter)
+    for name in view.blocks:
+        families.gauge("ksem_block_age_seconds", view.age(name, now), meter, name)
+    if view.flows(now):
+        _add_values(families, meter, view.values)
+    for way in ("import", "export"):
+        counter = view.counters.get(f"energy_{way}")
+        families.count(f"ksem_energy_{way}_joules", None if counter is None else counter * _JOULES, meter)
+    health, told = view.health, view.told
+    if health is None or told is None:
+        return
+    families.gauge("ksem_build_info", 1, "publisher", meter, health.version)
+    families.state("ksem_meter_state", health.state, meter)
+    families.gauge("ksem_meter_health_age_seconds", now - told.received, meter)
+    families.gauge("ksem_push_up", _is_up(health.push.link), meter)
+    period = health.push.period_ms
+    families.gauge("ksem_push_period_seconds", None if period is None else period / 1000, meter)
+    families.count("ksem_push_writes", health.push.writes, meter)
+    families.count("ksem_push_changes", health.push.link.changes, meter)
+    families.gauge("ksem_poll_up", _is_up(health.poll.link), meter)
+    families.count("ksem_poll_requests", health.poll.requests, meter)
+    families.count("ksem_poll_errors", health.poll.errors, meter)
+    families.count("ksem_poll_seqlock_retries", health.poll.seqlock_retries, meter)
+    families.gauge("ksem_other_publishers", len(health.publishers), meter)
+    for check in health.checks:
+        families.gauge("ksem_check_failed", 1, meter, check.name)
+    for name, block in health.blocks.items():
+        families.gauge(
+            "ksem_block_limit_seconds", None if block.limit_ms is None else block.limit_ms / 1000, meter, name
+        )
+        families.count("ksem_block_messages", block.seq, meter, name)
+
+
+def _add_values(families: _Families, meter: str, values: dict[str, float]) -> None:
+    families.gauge("ksem_power_watts", values.get("power"), meter)
+    families.gauge("ksem_frequency_hertz", values.get("frequency"), meter)
+    for phase in _PHASES:
+        families.gauge("ksem_phase_power_watts", values.get(f"power_{phase}"), meter, phase)
+        families.gauge("ksem_phase_voltage_volts", values.get(f"voltage_{phase}"), meter, phase)
+        families.gauge("ksem_phase_current_amperes", values.get(f"current_{phase}"), meter, phase)
+
+
+def _add_node(families: _Families, view: NodeView, now: float) -> None:
+    node, health = view.node, view.health
+    families.gauge("ksem_node_online", view.status == "online", node)
+    if health is None:
+        return
+    families.gauge("ksem_build_info", 1, "rtu-server", node, health.version)
+    families.state("ksem_node_state", health.state, node)
+    families.gauge("ksem_node_health_age_seconds", now - view.health_received, node)
+    families.gauge("ksem_node_broker_up", _is_up(health.broker), node)
+    for meter, transit in health.transit.items():
+        trip = transit.rtt_ms
+        families.gauge("ksem_node_round_trip_seconds", None if trip is None else trip / 1000, node, meter)
+    for unit in health.units:
+        labels = (node, unit.line, str(unit.unit), unit.meter)
+        families.gauge("ksem_serial_port_up", _is_up(unit.port), *labels)
+        families.state("ksem_unit_state", unit.state, *labels)
+        families.count("ksem_requests", unit.requests, *labels)
+        for outcome, count in {"data": unit.data, **unit.refused}.items():
+            families.count("ksem_answers", count, *labels, outcome)
+        families.count("ksem_foreign_frames", unit.foreign, *labels)
+        families.count("ksem_noise_bytes", unit.noise, *labels)
+        families.quantiles("ksem_turnaround_seconds", unit.turnaround_ms, *labels)
+        families.quantiles("ksem_inverter_data_age_seconds", unit.age_ms, *labels)
+        ago = unit.last_request_ago_ms
+        asked = None if ago is None else ago / 1000 + now - view.health_received
+        families.gauge("ksem_last_request_age_seconds", asked, *labels)
+
+
+def _is_up(link: LinkHealth) -> bool:
+    return link.state == "up"

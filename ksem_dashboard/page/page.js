@@ -1,0 +1,272 @@
+import { Lateness, inWords, since, stamp } from "./ages.js";
+import { bar, hourPlot, html, icon, signedBar } from "./draw.js";
+
+const SILENT_AFTER = 2500; // ms; the dashboard says something at least once a second
+const RECONNECT_AFTER = 6000;
+const LIVE_WITHIN = 1000; // up to here an age is not worth a number
+
+const byId = (id) => document.getElementById(id);
+const grouped = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const watts = (value) => grouped.format(Math.round(value)).replaceAll(",", "\u202f").replace("-", "\u2212").replace(/^\u22120$/, "0");
+
+let source = null;
+let lateness = new Lateness();
+let heard = stamp(); // when anything came from the dashboard
+let tried = stamp(); // when a connection was begun last
+let connected = false;
+let state = null;
+let chosen = decodeURIComponent(location.hash.slice(1));
+const histories = new Map();
+const lives = new Map(); // by meter: the newest, with when it came
+
+function connect() {
+  source?.close();
+  tried = stamp();
+  lateness = new Lateness();
+  source = new EventSource("events");
+  const on = (name, take) => source.addEventListener(name, (event) => {
+    heard = stamp();
+    connected = true;
+    take(JSON.parse(event.data));
+  });
+  on("history", (told) => { histories.set(told.meter, told); drawPlot(); });
+  on("point", takePoint);
+  on("live", (told) => { takeLive(told, lateness.of(told.at)); drawLive(); });
+  on("state", (told) => {
+    const late = lateness.of(told.at);
+    state = told;
+    for (const meter of Object.values(told.meters)) takeLive(meter.live, late);
+    drawState();
+  });
+  source.onerror = () => { if (source.readyState === EventSource.CLOSED) setTimeout(connect, 2000); };
+}
+
+function takeLive(told, late) {
+  const before = lives.get(told.meter);
+  // An old message keeps the values that were there, so that the page can say what was, and when.
+  const values = told.fresh ? told.values : before?.values ?? {};
+  lives.set(told.meter, { ...told, values, late, came: stamp() });
+}
+
+function takePoint(told) {
+  const history = histories.get(told.meter) ?? { slots: 360, step_s: 10, points: new Array(359).fill(null) };
+  history.points.push(told.point);
+  while (history.points.length > history.slots - 1) history.points.shift();
+  history.slot = told.slot + 1;
+  histories.set(told.meter, history);
+  drawPlot();
+}
+
+const meterNow = () => state?.meters[chosen];
+const liveNow = () => lives.get(chosen);
+
+function ageNow() {
+  const live = liveNow();
+  return live === undefined || live.age_ms === null ? null : live.age_ms + live.late + since(live.came);
+}
+
+// "live", "old", or "unknown" while nothing has come yet. What the page itself sees beats what it was told.
+function freshness() {
+  const live = liveNow(), age = ageNow();
+  if (since(heard) > SILENT_AFTER) return connected ? "old" : "unknown";
+  if (live === undefined || (age === null && !live.fresh)) return "unknown";
+  return live.fresh && age !== null && age <= state.old_after_ms ? "live" : "old";
+}
+
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+// Replaces what an element holds only if it would show something else: no flicker, no lost selection.
+const shown = new Map();
+function show(id, key, make) {
+  const text = JSON.stringify(key);
+  if (shown.get(id) === text) return;
+  shown.set(id, text);
+  byId(id).replaceChildren(...make());
+}
+
+function drawVerdict() {
+  const fresh = freshness(), silent = since(heard) > SILENT_AFTER;
+  let verdict = state?.verdict ?? { state: "unknown", text: "Connecting to the dashboard." };
+  let note = "";
+  if (silent && connected) {
+    verdict = { state: "bad", text: "This page has lost its dashboard: what it shows is old. Trying again." };
+  } else if (silent) {
+    verdict = { state: "bad", text: "The dashboard does not answer. Trying again." };
+  } else if (fresh === "old" && verdict.state !== "bad") {
+    verdict = { state: "bad", text: "What the meter says arrives too late: the values are old." };
+  }
+  if (fresh === "old") {
+    const age = ageNow();
+    note = silent ? `Last word from it ${inWords(since(heard))} ago.` : age === null ? "" : `Last values ${inWords(age)} ago.`;
+  }
+  document.body.dataset.fresh = fresh;
+  document.body.dataset.state = verdict.state;
+  byId("verdict").dataset.state = verdict.state;
+  setText(byId("sentence"), verdict.text);
+  setText(byId("since"), note);
+  byId("verdict").querySelector("use").setAttribute("href", `#i-${verdict.state}`);
+  document.title = `${fresh === "live" ? `${watts(liveNow().values.power ?? 0)} W` : fresh === "old" ? "old" : "\u2026"} \u00b7 KSEM AirBridge`;
+}
+
+function drawLive() {
+  drawVerdict();
+  const fresh = freshness(), live = liveNow(), age = ageNow(), power = live?.values.power;
+  const known = power !== undefined;
+  const flow = fresh !== "live" || !known ? "none" : power > 5 ? "in" : power < -5 ? "out" : "none";
+  document.body.dataset.flow = flow;
+  byId("pill").textContent = fresh === "unknown" ? "waiting" : fresh === "old" ? `old${age === null ? "" : `, ${inWords(age)}`}`
+    : age > LIVE_WITHIN ? `${inWords(age)} old` : "live";
+  setText(byId("watts"), fresh === "live" && known ? watts(Math.abs(power)) : "\u2013");
+  byId("watts").dataset.watts = fresh === "live" && known ? power : "";
+  setText(byId("direction"), fresh === "live" && known
+    ? { in: "from the grid", out: "into the grid", none: "nothing flows" }[flow]
+    : known ? `was ${watts(Math.abs(power))} W ${power < 0 ? "into" : "from"} the grid` : "\u00a0");
+  byId("arrow").setAttribute("d", { in: "M96 42h126M210 32l12 10-12 10", out: "M222 42H96M108 32L96 42l12 10", none: "" }[flow]);
+  const frequency = live?.values.frequency;
+  setText(byId("frequency"), fresh === "live" && frequency !== undefined ? `${frequency.toFixed(2)} Hz` : "\u2013");
+  drawPhases(fresh === "live" ? live.values : {});
+}
+
+let most = 1000; // W at the end of a phase's bar; grows and stays
+function drawPhases(values) {
+  const phases = ["l1", "l2", "l3"].map((phase) => [phase.toUpperCase(), values[`power_${phase}`], values[`voltage_${phase}`], values[`current_${phase}`]]);
+  for (const phase of phases) while (Math.abs(phase[1] ?? 0) > most) most *= 2;
+  show("phases", [phases, most], () => phases.map(([name, power, voltage, current]) =>
+    html("div", { class: "phase" }, html("b", {}, name),
+      html("div", { class: "row" }, html("b", {}, power === undefined ? "\u2013" : `${watts(power)} W`),
+        html("span", { class: "quiet" }, voltage === undefined ? "" : `${voltage.toFixed(1)} V`),
+        html("span", { class: "quiet" }, current === undefined ? "" : `${current.toFixed(2).replace("-", "\u2212")} A`)),
+      signedBar(power ?? 0, most))));
+}
+
+function drawState() {
+  const names = Object.keys(state.meters);
+  if (!names.includes(chosen)) chosen = names[0] ?? "";
+  byId("meters").hidden = names.length < 2;
+  show("meters", [names, chosen], () => names.map((name) => {
+    const button = html("button", { type: "button", "aria-pressed": name === chosen }, name);
+    button.addEventListener("click", () => { chosen = name; history.replaceState(null, "", `#${encodeURIComponent(name)}`); drawState(); drawPlot(); });
+    return button;
+  }));
+  byId("faults").hidden = state.faults.length === 0;
+  show("faults", state.faults, () => state.faults.map((fault) =>
+    html("li", { "data-severity": fault.severity }, html("span", { class: "where quiet" }, fault.where),
+      html("b", {}, fault.text), html("span", { class: "quiet" }, fault.remedy))));
+  setText(byId("version"), `KSEM AirBridge ${state.version}`);
+  drawLive();
+  drawEnergy();
+  drawChains();
+  drawAsks();
+  drawTimes();
+  drawBlocks();
+}
+
+function drawEnergy() {
+  const meter = meterNow(), today = meter?.today;
+  show("energy", [today, meter?.counters], () => {
+    const item = (kind, name, part, counter) => [html("dt", {}, html("span", { class: `key ${kind}` }), name),
+      html("dd", {}, today ? part.toFixed(2) : "\u2013", html("small", {}, " kWh"),
+        html("span", {}, counter === undefined ? "" : `${grouped.format(counter).replaceAll(",", "\u202f")} kWh in all`))];
+    const since = !today ? "No reading yet." : today.since === "00:00" ? "" : `Since ${today.since}, when this service first saw the counters.`;
+    return [html("dl", { class: "sums" },
+      html("div", {}, ...item("in", "from the grid", today?.imported, meter?.counters.energy_import)),
+      html("div", {}, ...item("out", "into the grid", today?.exported, meter?.counters.energy_export))),
+    html("p", { class: "quiet under" }, since)];
+  });
+}
+
+function drawPlot() {
+  const told = histories.get(chosen), place = byId("plot");
+  const width = place.clientWidth;
+  if (!told || width < 50) return;
+  const live = liveNow(), now = freshness() === "live" ? live?.values.power : undefined;
+  const points = [...told.points, now === undefined ? null : [now, now, now]];
+  const known = points.filter((point) => point !== null);
+  const clock = (index) => new Date(Date.now() - (points.length - 1 - index) * told.step_s * 1000)
+    .toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false });
+  const label = known.length === 0 ? "No power measured in the last hour"
+    : `Power of the last hour, between ${watts(Math.min(...known.map((point) => point[0])))} and ${watts(Math.max(...known.map((point) => point[2])))} W`;
+  place.replaceChildren(hourPlot(points, told.step_s, width, 190, { label, watts: (value) => `${watts(value)} W`, time: clock }));
+}
+
+function drawChains() {
+  const chains = meterNow()?.chains ?? [];
+  show("chains", chains, () => chains.map((chain) => {
+    const row = html("div", { class: "chain" });
+    chain.parts.forEach((part, index) => {
+      row.append(html("div", { class: "part", "data-condition": part.condition },
+        html("div", { class: "icon" }, icon(part.kind)), html("b", {}, part.name), html("span", {}, part.text)));
+      const link = chain.links[index];
+      if (link) row.append(html("div", { class: "link", "data-condition": link.condition },
+        html("span", { class: "above" }, html("b", {}, link.name), link.rate ? ` ${link.rate}` : ""),
+        html("span", { class: "below" }, link.age)));
+    });
+    return row;
+  }));
+}
+
+const ofMeter = () => Object.entries(state.nodes).map(([name, node]) => ({ name, ...node }))
+  .filter((node) => node.units.some((unit) => unit.meter === chosen));
+
+function table(columns, rows) {
+  const cell = (tag, column, content, style) => html(tag, { class: [column.number ? "n" : "", style ?? ""].join(" ").trim() || null, scope: tag === "th" ? "col" : null }, content);
+  return html("div", { class: "scroll" }, html("table", {},
+    html("thead", {}, html("tr", {}, ...columns.map((column) => cell("th", column, column.name)))),
+    html("tbody", {}, ...rows.map((row) => html("tr", {}, ...row.map(([content, style], index) => cell("td", columns[index], content, style)))))));
+}
+
+function drawAsks() {
+  const nodes = ofMeter();
+  const key = nodes.map((node) => [node.name, node.status, node.units, node.requests.map((one) => [one.start, one.count, one.per_s, one.last])]);
+  show("asks", key, () => nodes.length === 0 ? [html("p", { class: "quiet" }, "No RTU server serves this meter.")] : nodes.flatMap((node) => {
+    const rows = node.requests.filter((one) => one.meter === chosen).slice(0, 8).map((one) => [
+      [`${one.start}\u2013${one.start + one.count - 1}`], [`${one.count}`], [`${one.per_s.toFixed(1)}/s`],
+      [one.last, one.last === "data" ? "good" : "poor"]]);
+    const units = node.units.filter((unit) => unit.meter === chosen).map((unit) => {
+      const refused = Object.entries(unit.refused).map(([reason, count]) => `${count} ${reason}`).join(", ");
+      return html("p", { class: "quiet under" }, `${node.name}, ${unit.line}, unit ${unit.unit}: ${grouped.format(unit.data)} of ${grouped.format(unit.requests)} requests got data${refused ? `; ${refused}` : ""}.`);
+    });
+    const asked = rows.length === 0 ? html("p", { class: "quiet" }, "The inverter asks nothing at the moment.")
+      : table([{ name: "registers" }, { name: "words", number: true }, { name: "rate", number: true }, { name: "gets" }], rows);
+    return [asked, ...units];
+  }));
+}
+
+const NAMES = [["p50", "half within"], ["p99", "99 % within"], ["max", "longest"]];
+function drawTimes() {
+  const units = ofMeter().flatMap((node) => node.units.filter((unit) => unit.meter === chosen).map((unit) => [node.name, unit]));
+  show("times", units.map(([name, unit]) => [name, unit.turnaround_ms, unit.age_ms]), () => units.flatMap(([name, unit]) => {
+    const group = (title, times, kind, least) => {
+      if (times.p50 === null) return [html("h3", {}, title), html("span", { class: "quiet note" }, "nothing measured yet")];
+      const end = Math.max(least, times.max);
+      return [html("h3", {}, title), ...NAMES.flatMap(([key, words]) => [
+        html("span", { class: "quiet" }, words), bar(times[key], end, kind),
+        html("span", { class: "n" }, `${times[key] < 10 ? times[key].toFixed(1) : Math.round(times[key])} ms`)])];
+    };
+    return [html("div", { class: "bars" },
+      ...group("Answer begins after the question", unit.turnaround_ms, "fill-bar", 5),
+      ...group("Age of the data at the inverter", unit.age_ms, "fill-out", 500)),
+    units.length > 1 ? html("p", { class: "quiet" }, `${name}, ${unit.line}, unit ${unit.unit}`) : null].filter((one) => one !== null);
+  }).concat(units.length === 0 ? [html("p", { class: "quiet" }, "Nothing measured yet.")] : []));
+}
+
+function drawBlocks() {
+  const blocks = meterNow()?.blocks ?? [];
+  const rows = blocks.map((block) => {
+    const old = block.limit_ms !== null && block.age_ms !== null && block.age_ms > block.limit_ms;
+    return [[block.name], [block.source], [block.age_ms === null ? "\u2013" : inWords(block.age_ms < 1000 ? Math.round(block.age_ms / 50) * 50 : Math.round(block.age_ms / 1000) * 1000), old ? "wrong" : ""]];
+  });
+  show("blocks", rows, () => rows.length === 0 ? [html("p", { class: "quiet" }, "None has come yet.")]
+    : [table([{ name: "block" }, { name: "by" }, { name: "age", number: true }], rows)]);
+}
+
+setInterval(() => {
+  drawLive();
+  if (since(heard) > RECONNECT_AFTER && since(tried) > RECONNECT_AFTER) connect();
+}, 250);
+document.addEventListener("visibilitychange", () => { if (!document.hidden && since(heard) > SILENT_AFTER) connect(); });
+window.addEventListener("hashchange", () => { chosen = decodeURIComponent(location.hash.slice(1)); if (state) { drawState(); drawPlot(); } });
+new ResizeObserver(drawPlot).observe(byId("plot"));
+connect();

@@ -1,0 +1,131 @@
+"""Everything that is known at one moment [core]: messages go in, and out comes what page, metrics and terminal show."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from ksem_contract.block_message import BlockMessage
+from ksem_contract.errors import InvalidMessage
+from ksem_contract.health import MeterHealth, NodeHealth
+from ksem_contract.requests import RequestsMessage
+from ksem_contract.topics import ParsedTopic, Topics
+
+from .meter_view import MeterView, Told
+from .node_view import NodeView
+
+_MOST: Final = 16
+"""Meters, and nodes, that are kept: whoever may publish can't fill the memory."""
+OLD_AFTER: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A message that breaks the contract."""
+
+    topic: str
+    why: str
+    received: float
+
+
+class Picture:
+    """`meters`, `nodes`: whom to show; empty: all that are heard of."""
+
+    def __init__(
+        self, topics: Topics, *, meters: Sequence[str] = (), nodes: Sequence[str] = (), old_after: float = OLD_AFTER
+    ) -> None:
+        self.topics = topics
+        self.old_after = old_after
+        self._only_meters = tuple(meters)
+        self._only_nodes = tuple(nodes)
+        self.meters: dict[str, MeterView] = {meter: MeterView(meter, old_after) for meter in meters}
+        self.nodes: dict[str, NodeView] = {node: NodeView(node) for node in nodes}
+        self.link_up: bool | None = None
+        self.link_why = "not connected yet"
+        self.link_since: float | None = None
+        self.messages = 0
+        self.unreadable = 0
+        self.last_unreadable: Unreadable | None = None
+        self.changes = 0
+        """Grows with everything but a live block that follows another."""
+
+    @property
+    def subscriptions(self) -> list[str]:
+        """What it needs to hear."""
+        topics = self.topics
+        wanted = []
+        for meter in self._only_meters or ("+",):
+            leaves = ("status", "health", "block/+")
+            wanted += [f"{topics.prefix}/{meter}/{leaf}" for leaf in leaves]
+        for node in self._only_nodes or ("+",):
+            wanted += [f"{topics.prefix}/rtu/{node}/{leaf}" for leaf in ("status", "health", "requests")]
+        return wanted
+
+    def on_link(self, up: bool, why: str, now: float) -> None:
+        """The own link to the broker."""
+        self.link_up, self.link_why, self.link_since = up, why, now
+        self.changes += 1
+        if not up:
+            # What was retained may be gone with the broker; what is there will be told again.
+            for meter in self.meters.values():
+                meter.status = None
+            for node in self.nodes.values():
+                node.status = None
+
+    def on_message(self, topic_text: str, payload: bytes, *, retained: bool, now: float, local: datetime) -> None:
+        """Take in a message received at `now`, local wall time `local`. What breaks the contract is counted."""
+        topic = self.topics.parse(topic_text)
+        if topic is None or not payload:
+            return
+        self.messages += 1
+        try:
+            if topic.meter is not None:
+                self._on_meter(topic, topic.meter, payload, retained, now, local)
+            elif topic.node is not None:
+                self._on_node(topic, topic.node, payload, now)
+        except InvalidMessage as error:
+            self.unreadable += 1
+            self.last_unreadable = Unreadable(topic_text[:120], str(error)[:200], now)
+            self.changes += 1
+
+    def _on_meter(
+        self, topic: ParsedTopic, name: str, payload: bytes, retained: bool, now: float, local: datetime
+    ) -> None:
+        if topic.kind not in {"status", "health", "block"} or not _may_hold(self.meters, name, self._only_meters):
+            return
+        if topic.kind == "block":
+            block = BlockMessage.decode(payload)
+            if name not in self.meters and retained:
+                return  # its status or its next block shows that it is more than a memory
+            view = self._meter(name)
+            was_fresh = view.is_fresh(now)
+            view.on_block(block, retained, now, local)
+            self.changes += block.block != "live" or not was_fresh
+            return
+        self.changes += 1
+        if topic.kind == "status":
+            self._meter(name).status = payload.decode("ascii", "replace")[:20]
+        else:
+            self._meter(name).told = Told(MeterHealth.decode(payload), now)
+
+    def _on_node(self, topic: ParsedTopic, name: str, payload: bytes, now: float) -> None:
+        if not _may_hold(self.nodes, name, self._only_nodes):
+            return
+        self.changes += 1
+        view = self.nodes.get(name) or NodeView(name)
+        if topic.kind == "node_status":
+            view.status = payload.decode("ascii", "replace")[:20]
+        elif topic.kind == "node_health":
+            view.health, view.health_received = NodeHealth.decode(payload), now
+        elif topic.kind == "node_requests":
+            view.requests, view.requests_received = RequestsMessage.decode(payload).requests, now
+        self.nodes[name] = view
+
+    def _meter(self, name: str) -> MeterView:
+        if name not in self.meters:
+            self.meters[name] = MeterView(name, self.old_after)
+        return self.meters[name]
+
+
+def _may_hold(held: Collection[str], name: str, only: Collection[str]) -> bool:
+    return name in held or (not only and len(held) < _MOST)

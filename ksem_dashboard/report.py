@@ -1,0 +1,128 @@
+"""The picture as plain JSON values: what the page is sent, `/state.json`, and `airbridge monitor --json` [core].
+
+Ages are whole milliseconds at the moment `at` (CLOCK_BOOTTIME of this service, ms); None where they can't be told.
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+from ksem_contract.health import Percentiles, UnitHealth
+from ksem_contract.link_health import LinkHealth
+from service_runtime.version import VERSION
+
+from .chain import chains
+from .faults import find_faults, judge
+from .meter_view import MeterView
+from .node_view import NodeView
+from .picture import Picture
+from .power_history import SLOTS, STEP, slot_of
+
+Json = dict[str, Any]
+
+
+def report(picture: Picture, now: float) -> Json:
+    """Everything but the hour of power."""
+    faults = find_faults(picture, now)
+    return {
+        "v": 1,
+        "version": VERSION,
+        "at": int(1000 * now),
+        "old_after_ms": int(1000 * picture.old_after),
+        "verdict": asdict(judge(picture, faults)),
+        "faults": [asdict(fault) for fault in faults],
+        "meters": {name: _meter(picture, view, now) for name, view in sorted(picture.meters.items())},
+        "nodes": {name: _node(view, now) for name, view in sorted(picture.nodes.items())},
+    }
+
+
+def live(view: MeterView, now: float) -> Json:
+    """What changes with each measuring cycle of a meter. No values where they would be old."""
+    fresh = view.flows(now)
+    return {
+        "at": int(1000 * now),
+        "meter": view.meter,
+        "fresh": fresh,
+        "age_ms": _ms(view.age("live", now)),
+        "values": dict(view.values) if fresh else {},
+    }
+
+
+def history(view: MeterView, now: float) -> Json:
+    """The last hour: least, mean and greatest power of each 10 s, the oldest first; None where there was no data."""
+    points = [None if one is None else [round(value) for value in one] for one in view.history.points(now)]
+    return {"meter": view.meter, "slot": slot_of(now), "step_s": STEP, "slots": SLOTS, "points": points}
+
+
+def point(view: MeterView, slot: int) -> Json:
+    """One finished slot of the history."""
+    found = view.history.point(slot)
+    return {"meter": view.meter, "slot": slot, "point": None if found is None else [round(value) for value in found]}
+
+
+def _ms(seconds: float | None) -> int | None:
+    return None if seconds is None else int(1000 * seconds)
+
+
+def _meter(picture: Picture, view: MeterView, now: float) -> Json:
+    health, today = view.health, view.today.energy
+    limits = {name: block.limit_ms for name, block in health.blocks.items()} if health else {}
+    rates = {name: block.per_s for name, block in health.blocks.items()} if health else {}
+    return {
+        "status": view.status,
+        "live": live(view, now),
+        "today": asdict(today) if today else None,
+        "counters": {key: view.counters[key] for key in ("energy_import", "energy_export") if key in view.counters},
+        "blocks": [
+            {
+                "name": name,
+                "source": block.source,
+                "age_ms": _ms(view.age(name, now)),
+                "limit_ms": limits.get(name),
+                "per_s": rates.get(name),
+            }
+            for name, block in sorted(view.blocks.items(), key=lambda one: one[1].start)
+        ],
+        "push": _link(health.push.link) if health else None,
+        "poll": _link(health.poll.link) if health else None,
+        "why": health.why if health else None,
+        "chains": [asdict(chain) for chain in chains(picture, view, now)],
+    }
+
+
+def _node(view: NodeView, now: float) -> Json:
+    health = view.health
+    since = int(1000 * (now - view.requests_received))
+    return {
+        "status": view.status,
+        "why": health.why if health else None,
+        "told_ms": int(1000 * (now - view.health_received)) if health else None,
+        "units": [_unit(unit) for unit in health.units] if health else [],
+        "requests": [
+            {**entry.to_json(), "last_ago_ms": entry.last_ago_ms + since} for entry in view.requests if entry.per_s > 0
+        ],
+    }
+
+
+def _unit(unit: UnitHealth) -> Json:
+    return {
+        "line": unit.line,
+        "unit": unit.unit,
+        "meter": unit.meter,
+        "state": unit.state,
+        "port": _link(unit.port),
+        "requests": unit.requests,
+        "data": unit.data,
+        "refused": dict(unit.refused),
+        "foreign": unit.foreign,
+        "noise": unit.noise,
+        "turnaround_ms": _percentiles(unit.turnaround_ms),
+        "age_ms": _percentiles(unit.age_ms),
+    }
+
+
+def _link(link: LinkHealth) -> Json:
+    return {"state": link.state, "since": link.since, "why": link.why}
+
+
+def _percentiles(times: Percentiles) -> Json:
+    return {"p50": times.p50, "p99": times.p99, "max": times.max}

@@ -1,0 +1,164 @@
+"""Puts the page together: the broker's link, the picture, the web server."""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import socket
+from collections.abc import Iterator
+from datetime import datetime
+
+import uvicorn
+
+from ksem_contract.topics import Topics
+from service_runtime.clock import boottime
+from service_runtime.health_file import HealthFile
+from service_runtime.mqtt_link import Incoming, MqttLink
+from service_runtime.systemd import notify, watchdog_interval
+
+from .healthz import health_verdict
+from .picture import Picture
+from .settings import DashboardSettings, KsemDashboardSettings
+from .stream import Stream
+from .web import make_app
+
+TICK = 0.5
+_TCP_USER_TIMEOUT_MS = 20_000
+"""A page on a phone that went to sleep is let go after this."""
+
+log = logging.getLogger(__name__)
+
+
+class Dashboard:
+    """The service. `run` returns after `stopping` is set."""
+
+    def __init__(self, settings: KsemDashboardSettings) -> None:
+        own = settings.dashboard
+        self._settings = own
+        self._picture = Picture(
+            Topics(settings.mqtt.prefix), meters=own.meters, nodes=own.nodes, old_after=own.old_after
+        )
+        self._stream = Stream(self._picture, boottime)
+        self._health_file = HealthFile()
+        self._told = ""
+        self._watchdog = watchdog_interval()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._link = MqttLink(
+            settings.mqtt,
+            # Several pages may run: a random end keeps them from taking the link from one another.
+            client_id=f"{settings.mqtt.prefix.replace('/', '-')}-dashboard-{secrets.token_hex(4)}",
+            will=None,
+            subscriptions=self._picture.subscriptions,
+            on_message=lambda message: self._in_loop(self._on_message, message),
+            on_link=lambda up, why: self._in_loop(self._on_link, up, why),
+            log=log,
+        )
+
+    async def run(self, stopping: asyncio.Event) -> int:
+        """Serve until `stopping` is set."""
+        self._loop = asyncio.get_running_loop()
+        try:
+            listener = _listen(self._settings)
+        except _CanNotListenError as error:
+            log.error("%s", error)  # noqa: TRY400  (the trace would say no more)
+            return 1
+        server = _Server(_web_settings(make_app(self._picture, self._stream, boottime)))
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        self._link.start()
+        log.info("the page is at http://%s", _address(listener))
+        notify("READY=1")
+        try:
+            while not stopping.is_set() and not serving.done():
+                self._tick(boottime())
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(TICK):
+                        await stopping.wait()
+        finally:
+            notify("STOPPING=1")
+            self._stream.end()
+            server.should_exit = True
+            await asyncio.gather(asyncio.to_thread(self._link.stop), serving)
+        return 0
+
+    def _in_loop(self, function: object, *arguments: object) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(function, *arguments)  # type: ignore[arg-type]
+
+    def _on_link(self, up: bool, why: str) -> None:
+        self._picture.on_link(up, why, boottime())
+        self._stream.changed()
+
+    def _on_message(self, message: Incoming) -> None:
+        before = self._picture.unreadable
+        self._picture.on_message(
+            message.topic,
+            message.payload,
+            retained=message.retained,
+            now=message.received,
+            local=datetime.now().astimezone(),
+        )
+        if self._picture.unreadable == before + 1 == 1 and self._picture.last_unreadable:
+            last = self._picture.last_unreadable
+            log.warning("a message on %s can't be read: %s; further ones are only counted", last.topic, last.why)
+        self._stream.changed()
+
+    def _tick(self, now: float) -> None:
+        ok, why = health_verdict(self._picture, now)
+        self._health_file.tell(ok, why, now)
+        if why != self._told:
+            self._told = why
+            notify(f"STATUS={why}")
+        if self._watchdog is not None:
+            notify("WATCHDOG=1")
+
+
+class _CanNotListenError(Exception):
+    """The address is none of this host, or the port is taken."""
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the service's own command line."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _web_settings(app: object) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        http="h11",
+        loop="asyncio",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        limit_concurrency=128,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=1,
+    )
+
+
+def _listen(settings: DashboardSettings) -> socket.socket:
+    """The listening socket."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.listen, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _TCP_USER_TIMEOUT_MS)
+        listener.bind(address)
+    except OSError as error:
+        # The address may come up later, the port may become free: worth a restart, so no SettingsError.
+        raise _CanNotListenError(
+            f"can't listen on {settings.listen} port {settings.port} ([dashboard] listen, port): {error.strerror}"
+        ) from None
+    return listener
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,93 @@
+"""What is answered over HTTP: the page, its events, /metrics, /healthz, /state.json [shell]."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from importlib import resources
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .healthz import health_verdict
+from .metrics import CONTENT_TYPE, Exposition
+from .picture import Picture
+from .report import report
+from .stream import Stream
+
+FILES: Final = {
+    "": ("index.html", "text/html; charset=utf-8"),
+    "style.css": ("style.css", "text/css; charset=utf-8"),
+    "page.js": ("page.js", "text/javascript; charset=utf-8"),
+    "draw.js": ("draw.js", "text/javascript; charset=utf-8"),
+    "ages.js": ("ages.js", "text/javascript; charset=utf-8"),
+    "icon.svg": ("icon.svg", "image/svg+xml"),
+}
+HEADERS: Final = {
+    # Everything from here, nothing inline: what comes over MQTT can't become a script.
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
+    " connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+
+def make_app(picture: Picture, stream: Stream, clock: Callable[[], float]) -> ASGIApp:
+    """The application; everything it needs is given."""
+    exposition = Exposition(picture, clock)
+
+    async def metrics(_request: Request) -> Response:
+        return Response(exposition.text(), headers={"content-type": CONTENT_TYPE, "cache-control": "no-store"})
+
+    async def healthz(_request: Request) -> Response:
+        ok, why = health_verdict(picture, clock())
+        headers = {"cache-control": "no-store"}
+        return PlainTextResponse(f"{why}\n", status_code=200 if ok else 503, headers=headers)
+
+    async def state(_request: Request) -> Response:
+        return JSONResponse(report(picture, clock()), headers={"cache-control": "no-store"})
+
+    async def events(_request: Request) -> Response:
+        if stream.is_full:
+            return PlainTextResponse("too many pages are open\n", status_code=503, headers={"retry-after": "10"})
+        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        return StreamingResponse(stream.events(), media_type="text/event-stream", headers=headers)
+
+    routes = [Route(f"/{path}", _file(*found)) for path, found in FILES.items()]
+    routes += [
+        Route("/metrics", metrics),
+        Route("/healthz", healthz),
+        Route("/state.json", state),
+        Route("/events", events),
+    ]
+    return _with_headers(Starlette(routes=routes))
+
+
+def _file(name: str, content_type: str) -> Callable[[Request], Awaitable[Response]]:
+    body = resources.files(__package__).joinpath("page", name).read_bytes()
+    tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+    headers = {"content-type": content_type, "cache-control": "no-cache", "etag": tag}
+
+    async def answer(request: Request) -> Response:
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers=headers)
+        return Response(body, headers=headers)
+
+    return answer
+
+
+def _with_headers(app: ASGIApp) -> ASGIApp:
+    more = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_more(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], *more]}
+            await send(message)
+
+        await app(scope, receive, send_more)
+
+    return answer
