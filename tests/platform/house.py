@@ -12,7 +12,8 @@ from .machine import GUEST, HOST, Machine
 
 PORT: Final = "/dev/ttyRS485"
 """The serial port inside. It is a pseudo-terminal: of another kind than the units allow, so a drop-in adds it."""
-ALLOW_PTY: Final = "[Service]\nDeviceAllow=char-pts rw\n"
+ALLOW_PTY: Final = "[Service]\nDeviceAllow=char-136 rw\n"
+"""By major number, as the unit names its kinds of ports."""
 DIALOUT: Final = 20
 """Debian's number of the group, in every installation the same."""
 NEVER: Final = ("wrong", "torn", "stale", "late", "foreign", "broken")
