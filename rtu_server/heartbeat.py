@@ -8,7 +8,9 @@ from typing import Final
 
 from service_runtime.clock import boottime
 
-BEAT: Final = 0.025
+BEAT: Final = 0.04
+"""Seconds between beats. Whatever stands still for over `STALL` is noticed with any beat below it; a third fewer
+wake-ups than with 25 ms are a tenth of what the service costs at rest."""
 STALL: Final = 0.1
 """Seconds without a beat that count as standing still; an answer later than this would be taken for the next one's."""
 

@@ -94,7 +94,7 @@ class SerialLine:
     def _look_after(self, stalled: bool) -> None:
         """Nudge the thread after a stall, and if less than a request's worth lies on its port: it sleeps through that.
 
-        Runs in the heartbeat's thread, 40 times a second.
+        Runs in the heartbeat's thread, 25 times a second.
         """
         port = self._port
         if port is None:
@@ -187,7 +187,8 @@ class SerialLine:
                 pending = self._newest(events, heard)
             unsure = self._reader.pending or (pending is not None and pending.dug_out)
             quiet = self.settings.idle_gap if unsure else self._gap
-            if not self._more(port, heard + quiet):
+            # From now, not from `heard`: bytes may have come in between the look at the clock and the read.
+            if not self._more(port, boottime() + quiet):
                 break
             heard, data = boottime(), port.read()
         if self._reader.pending:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
-BLOCK_WITHIN: Final = 3.0
+BLOCK_WITHIN: Final = 1.0
 """Seconds without any block after which the reason is looked for on the way, not in the blocks."""
 ASKED_WITHIN: Final = 5.0
 """Seconds without a request after which the inverter counts as not asking."""
@@ -87,8 +87,8 @@ def _why_no_data(view: UnitView, now: float) -> str:
         return f"the publisher of meter {meter} says offline: its live data does not flow (see its health)"
     if view.last_block is None or now - view.last_block > BLOCK_WITHIN:
         return (
-            f"no block of meter {meter} arrives, and its publisher did not say offline: the broker's ACL keeps"
-            f" {topic}/block/+ from this user, or the publisher was lost unnoticed"
+            f"no block of meter {meter} arrives, and its publisher did not say offline: the network or the publisher"
+            f" has stalled, or the broker's ACL keeps {topic}/block/+ from this user"
         )
     if view.undated:
         return (

@@ -141,7 +141,7 @@ port = "{self.line.server}"
         self.inverter.command("reset")
         yield row
         if recovery is not None:
-            row.recovery_s = round(self.await_good(20, within=recovery + 5), 2)
+            row.recovery_s = round(self.await_good(10, within=recovery + 5), 2)
         status = self.inverter.status()
         row.inverter_saw = dict(sorted(status["outcomes"].items()))
         row.longest_age_ms = _longest_live_age(status)

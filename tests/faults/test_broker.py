@@ -77,7 +77,6 @@ def test_services_wait_for_a_broker_that_comes_last(tmp_path: Path, kept_rows: l
     [
         pytest.param(True, "stop", marks=pytest.mark.slow),
         pytest.param(True, "kill", marks=pytest.mark.slow),
-        pytest.param(False, "stop", marks=pytest.mark.slow),
         pytest.param(False, "kill", marks=pytest.mark.quick),
     ],
 )
@@ -106,8 +105,8 @@ def test_a_frozen_broker_is_left_and_met_again(chain: Chain) -> None:
     with quiet(chain.publisher, chain.server, at_most=8) as logged:
         with chain.fault("the broker is stopped (SIGSTOP) for 10 s", FAMILY):
             chain.broker.freeze()
-            time.sleep(2)
-            assert set(chain.watch(8)) <= REFUSED
+            time.sleep(LIMIT_MS / 1000 + 0.1)
+            assert set(chain.watch(8.4)) <= REFUSED
             chain.broker.thaw()
         with Ear(chain.broker.port) as ear:
             await_statuses(ear)
@@ -149,7 +148,6 @@ STARVED = {
         "the broker's ACL keeps ksem/main/block/+",
     ),
     "the RTU server may not read pongs": ("rtu", "topic read ksem/+/pong/+", "read ksem/main/pong/+"),
-    "the RTU server may not write pings": ("rtu", "topic write ksem/+/ping/+", "write ksem/main/ping/+"),
     "the publisher may not read pings": ("publisher", "topic read ksem/+/ping/+", "the publisher's read"),
 }
 
@@ -231,9 +229,9 @@ def test_yesterdays_retained_blocks_are_never_served(
     with Chain(tmp_path / "today", broker=broker) as chain:
         chain.rows = kept_rows  # type: ignore[assignment]
         chain.start("broker", "meter", "line", "server", "inverter")
-        with chain.fault(f"retained blocks of yesterday, {when}, and no publisher for 4 s", FAMILY):
+        with chain.fault(f"retained blocks of yesterday, {when}, and no publisher for 2.5 s", FAMILY):
             assert "00000bad" in broker_says(broker, LIVE)
-            assert set(chain.watch(4)) <= REFUSED
+            assert set(chain.watch(2.5)) <= REFUSED
             assert "answers no ping" in chain.server.log_text()
             chain.start("publisher")
 
@@ -359,7 +357,7 @@ def test_a_foreign_session_beside_ours_is_not_served_and_is_told(chain: Chain, e
     try:
         kind = "that answers pings" if answers else "that answers no pings"
         with chain.fault(f"a foreign publisher with well-formed blocks, {kind}", FAMILY, recovery=None):
-            for _ in range(30):
+            for _ in range(20):
                 foreign.send("live", fill=7)
                 foreign.send("energy", fill=7)
                 time.sleep(0.1)

@@ -40,7 +40,7 @@ def test_a_unit_whose_inverter_asks_and_gets_data_is_ok() -> None:
         ({"fresh_since": None, "last_heard": None}, "down", "ACL"),
         ({"fresh_since": None, "meter_online": False}, "down", "says offline"),
         ({"fresh_since": None, "last_block": None}, "down", "ACL keeps ksem/main/block/+"),
-        ({"fresh_since": None, "last_block": 90.0}, "down", "lost unnoticed"),
+        ({"fresh_since": None, "last_block": 90.0}, "down", "has stalled"),
         ({"fresh_since": None, "undated": True}, "down", "answers no ping"),
         ({"fresh_since": None}, "down", "arrive too old"),
         ({"last_request": None, "last_data": None}, "degraded", "never asked"),

@@ -1,0 +1,196 @@
+"""Faults between the hosts: the RTU server, or the publisher, at the far end of a bad cable."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.bridge.broker import Broker
+from tests.chain import LIMIT_MS, Chain
+
+from .ear import BROKER_NOTICES_WITHIN, METER_STATUS, NODE_STATUS, NOTICED_WITHIN, TOLD_WITHIN, Ear
+from .log_lines import quiet
+from .namespaces import CELLAR, Network, may_make_networks
+from .test_broker import REFUSED, await_statuses
+
+pytestmark = pytest.mark.skipif(not may_make_networks(), reason="network namespaces are root's alone")
+
+FAMILY = "network"
+LIVE_LIMIT = LIMIT_MS / 1000
+
+
+class TwoHosts(Chain):
+    """A chain with a cable in it. The broker is in the cellar, these parts are in the attic."""
+
+    def __init__(self, folder: Path, network: Network, attic: tuple[str, ...]) -> None:
+        broker = Broker(folder / "broker")
+        broker.host = CELLAR
+        super().__init__(folder, broker=broker)
+        self.network = network
+        self._attic = attic
+
+    def start(self, *parts: str) -> "TwoHosts":
+        for part in parts or self.PARTS:
+            host = self.network.attic if part in self._attic else self.network.cellar
+            with host.entered():
+                super().start(part)
+        return self
+
+
+Hosts = Callable[..., TwoHosts]
+
+
+@pytest.fixture
+def hosts(tmp_path: Path, kept_rows: list[object]) -> Iterator[Hosts]:
+    """Makes a chain over two hosts, running, with good answers."""
+    with ExitStack() as stack:
+
+        def make(*attic: str) -> TwoHosts:
+            network = stack.enter_context(Network())
+            chain = stack.enter_context(TwoHosts(tmp_path, network, attic))
+            chain.rows = kept_rows  # type: ignore[assignment]
+            chain.start()
+            chain.publisher.await_log("push is up")
+            chain.await_good(5)
+            return chain
+
+        yield make
+
+
+@contextmanager
+def ear_at(chain: TwoHosts) -> Iterator[Ear]:
+    """Hears what the broker says, on its own host."""
+    ear = Ear(chain.broker.port, host=CELLAR)
+    with ExitStack() as stack:
+        with chain.network.cellar.entered():
+            stack.enter_context(ear)
+        yield ear
+
+
+SERVER_AWAY = ("server",)
+PUBLISHER_AWAY = ("meter", "publisher")
+"""The meter is at the publisher's end, as in the cabinet."""
+
+
+@pytest.mark.parametrize(
+    ("away", "seconds"),
+    [
+        pytest.param(SERVER_AWAY, 2.5, marks=pytest.mark.quick),
+        pytest.param(SERVER_AWAY, 5.0, marks=pytest.mark.slow),
+        pytest.param(PUBLISHER_AWAY, 5.0, marks=pytest.mark.slow),
+    ],
+)
+def test_what_an_outage_held_back_is_not_served_when_it_arrives(
+    hosts: Hosts, away: tuple[str, ...], seconds: float
+) -> None:
+    chain = hosts(*away)
+    where = "RTU server" if away == SERVER_AWAY else "publisher"
+    name = f"an outage of {seconds:g} s before the {where}, then all that was held back arrives"
+    with quiet(chain.server, chain.publisher, at_most=8), chain.fault(name, FAMILY):
+        for way in chain.network.ways:
+            way.held = True
+        time.sleep(LIVE_LIMIT + 0.1)
+        assert set(chain.watch(seconds - LIVE_LIMIT - 0.1)) <= REFUSED
+        for way in chain.network.ways:
+            way.held = False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("away", [SERVER_AWAY, PUBLISHER_AWAY], ids=["server", "publisher"])
+def test_packets_of_an_old_connection_that_arrive_after_the_new_one_change_nothing(
+    hosts: Hosts, away: tuple[str, ...]
+) -> None:
+    """Only those of the connections that exist are held back; the service connects anew and goes on beside them."""
+    chain = hosts(*away)
+    service = chain.server if away == SERVER_AWAY else chain.publisher
+    ports = connected_ports(chain)
+    where = "RTU server" if away == SERVER_AWAY else "publisher"
+    with chain.fault(f"the {where}'s old connection delivers after the new one has begun", FAMILY):
+        for way in chain.network.ways:
+            way.held_ports = ports
+        service.await_log("broker: connected", times=2)
+        chain.await_good(5)
+        for way in chain.network.ways:
+            way.held_ports = frozenset()
+
+
+def connected_ports(chain: TwoHosts) -> frozenset[int]:
+    """The TCP ports, at the far end, of connections over the cable to the broker."""
+    heard = chain.broker.log_text()
+    words = [line.split() for line in heard.splitlines() if line.startswith("New client connected from 10.77.0.2:")]
+    return frozenset(int(line[4].rpartition(":")[2]) for line in words)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reorder", [False, True], ids=["in order", "reordered"])
+def test_jitter_makes_values_older_and_none_wrong(hosts: Hosts, reorder: bool) -> None:
+    chain = hosts(*SERVER_AWAY)
+    told = ", packets overtake each other" if reorder else ""
+    with chain.fault(f"each packet between the hosts takes 200 ms +- 200 ms{told}, 4 s", FAMILY, recovery=None):
+        for way in chain.network.ways:
+            way.delay, way.jitter, way.reorder = 0.2, 0.2, reorder
+        saw = chain.watch(4)
+        assert saw["good"] >= 0.9 * sum(saw.values()), saw
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_a_way_that_is_slow_in_one_direction_makes_no_value_look_younger(hosts: Hosts, direction: str) -> None:
+    """The echo's round trip is all that is known of the way; it is dated as if the pong had taken the whole of it."""
+    chain = hosts(*SERVER_AWAY)
+    whither = "towards the RTU server" if direction == "up" else "towards the broker"
+    with chain.fault(f"0.6 s of delay {whither}, and a new connection over it", FAMILY, recovery=None):
+        getattr(chain.network, direction).delay = 0.6
+        chain.server.stop()
+        chain.start("server")
+        chain.await_good(20)
+        assert "good" in chain.watch(2)
+
+
+@pytest.mark.slow
+def test_blocks_that_travel_longer_than_they_are_true_are_never_served(hosts: Hosts) -> None:
+    chain = hosts(*SERVER_AWAY)
+    with chain.fault("1.7 s of delay towards the RTU server for 4 s", FAMILY):
+        chain.network.up.delay = LIVE_LIMIT + 0.2
+        time.sleep(LIVE_LIMIT + 0.1)
+        assert set(chain.watch(2.4)) <= REFUSED
+        chain.server.await_log("arrive too old")
+        chain.network.up.delay = 0.0
+
+
+WAYS = {"towards it": ("up",), "from it": ("down",), "both ways": ("up", "down")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("away", "lost"),
+    [
+        (SERVER_AWAY, "towards it"),
+        (PUBLISHER_AWAY, "from it"),
+        (SERVER_AWAY, "both ways"),
+        (PUBLISHER_AWAY, "both ways"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[-1],
+)
+def test_a_half_open_link_is_noticed_told_and_healed(hosts: Hosts, away: tuple[str, ...], lost: str) -> None:
+    chain = hosts(*away)
+    service, other = (chain.server, chain.publisher) if away == SERVER_AWAY else (chain.publisher, chain.server)
+    own_status = NODE_STATUS if away == SERVER_AWAY else METER_STATUS
+    who = "RTU server" if away == SERVER_AWAY else "publisher"
+    with ear_at(chain) as ear, quiet(service, other, at_most=8):
+        await_statuses(ear)
+        with chain.fault(f"half-open link of the {who}: packets {lost} are lost", FAMILY):
+            begun = time.monotonic()
+            for direction in WAYS[lost]:
+                getattr(chain.network, direction).cut = True
+            if away == PUBLISHER_AWAY:  # the other side sees that no data comes
+                ear.await_last(NODE_STATUS, b"offline", LIVE_LIMIT + TOLD_WITHIN)
+            service.await_log("broker: no answer", within=begun + NOTICED_WITHIN - time.monotonic())
+            # Linux gives a connection up without a word to the peer, so the broker must notice by itself.
+            ear.await_last(own_status, b"offline", begun + BROKER_NOTICES_WITHIN - time.monotonic())
+            assert set(chain.watch(0.5)) <= REFUSED
+            for way in chain.network.ways:
+                way.cut = False
+        await_statuses(ear)
