@@ -94,7 +94,7 @@ class SerialLine:
     def _look_after(self, stalled: bool) -> None:
         """Nudge the thread after a stall, and if less than a request's worth lies on its port: it sleeps through that.
 
-        Runs in the heartbeat's thread, 25 times a second.
+        Runs in the heartbeat's thread, 40 times a second.
         """
         port = self._port
         if port is None:
