@@ -155,7 +155,8 @@ class SerialLine:
         if nudged:
             os.read(self._wake, 64)
         data = port.read()
-        if len(data) == WAKE_AT and not self._reader.pending and self._is_ours(data):
+        # Where the wake-up was a nudge, `heard` does not tell when the last byte came.
+        if len(data) == WAKE_AT and not nudged and not self._reader.pending and self._is_ours(data):
             self._answer_on_time(port, data, heard)
         else:
             self._answer(port, self._sift(port, data, heard))
