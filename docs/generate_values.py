@@ -13,8 +13,9 @@ _HEAD = """\
 <!-- Written by docs/generate_values.py from shared/ksem_contract/value_keys.py: change it there. -->
 
 Every value is a plain number on `ksem/<meter>/value/<key>`, at most one a second by default. The live ones also stand
-together in one flat JSON object on `ksem/<meter>/values`, once each measuring cycle, with `time` and `age_ms` beside
-them. `ksem` and the meter's name are settings.
+together in one flat JSON object on `ksem/<meter>/values`, once each measuring cycle, with `time` and `age_ms` (of the
+live ones) and the newest counters (while they were read within 60 s) beside them. `ksem` and the meter's name
+are settings.
 
 - Power is positive when it comes from the grid; a current has the sign of its phase's power; apparent power has none.
 - A value that is not known is not published: never 0 in its place, never NaN, never an empty message.

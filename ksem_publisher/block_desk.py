@@ -3,11 +3,13 @@
 from collections.abc import Callable
 
 from ksem_contract.block_message import BlockMessage, Source
-from ksem_contract.blocks import DEVICE, MEASURING_INTERVAL
+from ksem_contract.blocks import DEVICE, FIRMWARE, MEASURING_INTERVAL
 from ksem_contract.errors import InvalidMessage
+from ksem_contract.values import decode_texts
 from ksem_publisher.block_publisher import BlockPublisher
 from ksem_publisher.block_reading import BlockRead
 from ksem_publisher.plausibility import Remark, counters_backwards, foreign_device
+from ksem_publisher.snapshot import Words
 from ksem_publisher.value_publisher import ValuePublisher
 from service_runtime.clock import boottime
 
@@ -20,14 +22,21 @@ class BlockDesk:
         blocks: BlockPublisher,
         values: ValuePublisher | None,
         doubted: Callable[[], bool],
+        on_texts: Callable[[], None],
         clock: Callable[[], float] = boottime,
     ) -> None:
-        """`doubted`: whether live data is refused now, as it is while a meter boots."""
+        """`doubted`: whether live data is refused now, as it is while a meter boots.
+
+        `on_texts`: `texts` are other ones now.
+        """
         self._blocks = blocks
         self._values = values
         self._doubted = doubted
+        self._on_texts = on_texts
         self._clock = clock
         self._remarks: dict[str, Remark] = {}
+        self.texts: dict[str, str] = {}
+        """What the meter says it is: vendor, product, serial number, firmware."""
         self.interval_ms: int | None = None
         """The meter's measuring interval, once it was asked."""
 
@@ -43,7 +52,7 @@ class BlockDesk:
         before = self._blocks.words(block.name)
         self._blocks.put(block.name, block.start, block.words, block.at, source, self.interval_ms)
         if block.name == "device":
-            self.interval_ms = block.words[MEASURING_INTERVAL - DEVICE.start]
+            self._read_device(block.words)
             if self._values is not None:
                 self._values.device(block.words)
         elif block.name == "energy":
@@ -54,15 +63,25 @@ class BlockDesk:
         """Take over the device block that an earlier session left on the broker, until the meter is asked."""
         if message.block != "device" or self._blocks.words("device") is not None or foreign_device(message.registers):
             return False
-        self.interval_ms = message.registers[MEASURING_INTERVAL - DEVICE.start]
+        self._read_device(message.registers)
         measured = now - message.age_ms / 1000
         self._blocks.put("device", message.start, message.registers, measured, "kept", self.interval_ms)
         return True
 
+    def _read_device(self, words: Words) -> None:
+        self.interval_ms = words[MEASURING_INTERVAL - DEVICE.start]
+        texts = decode_texts(words)
+        firmware = words[FIRMWARE - DEVICE.start]
+        if firmware is not None:
+            texts["firmware_version"] = str(firmware)
+        if texts != self.texts:
+            self.texts = texts
+            self._on_texts()
+
     def _decode_energy(self, block: BlockRead) -> None:
         if self._values is None:
             return
-        withheld = self._values.energy(block.words, self._clock())
+        withheld = self._values.energy(block.words, block.at, self._clock())
         text = "; ".join(f"{one.key} of {one.value:g} kWh follows {one.last} kWh" for one in withheld)
         self._remember("withheld", Remark("counters-withheld", f"not published: {text}") if text else None)
 

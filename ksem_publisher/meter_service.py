@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable
 from typing import Protocol
 
+from ksem_contract.home_assistant import Discovery, meter_device
 from ksem_contract.topics import Topics
 from ksem_publisher.block_desk import BlockDesk, read_kept
 from ksem_publisher.block_publisher import BlockPublisher
@@ -23,6 +24,7 @@ from ksem_publisher.poll_plan import PollPlan
 from ksem_publisher.push_listener import PushListener
 from ksem_publisher.settings import MeterSettings, PublisherSettings
 from ksem_publisher.value_publisher import ValuePublisher
+from service_runtime.announcer import Announcer
 from service_runtime.clock import boottime
 from service_runtime.mqtt_link import Farewell, Incoming, MqttLink
 
@@ -64,13 +66,20 @@ class MeterService:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._topics = topics = Topics(settings.mqtt.prefix)
+        self._version = version
+        self._announcer = Announcer(settings.homeassistant, lambda: self._devices(settings.homeassistant.prefix))
         self._push_wanted = settings.push.enabled
         self._listener: PushListener | None = None
         self.link = link(
             settings.mqtt,
             client_id=f"{settings.mqtt.prefix.replace('/', '-')}-pub-{meter.id}",
             will=(topics.meter_status(meter.id), OFFLINE),
-            subscriptions=[topics.pings(meter.id), topics.meter_status(meter.id), topics.meter_blocks(meter.id)],
+            subscriptions=[
+                topics.pings(meter.id),
+                topics.meter_status(meter.id),
+                topics.meter_blocks(meter.id),
+                *self._announcer.subscriptions,
+            ],
             on_message=self._on_message,
             on_link=self._on_link,
             log=self.log,
@@ -87,8 +96,9 @@ class MeterService:
         self._blocks = BlockPublisher(meter.id, topics, self.session, publish, clock)
         self._source = LiveSource(push=settings.push.enabled)
         self._desk = LiveDesk(self._blocks, values, self._source, settings.checks, self._on_live, clock)
-        self._block_desk = BlockDesk(self._blocks, values, lambda: self._desk.refusal(clock()) is not None, clock)
-        # Ranges on demand and discovery join here: further jobs for the plan, further topics for the link.
+        self._block_desk = BlockDesk(
+            self._blocks, values, lambda: self._desk.refusal(clock()) is not None, self._announcer.again, clock
+        )
         self._plan = PollPlan(
             live=settings.poll.live,
             energy=settings.poll.energy,
@@ -113,6 +123,7 @@ class MeterService:
             self.poll.want_live(self._source.poll_wanted(now))
             self._set_status(online=self._desk.flows(now))
             self._report.tell(self._view(now))
+            self._announcer.tick(self.link)
             change = self._source.next_change(now)
             await asyncio.sleep(TICK if change is None else max(_SOON, min(TICK, change - now + 0.001)))
 
@@ -133,6 +144,9 @@ class MeterService:
     def _set_status(self, *, online: bool) -> None:
         if self.status.set(online=online):
             self.log.info("live data %s", "flows" if online else "has stopped")
+
+    def _devices(self, prefix: str) -> list[Discovery]:
+        return [meter_device(self._topics, prefix, self.id, version=self._version, texts=self._block_desk.texts)]
 
     def _view(self, now: float) -> MeterView:
         remarks = [*self._desk.remarks(), *self._block_desk.remarks]
@@ -179,10 +193,12 @@ class MeterService:
         if self._values is not None:
             self._values.republish()
         self._report.again()
+        self._announcer.again()
 
     def _on_message(self, message: Incoming) -> None:
         topic = self._topics.parse(message.topic)
         if topic is None:
+            self._announcer.hear(message)
             return
         if topic.kind == "ping" and topic.node is not None:
             self._echo.on_ping(topic.node, message.payload)

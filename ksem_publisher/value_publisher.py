@@ -14,6 +14,8 @@ from ksem_publisher.snapshot import Words
 from service_runtime.clock import boottime, wall_time
 
 _KEYS: Final = {key.key: key for key in VALUE_KEYS}
+COUNTERS_FOR: Final = 60.0
+"""Seconds for which counters stand beside the live values; what is older is left out."""
 
 
 class ValuePublisher:
@@ -35,12 +37,15 @@ class ValuePublisher:
         self._live_due = float("-inf")
         self._guard = CounterGuard()
         self._kept: dict[str, float] = {}
+        self._counters: tuple[Mapping[str, float], float] = ({}, float("-inf"))
 
     def live(self, words: Words, measured: float) -> None:
         """A measuring cycle was published."""
         now = self._clock()
         values = decode_live(words)
-        message = ValuesMessage(time=wall_time(), age_ms=block_stamp(now, measured)[1], values=values)
+        counters, counted = self._counters
+        everything = {**values, **counters} if now - counted <= COUNTERS_FOR else values
+        message = ValuesMessage(time=wall_time(), age_ms=block_stamp(now, measured)[1], values=everything)
         self._publish(self._topic, message.encode())
         # Cycles are never quite on time: what is due within half of the shortest one goes with this one.
         if now >= self._live_due - 0.05:
@@ -48,9 +53,10 @@ class ValuePublisher:
             self._live_due = (self._live_due if in_pace else now) + self._interval
             self._each(values)
 
-    def energy(self, words: Words, now: float) -> tuple[Withheld, ...]:
+    def energy(self, words: Words, measured: float, now: float) -> tuple[Withheld, ...]:
         """Counters were read; those withheld are told."""
         counters, withheld = self._guard.check(decode_energy(words), now)
+        self._counters = (counters, measured)
         self._keep(counters)
         return withheld
 

@@ -16,7 +16,7 @@ direction is not zero. signed: the first, with the sign of the net power that th
 
 @dataclass(frozen=True, slots=True)
 class ValueKey:
-    """One value: `<prefix>/<meter>/value/<key>`, and the same key in `<prefix>/<meter>/values` (`live` only)."""
+    """One value: `<prefix>/<meter>/value/<key>`, and the same key in `<prefix>/<meter>/values` (not for `device`)."""
 
     key: str
     name: str

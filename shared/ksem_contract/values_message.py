@@ -1,4 +1,4 @@
-"""All live values of one measuring cycle, together."""
+"""All values of one measuring cycle, together, and the newest counters."""
 
 import math
 from collections.abc import Mapping
@@ -16,17 +16,19 @@ _OWN_FIELDS: Final = frozenset(("time", "age_ms"))
 
 @dataclass(frozen=True, slots=True)
 class ValuesMessage:
-    """All live values of one measuring cycle, in one flat object. A value that is not known is left out.
+    """All live values of one measuring cycle and the newest counters, in one flat object.
+
+    A value that is not known is left out, and so are counters read more than a minute ago.
 
     Topic `ksem/<meter>/values`, not retained, QoS 0. To see it: `mosquitto_sub -t 'ksem/+/values'`
 
-        {"time":"2026-11-22T10:00:00.123Z","age_ms":3,"power":-1234.5,"power_l1":-400.1,"frequency":50.01}
+        {"time":"2026-11-22T10:00:00.123Z","age_ms":3,"power":-1234.5,"power_l1":-400.1,"energy_import":1234.5678}
     """
 
     time: str
     """Wall clock of the publisher; RFC 3339, UTC."""
     age_ms: int
-    """How old the oldest of them was when this was published."""
+    """How old the oldest of the live ones was when this was published."""
     values: Mapping[str, float]
     """By key; `docs/values.md` lists them with their units."""
 

@@ -1,10 +1,17 @@
 """Announces a service's devices to Home Assistant: on each connection, and again when Home Assistant starts."""
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from ksem_contract.home_assistant import Discovery, birth_topic, removal
 from service_runtime.common_settings import HomeAssistantSettings
-from service_runtime.mqtt_link import Incoming, MqttLink
+from service_runtime.mqtt_link import Incoming
+
+
+class Link(Protocol):
+    """`MqttLink`, or a stand-in."""
+
+    def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> bool: ...
 
 
 class Announcer:
@@ -32,12 +39,13 @@ class Announcer:
             self._due = True
         return True
 
-    def tick(self, link: MqttLink) -> None:
+    def tick(self, link: Link) -> None:
         """Publish what is due; to be called about once a second."""
         if not self._due:
             return
+        self._due = False  # first: another thread may set it while we publish
         devices = self._devices()
         if not self._settings.discovery:
             devices = [removal(device) for device in devices]
         published = [link.publish(one.topic, one.payload, qos=1, retain=True) for one in devices]
-        self._due = not all(published)
+        self._due = self._due or not all(published)
