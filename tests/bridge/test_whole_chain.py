@@ -74,23 +74,3 @@ def test_anyone_can_read_the_retained_blocks_and_gets_them_at_once(chain: Chain)
     assert blocks["live"]["start"] == 0
     assert len(blocks["live"]["registers"]) == 148
     assert blocks["live"]["source"] == "push"
-
-
-@pytest.mark.parametrize("offset", [0, 71, 187])
-@pytest.mark.parametrize("gap", [0, 60])
-def test_attached_at_any_offset_of_the_cycle_live_is_never_torn_nor_a_cycle_late(
-    tmp_path: Path, offset: int, gap: int
-) -> None:
-    """The publisher starts while pushes are under way; every pushed block is then one cycle of the meter."""
-    with Chain(tmp_path, meter_options=("--offset", str(offset), "--gap", str(gap))) as chain:
-        chain.start("broker", "meter", "line", "server", "inverter")
-        time.sleep(offset / 1000)  # the offset is what is tested
-        chain.start("publisher")
-        chain.publisher.await_log("pushed")
-        chain.await_good(20)
-        chain.inverter.command("reset")
-        chain.await_good(25)
-        status = chain.inverter.status()
-        chain.assert_never(status)
-        assert set(status["outcomes"]) == {"good"}
-        assert status["age_ms"]["max"] < 200 + gap + 200, "a cycle late"
