@@ -30,6 +30,9 @@ test-platform: $(READY) tools ## Docker and systemd for real, on Debian as root,
 	$(BIN)/python -m tests.platform.compose
 	$(BIN)/python -m pytest tests/platform $(ARGS)
 
+bench: $(READY) tools ## the bridge measured beside other servers, 20 minutes (ARGS=--quick: 2 minutes); needs gcc, libmodbus-dev
+	@$(BIN)/python -m benchmarks $(ARGS)
+
 check: $(READY) ## format, lint, types, import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .

@@ -21,10 +21,14 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 RECORD: Final = struct.Struct("=qd")
 
 
+def _without_delay(_client: Client, _data: Any, sock: Any) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
 def main(role: str, port: str, log: str, payload_file: str) -> None:
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
-    client.on_socket_open = lambda _client, _data, sock: sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    client.on_socket_open = _without_delay
     ready = threading.Event()
 
     def on_connect(*_: Any) -> None:

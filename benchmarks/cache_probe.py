@@ -10,9 +10,9 @@ import struct
 import sys
 from typing import Final
 
-from rtu_server import block_feed
 from rtu_server.__main__ import main
 from rtu_server.register_cache import CacheState
+from rtu_server.reply_book import ReplyBook
 from service_runtime.clock import boottime
 
 RECORD: Final = struct.Struct("=dqq")
@@ -20,10 +20,10 @@ RECORD: Final = struct.Struct("=dqq")
 
 def _watch() -> None:
     descriptor = os.open(os.environ["BENCH_PROBE"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    renew = block_feed.ReplyBook.renew
+    renew = ReplyBook.renew
     seen = 0
 
-    def renew_and_tell(book: block_feed.ReplyBook, state: CacheState, now: float) -> None:
+    def renew_and_tell(book: ReplyBook, state: CacheState, now: float) -> None:
         nonlocal seen
         renew(book, state, now)
         served_from = boottime()
@@ -32,7 +32,7 @@ def _watch() -> None:
             seen = live.message.boot_ms
             os.write(descriptor, RECORD.pack(served_from, seen, live.message.source == "push"))
 
-    block_feed.ReplyBook.renew = renew_and_tell  # type: ignore[method-assign]
+    ReplyBook.renew = renew_and_tell  # type: ignore[assignment,method-assign]
 
 
 if __name__ == "__main__":

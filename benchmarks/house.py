@@ -1,6 +1,5 @@
 """One house for the bench: broker, meter, publisher, RTU server, each a real process [shell]."""
 
-import os
 import struct
 import time
 from collections.abc import Sequence
@@ -37,7 +36,7 @@ class House:
         self._push_port, self._meter_port = free_port(), free_port()
         self.broker = broker or Broker(folder / "broker")
         self._has_own_broker = broker is None
-        self.truth = folder / "ksem.truth" if meters == 1 else folder / "ksem.truth.1"
+        self.truth = folder / "ksem.truth"
         self.meter = self._make_meter(())
         self._probe_file = folder / "served-from"
         self._probed = 0
@@ -56,13 +55,16 @@ class House:
         if self._has_own_broker:
             self._stack.enter_context(self.broker)
         self.meter.start()
-        self._stack.callback(lambda: self.meter.stop())
+        self._stack.callback(self._stop_meter)
         self._stack.enter_context(self.publisher)
         self._stack.enter_context(self.server)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def _stop_meter(self) -> None:
+        self.meter.stop()
 
     def change_meter(self, options: Sequence[str]) -> None:
         """The meter restarts with these options: its counters begin anew, its truth goes on."""
@@ -110,9 +112,7 @@ class House:
             f'[[line]]\nname = "line{number}"\nport = "{port}"\nrealtime = {realtime}\n'
             for number, port in enumerate(ports, 1)
         ]
-        return (
-            f'[node]\nname = "{os.path.basename(self.folder)[:20].lower()}"\n' + self._mqtt_settings() + "".join(lines)
-        )
+        return f'[node]\nname = "{self.folder.name[:20].lower()}"\n' + self._mqtt_settings() + "".join(lines)
 
     def _mqtt_settings(self) -> str:
         return f'[mqtt]\nhost = "{self.broker.host}"\nport = {self.broker.port}\nprefix = "{self._prefix}"\n'

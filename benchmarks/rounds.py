@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
 from benchmarks.contenders import AGAIN, AT_ONCE, LIBMODBUS, OURS, PYMODBUS, REFERENCE, Contender
@@ -66,7 +67,7 @@ class Part:
             elif not one.disturbed:
                 self.turnarounds.append(one.turnaround)
                 self.early += one.turnaround < FRAME_GAP - _TOLERANCE
-        for one, following in zip(exchanges, exchanges[1:], strict=False):
+        for one, following in pairwise(exchanges):
             if one.is_data:
                 self.busy += following.begun - one.begun
                 self.least += least_time(one.count)

@@ -1,0 +1,79 @@
+"""Many subscribed nodes in one thread: raw MQTT 3.1.1, so that they cost little themselves [shell]."""
+
+import selectors
+import socket
+import threading
+import time
+from typing import Final, Self
+
+from ksem_contract.echo import Ping
+from ksem_contract.topics import Topics
+
+_PING_EVERY: Final = 10.0
+_CONNECT, _SUBSCRIBE, _PUBLISH = 0x10, 0x82, 0x30
+
+
+def _text(text: str) -> bytes:
+    return len(text).to_bytes(2) + text.encode()
+
+
+def _packet(kind: int, body: bytes) -> bytes:
+    length, rest = bytearray(), len(body)
+    while True:
+        rest, digit = divmod(rest, 128)
+        length.append(digit | (128 if rest else 0))
+        if not rest:
+            return bytes((kind, *length)) + body
+
+
+class Subscribers:
+    """So many nodes, subscribed to a meter's blocks, status and pongs as an RTU server is; `pings`: each asks for the
+    publisher's clock every 10 s, as an RTU server does. `topic`: subscribe to this alone.
+    """
+
+    def __init__(self, port: int, count: int, *, pings: bool, topic: str = "") -> None:
+        self._port = port
+        self._count = count
+        self._pings = pings
+        self._topic = topic
+        self._stopping = threading.Event()
+        self._sockets: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.received = 0
+
+    def __enter__(self) -> Self:
+        topics = Topics()
+        for number in range(self._count):
+            sock = socket.create_connection(("127.0.0.1", self._port))
+            node = f"node-{number}"
+            sock.sendall(_packet(_CONNECT, _text("MQTT") + bytes((4, 2, 0, 0)) + _text(f"bench-{node}")))
+            wanted = [self._topic] if self._topic else [topics.meter_blocks("main"), topics.meter_status("main")]
+            wanted += [] if self._topic else [topics.pong("main", node)]
+            body = b"\0\1" + b"".join(_text(one) + b"\0" for one in wanted)
+            sock.sendall(_packet(_SUBSCRIBE, body))
+            self._sockets.append(sock)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._thread.join(2)
+        for sock in self._sockets:
+            sock.close()
+
+    def _run(self) -> None:
+        topics = Topics()
+        step = _PING_EVERY / self._count
+        due, turn = time.monotonic(), 0
+        with selectors.DefaultSelector() as selector:
+            for sock in self._sockets:
+                selector.register(sock, selectors.EVENT_READ)
+            while not self._stopping.is_set():
+                for key, _ in selector.select(min(step, 0.2)):
+                    assert isinstance(key.fileobj, socket.socket)
+                    self.received += len(key.fileobj.recv(65536))
+                while self._pings and time.monotonic() >= due:
+                    node = turn % self._count
+                    ping = topics.ping("main", f"node-{node}")
+                    self._sockets[node].sendall(_packet(_PUBLISH, _text(ping) + Ping(f"{turn:08x}").encode()))
+                    turn, due = turn + 1, due + step

@@ -1,0 +1,78 @@
+"""The results as text [core]."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from benchmarks.contenders import ABOUT, NAMES
+from benchmarks.verdicts import Verdict
+
+
+def tables(found: dict[str, Any], lines: list[Verdict]) -> str:
+    """All tables, for the terminal."""
+    return "\n".join([*_line(found), *_chain(found), *_scale(found), *_error(found), *_verdicts(lines)])
+
+
+def _line(found: dict[str, Any]) -> Iterator[str]:
+    for state, title in (("rest", "5 pushes a second"), ("load", "50 pushes a second, second core busy")):
+        yield f"\nTurnaround in ms, {title}"
+        yield f"{'':18}{'mode':8}{'n':>6}{'p50':>8}{'p90':>8}{'p99':>8}{'early':>8}{'efficiency':>12}{'CPU s/1000':>12}"
+        for name in NAMES:
+            for mode, part in found["line"][state][name].items():
+                if mode not in ("cycle", "small", "mixed"):
+                    continue
+                times = part["turnaround_ms"]
+                yield (
+                    f"{name:18}{mode:8}{times['count']:6}{_f(times['p50'])}{_f(times['p90'])}{_f(times['p99'])}"
+                    f"{part['early_share']:8.1%}{part['efficiency']:12.3f}{part['cpu_s_1000']:12.3f}"
+                )
+    yield ""
+    yield from (f"{name:18}{about}" for name, about in ABOUT.items())
+
+
+def _chain(found: dict[str, Any]) -> Iterator[str]:
+    for state, title in (("rest", "5 pushes a second"), ("load", "50 pushes a second, second core busy")):
+        yield f"\nThe way of a push in ms, {title}"
+        rows = {
+            "push to cache (from the cycle's last write)": "hop_ms",
+            "the same from its first write": "hop_from_first_write_ms",
+            "bare paho to mosquitto to paho": "bare_hop_ms",
+            "age of the served value": "age_ms",
+            "age behind a perfect bridge": "perfect_age_ms",
+            "the meter waits for both answers": "meter_wait_ms",
+        }
+        for text, key in rows.items():
+            part = found["chain"][state][key]
+            yield f"{text:46}{_f(part['p50'])}{_f(part['p90'])}{_f(part['p99'])}"
+
+
+def _scale(found: dict[str, Any]) -> Iterator[str]:
+    for name, rows in found.get("scale", {}).items():
+        yield f"\nScale: {name}"
+        for row in rows:
+            yield "  " + ", ".join(f"{key} {_short(value)}" for key, value in row.items())
+
+
+def _error(found: dict[str, Any]) -> Iterator[str]:
+    yield "\nMeasuring error"
+    for key, value in found["error"].items():
+        yield f"  {key}: {_short(value)}"
+    yield f"  reference against itself: {found['ratios']['noise']}"
+
+
+def _verdicts(lines: list[Verdict]) -> Iterator[str]:
+    yield "\nMust hold"
+    for line in lines:
+        word = {True: "holds", False: "MISSED", None: "not measured"}[line.holds]
+        sign = ">=" if line.at_least else "<="
+        measured = "-" if line.measured is None else f"{line.measured:.3f}"
+        yield f"  {line.what:52}{measured:>10}  {sign} {line.limit:<6g} {line.unit:12} {word}"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{key} {one}" for key, one in value.items())
+    return str(value)
+
+
+def _f(value: float | None) -> str:
+    return f"{'-' if value is None else f'{value:.2f}':>8}"
