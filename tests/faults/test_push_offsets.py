@@ -26,5 +26,5 @@ def test_attached_at_any_offset_of_the_cycle_live_is_never_torn_nor_a_cycle_late
         chain.await_good(25)
         status = chain.inverter.status()
         chain.assert_never(status)
-        # One cycle out of phase would make every age a whole cycle greater: the median tells, whatever the machine does.
+        # One cycle out of phase makes every age a whole cycle greater: the median tells, whatever the machine does.
         assert status["age_ms"]["p50"] < 100 + gap + 100
