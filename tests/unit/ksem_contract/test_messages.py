@@ -41,7 +41,7 @@ def _message_classes() -> list[type[_Message]]:
 
 def _example(kind: type[_Message]) -> bytes:
     """The JSON in the class's docstring; `,...]` stands for the rest of a block's registers."""
-    text = re.search(r"^ {8}(\{.*\})$", kind.__doc__ or "", re.MULTILINE | re.DOTALL)
+    text = re.search(r"^ {4}(\{.*\})$", inspect.getdoc(kind) or "", re.MULTILINE | re.DOTALL)
     assert text, f"{kind.__name__} shows no example"
     return text[1].replace("[0,123,...]", json.dumps([0, 123, *range(146)])).encode()
 
