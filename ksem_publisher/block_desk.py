@@ -3,15 +3,18 @@
 from collections.abc import Callable
 
 from ksem_contract.block_message import BlockMessage, Source
-from ksem_contract.blocks import DEVICE, FIRMWARE, MEASURING_INTERVAL
+from ksem_contract.blocks import DEVICE, FIRMWARE, MEASURING_INTERVAL, parse_block_name
 from ksem_contract.errors import InvalidMessage
 from ksem_contract.values import decode_texts
 from ksem_publisher.block_publisher import BlockPublisher
 from ksem_publisher.block_reading import BlockRead
+from ksem_publisher.demand import EVERY
 from ksem_publisher.plausibility import Remark, counters_backwards, foreign_device
 from ksem_publisher.snapshot import Words
 from ksem_publisher.value_publisher import ValuePublisher
 from service_runtime.clock import boottime
+
+ON_DEMAND_MS = round(EVERY * 1000)
 
 
 class BlockDesk:
@@ -50,7 +53,8 @@ class BlockDesk:
         if block.name == "energy" and self._doubted():
             return
         before = self._blocks.words(block.name)
-        self._blocks.put(block.name, block.start, block.words, block.at, source, self.interval_ms)
+        cycle_ms = self.interval_ms if parse_block_name(block.name) is None else ON_DEMAND_MS
+        self._blocks.put(block.name, block.start, block.words, block.at, source, cycle_ms)
         if block.name == "device":
             self._read_device(block.words)
             if self._values is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from ksem_contract.block_message import BlockMessage, Source
+from ksem_contract.blocks import parse_block_name
 from ksem_contract.freshness import block_stamp
 from ksem_contract.meter_health import BlockHealth
 from ksem_contract.topics import Topics
@@ -19,6 +20,8 @@ EXPIRY_OTHERS: Final = 60
 LIMIT: Final = {"live": 1.5, "device": None}
 """Seconds after which health calls a block old (a node judges by its own settings); other blocks: LIMIT_OTHERS."""
 LIMIT_OTHERS: Final = 60.0
+LIMIT_ON_DEMAND: Final = 3
+"""Of its own periods, for a range on demand."""
 _RATE_OVER: Final = 24
 """Messages over which the rate is told."""
 
@@ -91,6 +94,10 @@ class BlockPublisher:
         with self._lock:
             self._held.pop(name, None)
 
+    def names(self) -> tuple[str, ...]:
+        """The blocks that are held."""
+        return tuple(self._held)
+
     def words(self, name: str) -> Words | None:
         """What was put last."""
         held = self._held.get(name)
@@ -136,6 +143,8 @@ class BlockPublisher:
 
 def _health(name: str, held: _Held, now: float) -> BlockHealth:
     limit = LIMIT.get(name, LIMIT_OTHERS)
+    if held.cycle_ms is not None and parse_block_name(name) is not None:
+        limit = LIMIT_ON_DEMAND * held.cycle_ms / 1000
     return BlockHealth(
         age_ms=round((now - held.measured) * 1000),
         limit_ms=None if limit is None else round(limit * 1000),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ksem_contract.blocks import DEVICE, ENERGY, LIVE
+from ksem_contract.blocks import DEVICE, ENERGY, LIVE, block_name
 from ksem_contract.register_range import RegisterRange
 from ksem_contract.sunspec_chain import SunspecChain
 from ksem_publisher.snapshot import Words
@@ -111,6 +111,11 @@ def energy_reading() -> PiecewiseReading:
 
 def device_reading() -> PiecewiseReading:
     return PiecewiseReading("device", (DEVICE,))
+
+
+def demanded_reading(wanted: RegisterRange) -> PiecewiseReading:
+    """A range on demand, which becomes a block of its own."""
+    return PiecewiseReading(block_name(wanted), cut(wanted, ()))
 
 
 def gaps_reading() -> PiecewiseReading:

@@ -73,6 +73,10 @@ class MeterPoll:
             self._wake.set()
         self._plan.live_wanted = wanted
 
+    def look_again(self) -> None:
+        """There may be something new to ask for."""
+        self._wake.set()
+
     async def run(self) -> None:
         """Ask until cancelled."""
         try:
@@ -120,7 +124,7 @@ class MeterPoll:
             self._take(self._plan.answer(registers, sent, self._clock()))
 
     async def _failed(self, error: PollError) -> None:
-        self._plan.fail()
+        self._plan.fail(self._clock())
         self._condition = ("down", str(error))
         await self._rest(RETRY if self._plan.live_wanted else RETRY_SLOW)
 

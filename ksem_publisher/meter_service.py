@@ -10,6 +10,8 @@ from ksem_contract.home_assistant import Discovery, meter_device
 from ksem_contract.topics import Topics
 from ksem_publisher.block_desk import BlockDesk, read_kept
 from ksem_publisher.block_publisher import BlockPublisher
+from ksem_publisher.demand import Demand
+from ksem_publisher.demand_ear import DemandEar
 from ksem_publisher.echo_answer import EchoAnswer
 from ksem_publisher.live_desk import LiveDesk
 from ksem_publisher.live_source import LiveSource
@@ -68,6 +70,8 @@ class MeterService:
         self._topics = topics = Topics(settings.mqtt.prefix)
         self._version = version
         self._announcer = Announcer(settings.homeassistant, lambda: self._devices(settings.homeassistant.prefix))
+        self._demand = Demand(meter.id, settings.demand.max_ranges)
+        self._ear = DemandEar(self._demand, topics, self._on_demand, self.log) if settings.demand.enabled else None
         self._push_wanted = settings.push.enabled
         self._listener: PushListener | None = None
         self.link = link(
@@ -79,6 +83,7 @@ class MeterService:
                 topics.meter_status(meter.id),
                 topics.meter_blocks(meter.id),
                 *self._announcer.subscriptions,
+                *(self._ear.subscriptions if self._ear else ()),
             ],
             on_message=self._on_message,
             on_link=self._on_link,
@@ -104,6 +109,7 @@ class MeterService:
             energy=settings.poll.energy,
             device=settings.poll.device,
             sunspec=settings.poll.sunspec,
+            demand=self._demand,
         )
         client = client or PollClient(
             meter.host, meter.poll_port, unit=meter.unit, timeout=meter.timeout, tls=meter.tls
@@ -124,6 +130,7 @@ class MeterService:
             self._set_status(online=self._desk.flows(now))
             self._report.tell(self._view(now))
             self._announcer.tick(self.link)
+            self._drop_unwanted(now)
             change = self._source.next_change(now)
             await asyncio.sleep(TICK if change is None else max(_SOON, min(TICK, change - now + 0.001)))
 
@@ -183,6 +190,18 @@ class MeterService:
             publishers=self._others.seen(now),
         )
 
+    def _on_demand(self, change: Callable[[], None]) -> None:
+        def take() -> None:
+            change()
+            self.poll.look_again()
+
+        self._loop.call_soon_threadsafe(take)
+
+    def _drop_unwanted(self, now: float) -> None:
+        for name in self._blocks.names():
+            if not self._demand.wants(name, now):
+                self._blocks.drop(name)
+
     def _on_link(self, up: bool, _why: str) -> None:
         """In the link's own thread, as `_on_message` is."""
         if not up:
@@ -202,6 +221,8 @@ class MeterService:
             return
         if topic.kind == "ping" and topic.node is not None:
             self._echo.on_ping(topic.node, message.payload)
+        elif topic.kind in {"node_status", "node_requests"} and self._ear is not None:
+            self._ear.hear(topic, message)
         elif topic.kind == "status":
             self.status.on_heard(message.payload)
         elif topic.kind == "block" and topic.name is not None:

@@ -2,23 +2,27 @@
 
 One read at a time. `live` goes first when it is due, yet after each reading of it one read of another block may follow,
 so that neither waits for the other. On a new connection the meter is asked who it is before anything else, and what was
-read of other blocks counts only when the device, asked again after them, is still a KSEM.
+read of other blocks counts only when the device, asked again after them, is still a KSEM. Ranges on demand come last:
+in the time that nothing else needs.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
-from ksem_contract.blocks import FIRMWARE
+from ksem_contract.blocks import FIRMWARE, block_name
 from ksem_contract.errors import SunspecError
 from ksem_contract.register_range import RegisterRange
 from ksem_publisher.block_reading import (
     BlockRead,
     Reading,
     SunspecReading,
+    demanded_reading,
     device_reading,
     energy_reading,
     gaps_reading,
 )
+from ksem_publisher.demand import Demand
 from ksem_publisher.plausibility import foreign_device
 from ksem_publisher.seqlock_reader import SeqlockReader
 from ksem_publisher.snapshot import Snapshot, phases_fit_total
@@ -43,12 +47,18 @@ class _Job:
     due: float = 0.0
     reading: Reading | None = None
     refused: int | None = field(default=None)
+    demanded: RegisterRange | None = None
+    """Which range on demand this is."""
 
 
 class PollPlan:
     """Hands out reads with `next`, takes what became of them. Times are CLOCK_BOOTTIME seconds."""
 
-    def __init__(self, *, live: float, energy: float, device: float, sunspec: float) -> None:
+    def __init__(
+        self, *, live: float, energy: float, device: float, sunspec: float, demand: Demand | None = None
+    ) -> None:
+        self._demand = demand
+        self._demanded: _Job | None = None
         self._live_every = live
         self._live_due = self._live_began = 0.0
         self._live: SeqlockReader | None = None
@@ -86,6 +96,8 @@ class PollPlan:
     def wait(self, now: float) -> float:
         """Seconds until something may be due."""
         dues = [self._device.due] if self.foreign else [job.due for job in self._jobs]
+        if self._demand is not None and not self.foreign:
+            dues.append(now if self._demanded else self._demand.next_due(now))
         if self.live_wanted and not self.foreign:
             dues.append(self._live_due)
         return max(0.0, min(dues) - now)
@@ -109,6 +121,9 @@ class PollPlan:
         asked.due = now + asked.every if asked.every else float("inf")
         if asked is self._device:
             return self._identify(result, now)
+        if self._demand is not None and asked.demanded is not None:
+            self._demand.answered(asked.demanded)
+            self._demanded = None
         if isinstance(reading, SunspecReading):
             asked.begin = reading.again
         self._held.append(result)
@@ -122,6 +137,9 @@ class PollPlan:
             self._live = None
             self._live_due = now + RETRY_LIVE
             return "live", False
+        if self._demand is not None and asked.demanded is not None:
+            self._demanded = None
+            return asked.name, self._demand.refused(asked.demanded, code, now)
         news = asked.refused != code
         asked.refused = code
         self._put_off(asked, now, code)
@@ -130,9 +148,11 @@ class PollPlan:
             self._unknown = False
         return asked.name, news
 
-    def fail(self) -> None:
+    def fail(self, now: float) -> None:
         """The last read got no answer: the connection is gone, what is due stays due."""
-        self._asked = None
+        asked, self._asked = self._asked, None
+        if self._demand is not None and isinstance(asked, _Job) and asked.demanded is not None:
+            self._demand.unanswered(asked.demanded, now)
         self._stop_readings()
 
     def release(self) -> tuple[BlockRead, ...]:
@@ -156,7 +176,18 @@ class PollPlan:
         for job in under_way or self._jobs:
             if job.due <= now:
                 return self._begin(job)
-        return self._choose(now) if live_due else None
+        if live_due:
+            return self._choose(now)
+        return self._on_demand(now)
+
+    def _on_demand(self, now: float) -> _Job | None:
+        if self._demand is not None and self._demanded is None:
+            wanted = self._demand.due(now)
+            if wanted is not None:
+                self._demand.begin(wanted, now)
+                reading = partial(demanded_reading, wanted)
+                self._demanded = self._begin(_Job(block_name(wanted), 0.0, reading, demanded=wanted))
+        return self._demanded
 
     @staticmethod
     def _begin(job: _Job) -> _Job:
@@ -201,6 +232,7 @@ class PollPlan:
     def _stop_readings(self) -> None:
         self._live = None
         self._held.clear()
+        self._demanded = None
         for job in self._jobs:
             job.reading = None
 

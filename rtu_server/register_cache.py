@@ -7,7 +7,7 @@ from math import inf
 from types import MappingProxyType
 
 from ksem_contract.block_message import BlockMessage
-from ksem_contract.blocks import in_map
+from ksem_contract.blocks import in_map, touches_map
 from ksem_contract.echo import Pong
 from ksem_contract.freshness import EchoClock
 from ksem_contract.register_range import RegisterRange
@@ -90,14 +90,18 @@ class CacheState:
         """Return the registers of a range if every block that it touches, and all vital data, is fresh."""
         words = self.assemble(wanted)
         if isinstance(words, Words) and (now >= words.expires or now >= self.vital_expires):
-            return Refused.STALE
+            # A range on demand that nobody renews is again what it was before: not in the meter's map.
+            known = now >= self.vital_expires or touches_map(wanted)
+            return Refused.STALE if known else Refused.UNMAPPED
         return words
 
     def assemble(self, wanted: RegisterRange) -> Words | Refused:
         """Like `read`, whatever the time is: the caller compares both moments of expiry when it writes."""
         parts = [held for held in self.blocks.values() if held.range.overlaps(wanted)]
+        whole = [held for held in parts if held.range.covers(wanted)]
         registers: tuple[int | None, ...] | None
-        if len(parts) == 1 and parts[0].range.covers(wanted):
+        if whole:  # ranges on demand may overlap: the one that is true for longest is enough
+            parts = [max(whole, key=lambda held: held.expires)] if len(whole) > 1 else whole
             registers = _cut(parts[0], wanted)
         else:
             registers = _join(sorted(parts, key=lambda held: held.range.start), wanted)
@@ -247,7 +251,9 @@ def _join(parts: list[HeldBlock], wanted: RegisterRange) -> tuple[int | None, ..
     at = wanted.start
     for held in parts:
         stop = min(held.range.stop, wanted.stop)
-        if held.range.start > at or stop <= at:
+        if stop <= at:  # another one on demand holds it too
+            continue
+        if held.range.start > at:
             return None
         registers += _cut(held, RegisterRange(at, stop - at))
         at = stop

@@ -109,7 +109,7 @@ def test_without_need_live_is_not_polled_and_the_others_keep_their_pace() -> Non
 def test_after_a_long_outage_each_block_is_read_once_and_not_in_a_burst() -> None:
     meter = Meter(plan())
     meter.run(5)
-    meter.plan.fail()
+    meter.plan.fail(meter.now)
     meter.now += 600
     meter.plan.connected()
     begin = len(meter.reads)
@@ -123,7 +123,7 @@ def test_a_failed_read_leaves_nothing_half_read() -> None:
     meter.plan.live_wanted = False
     while not (meter.reads and meter.reads[-1][1].start == 612):
         meter.run(0.01)
-    meter.plan.fail()
+    meter.plan.fail(meter.now)
     meter.plan.connected()
     meter.results.clear()
     meter.run(1)

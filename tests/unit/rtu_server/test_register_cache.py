@@ -158,8 +158,32 @@ def test_a_range_over_two_neighbouring_blocks_is_as_old_as_the_older(cache: Regi
     found = cache.state.read(RegisterRange(9005, 10), 100.0)
     assert isinstance(found, Words)
     assert found.measured == pytest.approx(90.0, abs=0.01)
-    assert cache.state.read(RegisterRange(9005, 10), 105.1) is Refused.STALE
+    assert cache.state.read(RegisterRange(9005, 10), 105.1) is Refused.UNMAPPED
     assert cache.state.read(RegisterRange(9015, 10), 100.0) is Refused.UNMAPPED
+
+
+def test_a_range_on_demand_is_served_for_three_of_its_polls_and_is_unknown_again_after_that(
+    dated: RegisterCache,
+) -> None:
+    wanted = RegisterRange(9000, 10)
+    assert dated.state.read(wanted, 100.0) is Refused.UNMAPPED
+    dated.hear_block(block("r9000-10", start=9000, count=10, at=100.0, cycle_ms=5000, fill=4), 100.0)
+    for seq, at in enumerate((105.0, 110.0, 114.9), start=2):
+        dated.hear_block(block(at=at, seq=seq), at)
+        assert served(dated, wanted, at) == 4
+    dated.hear_block(block(at=115.1, seq=9), 115.1)
+    assert dated.state.read(wanted, 115.1) is Refused.UNMAPPED
+    assert dated.state.read(wanted, 120.0) is Refused.STALE, "the vital data is gone: so is all"
+
+
+def test_overlapping_ranges_on_demand_are_both_served(dated: RegisterCache) -> None:
+    dated.hear_block(block("r9000-10", start=9000, count=10, at=99.0, cycle_ms=5000, fill=4), 100.0)
+    dated.hear_block(block("r9000-4", start=9000, count=4, at=100.0, cycle_ms=5000, fill=4), 100.0)
+    dated.hear_block(block("r9008-10", start=9008, count=10, at=100.0, cycle_ms=5000, fill=4), 100.0)
+    dated.hear_block(block(at=100.1, seq=2), 100.1)
+    for wanted in (RegisterRange(9000, 10), RegisterRange(9000, 4), RegisterRange(9002, 14)):
+        assert served(dated, wanted, 100.1) == 4
+    assert dated.state.read(RegisterRange(9010, 9), 100.1) is Refused.UNMAPPED
 
 
 def test_a_restarted_publisher_takes_over_at_once_after_its_last_will(dated: RegisterCache) -> None:
