@@ -56,10 +56,10 @@ def chains(picture: Picture, meter: MeterView, now: float) -> list[Chain]:
 
 def _meter(picture: Picture, view: MeterView, now: float) -> Part:
     if not picture.link_up:
-        return Part("meter", view.meter, "unknown", "")
+        return Part("meter", f"meter {view.meter}", "unknown", "")
     if view.flows(now):
-        return Part("meter", view.meter, "up", "measures")
-    return Part("meter", view.meter, "down" if view.status == "offline" else "unknown", "no data")
+        return Part("meter", f"meter {view.meter}", "up", "measures")
+    return Part("meter", f"meter {view.meter}", "down" if view.status == "offline" else "unknown", "no data")
 
 
 def _publisher(picture: Picture, view: MeterView) -> Part:
@@ -80,11 +80,11 @@ def _broker(picture: Picture) -> Part:
 
 def _node(picture: Picture, view: NodeView) -> Part:
     if not picture.link_up or view.status is None:
-        return Part("node", view.node, "unknown", "")
+        return Part("node", f"rtu-server {view.node}", "unknown", "")
     if view.status == "online":
-        return Part("node", view.node, "up", "online")
+        return Part("node", f"rtu-server {view.node}", "up", "online")
     waits = view.health is not None and view.health.state == "degraded"
-    return Part("node", view.node, "warned" if waits else "down", "offline")
+    return Part("node", f"rtu-server {view.node}", "warned" if waits else "down", "offline")
 
 
 def _inverter(picture: Picture, view: NodeView, meter: str) -> Part:

@@ -38,8 +38,8 @@ class Picture:
         self.old_after = old_after
         self._only_meters = tuple(meters)
         self._only_nodes = tuple(nodes)
-        self.meters: dict[str, MeterView] = {meter: MeterView(meter, old_after) for meter in meters}
-        self.nodes: dict[str, NodeView] = {node: NodeView(node) for node in nodes}
+        self.meters: dict[str, MeterView] = {}
+        self.nodes: dict[str, NodeView] = {}
         self.link_up: bool | None = None
         self.link_why = "not connected yet"
         self.link_since: float | None = None
@@ -48,6 +48,7 @@ class Picture:
         self.last_unreadable: Unreadable | None = None
         self.changes = 0
         """Grows with everything but a live block that follows another."""
+        self._expect()
 
     @property
     def subscriptions(self) -> list[str]:
@@ -75,9 +76,12 @@ class Picture:
     def on_message(self, topic_text: str, payload: bytes, *, retained: bool, now: float, local: datetime) -> None:
         """Take in a message received at `now`, local wall time `local`. What breaks the contract is counted."""
         topic = self.topics.parse(topic_text)
-        if topic is None or not payload:
+        if topic is None:
             return
         self.messages += 1
+        if not payload:
+            self._forget(topic)
+            return
         try:
             if topic.meter is not None:
                 self._on_meter(topic, topic.meter, payload, retained, now, local)
@@ -87,6 +91,24 @@ class Picture:
             self.unreadable += 1
             self.last_unreadable = Unreadable(topic_text[:120], str(error)[:200], now)
             self.changes += 1
+
+    def _forget(self, topic: ParsedTopic) -> None:
+        """A retained status was taken from the broker, as for a node that is no more."""
+        if topic.kind == "status" and topic.meter in self.meters:
+            self.meters.pop(topic.meter)
+        elif topic.kind == "node_status" and topic.node in self.nodes:
+            self.nodes.pop(topic.node)
+        else:
+            return
+        self.changes += 1
+        self._expect()
+
+    def _expect(self) -> None:
+        """Those whom the settings name are there, heard of or not."""
+        for meter in self._only_meters:
+            self.meters.setdefault(meter, MeterView(meter, self.old_after))
+        for node in self._only_nodes:
+            self.nodes.setdefault(node, NodeView(node))
 
     def _on_meter(
         self, topic: ParsedTopic, name: str, payload: bytes, retained: bool, now: float, local: datetime

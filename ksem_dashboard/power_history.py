@@ -6,6 +6,7 @@ from typing import Final
 STEP: Final = 10.0
 """Seconds of a slot."""
 SLOTS: Final = 360
+_NEVER: Final = -(2**62)
 
 Point = tuple[float, float, float]
 """Least, mean and greatest power of a slot, in W."""
@@ -17,7 +18,7 @@ class PowerHistory:
     __slots__ = ("_count", "_high", "_low", "_slot", "_sum")
 
     def __init__(self) -> None:
-        self._slot = array("q", [-1] * SLOTS)
+        self._slot = array("q", [_NEVER] * SLOTS)
         self._count = array("l", [0] * SLOTS)
         self._sum, self._low, self._high = (array("d", [0.0] * SLOTS) for _ in range(3))
 

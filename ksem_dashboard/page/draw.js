@@ -46,7 +46,7 @@ export function niceStep(span, count) {
   return (part <= 1 ? 1 : part <= 2 ? 2 : part <= 5 ? 5 : 10) * power;
 }
 
-const LEFT = 58, RIGHT = 8, TOP = 10, BOTTOM = 24;
+const LEFT = 68, RIGHT = 8, TOP = 10, BOTTOM = 24;
 
 // The hour: points are [least, mean, greatest] or null, the last one is the present.
 export function hourPlot(points, stepSeconds, width, height, words) {
@@ -65,9 +65,8 @@ export function hourPlot(points, stepSeconds, width, height, words) {
     picture.append(svg("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(watts), y2: y(watts) }),
       svg("text", { x: LEFT - 8, y: y(watts) + 4, "text-anchor": "end" }, words.watts(watts)));
   }
-  const perMark = 900 / stepSeconds;
-  for (let index = points.length - 1; index >= 0; index -= perMark) {
-    const anchor = index === points.length - 1 ? "end" : index < perMark / 4 ? "start" : "middle";
+  for (const index of words.quarters) {
+    const anchor = x(index) > width - 24 ? "end" : x(index) < LEFT + 16 ? "start" : "middle";
     picture.append(svg("text", { x: x(index), y: height - 6, "text-anchor": anchor }, words.time(index)));
   }
   for (const run of runs(points)) {

@@ -3,6 +3,7 @@ import { bar, hourPlot, html, icon, signedBar } from "./draw.js";
 
 const SILENT_AFTER = 2500; // ms; the dashboard says something at least once a second
 const RECONNECT_AFTER = 6000;
+const QUARTER = 900_000; // of an hour
 const LIVE_WITHIN = 1000; // up to here an age is not worth a number
 
 const byId = (id) => document.getElementById(id);
@@ -102,6 +103,7 @@ function drawVerdict() {
     note = silent ? `Last word from it ${inWords(since(heard))} ago.` : age === null ? "" : `Last values ${inWords(age)} ago.`;
   }
   document.body.dataset.fresh = fresh;
+  document.body.dataset.lost = silent && connected ? "yes" : "no";
   document.body.dataset.state = verdict.state;
   byId("verdict").dataset.state = verdict.state;
   setText(byId("sentence"), verdict.text);
@@ -184,11 +186,12 @@ function drawPlot() {
   const live = liveNow(), now = freshness() === "live" ? live?.values.power : undefined;
   const points = [...told.points, now === undefined ? null : [now, now, now]];
   const known = points.filter((point) => point !== null);
-  const clock = (index) => new Date(Date.now() - (points.length - 1 - index) * told.step_s * 1000)
-    .toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false });
+  const moment = (index) => Date.now() - (points.length - 1 - index) * told.step_s * 1000;
+  const clock = (index) => new Date(moment(index)).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false });
+  const quarters = points.map((_, index) => index).filter((index) => moment(index) % QUARTER < told.step_s * 1000);
   const label = known.length === 0 ? "No power measured in the last hour"
     : `Power of the last hour, between ${watts(Math.min(...known.map((point) => point[0])))} and ${watts(Math.max(...known.map((point) => point[2])))} W`;
-  place.replaceChildren(hourPlot(points, told.step_s, width, 190, { label, watts: (value) => `${watts(value)} W`, time: clock }));
+  place.replaceChildren(hourPlot(points, told.step_s, width, 190, { label, quarters, watts: (value) => `${watts(value)} W`, time: clock }));
 }
 
 function drawChains() {
@@ -222,7 +225,7 @@ function drawAsks() {
   const key = nodes.map((node) => [node.name, node.status, node.units, node.requests.map((one) => [one.start, one.count, one.per_s, one.last])]);
   show("asks", key, () => nodes.length === 0 ? [html("p", { class: "quiet" }, "No RTU server serves this meter.")] : nodes.flatMap((node) => {
     const rows = node.requests.filter((one) => one.meter === chosen).slice(0, 8).map((one) => [
-      [`${one.start}\u2013${one.start + one.count - 1}`], [`${one.count}`], [`${one.per_s.toFixed(1)}/s`],
+      [one.count > 1 ? `${one.start}\u2013${one.start + one.count - 1}` : `${one.start}`], [`${one.count}`], [`${one.per_s.toFixed(1)}/s`],
       [one.last, one.last === "data" ? "good" : "poor"]]);
     const units = node.units.filter((unit) => unit.meter === chosen).map((unit) => {
       const refused = Object.entries(unit.refused).map(([reason, count]) => `${count} ${reason}`).join(", ");

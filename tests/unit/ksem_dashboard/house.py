@@ -1,0 +1,135 @@
+"""A house as its MQTT messages tell, on a clock that the test moves."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from ksem_contract.block_message import BlockMessage
+from ksem_contract.blocks import ENERGY, LIVE
+from ksem_contract.health import (
+    BlockHealth,
+    LinkHealth,
+    MeterHealth,
+    NodeHealth,
+    Percentiles,
+    PollHealth,
+    PushHealth,
+    Transit,
+    UnitHealth,
+)
+from ksem_contract.register_range import RegisterRange
+from ksem_contract.requests import RequestEntry, RequestsMessage
+from ksem_contract.topics import Topics
+from ksem_dashboard.picture import Picture
+
+WHEN = "2026-11-22T10:00:00.000Z"
+LOCAL = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
+UP = LinkHealth("up", WHEN, "a cycle every 200 ms", 1)
+DOWN = LinkHealth("down", WHEN, "no whole cycle for 3 s", 2)
+
+METER_HEALTH = MeterHealth(
+    version="0.1.0",
+    session="aaaa",
+    since=WHEN,
+    state="ok",
+    why="live data is pushed",
+    push=PushHealth(UP, "192.0.2.20", 200, (RegisterRange(0, 28), RegisterRange(40, 106)), 1812),
+    poll=PollHealth(UP, 310, 3, 2),
+    blocks={"live": BlockHealth(120, 1500, "push", 1812, 5.0), "device": BlockHealth(4000, None, "poll", 4, 0.1)},
+)
+UNIT = UnitHealth(
+    line="rs485",
+    unit=1,
+    meter="main",
+    port=UP,
+    state="ok",
+    requests=1812,
+    data=1810,
+    refused={"stale": 2},
+    foreign=5,
+    noise=7,
+    turnaround_ms=Percentiles(1.8, 3.4, 9.0),
+    age_ms=Percentiles(105.0, 217.0, 310.0),
+    last_request_ago_ms=80,
+)
+NODE_HEALTH = NodeHealth("0.1.0", WHEN, "ok", "", UP, (UNIT,), {"main": Transit(1.9, "aaaa")})
+ASKED = RequestEntry("rs485", 1, "main", 3, 40, 106, 6.2, "data", 80, False)
+
+
+class House:
+    """A picture, and who fills it. The publisher's clock is 10 000 s ahead of ours."""
+
+    def __init__(self, *, meters: tuple[str, ...] = (), nodes: tuple[str, ...] = ()) -> None:
+        self.now = 100.0
+        self.local = LOCAL
+        self.topics = Topics()
+        self.picture = Picture(self.topics, meters=meters, nodes=nodes)
+        self.session = "aaaa"
+        self._seq = 0
+        self.picture.on_link(True, "connected", self.now)
+
+    def say(self, topic: str, payload: bytes, *, retained: bool = False) -> None:
+        self.picture.on_message(topic, payload, retained=retained, now=self.now, local=self.local)
+
+    def status(self, word: bytes = b"online", meter: str = "main") -> None:
+        self.say(self.topics.meter_status(meter), word, retained=True)
+
+    def health(self, **changes: object) -> None:
+        told = replace(METER_HEALTH, **changes)  # type: ignore[arg-type]
+        self.say(self.topics.meter_health("main"), told.encode())
+
+    def live(self, power: float = 1234.5, *, late: float = 0.0, retained: bool = False, meter: str = "main") -> None:
+        """A live block, made `late` seconds ago."""
+        words: Mapping[int, int] = {(1 if power >= 0 else 3): int(abs(power) * 10), 26: 0, 27: 50_010}
+        self._block("live", LIVE, words, late, retained, meter)
+
+    def energy(self, imported: int, exported: int = 0) -> None:
+        """Counters, in kWh below 600."""
+        self._block("energy", ENERGY, _counter(512, imported) | _counter(516, exported), 0.0, False, "main")
+
+    def pass_time(self, seconds: float, *, power: float | None = 1234.5) -> None:
+        """Let the time go by; with a live block each 200 ms, or without any."""
+        for _ in range(round(seconds / 0.2)):
+            self.now += 0.2
+            if power is not None:
+                self.live(power)
+
+    def node(self, status: bytes = b"online", **changes: object) -> None:
+        told = replace(NODE_HEALTH, **changes)  # type: ignore[arg-type]
+        self.say(self.topics.node_status("attic"), status, retained=True)
+        self.say(self.topics.node_health("attic"), told.encode(), retained=True)
+        self.say(self.topics.node_requests("attic"), RequestsMessage((ASKED,)).encode(), retained=True)
+
+    def run_well(self) -> "House":
+        """All is as it should be."""
+        self.status()
+        self.health()
+        self.node()
+        self.pass_time(4)
+        return self
+
+    def _block(
+        self, name: str, where: RegisterRange, words: Mapping[int, int], late: float, retained: bool, meter: str
+    ) -> None:
+        self._seq += 1
+        registers = tuple(words.get(address, 0) for address in range(where.start, where.stop))
+        block = BlockMessage(
+            meter=meter,
+            block=name,
+            start=where.start,
+            registers=registers,
+            session=self.session,
+            seq=self._seq,
+            boot_ms=round(1000 * (self.now - late + 10_000)),
+            age_ms=3,
+            cycle_ms=200,
+            source="push",
+            time=WHEN,
+        )
+        self.say(self.topics.meter_block(meter, name), block.encode(), retained=retained)
+
+
+def _counter(start: int, kwh: int) -> dict[int, int]:
+    """64 bits, in counts of 0.1 Wh."""
+    counts = kwh * 10_000
+    return {start + 3 - place: counts >> 16 * place & 0xFFFF for place in range(4)}

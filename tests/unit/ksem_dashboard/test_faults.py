@@ -1,0 +1,141 @@
+from dataclasses import replace
+
+import pytest
+
+from ksem_contract.health import CheckFlag
+from ksem_dashboard.faults import Verdict, find_faults, judge
+from ksem_dashboard.healthz import health_verdict
+
+from .house import DOWN, METER_HEALTH, UNIT, House
+
+
+def texts(house: House) -> list[tuple[str, str]]:
+    return [(fault.severity, fault.text) for fault in find_faults(house.picture, house.now)]
+
+
+def test_a_house_that_is_fine_is_called_fine() -> None:
+    house = House().run_well()
+    assert texts(house) == []
+    assert judge(house.picture, []) == Verdict("ok", "All is well. The inverter gets fresh data.")
+    assert health_verdict(house.picture, house.now) == (True, "All is well. The inverter gets fresh data.")
+
+
+def test_without_an_inverter_the_meters_data_is_what_counts() -> None:
+    house = House()
+    house.status()
+    house.pass_time(4)
+    assert health_verdict(house.picture, house.now) == (True, "All is well. The meter's data flows.")
+
+
+def test_no_link_to_the_broker_hides_everything_else() -> None:
+    house = House().run_well()
+    house.picture.on_link(False, "127.0.0.1:1883 refuses the connection", house.now)
+    assert texts(house) == [("bad", "No link to the broker: 127.0.0.1:1883 refuses the connection.")]
+    assert health_verdict(house.picture, house.now)[0] is False
+
+
+def test_a_house_that_says_nothing_is_given_a_moment() -> None:
+    house = House()
+    assert texts(house)[0][0] == "warn"
+    house.now += 4
+    assert texts(house) == [("bad", "No meter has been heard of.")]
+    assert health_verdict(house.picture, house.now) == (False, "No meter has been heard of.")
+
+
+def test_a_named_meter_that_is_missing_is_named() -> None:
+    house = House(meters=("main",))
+    house.now += 4
+    assert texts(house) == [("bad", "Nothing has been heard of meter main.")]
+
+
+def test_a_publisher_that_is_gone_is_told_from_a_meter_that_is_gone() -> None:
+    house = House().run_well()
+    house.status(b"offline")
+    assert ("bad", "The publisher of meter main is gone.") in texts(house)
+    house.health(state="down", why="no live data; push: silent; poll: no route")
+    assert ("bad", "Meter main gives no live data: no live data; push: silent; poll: no route.") in texts(house)
+
+
+def test_live_data_that_stops_while_the_status_says_online_is_a_fault() -> None:
+    house = House().run_well()
+    house.pass_time(5, power=None)
+    assert ("bad", "No fresh live data of meter main arrives.") in texts(house)
+    assert health_verdict(house.picture, house.now) == (False, "No fresh live data of meter main arrives.")
+
+
+def test_what_is_missing_while_data_flows_is_a_warning_with_its_remedy() -> None:
+    house = House().run_well()
+    house.health(
+        state="degraded",
+        why="polled instead of pushed",
+        push=replace(METER_HEALTH.push, link=DOWN),
+        publishers=("beef",),
+        checks=(CheckFlag("phases", "2026-11-22T10:02:00.000Z", "L1+L2+L3 is 812 W, the total 400 W"),),
+    )
+    assert texts(house) == [
+        ("warn", "Polled instead of pushed: no whole cycle for 3 s."),
+        ("warn", "A second publisher runs for this meter (session beef)."),
+        ("warn", "L1+L2+L3 is 812 W, the total 400 W (since 10:02 UTC)."),
+    ]
+    faults = find_faults(house.picture, house.now)
+    assert all(fault.remedy for fault in faults)
+    assert "TCP master" in faults[0].remedy
+    assert judge(house.picture, faults).state == "warn"
+    assert health_verdict(house.picture, house.now)[0] is True
+
+
+def test_an_inverter_without_data_is_a_fault_with_its_reason() -> None:
+    house = House().run_well()
+    house.node(b"offline", state="degraded", why="the inverter has stopped asking; check wiring A/B")
+    assert texts(house) == [
+        ("bad", "The inverter at attic gets no data: the inverter has stopped asking; check wiring A/B.")
+    ]
+
+
+def test_what_only_follows_from_the_meter_is_not_told_twice() -> None:
+    house = House().run_well()
+    house.status(b"offline")
+    house.node(b"offline", state="down", why="the publisher says offline")
+    assert texts(house) == [("bad", "The publisher of meter main is gone.")]
+
+
+def test_an_adapter_that_is_unplugged_is_named_with_what_to_do() -> None:
+    house = House().run_well()
+    port = replace(DOWN, why="/dev/ttyUSB0 is gone")
+    house.node(b"offline", state="down", why="port", units=(replace(UNIT, port=port, state="down"),))
+    (fault,) = find_faults(house.picture, house.now)
+    assert fault.text == "Line rs485: /dev/ttyUSB0 is gone."
+    assert "by-id" in fault.remedy
+
+
+def test_an_rtu_server_that_was_killed_is_gone() -> None:
+    house = House().run_well()
+    house.node(b"offline")
+    assert texts(house) == [("bad", "The RTU server attic is gone.")]
+
+
+def test_a_service_that_tells_nothing_about_itself_any_more_is_noticed() -> None:
+    house = House().run_well()
+    house.pass_time(40)
+    assert [severity for severity, _ in texts(house)] == ["warn", "warn"]
+
+
+def test_a_message_that_cannot_be_read_is_told_for_a_minute() -> None:
+    house = House().run_well()
+    house.say("ksem/main/health", b'{"v":2}')
+    assert "ksem/main/health can't be read" in texts(house)[0][1]
+    house.health()
+    house.node()
+    house.now += 61
+    house.pass_time(1)
+    assert not [text for _, text in texts(house) if "can't be read" in text]
+
+
+@pytest.mark.parametrize("gone", ["main", "attic"])
+def test_health_is_bad_while_anything_known_is_silent(gone: str) -> None:
+    house = House().run_well()
+    if gone == "main":
+        house.status(b"offline")
+    else:
+        house.node(b"offline")
+    assert health_verdict(house.picture, house.now)[0] is False

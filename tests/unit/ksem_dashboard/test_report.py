@@ -1,0 +1,67 @@
+import json
+
+from ksem_dashboard.power_history import SLOTS, slot_of
+from ksem_dashboard.report import history, point, report
+
+from .house import House
+
+
+def test_everything_is_plain_json() -> None:
+    house = House().run_well()
+    house.energy(123, 45)
+    told = report(house.picture, house.now)
+    assert json.loads(json.dumps(told, allow_nan=False))["meters"].keys() == {"main"}
+    assert told["meters"]["main"]["live"]["values"]["power"] == 1234.5
+    assert told["meters"]["main"]["today"] == {"imported": 0.0, "exported": 0.0, "since": "10:00"}
+    assert told["nodes"]["attic"]["requests"][0]["start"] == 40
+    assert told["verdict"]["state"] == "ok"
+
+
+def test_old_values_are_never_told() -> None:
+    house = House().run_well()
+    house.now += 3
+    live = report(house.picture, house.now)["meters"]["main"]["live"]
+    assert live["fresh"] is False
+    assert live["values"] == {}
+    assert 2990 <= live["age_ms"] <= 3010
+
+
+def test_the_chain_names_every_part_and_link_with_rate_and_age() -> None:
+    house = House().run_well()
+    (chain,) = report(house.picture, house.now)["meters"]["main"]["chains"]
+    assert [part["condition"] for part in chain["parts"]] == ["up"] * 5
+    assert [(link["name"], link["rate"], link["age"]) for link in chain["links"]] == [
+        ("push", "5.0/s", "3 ms old"),
+        ("MQTT", "5.0/s", ""),
+        ("MQTT", "", "1.9 ms round trip"),
+        ("RS485", "6.2/s", "105 ms old"),
+    ]
+
+
+def test_a_broken_link_is_shown_where_it_broke() -> None:
+    house = House().run_well()
+    house.status(b"offline")
+    house.node(b"offline", state="down", why="the publisher says offline")
+    house.now += 3
+    (chain,) = report(house.picture, house.now)["meters"]["main"]["chains"]
+    assert [part["condition"] for part in chain["parts"]] == ["down", "down", "up", "down", "down"]
+    assert [link["condition"] for link in chain["links"]] == ["down", "down", "up", "warned"]
+
+
+def test_a_meter_that_serves_no_inverter_has_a_chain_up_to_the_broker() -> None:
+    house = House()
+    house.status()
+    house.pass_time(4)
+    (chain,) = report(house.picture, house.now)["meters"]["main"]["chains"]
+    assert [part["kind"] for part in chain["parts"]] == ["meter", "publisher", "broker"]
+
+
+def test_the_hour_is_small() -> None:
+    house = House().run_well()
+    meter = house.picture.meters["main"]
+    for slot in range(SLOTS):
+        meter.history.add(-12_345.6, house.now + 10 * slot)
+    told = history(meter, house.now + 10 * SLOTS)
+    assert len(told["points"]) == SLOTS - 1
+    assert len(json.dumps(told, separators=(",", ":"))) < 10_000
+    assert point(meter, slot_of(house.now + 100))["point"] == [-12346, -12346, -12346]
