@@ -2,7 +2,7 @@
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from math import ceil
+from math import ceil, inf
 
 from ksem_contract.health import Percentiles
 from ksem_contract.register_range import RegisterRange
@@ -97,6 +97,8 @@ class LineCounters:
     """Answers that the port did not take."""
     stalls: int = 0
     """Times that the process stood still and what lay on the port was thrown away."""
+    listening_since: float = -inf
+    """When the port was opened, or the process stood still last."""
 
 
 def percentiles_ms(samples: deque[float]) -> Percentiles:

@@ -33,13 +33,15 @@ class Overall:
 
     state: HealthCondition
     why: str
+    waiting: bool = False
 
 
 def overall(verdicts: Iterable[Verdict]) -> Overall:
     """Join the verdicts of one unit or more."""
     judged = list(verdicts)
     worst = max((verdict.state for verdict in judged), key=WORST.index)
-    return Overall(worst, "; ".join(dict.fromkeys(verdict.why for verdict in judged if verdict.why)))
+    waiting = all(verdict.waiting for verdict in judged if verdict.state == worst)
+    return Overall(worst, "; ".join(dict.fromkeys(verdict.why for verdict in judged if verdict.why)), waiting)
 
 
 def node_health(

@@ -83,7 +83,8 @@ class NodeReporter:
 
     def _log(self, node: Overall, now: float) -> None:
         """A change of state at once, a change of its reason once it has settled."""
-        if node.state != self._logged.state or (node != self._logged and now - self._changed_at >= SETTLED):
+        changed = node.state != self._logged.state or (node != self._logged and now - self._changed_at >= SETTLED)
+        if changed and not node.waiting:
             self._logged = node
             why = node.why or "the inverter gets data"
             line = self._quiet.say("node", why, now, at_once=_LINES_AT_ONCE)

@@ -133,7 +133,7 @@ class SerialLine:
 
     def _answer_until_gone(self, port: SerialPort) -> None:
         self._reader.reset()
-        self._clear_at = boottime()
+        self._clear_at = self.counters.listening_since = boottime()
         self._port = port
         self._on_port(True, "; ".join(port.refused))
         try:
@@ -260,7 +260,7 @@ class SerialLine:
 
     def _forget(self, port: SerialPort) -> None:
         """Nothing that lies here can be dated: the process stood still since it came."""
-        self._clear_at = boottime()
+        self._clear_at = self.counters.listening_since = boottime()
         port.drop_input()
         self._reader.reset()
         self.counters.stalls += 1

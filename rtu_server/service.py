@@ -179,6 +179,7 @@ class RtuServer:
             last_request=own.last_request,
             last_data=own.last_data,
             foreign_or_noise=counters.foreign + counters.noise,
+            listening_since=counters.listening_since,
         )
         return UnitReport(view, counters, port)
 

@@ -1,6 +1,7 @@
 """Whether the inverter asks and gets data, in one word and one sentence a user can act on."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import Final, Literal
 
 BLOCK_WITHIN: Final = 1.0
@@ -37,6 +38,8 @@ class UnitView:
     last_request: float | None
     last_data: float | None
     foreign_or_noise: int
+    listening_since: float = -inf
+    """Since when a request could have been heard: the port is open, the process did not stand still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ class Verdict:
 
     state: State
     why: str
+    waiting: bool = False
+    """It is too early to say: nothing to tell anybody yet."""
 
 
 _WHY_REFUSED: Final = (
@@ -63,6 +68,8 @@ def judge(view: UnitView, now: float) -> Verdict:
     if view.fresh_since is None:
         return Verdict("down", f"{where}: {_why_no_data(view, now)}")
     if view.last_request is None or now - view.last_request > ASKED_WITHIN:
+        if now - view.listening_since <= ASKED_WITHIN:
+            return Verdict("degraded", f"{where}: waits for the inverter to ask", waiting=True)
         return Verdict("degraded", f"{where}: {_why_not_asked(view)}")
     if view.last_request - max(view.fresh_since, view.last_data or view.fresh_since) > SERVED_WITHIN:
         return Verdict("degraded", f"{where}: {_WHY_REFUSED}")

@@ -1,13 +1,9 @@
-"""What a process costs, from outside: CPU time, memory, descriptors, threads; and what it added to its log."""
+"""What a process costs, from outside: CPU time, memory, descriptors, threads."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
-
-from tests.bridge.service import Service
 
 
 def cpu_seconds(pid: int) -> float:
@@ -54,22 +50,3 @@ def await_calm(pid: int, descriptors: int, threads: int, within: float = 5.0) ->
             return now
         assert time.monotonic() < deadline, f"{now}, but there were {descriptors} descriptors, {threads} threads"
         time.sleep(0.05)
-
-
-@dataclass
-class Said:
-    """Lines that a service logged within a `with` block."""
-
-    lines: list[str] = field(default_factory=list)
-
-    def with_words(self, *words: str) -> list[str]:
-        return [line for line in self.lines if all(word in line for word in words)]
-
-
-@contextmanager
-def listening_to(service: Service) -> Iterator[Said]:
-    """Collect what a service logs; `lines` is filled at the block's end."""
-    before = len(service.log_text().splitlines())
-    said = Said()
-    yield said
-    said.lines += service.log_text().splitlines()[before:]

@@ -8,7 +8,7 @@ from typing import Final
 from modbus_codec.crc import append_crc
 from tests.chain import RECOVERY, Chain, FaultRow
 
-from .processes import Said, listening_to
+from .log_lines import Lines, quiet
 
 FRAME_GAP_MS: Final = 1.75
 """t3.5 above 19200 baud."""
@@ -55,15 +55,14 @@ def is_data(answer: bytes, count: int, unit: int = 1) -> bool:
 @contextmanager
 def line_fault(
     chain: Chain, name: str, *, family: str = "line", recovery: float | None = RECOVERY, lines: int = 0
-) -> Iterator[tuple[FaultRow, Said]]:
+) -> Iterator[tuple[FaultRow, Lines]]:
     """A fault as in Chain.fault. Besides: no answer begins too early or reaches a later request, and the log is quiet.
 
     `lines`: what the RTU server may log about it at most, from begin to recovery.
     """
-    with listening_to(chain.server) as said:
+    with quiet(chain.server, at_most=lines) as (said,):
         with chain.fault(name, family, recovery) as row:
             yield row, said
         status = chain.inverter.status()
     assert status["early"] == 0, f"{status['early']} answers began before the silence of a frame was over"
     assert status["late_frames"] == 0, f"{status['late_frames']} answers came after the inverter had stopped waiting"
-    assert len(said.lines) <= lines, "\n".join(said.lines)

@@ -319,14 +319,14 @@ def test_a_port_that_vanishes_and_comes_back_under_its_name_is_used_again_within
         chain.line.command("plug")
     # The least of them: on a busy host the same work takes longer.
     assert min(rates) < 0.010, f"{rates} of a CPU while the port is gone"
-    assert_told_once(said.lines, str(chain.line.server))
+    assert_told_once(list(said), str(chain.line.server))
 
 
 @pytest.mark.slow
 def test_a_port_that_fails_and_is_back_at_once_is_used_again_within_a_second(chain: Chain) -> None:
     with line_fault(chain, "input/output error, the port is back at once", recovery=1.0, lines=6) as (_, said):
         chain.line.command("unplug", seconds=0.0)
-    assert_told_once(said.lines, str(chain.line.server))
+    assert_told_once(list(said), str(chain.line.server))
 
 
 @pytest.mark.slow

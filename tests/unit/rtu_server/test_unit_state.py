@@ -71,3 +71,11 @@ def test_a_refusal_from_before_the_data_came_back_is_no_fault_of_the_range() -> 
 
 def test_an_inverter_that_gets_no_data_though_there_is_some_is_told_why() -> None:
     assert judge(replace(SERVED, fresh_since=98.0, last_request=99.9, last_data=None), NOW).state == "degraded"
+
+
+@pytest.mark.parametrize("last_request", [None, 80.0])
+def test_a_line_that_was_opened_just_now_gives_the_inverter_time_to_ask(last_request: float | None) -> None:
+    view = replace(SERVED, last_request=last_request, listening_since=96.0)
+    assert judge(view, NOW).waiting
+    assert not is_served(view, NOW)
+    assert not judge(view, NOW + 2).waiting
