@@ -6,11 +6,14 @@ import typer
 
 from airbridge.capture.command import app as capture
 from airbridge.demo.command import demo
+from airbridge.monitor.command import monitor
+from airbridge.doctor.command import doctor
+from airbridge.snippets.command import snippets
 from service_runtime.version import VERSION
 
 app = typer.Typer(
     name="airbridge",
-    help="See the bridge between a KOSTAL energy meter and its inverter run, and record both of its ends.",
+    help="See the bridge between a KOSTAL energy meter and its inverter run, find what is wrong, record both ends.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
@@ -18,6 +21,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(demo)
+app.command()(monitor)
+app.command()(doctor)
+app.command()(snippets)
 app.add_typer(capture, name="capture")
 
 

@@ -1,0 +1,84 @@
+"""Is the broker there, is the login good, and may it do what its half needs? [core]."""
+
+from collections.abc import Iterator
+
+from airbridge.doctor.facts import Facts, LoginFacts, Probe
+from airbridge.doctor.finding import Finding
+
+_ACL = "mend the broker's ACL as mosquitto/acl and docs/security.md have it, then reload the broker"
+
+
+def check_broker(facts: Facts) -> Iterator[Finding]:
+    """One line a login, and one for each right that is missing."""
+    online = {one.id for one in facts.seen_meters if one.status == "online" or one.alive}
+    for login in facts.logins:
+        about = f"{login.where} as {login.user or 'nobody'}"
+        if not login.up:
+            yield Finding("broker", about, "wrong", login.why, _why_down(login))
+            continue
+        yield Finding("broker", about, "ok", "reached, logged in")
+        missing = [*_missing(login, about), *_starved(login, about, facts.wanted_meters, online)]
+        missing += _unanswered(login, about, facts)
+        yield from missing
+        if not missing and login.role != "other":
+            untold = sum(probe.taken is None and probe.came_back is None for probe in login.probes)
+            rest = f" ({untold} can't be told with MQTT 3.1.1)" if untold else ""
+            yield Finding("rights", about, "ok", f"may do what the role {login.role} needs{rest}")
+
+
+def _why_down(login: LoginFacts) -> str:
+    why = login.why.lower()
+    if "authoris" in why or "user name" in why:
+        return (
+            "set [mqtt] username and password_file to a login the broker knows (mosquitto/make-users makes them); "
+            "after that: systemctl reload mosquitto"
+        )
+    if "tls" in why or "certificate" in why:
+        return "see [mqtt] tls, port, ca_file, cert_file, key_file, and docs/security.md"
+    return "start the broker (systemctl status mosquitto), correct [mqtt] host and port, look at the firewall"
+
+
+def _missing(login: LoginFacts, about: str) -> Iterator[Finding]:
+    for probe in login.probes:
+        family = probe.family
+        if family in login.seen_live or _is_fine(probe):
+            continue
+        if probe.taken is False:
+            text, right = f"the broker refuses what is published on {family}", "write"
+        elif probe.came_back is False:
+            text = (
+                f"what is published on {family} does not come back: the broker grants the subscription and starves it"
+            )
+            right = "write and read" if probe.taken is None else "read"
+        else:
+            continue
+        remedy = f"let user {login.user or '(none)'} {right} {family}: {_ACL}"
+        yield Finding("rights", about, "wrong", text, remedy)
+
+
+def _is_fine(probe: Probe) -> bool:
+    return probe.taken is not False and probe.came_back is not False
+
+
+def _unanswered(login: LoginFacts, about: str, facts: Facts) -> Iterator[Finding]:
+    """Of the inverter's half: the echo, without which no block can be dated."""
+    if login.role != "rtu":
+        return
+    for meter in facts.seen_meters:
+        if meter.id in facts.wanted_meters and meter.alive and meter.echo_ms is None:
+            family = f"{login.prefix}/+/pong/+"
+            text = f"the publisher of meter {meter.id} runs, but no answer to a ping arrives: blocks can't be dated"
+            remedy = f"let user {login.user or '(none)'} write {login.prefix}/+/ping/+ and read {family}"
+            yield Finding("rights", about, "wrong", text, f"{remedy}, and the publisher's read and write these: {_ACL}")
+
+
+def _starved(login: LoginFacts, about: str, wanted: tuple[str, ...], online: set[str]) -> Iterator[Finding]:
+    """Of the inverter's half: blocks of a publisher that runs do not reach it."""
+    if login.role != "rtu":
+        return
+    for meter in wanted:
+        if meter in login.blocks_from or meter not in online:
+            continue
+        family = f"{login.prefix}/+/block/+"
+        text = f"meter {meter} is online, but no block of it is delivered to this login: the subscription is starved"
+        yield Finding("rights", about, "wrong", text, f"let user {login.user or '(none)'} read {family}: {_ACL}")

@@ -1,0 +1,103 @@
+"""Is there a KSEM where one should be, and does it answer? [core]."""
+
+from collections.abc import Iterator
+
+from airbridge.doctor.facts import Facts, MeterFacts
+from airbridge.doctor.finding import Finding
+from airbridge.doctor.identity import INVERTER_PORT, describe, frequency, identify, interval_ms
+
+_SLAVE = "switch the TCP slave on there, in the Modbus settings"
+_OWN_ADDRESS = "give the KSEM's own address and port 502 in [[meter]] host and port (the inverter is another device)"
+
+
+def check_meters(facts: Facts) -> Iterator[Finding]:
+    """One line a meter."""
+    for meter in facts.meters:
+        yield _check_one(meter)
+
+
+def _check_one(facts: MeterFacts) -> Finding:
+    place = facts.place
+    where = f"{place.host}:{place.port}"
+
+    def wrong(text: str, remedy: str) -> Finding:
+        return Finding("meter", place.id, "wrong", text, remedy)
+
+    if facts.reach == "unknown host":
+        return wrong(
+            f"the host name {place.host} is not known ({facts.why})",
+            "put the meter's IP address into [[meter]] host: your router lists it",
+        )
+    if facts.reach in ("timeout", "no way"):
+        return wrong(
+            f"nothing answers at {where} ({facts.why})",
+            "is [[meter]] host right (your router lists the KSEM's address), the meter on, its network cable in, and "
+            "no firewall between?",
+        )
+    if facts.reach == "refused":
+        return wrong(*_refused(facts, where))
+    if facts.reach == "no tls":
+        return wrong(
+            f"{where} does not speak TLS ({facts.why})",
+            "set tls = false and port = 502 in [[meter]], or switch TLS on in the meter's menu (then port 802)",
+        )
+    return _answered(facts, where)
+
+
+def _refused(facts: MeterFacts, where: str) -> tuple[str, str]:
+    place = facts.place
+    if facts.tls_port:
+        return (
+            f"{where} is closed, but port 802 speaks TLS: the meter's Modbus is switched to TLS",
+            "set tls = true in [[meter]] (port 802 is then taken by itself), or switch TLS off in the meter's menu",
+        )
+    if facts.plain_port:
+        return f"{where} is closed, but port 502 is open", "set port = 502 in [[meter]]"
+    if facts.inverter_port:
+        return (
+            f"{where} is closed, but port {INVERTER_PORT} is open: this is the inverter, not the meter",
+            _OWN_ADDRESS,
+        )
+    page = f"http://{place.host}" + (" (there is a web page)" if facts.web else "")
+    remedy = f"open {page}: if it is the KSEM's page, {_SLAVE}; else correct the address in [[meter]] host"
+    return f"{where} refuses connections: the Modbus slave is switched off there, or it is another device", remedy
+
+
+def _answered(facts: MeterFacts, where: str) -> Finding:
+    place = facts.place
+
+    def wrong(text: str, remedy: str) -> Finding:
+        return Finding("meter", place.id, "wrong", text, remedy)
+
+    device, head = facts.device, facts.head
+    if device is None or head is None:
+        return wrong(f"{where} closed the connection", f"open http://{place.host}: if it is the KSEM's page, {_SLAVE}")
+    kinds = {device.kind, head.kind}
+    if facts.speaks_tls and kinds & {"silent", "closed", "garbage"}:
+        return wrong(
+            f"{where} speaks TLS only",
+            f"set tls = true and port = {place.port} in [[meter]], or switch TLS off in the meter's menu",
+        )
+    if kinds <= {"silent"}:
+        return wrong(
+            f"{where} accepts connections and does not answer Modbus",
+            "restart the meter; if it stays so, look for other programs that ask it, and at the address",
+        )
+    if kinds & {"closed", "garbage"} or "silent" in kinds:
+        return wrong(f"{where} does not speak Modbus TCP ({', '.join(sorted(kinds))})", _OWN_ADDRESS)
+    kind = identify(device.words, head.words, place.port)
+    name = describe(device.words)
+    if kind == "ksem":
+        hertz = frequency(head.words)
+        text = f"{name or 'a KSEM'} at {where}: measures every {interval_ms(device.words)} ms, {hertz:.2f} Hz"
+        return Finding("meter", place.id, "ok", text)
+    if kind == "booting":
+        return wrong(
+            f"{name} at {where} answers, but with {frequency(head.words) or 0:.2f} Hz: it boots, or measures nothing",
+            "wait a minute; then look at the meter's own page, and at the voltage inputs L1 to L3 and N",
+        )
+    if kind == "inverter":
+        return wrong(f"the device at {where} is an inverter, not a KSEM", _OWN_ADDRESS)
+    codes = [answer.code for answer in (device, head) if answer.kind == "exception"]
+    said = f"refuses a KSEM's registers with exception {codes[0]}" if codes else "answers with other registers"
+    return wrong(f"the device at {where} is no KSEM: it {said}{f' ({name})' if name else ''}", _OWN_ADDRESS)

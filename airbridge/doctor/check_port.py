@@ -1,0 +1,78 @@
+"""Is the serial port there, permitted, and ours alone? [core]."""
+
+from collections.abc import Iterator
+
+from airbridge.doctor.facts import Facts, PortFacts
+from airbridge.doctor.finding import Finding
+
+SERVICE_GROUP = "dialout"
+"""What the service's user belongs to (systemd's SupplementaryGroups, the container's group)."""
+
+
+def check_ports(facts: Facts) -> Iterator[Finding]:
+    """Of each serial port."""
+    for port in facts.ports:
+        yield from _check_one(port)
+
+
+def _check_one(port: PortFacts) -> Iterator[Finding]:
+    path = port.path
+    if not port.there:
+        there = f"there are: {', '.join(port.others)}" if port.others else "no serial adapter is there"
+        yield Finding(
+            "port",
+            path,
+            "wrong",
+            f"no such port; {there}",
+            "plug the adapter in (dmesg tells what the kernel makes of it), or correct [[line]] port",
+        )
+        return
+    if not port.is_device:
+        yield Finding("port", path, "wrong", "it is no serial port", "name the adapter's device in [[line]] port")
+        return
+    ours = [holder for holder in port.holders if holder.is_ours]
+    foreign = [holder for holder in port.holders if not holder.is_ours]
+    for holder in foreign:
+        text = f"held by another program: {holder.command} (process {holder.pid})"
+        yield Finding("port", path, "wrong", text, f"stop that program, or give it another port: kill {holder.pid}")
+    if len(ours) > 1:
+        pids = ", ".join(str(holder.pid) for holder in ours)
+        yield Finding("port", path, "wrong", f"several rtu-servers hold it (processes {pids})", "stop all but one")
+    if not foreign and len(ours) == 1:
+        yield Finding("port", path, "ok", f"held by rtu-server (process {ours[0].pid}), and by nobody else")
+    elif not port.holders:
+        yield from _permission(port)
+    yield from _comfort(port)
+
+
+def _permission(port: PortFacts) -> Iterator[Finding]:
+    group_may = port.mode & 0o060 == 0o060
+    rights = f"{port.mode:03o}, owner {port.owner}, group {port.group}"
+    if port.as_root:
+        if group_may and port.group == SERVICE_GROUP:
+            yield Finding("port", port.path, "ok", "there, free, and open to the group dialout")
+            return
+        text = f"there and free, but not open to the group {SERVICE_GROUP}, in which rtu-server's user is ({rights})"
+        remedy = f"sudo chgrp {SERVICE_GROUP} {port.path}; sudo chmod g+rw {port.path}; for good by a udev rule"
+        yield Finding("port", port.path, "wrong", text, remedy)
+    elif port.may_open:
+        yield Finding("port", port.path, "ok", "there, free, and permitted")
+    else:
+        text = f"permission denied for user {port.user} ({rights})"
+        group = port.group if group_may and port.group != "root" else SERVICE_GROUP
+        remedy = f"sudo usermod -aG {group} {port.user}, then log in again; or run the doctor with sudo"
+        yield Finding("port", port.path, "wrong", text, remedy)
+
+
+def _comfort(port: PortFacts) -> Iterator[Finding]:
+    if port.latency_ms is not None and port.latency_ms > 1:
+        yield Finding(
+            "port",
+            port.path,
+            "warn",
+            f"the adapter hands bytes over every {port.latency_ms} ms (FTDI latency timer), which delays every answer",
+            "leave low_latency = true in [[line]]: rtu-server then sets it to 1 ms while it holds the port",
+        )
+    if port.stable_path and not port.path.startswith("/dev/serial/by-"):
+        text = "its name may change when something is plugged in or out"
+        yield Finding("port", port.path, "warn", text, f'set [[line]] port = "{port.stable_path}"')

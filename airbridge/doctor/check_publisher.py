@@ -1,0 +1,125 @@
+"""Is the meter's half there and well, and does the push arrive? By its own health on MQTT [core]."""
+
+from collections.abc import Iterator
+
+from airbridge.doctor.facts import Facts, MeterSeen
+from airbridge.doctor.finding import Finding
+from ksem_contract.health import MeterHealth
+
+_START = "on the meter's host: systemctl status ksem-publisher; journalctl -u ksem-publisher -e"
+
+
+def check_publishers(facts: Facts) -> Iterator[Finding]:
+    """Of each meter that is wanted or was heard of."""
+    if not any(login.up for login in facts.logins):
+        return
+    seen = {one.id: one for one in facts.seen_meters}
+    for meter in dict.fromkeys((*facts.wanted_meters, *seen)):
+        one = seen.get(meter)
+        if one is None or (one.status is None and one.health is None and not one.alive):
+            others = ", ".join(sorted(set(seen) - {meter})) or "none"
+            yield Finding(
+                "publisher",
+                meter,
+                "wrong",
+                f"nothing is heard of a publisher for meter {meter} (others heard of: {others})",
+                f"start it, or correct the meter's id on one side, or the login's rights; {_START}",
+            )
+        else:
+            yield from _check_one(one, facts)
+
+
+def _check_one(seen: MeterSeen, facts: Facts) -> Iterator[Finding]:
+    health = seen.health
+    if seen.unreadable:
+        yield Finding(
+            "publisher", seen.id, "warn", f"its health can't be read: {seen.unreadable}", "upgrade both halves"
+        )
+    if not seen.alive and seen.status != "online":
+        last = f"; its last word: {health.why}" if health else ""
+        yield Finding("publisher", seen.id, "wrong", f"the publisher of meter {seen.id} does not run{last}", _START)
+        return
+    if health is None:
+        text = f"it runs, live data {'flows' if seen.status == 'online' else 'does not flow'}; its health is not shown"
+        remedy = f"let this login read {facts.logins[0].prefix}/+/health (the file mosquitto/acl has it)"
+        yield Finding("publisher", seen.id, "warn" if seen.status == "online" else "wrong", text, remedy)
+        return
+    if health.state == "down":
+        yield Finding("publisher", seen.id, "wrong", health.why, "see the lines about the meter and its push")
+    elif health.poll.link.state != "up":
+        yield Finding("publisher", seen.id, "wrong", f"polls are not answered: {health.poll.link.why}", _START)
+    else:
+        live = health.blocks.get("live")
+        source = f" {live.source}ed, {live.per_s:g} a second" if live and live.source in ("push", "poll") else ""
+        yield Finding("publisher", seen.id, "ok", f"runs, live data flows:{source or ' yes'}")
+    if health.publishers:
+        text = f"a second publisher runs for meter {seen.id} (sessions {', '.join(health.publishers)})"
+        yield Finding("publisher", seen.id, "wrong", text, "stop one of the two, or give its meter another id")
+    yield from _flags(seen.id, health)
+    yield from check_push(seen.id, health, facts)
+
+
+def _flags(meter: str, health: MeterHealth) -> Iterator[Finding]:
+    for flag in health.checks:
+        if flag.name == "starved":
+            yield Finding(
+                "rights", meter, "wrong", flag.text, "mend the broker's ACL as mosquitto/acl has it, reload it"
+            )
+        elif not flag.name.startswith("push-refused"):
+            yield Finding(
+                "values", meter, "warn", flag.text, "look at the meter's own page; see docs/troubleshooting.md"
+            )
+
+
+def check_push(meter: str, health: MeterHealth, facts: Facts) -> Iterator[Finding]:
+    """The push: from whom, how often, which groups; what is missing."""
+    push = health.push
+    refused = [flag.text for flag in health.checks if flag.name.startswith("push-refused")]
+    own = next((one.own_address for one in facts.meters if one.place.id == meter and one.own_address), None)
+    target = f"address {own or 'of the host that runs ksem-publisher'} and port {facts.push_port if own else 5020}"
+    if push.link.state == "up":
+        groups = ", ".join(map(str, push.groups))
+        missing = push.link.why.partition("; ")[2]
+        text = f"arrives from {push.peer} every {push.period_ms} ms, registers {groups}"
+        yield Finding("push", meter, "ok", text + (f"; {missing}" if missing else ""))
+    elif "switched off in [push]" in push.link.why:
+        yield Finding("push", meter, "note", "switched off in [push]: the meter is polled")
+    elif refused:
+        remedy = "set what the line above names in publisher.toml and restart it, if that address is the meter's"
+        for text in refused:
+            yield Finding("push", meter, "wrong", text, remedy)
+        return
+    elif push.link.state == "waiting":
+        yield Finding(
+            "push",
+            meter,
+            "wrong",
+            "no push has arrived yet; the meter is polled instead, which makes the values a little older",
+            f"in the meter's web page, Modbus settings, TCP master: add a slave with {target}; mind the firewall",
+        )
+    else:
+        remedy = "in the meter's web page, Modbus settings: the slave list, the register groups and the interval"
+        yield Finding("push", meter, "wrong", push.link.why, remedy)
+    for text in refused:
+        yield Finding("push", meter, "note", text)
+
+
+def check_listened(facts: Facts) -> Iterator[Finding]:
+    """What the doctor heard when it listened itself."""
+    heard = facts.listened
+    if heard is None:
+        return
+    if heard.error:
+        yield Finding("push", heard.where, "note", heard.error)
+        return
+    if not heard.peers:
+        text = f"nobody pushed to {heard.where} within {heard.seconds:g} s"
+        remedy = "in the meter's web page, TCP master: add this host's address and that port; look at the firewall"
+        yield Finding("push", heard.where, "wrong", text, remedy)
+    meters = {one.place.host for one in facts.meters}
+    for peer, pushed in heard.peers.items():
+        period = f" every {pushed.period_ms} ms" if pushed.period_ms else ""
+        text = f"{peer} pushes{period}: registers {', '.join(pushed.groups)} ({pushed.writes} writes)"
+        foreign = bool(meters) and peer not in meters
+        remedy = f'it is not the meter\'s address: if it is its, set push_from = ["{peer}"]' if foreign else ""
+        yield Finding("push", peer, "warn" if foreign else "ok", text, remedy)

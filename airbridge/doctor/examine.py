@@ -1,0 +1,27 @@
+"""All checks, in the order in which a fault travels: settings, meter, push, broker, port, inverter [core]."""
+
+from airbridge.doctor.check_broker import check_broker
+from airbridge.doctor.check_hosts import check_clocks, check_versions
+from airbridge.doctor.check_inverter import check_inverters
+from airbridge.doctor.check_meter import check_meters
+from airbridge.doctor.check_port import check_ports
+from airbridge.doctor.check_publisher import check_listened, check_publishers
+from airbridge.doctor.check_settings import check_settings
+from airbridge.doctor.facts import Facts
+from airbridge.doctor.finding import Finding
+
+
+def examine(facts: Facts) -> list[Finding]:
+    """Judge everything that was found."""
+    checks = (
+        check_settings,
+        check_meters,
+        check_broker,
+        check_publishers,
+        check_listened,
+        check_ports,
+        check_inverters,
+        check_versions,
+        check_clocks,
+    )
+    return [finding for check in checks for finding in check(facts)]

@@ -1,0 +1,125 @@
+"""Gathers all facts [shell]."""
+
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from airbridge.doctor import gather_push
+from airbridge.doctor.broker_ear import BrokerEar, listen
+from airbridge.doctor.facts import Facts, MeterPlace, Role, SettingsFacts
+from airbridge.doctor.gather_meter import gather_meter
+from airbridge.doctor.gather_port import gather_port
+from airbridge.doctor.gather_settings import gather_settings
+from airbridge.doctor.seen import merged_meters, merged_nodes
+from airbridge.doctor.wanted import Wanted, wanted
+from service_runtime.common_settings import MqttSettings
+from service_runtime.version import VERSION
+
+LEAST: Final = 1.5
+"""Seconds of listening at the broker, however soon everything is told."""
+_ROLES: Final[Mapping[str, Role]] = {"ksem-publisher": "publisher", "rtu-server": "rtu"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks for."""
+
+    publisher_config: Path | None = None
+    server_config: Path | None = None
+    broker: MqttSettings | None = None
+    meter: MeterPlace | None = None
+    serial: str | None = None
+    listen_seconds: float | None = None
+    patience: float = 11.0
+    """Seconds to wait for what the two halves tell every 10 s."""
+
+
+@dataclass
+class Gathered:
+    """The facts, and what a bundle needs beside them."""
+
+    facts: Facts
+    retained: dict[str, bytes] = field(default_factory=dict)
+    secrets: set[str] = field(default_factory=set)
+
+
+class NothingToDo(Exception):
+    """There are no settings on this host, and the command line names nothing."""
+
+
+def gather(asked: Asked) -> Gathered:
+    """Look at everything, at the same time where it takes time."""
+    found = {
+        service: one
+        for service, path in (("ksem-publisher", asked.publisher_config), ("rtu-server", asked.server_config))
+        if (one := gather_settings(service, path)) is not None
+    }
+    settings = tuple(facts for facts, _ in found.values())
+    logins: list[tuple[Role, MqttSettings]] = [
+        (_ROLES[service], mqtt) for service, (_, mqtt) in found.items() if mqtt is not None
+    ]
+    if asked.broker is not None:
+        logins = [("other", asked.broker)]
+    if not settings and not logins and not asked.meter and not asked.serial and asked.listen_seconds is None:
+        raise NothingToDo
+    to_do = wanted(settings, asked.meter, asked.serial)
+    with ThreadPoolExecutor(len(to_do.places) + 3) as threads:
+        meters = [threads.submit(gather_meter, place) for place in to_do.places]
+        listened = None
+        if asked.listen_seconds is not None:
+            where = (to_do.push_listen, to_do.push_port, asked.listen_seconds)
+            listened = threads.submit(gather_push.listen, *where)
+        gathered = _hear(settings, logins, to_do, asked.patience)
+        ports = tuple(gather_port(port) for port in to_do.ports)
+        facts = gathered.facts
+        gathered.facts = Facts(
+            version=VERSION,
+            settings=settings,
+            meters=tuple(one.result() for one in meters),
+            logins=facts.logins,
+            seen_meters=facts.seen_meters,
+            seen_nodes=facts.seen_nodes,
+            wanted_meters=to_do.meters,
+            wanted_nodes=to_do.nodes,
+            ports=ports,
+            listened=listened.result() if listened else None,
+            push_port=to_do.push_port,
+        )
+    gathered.secrets |= {mqtt.password for _, mqtt in logins if mqtt.password}
+    return gathered
+
+
+def _hear(
+    settings: tuple[SettingsFacts, ...], logins: list[tuple[Role, MqttSettings]], to_do: Wanted, patience: float
+) -> Gathered:
+    news = threading.Event()
+    ears = [BrokerEar(role, mqtt, to_do.meters, news) for role, mqtt in logins]
+    if ears:
+        with ThreadPoolExecutor(len(ears)) as threads:
+            list(threads.map(BrokerEar.start, ears))
+        listen(ears, lambda: _is_told(ears, to_do), least=LEAST, most=patience, news=news)
+    heard = tuple(ear.stop() for ear in ears)
+    seen = [ear.seen for ear in ears]
+    retained = {topic: payload for one in seen for topic, payload in one.retained.items()}
+    facts = Facts(VERSION, settings, logins=heard, seen_meters=merged_meters(seen), seen_nodes=merged_nodes(seen))
+    return Gathered(facts, retained)
+
+
+def _is_told(ears: list[BrokerEar], to_do: Wanted) -> bool:
+    """Whether every half that is wanted or shows itself has said how it is, and that it is there."""
+    if all(ear.is_down for ear in ears):
+        return True
+    seen = [ear.seen for ear in ears]
+    meters = {one.id: one for one in merged_meters(seen)}
+    nodes = {one.name: one for one in merged_nodes(seen)}
+    echoes = any(ear.role == "rtu" and not ear.is_down for ear in ears)
+    return (
+        set(to_do.meters) <= meters.keys()
+        and set(to_do.nodes) <= nodes.keys()
+        and all(one.health and (one.alive or one.status == "online") for one in meters.values())
+        and all(one.health and (one.alive or one.status == "online") for one in nodes.values())
+        and (not echoes or all(meters[name].echo_ms is not None for name in to_do.meters))
+    )

@@ -1,0 +1,129 @@
+"""What is at the place where the meter should be: connects and asks, one connection after the other [shell]."""
+
+import contextlib
+import errno
+import socket
+import ssl
+from typing import Final
+
+from airbridge.doctor.facts import MeterFacts, MeterPlace, Reach, RegisterAnswer
+from airbridge.doctor.identity import INVERTER_PORT
+from ksem_contract.blocks import DEVICE, SEQLOCK_HEAD
+from ksem_contract.register_range import RegisterRange
+from modbus_codec.errors import BadFrame, BadReply
+from modbus_codec.pdu import ExceptionReply, FunctionCode, ReadReply, ReadRequest, decode_reply
+from modbus_codec.tcp import MbapFrame, MbapReader
+
+PATIENCE: Final = 2.0
+TLS_PORT: Final = 802
+PLAIN_PORT: Final = 502
+WEB_PORTS: Final = (80, 443)
+
+
+def gather_meter(place: MeterPlace) -> MeterFacts:
+    """Look at the meter, and where it does not answer as it should, at what else that host offers."""
+    try:
+        address = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)[0][4][0]
+    except OSError as error:
+        return MeterFacts(place, "unknown host", error.strerror or str(error))
+    own = _own_address(str(address), place.port)
+    reach, why, sock = _connect(str(address), place.port, tls=place.tls)
+    if sock is None:
+        gone = reach in ("timeout", "no way")
+        return MeterFacts(
+            place,
+            reach,
+            why,
+            tls_port=not gone and place.port != TLS_PORT and _speaks_tls(str(address), TLS_PORT),
+            plain_port=not gone and place.port != PLAIN_PORT and _is_open(str(address), PLAIN_PORT),
+            inverter_port=not gone and place.port != INVERTER_PORT and _is_open(str(address), INVERTER_PORT),
+            web=not gone and any(_is_open(str(address), port) for port in WEB_PORTS),
+            own_address=own,
+        )
+    with sock:
+        device = ask(sock, DEVICE, place.unit)
+    head = device
+    if device.kind not in ("silent", "garbage"):
+        # A new connection: where the first one was closed over the question, this one may still get an answer.
+        _, _, again = _connect(str(address), place.port, tls=place.tls)
+        if again is not None:
+            with again:
+                head = ask(again, SEQLOCK_HEAD, place.unit)
+    good = {device.kind, head.kind} <= {"registers", "exception"}
+    tls_here = not good and not place.tls and _speaks_tls(str(address), place.port)
+    return MeterFacts(place, "reached", device=device, head=head, speaks_tls=tls_here, own_address=own)
+
+
+def ask(sock: socket.socket, wanted: RegisterRange, unit: int) -> RegisterAnswer:
+    """Read holding registers once."""
+    request = ReadRequest(FunctionCode.READ_HOLDING_REGISTERS, wanted.start, wanted.count)
+    reader = MbapReader()
+    try:
+        sock.sendall(MbapFrame(1, unit, request.encode()).encode())
+        while True:
+            data = sock.recv(4096)
+            if not data:
+                return RegisterAnswer("closed")
+            for frame in reader.feed(data):
+                reply = decode_reply(frame.pdu, request)
+                if isinstance(reply, ExceptionReply):
+                    return RegisterAnswer("exception", code=int(reply.code))
+                assert isinstance(reply, ReadReply)
+                return RegisterAnswer("registers", reply.registers)
+    except TimeoutError:
+        return RegisterAnswer("silent")
+    except (BadFrame, BadReply):
+        return RegisterAnswer("garbage")
+    except OSError:
+        return RegisterAnswer("closed")
+
+
+def _connect(host: str, port: int, *, tls: bool) -> tuple[Reach, str, socket.socket | None]:
+    try:
+        sock = socket.create_connection((host, port), timeout=PATIENCE)
+    except ConnectionRefusedError:
+        return "refused", "connection refused", None
+    except TimeoutError:
+        return "timeout", f"no answer within {PATIENCE:g} s", None
+    except OSError as error:
+        kind: Reach = "timeout" if error.errno == errno.EHOSTUNREACH else "no way"
+        return kind, error.strerror or str(error), None
+    if not tls:
+        return "reached", "", sock
+    try:
+        return "reached", "", _tls_context().wrap_socket(sock)
+    except OSError as error:  # ssl.SSLError is one
+        sock.close()
+        return "no tls", getattr(error, "reason", None) or str(error), None
+
+
+def _tls_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # a KSEM signs its certificate itself
+    return context
+
+
+def _speaks_tls(host: str, port: int) -> bool:
+    reach, why, sock = _connect(host, port, tls=True)
+    if sock is not None:
+        sock.close()
+    # A server that refuses us in TLS's own words speaks it, too.
+    return reach == "reached" or (reach == "no tls" and "ALERT" in why)
+
+
+def _is_open(host: str, port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1.0):
+        return True
+    return False
+
+
+def _own_address(host: str, port: int) -> str | None:
+    """The address that packets to the meter leave from; nothing is sent for it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((host, port))
+            return str(probe.getsockname()[0])
+    except OSError:
+        return None

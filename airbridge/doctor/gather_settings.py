@@ -1,0 +1,78 @@
+"""The services' settings as the services themselves read them: their own `--check`, run as a process [shell]."""
+
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import attrs
+
+from airbridge.doctor.facts import SettingsFacts
+from service_runtime.common_settings import MqttSettings
+from service_runtime.setting import setting
+from service_runtime.settings import SettingsError, load
+
+PLACES = {
+    "ksem-publisher": ("ksem_publisher", Path("/etc/ksem-airbridge/publisher.toml"), "AIRBRIDGE_METER__"),
+    "rtu-server": ("rtu_server", Path("/etc/ksem-airbridge/rtu-server.toml"), "AIRBRIDGE_LINE__"),
+}
+"""Service: its package, its settings file, the variables without which it has no settings."""
+_PATIENCE = 20.0
+
+
+@attrs.frozen(kw_only=True)
+class _Mqtt:
+    """The one table that the doctor needs with its secrets."""
+
+    mqtt: MqttSettings = setting(factory=MqttSettings, help="the broker")
+
+
+def gather_settings(service: str, path: Path | None) -> tuple[SettingsFacts, MqttSettings | None] | None:
+    """What is in force for a service, and how it reaches the broker; None where it has no settings on this host."""
+    module, default, needed = PLACES[service]
+    file = path or default
+    environ = {**_env_file(file.with_suffix(".env")), **os.environ}
+    if path is None and not _exists(default) and not any(name.startswith(needed) for name in environ):
+        return None
+    options = ["--config", str(file)] if path is not None or _exists(default) else []
+    facts = _checked(service, module, str(file) if options else "the environment", options, environ)
+    if facts.mistakes:
+        return facts, None
+    try:
+        loaded = load(_Mqtt, path=file if options else None, environ=environ)
+    except SettingsError as error:
+        return replace(facts, mistakes=tuple(error.mistakes)), None
+    return facts, loaded.mqtt
+
+
+def _checked(service: str, module: str, origin: str, options: list[str], environ: Mapping[str, str]) -> SettingsFacts:
+    command = [sys.executable, "-m", module, *options, "--check"]
+    try:
+        ran = subprocess.run(command, env=dict(environ), capture_output=True, text=True, timeout=_PATIENCE, check=False)
+    except subprocess.TimeoutExpired:
+        return SettingsFacts(service, origin, (f"{service} --check did not end within {_PATIENCE:.0f} s",))
+    if ran.returncode != 0:
+        lines = [line for line in ran.stderr.splitlines() if line.strip()]
+        told = lines[:-1] if ran.returncode == 2 and len(lines) > 1 else lines[-1:]
+        return SettingsFacts(service, origin, tuple(told) or (f"{service} --check failed without a word",))
+    return SettingsFacts(service, origin, text=ran.stdout, tables=tomllib.loads(ran.stdout))
+
+
+def _env_file(path: Path) -> dict[str, str]:
+    """Lines NAME=value, as systemd's EnvironmentFile reads them (simple ones)."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return {}
+    pairs = [line.strip().partition("=") for line in lines if line.strip() and not line.strip().startswith(("#", ";"))]
+    return {name: value.strip().strip("\"'") for name, equals, value in pairs if equals}
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:
+        return True  # it may not be looked at; --check then says so

@@ -1,0 +1,102 @@
+"""Shows the picture until told to stop: on the whole terminal, as lines, once, or as JSON [shell]."""
+
+import json
+import sys
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from rich.console import Console
+from rich.live import Live
+
+from airbridge.monitor.listener import Listener
+from airbridge.monitor.screen import screen
+from ksem_contract.topics import Topics
+from ksem_dashboard.faults import GRACE
+from ksem_dashboard.healthz import health_verdict
+from ksem_dashboard.picture import Picture
+from ksem_dashboard.report import report
+from service_runtime.clock import boottime
+from service_runtime.common_settings import MqttSettings
+
+Face = Literal["screen", "plain", "once", "json"]
+
+DRAW_EVERY: Final = 0.25
+PLAIN_EVERY: Final = 5.0
+LOOK_FOR: Final = GRACE + 2.0
+"""Seconds that a single look takes at most: by then everything has been heard that is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Monitor:
+    """What to listen to, and how to show it."""
+
+    mqtt: MqttSettings
+    meters: tuple[str, ...]
+    nodes: tuple[str, ...]
+    face: Face
+    seconds: float | None
+
+    def run(self, console: Console) -> int:
+        """0 if data flowed at the end, else 1."""
+        picture = Picture(Topics(self.mqtt.prefix), meters=self.meters, nodes=self.nodes)
+        with Listener(self.mqtt, picture) as listener:
+            try:
+                if self.face == "screen":
+                    self._on_screen(console, listener, picture)
+                elif self.face == "plain":
+                    self._in_lines(console, listener, picture)
+                else:
+                    self._look_once(console, listener, picture)
+            except KeyboardInterrupt:
+                pass
+            return 0 if health_verdict(picture, boottime())[0] else 1
+
+    @property
+    def _broker(self) -> str:
+        return f"{self.mqtt.host}:{self.mqtt.port}, {self.mqtt.prefix}/#"
+
+    def _on_screen(self, console: Console, listener: Listener, picture: Picture) -> None:
+        begun = boottime()
+        with Live(console=console, screen=True, auto_refresh=False) as live:
+            while self.seconds is None or boottime() - begun < self.seconds:
+                listener.take_in(DRAW_EVERY)
+                live.update(screen(picture, boottime(), width=console.width, broker=self._broker), refresh=True)
+
+    def _in_lines(self, console: Console, listener: Listener, picture: Picture) -> None:
+        begun, due, told = boottime(), 0.0, ""
+        while self.seconds is None or boottime() - begun < self.seconds:
+            listener.take_in(DRAW_EVERY)
+            now = boottime()
+            _, why = health_verdict(picture, now)
+            if why != told or now >= due:
+                told, due = why, now + PLAIN_EVERY
+                console.print(status_line(picture, now), markup=False, highlight=False, soft_wrap=True)
+
+    def _look_once(self, console: Console, listener: Listener, picture: Picture) -> None:
+        begun = boottime()
+        while boottime() - begun < LOOK_FOR and not _is_complete(picture, boottime()):
+            listener.take_in(DRAW_EVERY)
+        now = boottime()
+        if self.face == "json":
+            json.dump(report(picture, now), sys.stdout, indent=1)
+            print()
+        else:
+            console.print(screen(picture, now, width=console.width, broker=self._broker))
+
+
+def status_line(picture: Picture, now: float) -> str:
+    """One line of text: the verdict, each meter's power and each node's state."""
+    parts = [health_verdict(picture, now)[1]]
+    for meter in picture.meters.values():
+        age, power = meter.age("live", now), meter.values.get("power")
+        if meter.flows(now) and power is not None and age is not None:
+            parts.append(f"{meter.meter} {power:+.1f} W, {1000 * age:.0f} ms old, {meter.arrivals.per_s(now):.1f}/s")
+        else:
+            parts.append(f"{meter.meter} no fresh data")
+    parts += [f"{node.node} {node.status or 'not heard of'}" for node in picture.nodes.values()]
+    return "  |  ".join(parts)
+
+
+def _is_complete(picture: Picture, now: float) -> bool:
+    """Whether a single look has seen enough: data flows, and its rate is known."""
+    return health_verdict(picture, now)[0] and all(meter.arrivals.per_s(now) > 0 for meter in picture.meters.values())

@@ -1,0 +1,159 @@
+"""The picture on a terminal, from 80 columns on [core]."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from airbridge.demo.chain_section import chain_section
+from airbridge.demo.heading import heading
+from airbridge.demo.links import Part
+from ksem_contract.health import Percentiles
+from ksem_dashboard.chain import Chain, chains
+from ksem_dashboard.faults import find_faults, judge
+from ksem_dashboard.meter_view import MeterView
+from ksem_dashboard.node_view import NodeView
+from ksem_dashboard.picture import Picture
+from ksem_dashboard.power_history import slot_of
+
+_TONES: Final = {"ok": "green", "warn": "yellow", "bad": "red"}
+_BARS: Final = "▁▂▃▄▅▆▇█"
+_MOST_RANGES: Final = 5
+WIDE: Final = 110
+
+
+def screen(picture: Picture, now: float, *, width: int, broker: str) -> RenderableType:
+    """Everything, for a terminal this wide."""
+    faults = find_faults(picture, now)
+    verdict = judge(picture, faults)
+    tone = _TONES[verdict.state]
+    lines: list[RenderableType] = [
+        Text.assemble((f" {verdict.text} ", f"bold {tone} reverse"), (f"  {broker}", "dim"), no_wrap=True)
+    ]
+    for fault in faults:
+        lines.append(Text.assemble((f"{fault.where}: ", "dim"), (fault.text, "bold " + _TONES[fault.severity])))
+        lines.append(Text(f"  {fault.remedy}", "dim"))
+    for meter in sorted(picture.meters.values(), key=lambda view: view.meter):
+        lines += [_chain(chain, width) for chain in chains(picture, meter, now)]
+        nodes = [node for node in picture.nodes.values() if meter.meter in node.meters]
+        lines += _beside(
+            width, _meter(meter, now), [*(_node(node, meter.meter) for node in nodes), _blocks(meter, now)]
+        )
+    return Group(*lines)
+
+
+def _chain(chain: Chain, width: int) -> RenderableType:
+    parts = [Part(_short(part.name), part.condition, part.text) for part in chain.parts]
+    links = [Part(f"{link.name} {link.rate}".strip(), link.condition, _brief(link.age)) for link in chain.links]
+    return chain_section(parts, links, width)
+
+
+def _short(name: str) -> str:
+    return name.removeprefix("rtu-server ")
+
+
+def _brief(age: str) -> str:
+    """`1.9 ms round trip` is too long between two boxes."""
+    return age.removesuffix(" round trip").removesuffix(" old")
+
+
+def _beside(width: int, left: RenderableType, right: list[RenderableType]) -> Iterator[RenderableType]:
+    if width < WIDE:
+        yield left
+        yield from right
+        return
+    grid = Table.grid(expand=True, padding=(0, 2, 0, 0))
+    for _ in range(2):
+        grid.add_column(ratio=1)
+    grid.add_row(left, Group(*right))
+    yield grid
+
+
+def _meter(view: MeterView, now: float) -> RenderableType:
+    fresh = view.flows(now)
+    values = view.values if fresh else {}
+    age = view.age("live", now)
+    state = Text("live", "green") if fresh else Text("no data" if age is None else f"old, {age:.1f} s", "bold red")
+    table = Table.grid(padding=(0, 2))
+    for justify in ("left", "right", "right", "right"):
+        table.add_column(justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    power = values.get("power")
+    flow = "" if power is None else "into the grid" if power < 0 else "from the grid"
+    table.add_row("total", _value(values, "power", "W", 1, "bold"), _value(values, "frequency", "Hz", 2), flow)
+    for phase in ("l1", "l2", "l3"):
+        table.add_row(
+            phase.upper(),
+            _value(values, f"power_{phase}", "W", 1),
+            _value(values, f"voltage_{phase}", "V", 1),
+            _value(values, f"current_{phase}", "A", 2),
+        )
+    today = view.today.energy
+    since = "" if today is None else "today" if today.since == "00:00" else f"since {today.since}"
+    figures = ("-", "-") if today is None else (f"{today.imported:.2f} kWh in", f"{today.exported:.2f} kWh out")
+    table.add_row("energy", *figures, Text(since, "dim"))
+    curve = Text.assemble(("hour   ", ""), _curve(view, now), no_wrap=True)
+    return Group(heading(f"Meter {view.meter}"), state, table, curve)
+
+
+def _node(view: NodeView, meter: str) -> RenderableType:
+    lines: list[RenderableType] = [heading(f"Inverter at {view.node}")]
+    asked = [entry for entry in view.requests if entry.meter == meter and entry.per_s > 0]
+    for entry in asked[:_MOST_RANGES]:
+        tone = "green" if entry.last == "data" else "yellow"
+        lines.append(
+            Text.assemble(
+                f"asks {entry.start}-{entry.start + entry.count - 1}  {entry.per_s:.1f}/s  gets ", (entry.last, tone)
+            )
+        )
+    if not asked:
+        lines.append(Text("asks nothing at the moment", "dim"))
+    for unit in view.health.units if view.health else ():
+        if unit.meter == meter:
+            refused = "".join(f", {count} {reason}" for reason, count in unit.refused.items())
+            lines.append(Text(f"unit {unit.unit} on {unit.line}: {unit.data} of {unit.requests} got data{refused}"))
+            lines.append(_times("turnaround", unit.turnaround_ms, 1))
+            lines.append(_times("age of data", unit.age_ms, 0))
+    return Group(*lines)
+
+
+def _blocks(view: MeterView, now: float) -> RenderableType:
+    line = Text("blocks  ", "dim")
+    for name in view.blocks:
+        age = view.age(name, now)
+        line.append(f"{name} ")
+        line.append("?  " if age is None else f"{1000 * age:.0f} ms  " if age < 1 else f"{age:.0f} s  ", "dim")
+    return line
+
+
+def _value(values: dict[str, float], key: str, unit: str, decimals: int, style: str = "") -> Text:
+    if key not in values:
+        return Text("-", "dim")
+    sign = "+" if key.startswith("power") else ""
+    return Text.assemble((f"{values[key]:{sign}.{decimals}f}", style), (f" {unit}", "dim"))
+
+
+def _times(name: str, times: Percentiles, decimals: int) -> Text:
+    if times.p50 is None or times.p99 is None or times.max is None:
+        return Text(f"{name}  -", "dim")
+    return Text(
+        f"{name:<12}p50 {times.p50:.{decimals}f}  p99 {times.p99:.{decimals}f}  max {times.max:.{decimals}f} ms"
+    )
+
+
+def _curve(view: MeterView, now: float, cells: int = 36) -> str:
+    """The hour in so many means; a blank where there was no data."""
+    points = [view.history.point(slot) for slot in range(slot_of(now) - 360, slot_of(now) + 1)]
+    size = len(points) // cells
+    means: list[float | None] = []
+    for at in range(len(points) - cells * size, len(points), size):
+        known = [point[1] for point in points[at : at + size] if point]
+        means.append(sum(known) / len(known) if known else None)
+    there = [mean for mean in means if mean is not None]
+    if not there:
+        return ""
+    low, span = min(there), max(there) - min(there)
+    top = len(_BARS) - 1
+    drawn = "".join(" " if mean is None else _BARS[round((mean - low) / span * top) if span else 0] for mean in means)
+    return f"{drawn.lstrip()}  {min(there):+.0f} to {max(there):+.0f} W"

@@ -1,0 +1,1 @@
+"""Ready settings for other programs that read the meter's values."""

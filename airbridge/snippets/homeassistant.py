@@ -1,0 +1,33 @@
+"""configuration.yaml for a Home Assistant without discovery: the sensors that discovery would make."""
+
+import json
+from typing import Any
+
+from airbridge.snippets.place import Place
+from ksem_contract.home_assistant import meter_device
+from service_runtime.version import VERSION
+
+_HEAD = """\
+# configuration.yaml. Not needed where discovery works, which is the default: the same sensors appear by themselves.
+# The ids are those of discovery, so that a change to it keeps the history.
+mqtt:
+  sensor:
+"""
+
+
+def render(place: Place) -> str:
+    """The settings. JSON texts are YAML, too."""
+    found: dict[str, Any] = json.loads(
+        meter_device(place.topics, "homeassistant", place.meter, version=VERSION).payload
+    )
+    device = {key: found["device"][key] for key in ("identifiers", "name", "manufacturer", "model")}
+    parts = [_HEAD]
+    for component in found["components"].values():
+        if component["platform"] != "sensor":
+            continue
+        fields = {key: value for key, value in component.items() if key not in {"platform", "availability_topic"}}
+        if "availability_topic" in component:
+            fields["availability"] = [{"topic": component["availability_topic"]}]
+        lines = [f"{key}: {json.dumps(value)}" for key, value in {**fields, "device": device}.items()]
+        parts.append("    - " + "\n      ".join(lines) + "\n")
+    return "".join(parts)

@@ -1,0 +1,27 @@
+"""openWB 2: the publisher's own table, and the way to openWB's broker. Source: openWB's modules/devices/generic/mqtt."""
+
+from airbridge.snippets.place import Place
+from service_runtime.toml_text import toml_word
+
+_TEXT = """\
+# publisher.toml. In openWB: add a device "MQTT" with a counter component; openWB shows the counter's id.
+# openWB does not look at a value's age: when the meter's data stops, the last value stays there. Where that matters,
+# use openWB's own module for the KSEM with the Modbus TCP side door of rtu-server instead (docs/side-door.md).
+[openwb]
+[[openwb.counter]]
+meter = {meter}
+id = {counter}
+
+# The publisher writes to the broker of its [mqtt] table. openWB has a broker of its own: let mosquitto carry it there,
+# /etc/mosquitto/conf.d/openwb.conf:
+#   connection openwb
+#   address OPENWB:1883
+#   topic openWB/set/mqtt/counter/{counter}/get/# out 0
+# and, where the broker has an ACL, allow it to the publisher:
+#   topic write openWB/set/mqtt/counter/#
+"""
+
+
+def render(place: Place, counter: int) -> str:
+    """The settings."""
+    return _TEXT.format(meter=toml_word(place.meter), counter=counter)

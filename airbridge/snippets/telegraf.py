@@ -1,0 +1,27 @@
+"""telegraf.conf: an MQTT consumer. Source: Telegraf's docs, inputs/mqtt_consumer and parsers/json."""
+
+from airbridge.snippets.place import PASSWORD, Place
+from service_runtime.toml_text import toml_word
+
+
+def render(place: Place) -> str:
+    """The settings: one point for each measuring cycle, at the time the meter was read."""
+    lines = [
+        "# telegraf.conf. One point for each measuring cycle; topics that stop leave a gap, never a repeated value.",
+        "[[inputs.mqtt_consumer]]",
+        f"  servers = [{toml_word(place.url('tcp', 'ssl'))}]",
+        f"  topics = [{toml_word(place.values)}]",
+        "  qos = 0",
+    ]
+    if place.username:
+        lines += [f"  username = {toml_word(place.username)}", f'  password = "{PASSWORD}"']
+    lines += [
+        '  topic_tag = ""',
+        '  name_override = "ksem"',
+        '  data_format = "json"',
+        '  json_time_key = "time"',
+        '  json_time_format = "2006-01-02T15:04:05.000Z07:00"',
+        "  [inputs.mqtt_consumer.tags]",
+        f"    meter = {toml_word(place.meter)}",
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,151 @@
+"""The doctor finds each fault of a chain made of simulators, names its remedy, and leaves a well one alone."""
+
+import os
+import pty
+import re
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ksem_simulators.handles import KsemHandle
+from tests.bridge.broker import free_port
+from tests.bridge.certificates import make_certificates
+from tests.bridge.doctor import ACL, PASSWORDS, LoginChain, a_broker, doctor
+
+SERIAL_NUMBER = "00000000SIMULATED"
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoginChain]:
+    folder = tmp_path_factory.mktemp("well")
+    with LoginChain(folder, broker=a_broker(folder)) as chain:
+        chain.start()
+        chain.publisher.await_log("push is up")
+        chain.await_good()
+        yield chain
+
+
+class TestOnAWellChain:
+    def test_it_has_no_complaint_and_ends_with_0(self, chain: LoginChain) -> None:
+        said = chain.until(lambda said: said.code == 0 and not said.complaints())
+        assert said.stderr.strip() == ""
+        for check in ("settings", "meter", "broker", "rights", "publisher", "push", "port", "server", "inverter"):
+            assert said.states(check) == {"ok"}, (check, said.stdout)
+        assert said.states("versions") == {"ok"}
+        push = next(one["text"] for one in said.findings if one["check"] == "push")
+        assert re.search(r"from 127.0.0.1 every (19|20)\d ms, registers 0-27, 40-145", push)
+
+    @pytest.mark.parametrize("half", ["publisher", "server"])
+    def test_it_sees_both_halves_from_either_host(self, chain: LoginChain, half: str) -> None:
+        config = getattr(chain, half).settings_path
+        said = doctor(f"--{half}-config", config)
+        assert (said.code, said.complaints()) == (0, []), said.stdout
+        assert said.states("push") == said.states("inverter") == {"ok"}
+
+    def test_people_get_a_line_a_check_and_a_sum(self, chain: LoginChain) -> None:
+        said = doctor("--server-config", chain.server.settings_path, json_wanted=False)
+        assert re.search(r"^ok {5}inverter {2}attic, rs485, unit 1: asks .* 0-", said.stdout, re.MULTILINE)
+        assert "All is well" in said.stdout
+
+    def test_a_bundle_holds_no_password_no_token_and_no_serial_number(self, chain: LoginChain, tmp_path: Path) -> None:
+        file = tmp_path / "report.tar.gz"
+        said = chain.doctor("--bundle", file)
+        assert said.code == 0, said.stdout
+        assert file.stat().st_mode & 0o077 == 0
+        with tarfile.open(file) as archive:
+            texts = {}
+            for name in archive.getnames():
+                member = archive.extractfile(name)
+                assert member is not None
+                texts[Path(name).name] = member.read().decode()
+        assert {"doctor.txt", "doctor.json", "retained.txt", "versions.txt", "ports.txt"} <= texts.keys()
+        assert "ksem/main/block/device" in texts["retained.txt"]
+        assert 'host = "127.0.0.1"' in texts["settings-ksem-publisher.txt"]
+        everything = "".join(texts.values())
+        words = [str(int.from_bytes(SERIAL_NUMBER[at : at + 2].encode(), "big")) for at in range(0, 16, 2)]
+        for secret in (*PASSWORDS.values(), SERIAL_NUMBER, ", ".join(words), ",".join(words)):
+            assert secret not in everything, secret
+
+
+class TestMeter:
+    def test_an_address_without_a_meter(self) -> None:
+        doctor("--meter", f"127.0.0.1:{free_port()}").assert_found(
+            "meter", "refuses connections", "address in [[meter]]"
+        )
+        doctor("--meter", "no-such-meter.invalid").assert_found("meter", "is not known", "IP address")
+
+    def test_an_inverter_in_the_meters_place(self, tmp_path: Path) -> None:
+        with KsemHandle(tmp_path) as device:
+            device.command("fault", name="foreign")
+            said = doctor("--meter", f"127.0.0.1:{device.port}")
+        said.assert_found("meter", "is an inverter, not a KSEM", "KSEM's own address and port 502")
+
+    def test_the_modbus_slave_switched_off(self, tmp_path: Path) -> None:
+        with KsemHandle(tmp_path, port=(port := free_port()), options=["--closed"]):
+            doctor("--meter", f"127.0.0.1:{port}").assert_found(
+                "meter", "slave is switched off", "switch the TCP slave on"
+            )
+
+    def test_tls_only(self, tmp_path: Path) -> None:
+        made = make_certificates(tmp_path / "certificates")
+        files = ["--tls-cert", str(made.server_cert), "--tls-key", str(made.server_key)]
+        with KsemHandle(tmp_path, options=["--tls", *files]) as meter:
+            said = doctor("--meter", f"127.0.0.1:{meter.port}")
+        said.assert_found("meter", "speaks TLS only", "tls = true")
+
+
+class TestPort:
+    def test_a_port_that_is_missing(self) -> None:
+        doctor("--serial", "/dev/serial/by-id/usb-none").assert_found("port", "no such port", "plug the adapter in")
+
+    def test_a_port_that_another_program_holds(self) -> None:
+        master, slave = pty.openpty()
+        path = os.ttyname(slave)
+        with subprocess.Popen(["cat"], stdin=slave) as thief:
+            os.close(slave)
+            said = doctor("--serial", path)
+            thief.kill()
+        os.close(master)
+        said.assert_found("port", "held by another program: cat", f"process {thief.pid}", "stop that program")
+
+
+class TestBroker:
+    def settings(self, folder: Path, port: int, password: str) -> Path:
+        path = folder / "rtu-server.toml"
+        text = f'[mqtt]\nhost = "127.0.0.1"\nport = {port}\nusername = "rtu"\npassword = "{password}"\n'
+        path.write_text(text + '[[line]]\nport = "/dev/null"\n')
+        return path
+
+    def test_a_broker_that_is_down(self, tmp_path: Path) -> None:
+        said = doctor("--server-config", self.settings(tmp_path, free_port(), "x"))
+        said.assert_found("broker", "no broker listens there", "systemctl status mosquitto")
+
+    def test_a_wrong_password(self, tmp_path: Path) -> None:
+        with a_broker(tmp_path) as broker:
+            said = doctor("--server-config", self.settings(tmp_path, broker.port, "wrong"))
+        said.assert_found("broker", "bad user name or password", "password_file")
+        assert "wrong-password" not in said.stdout
+
+    def test_an_acl_that_starves_and_one_that_refuses(self, tmp_path: Path) -> None:
+        acl = ACL.replace("topic read ksem/rtu/+/status\n", "").replace("topic write ksem/+/ping/+\n", "")
+        with a_broker(tmp_path, acl) as broker:
+            said = doctor("--server-config", self.settings(tmp_path, broker.port, PASSWORDS["rtu"]), patience=1.5)
+        said.assert_found("rights", "ksem/rtu/+/status", "starves it", "let user rtu read ksem/rtu/+/status")
+        said.assert_found("rights", "refuses what is published on ksem/+/ping/+", "let user rtu write ksem/+/ping/+")
+        assert len(said.wrong("rights")) == 2
+
+    def test_settings_with_mistakes_are_told_key_by_key(self, tmp_path: Path) -> None:
+        path = self.settings(tmp_path, 1883, "x")
+        path.write_text(path.read_text() + "baudrate = 12\nstopbit = 2\n")
+        said = doctor("--server-config", path)
+        said.assert_found("settings", "baudrate = 12", "1200 to 921600", "restart rtu-server")
+        said.assert_found("settings", "stopbit", "did you mean stopbits")
+
+
+def test_the_command_line_is_refused_with_2(tmp_path: Path) -> None:
+    assert doctor("--server-config", tmp_path / "none.toml").code == 2
+    assert doctor("--meter", "host:port").code == 2
+    assert doctor("--no-such-option").code == 2
