@@ -1,0 +1,147 @@
+"""What the line's thread does with a port that does not behave: no port is needed for it, and no thread."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from modbus_codec.crc import append_crc
+from rtu_server.heartbeat import Heartbeat
+from rtu_server.register_cache import FreshnessLimits, RegisterCache
+from rtu_server.reply_book import ReplyBook
+from rtu_server.responder import Responder, Unit
+from rtu_server.serial_line import SerialLine
+from rtu_server.settings import LineSettings
+from service_runtime.clock import boottime
+
+from .blocks import block, echo
+
+READ_TOTALS = bytes.fromhex("01 03 00 00 00 1c 44 03")
+ANSWER = append_crc(bytes((1, 3, 56)) + b"\0\7" * 28)
+
+
+class Port:
+    """A port on which `coming` arrives, one piece for each read."""
+
+    def __init__(self, *coming: bytes, unsent: int = 0, takes: bool = True) -> None:
+        self.coming = list(coming)
+        self.written: list[bytes] = []
+        self.dropped: list[str] = []
+        self._unsent = unsent
+        self._takes = takes
+
+    def wait(self, _also: int) -> bool:
+        return False
+
+    def read(self) -> bytes:
+        return self.coming.pop(0) if self.coming else b""
+
+    def unread(self) -> int:
+        return len(self.coming[0]) if self.coming else 0
+
+    def unsent(self) -> int:
+        return self._unsent
+
+    def write(self, frame: bytes) -> bool:
+        self.written.append(frame)
+        return self._takes
+
+    def drop_output(self) -> None:
+        self.dropped.append("output")
+        self._unsent = 0
+
+    def drop_input(self) -> None:
+        self.dropped.append("input")
+        self.coming.clear()
+
+
+class Still(Heartbeat):
+    """A heartbeat without a thread, which tells stalls as it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stalls: list[bool] = []
+
+    def stalled_between(self, since: float, now: float) -> bool:
+        return self.stalls.pop(0) if self.stalls else False
+
+
+@pytest.fixture
+def heartbeat() -> Still:
+    return Still()
+
+
+@pytest.fixture
+def line(heartbeat: Still) -> Iterator[SerialLine]:
+    now, book, cache = boottime(), ReplyBook(), RegisterCache(FreshnessLimits())
+    echo(cache, at=now)
+    cache.hear_block(block(at=now, fill=7), now)
+    book.renew(cache.state, now)
+    line = SerialLine(LineSettings(port="none"), Responder({1: Unit(1, "main", book)}), heartbeat, lambda *_: None)
+    yield line
+    os.close(line._wake)
+    os.close(line._waker)
+
+
+def serve(line: SerialLine, port: Port) -> list[bytes]:
+    line._answer_next(port)  # type: ignore[arg-type]
+    return port.written
+
+
+def test_a_request_is_answered(line: SerialLine) -> None:
+    assert serve(line, Port(READ_TOTALS)) == [ANSWER]
+
+
+def test_no_answer_is_written_behind_one_that_never_left(line: SerialLine) -> None:
+    port = Port(READ_TOTALS, unsent=61)
+    assert serve(line, port) == []
+    assert port.dropped == ["output"]
+    port.coming = [READ_TOTALS]
+    assert serve(line, port) == [ANSWER]
+    assert line.counters.unsent == 1
+
+
+def test_an_answer_that_the_port_does_not_take_counts_as_unsent_and_not_as_data(line: SerialLine) -> None:
+    serve(line, Port(READ_TOTALS, takes=False))
+    assert line.counters.unsent == 1
+    assert line.counters.units[1].outcomes == {"silent": 1}
+
+
+@pytest.mark.parametrize("looks_before", [0, 1])
+def test_what_lies_on_the_port_after_a_stall_is_thrown_away(
+    line: SerialLine, heartbeat: Still, looks_before: int
+) -> None:
+    """The process stood still before it read the request, or between that and the answer."""
+    heartbeat.stalls = [False] * looks_before + [True]
+    port = Port(READ_TOTALS)
+    assert serve(line, port) == []
+    assert "input" in port.dropped
+    assert line.counters.stalls == 1
+
+
+def test_of_two_requests_only_the_newer_is_answered(line: SerialLine) -> None:
+    assert serve(line, Port(append_crc(bytes.fromhex("01 03 00 28 00 6a")), READ_TOTALS)) == [ANSWER]
+
+
+@pytest.mark.parametrize("glitch", [b"\0", b"\xff\x7f"])
+def test_a_glitch_behind_a_request_does_not_cost_it(line: SerialLine, glitch: bytes) -> None:
+    assert serve(line, Port(READ_TOTALS, glitch)) == [ANSWER]
+    assert serve(line, Port(READ_TOTALS + glitch)) == [ANSWER]
+
+
+def test_more_than_a_glitch_behind_a_request_costs_it(line: SerialLine) -> None:
+    assert serve(line, Port(READ_TOTALS, b"\1\2", b"\3")) == []
+
+
+def test_a_glitch_behind_a_request_that_was_dug_out_of_noise_costs_it(line: SerialLine) -> None:
+    assert serve(line, Port(b"\x38" + READ_TOTALS, b"\0")) == []
+    assert serve(line, Port(b"\x38\x39\x40" + READ_TOTALS)) == [ANSWER]
+
+
+def test_first_requests_are_told_up_to_a_bound(line: SerialLine, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    for address in range(40):
+        serve(line, Port(append_crc(bytes((1, 3, 0, address, 0, 1)))))
+    told = [record.message for record in caplog.records]
+    assert len(told) == 16
+    assert "topic requests" in told[-1]
