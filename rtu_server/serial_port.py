@@ -132,6 +132,7 @@ def _why(path: str, error: Exception) -> str:
     if number is None and error.args and isinstance(error.args[0], int):
         number = error.args[0]
     remedy = {
+        1: "not permitted: the systemd unit lets no port of this kind in (DeviceAllow=, docs/install.md)",
         2: "no such port: is the adapter plugged in, is the path right (ls -l /dev/serial/by-id)?",
         5: "input/output error: the adapter was unplugged",
         6: "no such device: the adapter was unplugged",

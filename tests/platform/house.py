@@ -11,9 +11,7 @@ from ksem_simulators.handles import KsemHandle, LineHandle, PlenticoreHandle
 from .machine import GUEST, HOST, Machine
 
 PORT: Final = "/dev/ttyRS485"
-"""The serial port inside. It is a pseudo-terminal: of another kind than the units allow, so a drop-in adds it."""
-ALLOW_PTY: Final = "[Service]\nDeviceAllow=char-136 rw\n"
-"""By major number, as the unit names its kinds of ports."""
+"""The serial port inside: a pseudo-terminal, which systemd's DevicePolicy=closed always lets in."""
 DIALOUT: Final = 20
 """Debian's number of the group, in every installation the same."""
 NEVER: Final = ("wrong", "torn", "stale", "late", "foreign", "broken")

@@ -104,6 +104,8 @@ class Machine:
         copy_tree(self._suite, self.tree)
         words = ["timeout", str(LONGEST), "systemd-nspawn", "--quiet", "--keep-unit", "--register=no", "--network-veth"]
         words += [f"--machine={self._name}", f"--directory={self.tree}", "--boot", "--link-journal=no"]
+        # Without these a unit's rules for devices are accepted and not applied.
+        words += ["--system-call-filter=bpf", "--capability=CAP_NET_ADMIN,CAP_BPF"]
         words += ["--resolv-conf=off", "--timezone=off", f"--bind={archives_of(self._suite)}:/var/cache/apt/archives"]
         words += [f"--bind={outside}:{inside}" for outside, inside in self._binds.items()]
         environ = {"PATH": _SEARCH, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .house import ALLOW_PTY, PORT, House
+from .house import PORT, House
 from .machine import HOST, until
 
 pytestmark = pytest.mark.timeout(600)
@@ -56,8 +56,6 @@ def running(house: House) -> House:
     for unit, name, text in ((UNITS[0], "publisher", PUBLISHER), (UNITS[1], "rtu-server", RTU_SERVER)):
         machine.run("install", "-m", "640", "-g", unit, f"{SHARE}/{name}.toml", "/etc/ksem-airbridge/")
         machine.write(f"etc/ksem-airbridge/{name}.toml", text)
-    machine.write("etc/systemd/system/rtu-server.service.d/pty.conf", ALLOW_PTY)
-    machine.run("systemctl", "daemon-reload")
     machine.run("systemctl", "start", *UNITS)
     return house
 
@@ -195,21 +193,35 @@ def test_bad_settings_are_told_once_and_not_tried_again(running: House) -> None:
     running.await_good()
 
 
-def test_a_port_of_a_kind_that_the_unit_does_not_name_stays_closed(running: House) -> None:
-    running.machine.run("rm", "/etc/systemd/system/rtu-server.service.d/pty.conf")
-    running.machine.run("systemctl", "daemon-reload")
-    running.machine.run("systemctl", "restart", "rtu-server")
-    until(
-        "the port is refused",
-        lambda: (
-            "ermission" in running.machine.journal("rtu-server") or "ermitted" in running.machine.journal("rtu-server")
-        ),
-        10,
-        lambda: running.machine.journal("rtu-server"),
-    )
-    running.machine.write("etc/systemd/system/rtu-server.service.d/pty.conf", ALLOW_PTY)
-    running.machine.run("systemctl", "daemon-reload")
-    running.machine.run("systemctl", "restart", "rtu-server")
+@pytest.mark.parametrize(
+    ("major", "why"),
+    [
+        # Nobody drives these numbers here: who is let through learns that there is no such device.
+        (188, "no such device"),  # ttyUSB
+        (166, "no such device"),  # ttyACM
+        (204, "no such device"),  # ttyAMA
+        (4, "no such device"),  # ttyS
+        (189, "not permitted"),  # raw USB
+        (239, "not permitted"),
+    ],
+)
+def test_the_unit_lets_in_serial_ports_whose_driver_is_not_loaded_and_nothing_else(
+    running: House, major: int, why: str
+) -> None:
+    machine = running.machine
+    path = f"/dev/ttyTest{major}"
+    machine.run("mknod", "--mode=660", path, "c", str(major), "71")
+    machine.run("chgrp", "dialout", path)
+    machine.write("etc/ksem-airbridge/rtu-server.env", f"AIRBRIDGE_LINE__0__PORT={path}\n")
+    machine.run("systemctl", "restart", "rtu-server")
+
+    def told() -> list[str]:
+        return [line for line in machine.journal("rtu-server").splitlines() if f"line rs485: {path}:" in line]
+
+    until(f"{path} is told of", lambda: bool(told()), 10)
+    assert why in told()[0]
+    machine.run("rm", path, "/etc/ksem-airbridge/rtu-server.env")
+    machine.run("systemctl", "restart", "rtu-server")
     running.await_good()
 
 

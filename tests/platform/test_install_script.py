@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .house import ALLOW_PTY, PORT, House
+from .house import PORT, House
 from .machine import HOST, install_by_chroot, until
 
 pytestmark = pytest.mark.timeout(900)
@@ -46,7 +46,6 @@ def house(suite: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hous
     """A fresh Debian with this checkout, one RS485 adapter, and nothing installed."""
     with House(suite, tmp_path_factory.mktemp(suite)) as house:
         copy_checkout(house.machine.tree / CHECKOUT)
-        house.machine.write("etc/systemd/system/rtu-server.service.d/pty.conf", ALLOW_PTY)
         house.machine.run("mkdir", "-p", "/dev/serial/by-id")
         house.machine.run("ln", "-s", PORT, ADAPTER)
         yield house
