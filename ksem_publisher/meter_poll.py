@@ -32,7 +32,7 @@ class Client(Protocol):
 
     async def connect(self) -> None: ...
 
-    async def read(self, wanted: RegisterRange) -> tuple[int, ...]: ...
+    async def read(self, wanted: RegisterRange, patience: float | None = None) -> tuple[int, ...]: ...
 
     def close(self) -> None: ...
 
@@ -107,7 +107,7 @@ class MeterPoll:
         sent = self._clock()
         self.requests += 1
         try:
-            registers = await self._client.read(wanted)
+            registers = await self._client.read(wanted, self._plan.patience)
         except RefusedError as error:
             self.errors += 1
             block, news = self._plan.refuse(error.code, self._clock())

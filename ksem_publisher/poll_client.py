@@ -69,19 +69,23 @@ class PollClient:
         self._client = client
         self._tune(client)
 
-    async def read(self, wanted: RegisterRange) -> tuple[int, ...]:
-        """The registers of `wanted` (function 3). RefusedError for an exception, else PollError."""
+    async def read(self, wanted: RegisterRange, patience: float | None = None) -> tuple[int, ...]:
+        """The registers of `wanted` (function 3). RefusedError for an exception, else PollError.
+
+        `patience`: seconds to wait for the answer, where that is less than the time-out of the settings.
+        """
+        patience = min(self._timeout, patience or self._timeout)
         call = f"read {wanted} from {self.where}"
         client = self._client
         if client is None or self._lost.is_set():
             raise PollError(f"{call}: not connected")
         try:
-            reply = await self._ask(client, wanted)
+            reply = await self._ask(client, wanted, patience)
             if not reply.isError():
                 return _registers(reply, wanted)
         except TimeoutError:
             self.close()
-            raise PollError(f"{call}: no answer in {self._timeout:g} s") from None
+            raise PollError(f"{call}: no answer in {patience:g} s") from None
         except (ModbusException, OSError, ValueError, IndexError) as error:
             self.close()
             raise PollError(f"{call}: {error}") from error
@@ -98,13 +102,13 @@ class PollClient:
             with contextlib.suppress(Exception):  # a connection given up is given up, whatever it says
                 client.close()
 
-    async def _ask(self, client: AsyncModbusTcpClient, wanted: RegisterRange) -> Any:
+    async def _ask(self, client: AsyncModbusTcpClient, wanted: RegisterRange, patience: float) -> Any:
         """The reply; ends at once when the meter closes the connection, which pymodbus would wait out."""
         arguments: dict[str, Any] = {"count": wanted.count, _UNIT_ARGUMENT: self._unit}
         asked = asyncio.ensure_future(client.read_holding_registers(wanted.start, **arguments))
         lost = asyncio.ensure_future(self._lost.wait())
         try:
-            done, _ = await asyncio.wait({asked, lost}, timeout=self._timeout, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({asked, lost}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
             if lost in done:
                 raise ConnectionResetError(self._why_lost)
             if asked in done:

@@ -32,6 +32,9 @@ RETRY_SOON = 2.0
 RETRY_LIVE = 0.5
 RETRY_LATE = 60.0
 """The same for reads that help nobody much."""
+OTHERS_PATIENCE = 0.75
+"""Seconds that a read may keep `live` waiting: with a new connection behind it, data is still younger than 1.5 s."""
+_NO_ANSWER = 0
 _ILLEGAL = frozenset((1, 2, 3))
 """Exceptions that will not go away by themselves."""
 
@@ -93,6 +96,12 @@ class PollPlan:
         self._asked = self._choose(now)
         return None if self._asked is None else _wanted(self._asked)
 
+    @property
+    def patience(self) -> float | None:
+        """Seconds that the last read may take at most, so that live data is read in time; None for any."""
+        live_waits = self.live_wanted and not self._unknown and isinstance(self._asked, _Job)
+        return OTHERS_PATIENCE if live_waits else None
+
     def wait(self, now: float) -> float:
         """Seconds until something may be due."""
         dues = [self._device.due] if self.foreign else [job.due for job in self._jobs]
@@ -149,10 +158,12 @@ class PollPlan:
         return asked.name, news
 
     def fail(self, now: float) -> None:
-        """The last read got no answer: the connection is gone, what is due stays due."""
+        """The last read got no answer: the connection is gone. The block must not keep the others from theirs."""
         asked, self._asked = self._asked, None
         if self._demand is not None and isinstance(asked, _Job) and asked.demanded is not None:
             self._demand.unanswered(asked.demanded, now)
+        elif isinstance(asked, _Job) and asked is not self._device:
+            self._put_off(asked, now, _NO_ANSWER)
         self._stop_readings()
 
     def release(self) -> tuple[BlockRead, ...]:

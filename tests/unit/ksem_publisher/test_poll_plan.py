@@ -25,6 +25,7 @@ class Meter:
     firmware: int = 1
     pad: bool = True
     refused: dict[int, int] = field(default_factory=dict)
+    silent: set[int] = field(default_factory=set)
     reads: list[tuple[float, RegisterRange]] = field(default_factory=list)
     results: list[Snapshot | BlockRead] = field(default_factory=list)
 
@@ -36,6 +37,12 @@ class Meter:
                 self.now += max(self.plan.wait(self.now), 0.001)
                 continue
             self.reads.append((self.now, wanted))
+            if wanted.start in self.silent:
+                self.now += self.plan.patience or 2.0
+                self.plan.fail(self.now)
+                self.now += 0.25  # a rest, and a new connection
+                self.plan.connected()
+                continue
             sent, self.now = self.now, self.now + self.pace
             if wanted.start in self.refused:
                 self.plan.refuse(self.refused[wanted.start], self.now)
@@ -183,3 +190,14 @@ def test_sunspec_is_walked_again_when_the_firmware_changes_and_not_else() -> Non
     meter.run(3)
     assert len(meter.blocks("sunspec")[-1].words) == 4 + 65 + 107 + 2
     assert len([one for one in meter.reads if one[1] == RegisterRange(40000, 4)]) == 2
+
+
+@pytest.mark.parametrize("silent", [512, 100, 40000])
+def test_a_block_that_is_never_answered_keeps_live_waiting_for_less_than_its_limit(silent: int) -> None:
+    meter = Meter(plan(energy=0.5), silent={silent})
+    meter.run(30)
+    measured = [snapshot.at for snapshot in meter.results if isinstance(snapshot, Snapshot)]
+    assert max(later - earlier for earlier, later in pairwise(measured)) < 1.4
+    assert len([1 for _, wanted in meter.reads if wanted.start == silent]) > 5
+    others = {"device", "energy", "gaps", "sunspec"} - {{512: "energy", 100: "gaps", 40000: "sunspec"}[silent]}
+    assert others <= {block.name for block in meter.results if isinstance(block, BlockRead)}
