@@ -70,6 +70,7 @@ class MeterReport:
             "state": SettledChange(None),
         }
         self._flags: dict[str, CheckFlag] = {}
+        self._groups: tuple[RegisterRange, ...] = ()
         self._state: HealthCondition | None = None
         self._since = wall
         self._due = float("-inf")
@@ -89,6 +90,8 @@ class MeterReport:
         changed = self._note_link("push", self._push, view.push, now, wall)
         changed |= self._note_link("poll", self._poll, view.poll, now, wall)
         changed |= self._note_flags(view.remarks, now, wall)
+        changed |= view.groups != self._groups
+        self._groups = view.groups
         if state != self._state:
             self._state, self._since = state, wall
             changed = True
