@@ -35,8 +35,8 @@ def monitor(
 ) -> None:
     """Watch the bridge from any host that reaches the broker: power, links with rate and age, what the inverter gets.
 
-    It only reads MQTT and changes nothing. The exit code is 0 if, at the end, fresh data of every meter flowed and every
-    known inverter got it; else 1.
+    It only reads MQTT and changes nothing. The exit code is 0 if, at the end, fresh data of every meter flowed and
+    every known inverter got it; else 1.
     """
     console = Console()
     face: Face = "json" if as_json else "once" if once else "plain" if plain or not console.is_terminal else "screen"

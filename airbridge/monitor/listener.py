@@ -4,7 +4,7 @@ import logging
 import secrets
 from datetime import datetime
 from queue import Empty, SimpleQueue
-from typing import Final
+from typing import Final, Self
 
 from ksem_dashboard.picture import Picture
 from service_runtime.clock import boottime
@@ -32,7 +32,7 @@ class Listener:
             log=_log,
         )
 
-    def __enter__(self) -> "Listener":
+    def __enter__(self) -> Self:
         self._link.start()
         return self
 

@@ -78,7 +78,7 @@ def _meter(view: MeterView, now: float) -> RenderableType:
     state = Text("live", "green") if fresh else Text("no data" if age is None else f"old, {age:.1f} s", "bold red")
     table = Table.grid(padding=(0, 2))
     for justify in ("left", "right", "right", "right"):
-        table.add_column(justify=justify, no_wrap=True)  # type: ignore[arg-type]
+        table.add_column(justify=justify, no_wrap=True)
     power = values.get("power")
     flow = "" if power is None else "into the grid" if power < 0 else "from the grid"
     table.add_row("total", _value(values, "power", "W", 1, "bold"), _value(values, "frequency", "Hz", 2), flow)

@@ -27,7 +27,8 @@ class Scene:
 
     def await_health(self, status: int, within: float = 10.0) -> str:
         """Wait until /healthz answers with this status; what it says."""
-        return await_true(lambda: (found := self.dashboard.get("healthz"))[0] == status and found[1], within)
+        said: str = await_true(lambda: (found := self.dashboard.get("healthz"))[0] == status and found[1], within)
+        return said
 
 
 def await_true(holds: Callable[[], Any], within: float) -> Any:
@@ -54,7 +55,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 def events(scene: Scene, wanted: str, count: int, within: float = 10.0) -> list[Any]:
     """So many events of this name, as a browser gets them."""
-    found = []
+    found: list[Any] = []
     with closing(http.client.HTTPConnection("127.0.0.1", scene.dashboard.web_port, timeout=within)) as connection:
         connection.request("GET", "/events")
         answer = connection.getresponse()

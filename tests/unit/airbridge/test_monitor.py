@@ -1,0 +1,57 @@
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from airbridge.monitor.run import status_line
+from airbridge.monitor.screen import screen
+from tests.unit.ksem_dashboard.house import House
+
+
+def lines(house: House, width: int) -> list[str]:
+    console = Console(width=width, height=40, file=io.StringIO(), force_terminal=True, color_system=None)
+    with console.capture() as captured:
+        console.print(screen(house.picture, house.now, width=width, broker="broker:1883, ksem/#"))
+    return captured.get().splitlines()
+
+
+@pytest.mark.parametrize("width", [80, 100, 140, 200])
+def test_everything_is_on_the_screen_and_nothing_runs_over_its_edge(width: int) -> None:
+    house = House().run_well()
+    house.energy(123, 45)
+    house.pass_time(12)
+    drawn = lines(house, width)
+    text = "\n".join(drawn)
+    for word in ("All is well", "+1234.5", "RS485", "40-145", "p99 3.4", "1810 of 1812", "stale", "0.00 kWh in", "█"):
+        assert word in text or (word == "█" and "▁" in text), word
+    assert max(len(line) for line in drawn) <= width
+
+
+def test_old_values_give_way_to_a_word() -> None:
+    house = House().run_well()
+    house.pass_time(5, power=None)
+    text = "\n".join(lines(house, 100))
+    assert "1234.5" not in text
+    assert "old, 5.0 s" in text
+    assert "No fresh live data of meter main arrives." in text
+
+
+def test_a_fault_comes_with_its_remedy() -> None:
+    house = House().run_well()
+    house.status(b"offline")
+    text = "\n".join(lines(house, 100))
+    assert "The publisher of meter main is gone." in text
+    assert "systemctl status ksem-publisher" in text
+
+
+def test_nothing_at_all_is_drawn_too() -> None:
+    assert "No meter has been heard of." in "\n".join(lines(House(), 80))
+
+
+def test_one_line_tells_the_verdict_the_power_and_the_nodes() -> None:
+    house = House().run_well()
+    told = r"All is well\. The inverter gets fresh data\.  \|  main \+1234\.5 W, [23] ms old, 5\.0/s  \|  attic online"
+    assert re.fullmatch(told, status_line(house.picture, house.now))
+    house.now += 3
+    assert "main no fresh data" in status_line(house.picture, house.now)
