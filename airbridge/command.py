@@ -6,8 +6,8 @@ import typer
 
 from airbridge.capture.command import app as capture
 from airbridge.demo.command import demo
-from airbridge.monitor.command import monitor
 from airbridge.doctor.command import doctor
+from airbridge.monitor.command import monitor
 from airbridge.snippets.command import snippets
 from service_runtime.version import VERSION
 
