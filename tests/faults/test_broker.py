@@ -63,7 +63,7 @@ def test_services_wait_for_a_broker_that_comes_last(tmp_path: Path, kept_rows: l
         for service in (chain.publisher, chain.server):
             service.await_log("connection refused")
         with chain.fault("the broker is absent at the start", FAMILY) as row:
-            assert set(chain.watch(3)) <= REFUSED
+            assert set(chain.watch(2)) <= REFUSED
             chain.start("broker")
         assert "good" in row.inverter_saw
         for service in (chain.publisher, chain.server):
@@ -134,7 +134,7 @@ def test_a_password_changed_at_the_broker_is_named_and_mended_there(guarded: Cha
             if user == "publisher":  # mosquitto 2.0 sends no will for whom it throws out so; the other side tells
                 ear.await_last(NODE_STATUS, b"offline", LIMIT_MS / 1000 + TOLD_WITHIN)
             time.sleep(LIMIT_MS / 1000)
-            assert "good" not in chain.watch(2)
+            assert "good" not in chain.watch(1)
             known[user] = USERS[user]
             chain.broker.reload()
         await_statuses(ear)
@@ -225,6 +225,7 @@ def test_yesterdays_retained_blocks_are_never_served(
                 old = payload if boot_ms is None else changed(payload, boot_ms=boot_ms)
                 ear.say(topic, changed(old, session="00000bad"))
             ear.say(METER_STATUS, b"online")
+            ear.await_last(METER_STATUS, b"online", 5)
         broker.stop()
     with Chain(tmp_path / "today", broker=broker) as chain:
         chain.rows = kept_rows  # type: ignore[assignment]
@@ -232,7 +233,7 @@ def test_yesterdays_retained_blocks_are_never_served(
         with chain.fault(f"retained blocks of yesterday, {when}, and no publisher for 2.5 s", FAMILY):
             assert "00000bad" in broker_says(broker, LIVE)
             assert set(chain.watch(2.5)) <= REFUSED
-            assert "answers no ping" in chain.server.log_text()
+            chain.server.await_log("no block of meter main arrives")
             chain.start("publisher")
 
 
@@ -321,7 +322,7 @@ def test_garbage_on_our_topics_changes_nothing_and_is_said_once(chain: Chain, ea
     with quiet(chain.publisher, chain.server, at_most=12) as (publisher, server):
         name = f"a foreign publisher with {'retained ' if retain else ''}garbage on all topics for 3 s"
         with chain.fault(name, FAMILY, recovery=None):
-            for round_number in range(30):
+            for round_number in range(24):
                 payload = GARBAGE[round_number % len(GARBAGE)]
                 for topic in (*(f"ksem/main/{topic}" for topic in TOPICS), NODE_STATUS):
                     ear.say(topic, payload, retain=retain)

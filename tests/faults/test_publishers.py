@@ -81,8 +81,8 @@ def test_a_frozen_publisher_serves_nothing_old_when_it_goes_on(
 
 @pytest.mark.slow
 def test_a_short_freeze_of_the_publisher_serves_nothing_old(chain: Chain) -> None:
-    with chain.fault("the publisher is stopped (SIGSTOP) ten times for 0.4 s", FAMILY):
-        for _ in range(10):
+    with chain.fault("the publisher is stopped (SIGSTOP) six times for 0.4 s", FAMILY):
+        for _ in range(6):
             chain.publisher.freeze()
             time.sleep(0.4)
             chain.publisher.thaw()
@@ -109,7 +109,7 @@ def test_a_second_publisher_under_the_same_name_is_noticed_and_the_first_stands_
             stood_back = await_one(noticed, chain.publisher, second)
             chain.await_good(5)
             connections = chain.broker.log_text().count("as ksem-pub-main")
-            assert chain.watch(4).keys() == {"good"}
+            assert chain.watch(3).keys() == {"good"}
             await_statuses(ear)
         # They do not throw each other out again and again.
         assert chain.broker.log_text().count("as ksem-pub-main") == connections <= 7
@@ -138,8 +138,7 @@ def test_of_two_publishers_one_is_served_until_it_dies(tmp_path: Path, kept_rows
         chain.start()
         chain.await_good(5)
         with Ear(chain.broker.port) as ear:
-            served = ear.await_node_health(lambda health: health.transit["main"].session is not None, within=11)
-            first = served.transit["main"].session
+            first = ear.live().session
             with second_publisher(chain, tmp_path / "second", broker=far, push_port=port) as second:
                 with chain.fault("two publishers for one meter", FAMILY, recovery=None):
                     for each in (chain.publisher, second):
@@ -183,7 +182,7 @@ def test_a_step_of_the_wall_clock_changes_nothing(tmp_path: Path, kept_rows: lis
             for seconds, words in ((3600, "on by 1 h"), (-3600, "back by 1 h")):
                 with chain.fault(f"the wall clock of the {part}'s host steps {words}", FAMILY, recovery=None):
                     step.write_text(str(seconds))
-                    assert chain.watch(2.5).keys() == {"good"}
+                    assert chain.watch(1.7).keys() == {"good"}
                     assert abs(clock_of(part, chain, ear) - time.time() - seconds) < 60  # it has stepped
                 assert (ear.last(METER_STATUS), ear.last(NODE_STATUS)) == (b"online", b"online")
 
