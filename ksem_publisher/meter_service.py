@@ -93,7 +93,8 @@ class MeterService:
         publish = self.link.publish
         values = None
         if settings.values.enabled:
-            values = ValuePublisher(meter.id, topics, publish, settings.values.interval, clock)
+            openwb = [counter.id for counter in settings.openwb.counter if counter.meter == meter.id]
+            values = ValuePublisher(meter.id, topics, publish, settings.values.interval, clock, openwb)
         self._values = values
         self.status = MeterStatus(topics.meter_status(meter.id), publish, clock)
         self._echo = EchoAnswer(meter.id, topics, self.session, publish, clock)

@@ -86,6 +86,21 @@ class ValuesSettings:
 
 
 @attrs.frozen(kw_only=True)
+class OpenWbCounterSettings:
+    """A table [[openwb.counter]]: a counter of openWB that shows one meter."""
+
+    meter: str = setting(default="main", help="id of the meter", allowed=name())
+    id: int = setting(help="the counter's id, as openWB shows it", allowed=not_negative())
+
+
+@attrs.frozen(kw_only=True)
+class OpenWbSettings:
+    """The table [openwb]: values in openWB's own topics."""
+
+    counter: tuple[OpenWbCounterSettings, ...] = setting(factory=tuple, help="openWB's counters; none: nothing is sent")
+
+
+@attrs.frozen(kw_only=True)
 class PublisherSettings:
     """All of publisher.toml."""
 
@@ -96,12 +111,18 @@ class PublisherSettings:
     demand: DemandSettings = setting(factory=DemandSettings, help="ranges on demand")
     mqtt: MqttSettings = setting(factory=MqttSettings, help="the broker")
     values: ValuesSettings = setting(factory=ValuesSettings, help="decoded values")
+    openwb: OpenWbSettings = setting(factory=OpenWbSettings, help="openWB's counters")
     homeassistant: HomeAssistantSettings = setting(factory=HomeAssistantSettings, help="device discovery")
 
     def __attrs_post_init__(self) -> None:
         twice = [key for key, count in Counter(meter.id for meter in self.meter).items() if count > 1]
         if twice:
             raise ValueError(f"meter: each id once, {', '.join(twice)} is there twice")
+        strangers = sorted({one.meter for one in self.openwb.counter} - {meter.id for meter in self.meter})
+        if strangers:
+            raise ValueError(f"openwb: counter: there is no meter {', '.join(strangers)}")
+        if self.openwb.counter and not self.values.enabled:
+            raise ValueError("openwb: counter: needs enabled = true in [values]")
         ports = [meter.push_port or self.push.port for meter in self.meter]
         places = Counter(zip(ports, (meter.push_from or meter.host for meter in self.meter), strict=True))
         if self.push.enabled and any(count > 1 for count in places.values()):

@@ -1,6 +1,6 @@
 """Decoded values for everyone else: one JSON a cycle, and a plain number for each key at a chosen pace."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from ksem_contract.counter_guard import CounterGuard, Withheld
@@ -10,6 +10,7 @@ from ksem_contract.value_keys import VALUE_KEYS
 from ksem_contract.values import decode_device, decode_energy, decode_live, format_value
 from ksem_contract.values_message import ValuesMessage
 from ksem_publisher.block_publisher import Publish
+from ksem_publisher.openwb import counter_messages
 from ksem_publisher.snapshot import Words
 from service_runtime.clock import boottime, wall_time
 
@@ -28,7 +29,10 @@ class ValuePublisher:
         publish: Publish,
         interval: float,
         clock: Callable[[], float] = boottime,
+        openwb: Sequence[int] = (),
     ) -> None:
+        """`openwb`: ids of openWB's counters that show this meter."""
+        self._openwb = openwb
         self._topic = topics.meter_values(meter)
         self._topic_of = {key: topics.meter_value(meter, key) for key in _KEYS}
         self._publish = publish
@@ -52,26 +56,29 @@ class ValuePublisher:
             in_pace = now - self._live_due < self._interval
             self._live_due = (self._live_due if in_pace else now) + self._interval
             self._each(values)
+            for counter in self._openwb:
+                for topic, payload in counter_messages(counter, everything):
+                    self._publish(topic, payload)
 
     def energy(self, words: Words, measured: float, now: float) -> tuple[Withheld, ...]:
         """Counters were read; those withheld are told."""
         counters, withheld = self._guard.check(decode_energy(words), now)
         self._counters = (counters, measured)
-        self._keep(counters)
+        self._kept.update(counters)
+        # Unchanged ones, too: by its time-out a reader tells a counter that stands still from one that is read no more.
+        self._each(counters)
         return withheld
 
     def device(self, words: Words) -> None:
         """The device was read."""
-        self._keep(decode_device(words))
+        values = decode_device(words)
+        changed = {key: value for key, value in values.items() if self._kept.get(key) != value}
+        self._kept.update(changed)
+        self._each(changed)
 
     def republish(self) -> None:
         """A new connection: the retained values again."""
         self._each(self._kept)
-
-    def _keep(self, values: Mapping[str, float]) -> None:
-        changed = {key: value for key, value in values.items() if self._kept.get(key) != value}
-        self._kept.update(changed)
-        self._each(changed)
 
     def _each(self, values: Mapping[str, float]) -> None:
         for name, value in values.items():

@@ -21,6 +21,7 @@ HERE: Final = Path(__file__).parent
 PLACEHOLDERS: Final = {
     ("meter", "host"): "192.168.1.50",
     ("line", "port"): "/dev/serial/by-id/usb-...",
+    ("openwb", "counter", "id"): 2,
 }
 """Settings without a default. install.sh puts what it was told or has found in their place."""
 TELLS_ITSELF: Final = {("node", "name"): "the host's name"}
@@ -60,7 +61,7 @@ class Example:
         lines = [_HEAD.format(name=self.command, env=env)]
         kinds = typing.get_type_hints(self.settings)
         for field in attrs.fields(self.settings):
-            lines += _table(field, kinds[field.name], (), self.role)
+            lines += _maybe_table(field, kinds[field.name], (), self.role)
         return "\n".join(lines)
 
 
@@ -84,7 +85,16 @@ def _table(field: Any, kind: Any, above: tuple[str, ...], role: str) -> Iterator
             yield from _key(inner, kinds[inner.name], path)
     yield ""
     for inner in deeper:
-        yield from _table(inner, kinds[inner.name], path, role)
+        yield from _maybe_table(inner, kinds[inner.name], path, role)
+
+
+def _maybe_table(field: Any, kind: Any, above: tuple[str, ...], role: str) -> Iterator[str]:
+    lines = _table(field, kind, above, role)
+    if default_of(field) != ():
+        yield from lines
+        return
+    yield "# There is none unless the first # of these lines is removed."
+    yield from (f"#{line}" if line else "" for line in lines)
 
 
 def _key(field: Any, kind: Any, table: tuple[str, ...]) -> Iterator[str]:

@@ -44,10 +44,7 @@ def snippets(
     """Print ready settings for a program that reads the meter's values: with the own topics, and with time-outs."""
     try:
         place = Place(broker, port or (8883 if tls else 1883), tls, username, Topics(prefix), meter)
-        if program is Program.OPENWB:
-            text = openwb.render(place, counter)
-        else:
-            text = _RENDER[program](place)
+        text = openwb.render(place, counter) if program is Program.OPENWB else _RENDER[program](place)
     except ValueError as wrong:
         raise typer.BadParameter(str(wrong)) from None
     typer.echo(text, nl=False)

@@ -1,4 +1,7 @@
-"""openWB 2: the publisher's own table, and the way to openWB's broker. Source: openWB's modules/devices/generic/mqtt."""
+"""openWB 2: the publisher's own table, and the way to openWB's broker.
+
+Source: openWB's packages/modules/devices/generic/mqtt.
+"""
 
 from airbridge.snippets.place import Place
 from service_runtime.toml_text import toml_word

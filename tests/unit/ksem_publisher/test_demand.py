@@ -1,6 +1,7 @@
 """Ranges on demand: which of them the meter is asked for, and when."""
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -66,7 +67,7 @@ def test_a_node_that_is_offline_demands_nothing() -> None:
         (FLOW, {"start": 65530}),
     ],
 )
-def test_what_may_not_be_asked_is_not(wanted: RegisterRange, changes: dict[str, object]) -> None:
+def test_what_may_not_be_asked_is_not(wanted: RegisterRange, changes: dict[str, Any]) -> None:
     assert asked(wanted, **changes).wanted(100.0) == ()
 
 
