@@ -21,7 +21,7 @@ RANGES: Final = {
 PERIOD_MS: Final = {"cycle": 162.0, "small": 0.0, "mixed": 0.0}
 REST: Final = "rest"
 LOAD: Final = "load"
-METER: Final = {REST: (), LOAD: ("--interval", "0.02")}
+METER: Final = {REST: (), LOAD: ("--cycle", "20")}
 UNDER_LOAD: Final = (REFERENCE, OURS, AGAIN, PYMODBUS, LIBMODBUS, AT_ONCE)
 _TOLERANCE: Final = 0.000002
 """What handing over a byte and reading the clock take; an answer is early only beyond that."""

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+from pathlib import Path
 from typing import Final
 
 PR_SET_TIMERSLACK: Final = 29
@@ -29,3 +30,12 @@ def be_real_time(priority: int) -> list[str]:
         reason = os.strerror(ctypes.get_errno())
         refused.append(f"memory can't be locked ({reason}): the unit needs LimitMEMLOCK=infinity or CAP_IPC_LOCK")
     return refused
+
+
+def in_force() -> str:
+    """What the kernel says of this thread, in words: what was asked for and what was granted may differ."""
+    real_time = os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK == os.SCHED_FIFO
+    schedule = f"SCHED_FIFO {os.sched_getparam(0).sched_priority}" if real_time else "ordinary scheduling"
+    status = Path("/proc/self/status").read_text()
+    locked = "memory not locked" if "\nVmLck:\t       0 kB" in status else "memory locked"
+    return f"{schedule}, {locked}"

@@ -13,7 +13,7 @@ from service_runtime.clock import boottime
 
 from .heartbeat import STALL, Heartbeat
 from .line_counters import MAX_NAMED, LineCounters, UnitCounters
-from .real_time import be_real_time, sharpen_timers
+from .real_time import be_real_time, in_force, sharpen_timers
 from .responder import DATA, SAY_NOTHING, Answer, Responder
 from .serial_port import WAKE_AT, PortGone, SerialPort
 from .settings import LineSettings
@@ -94,7 +94,7 @@ class SerialLine:
     def _look_after(self, stalled: bool) -> None:
         """Nudge the thread after a stall, and if less than a request's worth lies on its port: it sleeps through that.
 
-        Runs in the heartbeat's thread, 40 times a second.
+        Runs in the heartbeat's thread, 25 times a second.
         """
         port = self._port
         if port is None:
@@ -111,6 +111,8 @@ class SerialLine:
         sharpen_timers()
         for refused in be_real_time(self.settings.realtime):
             log.warning("line %s: %s", self.settings.name, refused)
+        if self.settings.realtime:
+            log.info("line %s: in force: %s", self.settings.name, in_force())
         while not self._stopping.is_set():
             try:
                 port = self._open()
