@@ -1,6 +1,8 @@
 """A real mosquitto for tests: on a free loopback port, with a configuration of its own, ended by its process id."""
 
+import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -11,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+_random = random.SystemRandom()  # the common one is seeded by hypothesis
 _SEARCH = os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/sbin"
 
 
@@ -148,11 +151,12 @@ class Broker:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of 127.0.0.1 that nobody listens on now, and that no outgoing connection is given meanwhile."""
+    while True:
+        port = _random.randrange(20_000, 32_768)  # below Linux's own choices (ip_local_port_range)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def accepts(host: str, port: int) -> bool:
