@@ -30,7 +30,6 @@ FAULTS: Final[dict[str, dict[str, Any]]] = {
     "accepts connections and stays silent": {"name": "silent"},
     "closes in the middle of an answer": {"name": "close"},
     "answers everything with exception 4": {"name": "exception"},
-    "answers everything with exception 2": {"name": "exception", "code": 2},
     "sends a register too few": {"name": "short"},
     "answers 0.7 s late, one request too late": {"name": "late", "seconds": 0.7},
     "answers as another transaction": {"name": "wrong-transaction"},
@@ -131,7 +130,10 @@ def test_with_push_whatever_the_meters_port_does_live_data_flows_and_no_counter_
 def test_counters_that_are_not_answered_leave_live_data_alone(
     tmp_path: Path, kept_rows: list[FaultRow], push: bool
 ) -> None:
-    with MeterScene(tmp_path, kept_rows, push=push, publisher=FAST_POLLS, server=LIKE_LIVE) as scene:
+    scene = MeterScene(tmp_path, kept_rows, push=push, publisher=FAST_POLLS, server=LIKE_LIVE)
+    path = scene.publisher.settings_path
+    path.write_text(path.read_text().replace("timeout = 0.5", "timeout = 2.0"))  # the default, longer than the limit
+    with scene:
         scene.ask("0-27,40-145,512-611", limits=LIMITS)
         scene.inverter.wait_for("good", 10)
         statuses = len(scene.statuses())
@@ -140,7 +142,7 @@ def test_counters_that_are_not_answered_leave_live_data_alone(
                 f"{'with' if push else 'without'} push, reads of the energy counters alone: {name}", "meter"
             ) as row:
                 begin(scene, {"name": name, "only": "512-791"})
-                scene.inverter.wait_for("exception-4", 12)
+                scene.inverter.wait_for("exception-4", 5)
                 live = scene.outcomes("0-27") | scene.outcomes("40-145")
                 end(scene)
             assert set(live) == {"good"}, row
@@ -326,9 +328,11 @@ def test_live_data_that_is_read_while_the_meter_measures_is_never_torn(
     often = "[poll]\nlive = 0.02"
     with MeterScene(tmp_path, kept_rows, push=False, publisher=often) as scene:
         scene.ask("0-27,40-145", period=0)
-        with scene.fault("without push, 20 s of reading live while the meter measures", "meter", recovery=None) as row:
+        with scene.fault(
+            "without push, live is read for 20 s from a meter that is slow to answer", "meter", recovery=None
+        ) as row:
             begin(scene, {"name": "late", "seconds": 0.02})
-            scene.carried_by("poll", 120, within=25)
+            scene.carried_by("poll", 200, within=40)
             scene.inverter.wait_for("good", 100)
         assert only_good(row), row
         health = scene.await_health("degraded")

@@ -128,7 +128,7 @@ def test_each_push_group_alone_may_be_switched_off_and_is_named(tmp_path: Path, 
                 push(scene, groups=[group for group in ALL_GROUPS if group != missing])
                 scene.carried_by("poll" if is_live else "push", within=3)
                 words = f"registers {RANGES[missing]} are not pushed"
-                scene.await_health("degraded" if is_live else "ok", words, within=4 if is_live else 14)
+                scene.await_health("degraded" if is_live else "ok", words, within=4 if is_live else 8)
                 push(scene, groups=list(ALL_GROUPS))
             scene.carried_by("push", within=5)
             assert only_good(row), row
@@ -148,11 +148,9 @@ def test_however_a_cycle_is_pushed_the_inverter_gets_whole_cycles_in_time(
         for name, (settings, source) in STYLES.items():
             with scene.fault(f"a cycle is pushed {name}", "push", recovery=None) as row:
                 push(scene, **settings)
-                if source is None:
-                    scene.inverter.wait_for("good", 30)
-                else:
-                    scene.carried_by(source, 6, within=6)
-                scene.inverter.wait_for("good", 20)
+                if source is not None:
+                    scene.carried_by(source, within=6)
+                scene.inverter.wait_for("good", 10 if source else 30)
             assert only_good(row), f"{name}: {row}\n{scene.chain.logs()}"
         push(scene)
         scene.carried_by("push", within=5)
@@ -185,9 +183,9 @@ def test_a_fixed_interval_too_long_for_live_data_leaves_it_to_polling(
         for interval, source in INTERVALS.items():
             with scene.fault(f"a fixed interval of {interval:g} s is set in the meter", "push", recovery=None) as row:
                 push(scene, interval=interval)
-                scene.carried_by(source, within=6)
+                block = scene.carried_by(source, within=6)[-1]
                 if interval == 0.5:
-                    scene.audience.await_health(lambda health: health.push.period_ms == pytest.approx(500, abs=20), "")
+                    assert block.cycle_ms == pytest.approx(500, abs=50)
                 if interval == 1.0:
                     scene.await_health("degraded", "a cycle every 1 s is too slow")
                 scene.inverter.wait_for("good", 20)
@@ -286,6 +284,6 @@ def test_attached_anywhere_in_the_cycle_no_block_is_torn_or_a_cycle_late(
                 scene.publisher.kill()
                 time.sleep(offset / 1000)  # what is tested
                 scene.publisher.start()
-                scene.carried_by("push", 6, within=8)
-            ages = [block.age_ms for block in scene.carried_by("push", 10)]
+                scene.carried_by("push", within=8)
+            ages = [block.age_ms for block in scene.carried_by("push", 8)]
             assert max(ages) < 200, "a cycle late"
