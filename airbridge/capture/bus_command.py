@@ -23,7 +23,7 @@ def bus(
     stopbits: Annotated[int, typer.Option(min=1, max=2, help="Stop bits.")] = 2,
     idle_gap: Annotated[
         float, typer.Option(min=0.002, max=1.0, help="Silence in seconds that ends a broken frame.")
-    ] = 0.025,
+    ] = 0.1,  # longer than a server's: a pause of this host, while bytes wait for it, is no silence on the line
     seconds: Seconds = None,
     output: Output = None,
     force: Force = False,

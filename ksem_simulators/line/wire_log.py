@@ -84,6 +84,24 @@ class WireLogReader:
         found.reverse()
         return found
 
+    @property
+    def newest(self) -> int:
+        """Number of the newest byte."""
+        return self._ring.head
+
+    def after(self, number: int) -> list[tuple[int, WireByte]]:
+        """The bytes that came after the one of this number, each with its own, oldest first.
+
+        Bytes that a late line hands over together have one time, but each its number.
+        """
+        found = []
+        for each in range(max(number + 1, self._ring.oldest), self._ring.head + 1):
+            body = self._ring.read(each)
+            if body is None:
+                break
+            found.append((each, WireByte(*_RECORD.unpack_from(body))))
+        return found
+
     def close(self) -> None:
         """Lets go of the file."""
         self._file.close()

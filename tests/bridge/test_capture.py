@@ -197,11 +197,11 @@ class _Tap:
         self._thread.start()
 
     def _run(self) -> None:
-        newest = boottime()
+        newest = self._log.newest
         while not self._stop.wait(0.001):
-            for byte in self._log.since(newest):
+            for number, byte in self._log.after(newest):
                 os.write(self.master, bytes((byte.value,)))
-                newest = byte.delivered
+                newest = number
 
     def close(self) -> None:
         self._stop.set()
