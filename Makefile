@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 READY   = $(VENV)/.ready
 
-.PHONY: help demo test test-faults test-platform check format bench soak fuzz docs deb tools clean
+.PHONY: help demo test test-faults test-platform test-browser check format bench soak fuzz docs deb tools clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ test-platform: $(READY) tools ## Docker and systemd for real, on Debian as root,
 
 bench: $(READY) tools ## the bridge measured beside other servers, 20 minutes (ARGS=--quick: 2 minutes); needs gcc, libmodbus-dev
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+test-browser: $(READY) tools ## the dashboard's page in a headless Chromium (Debian's chromium and chromium-driver)
+	$(BIN)/python -m pytest tests/browser $(ARGS)
 
 check: $(READY) ## format, lint, types, import rules
 	$(BIN)/ruff format --check .

@@ -18,6 +18,8 @@ class Part:
     name: str
     condition: Condition
     text: str
+    id: str = ""
+    """Which one, where there may be several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +58,10 @@ def chains(picture: Picture, meter: MeterView, now: float) -> list[Chain]:
 
 def _meter(picture: Picture, view: MeterView, now: float) -> Part:
     if not picture.link_up:
-        return Part("meter", f"meter {view.meter}", "unknown", "")
+        return Part("meter", "meter", "unknown", "", view.meter)
     if view.flows(now):
-        return Part("meter", f"meter {view.meter}", "up", "measures")
-    return Part("meter", f"meter {view.meter}", "down" if view.status == "offline" else "unknown", "no data")
+        return Part("meter", "meter", "up", "measures", view.meter)
+    return Part("meter", "meter", "down" if view.status == "offline" else "unknown", "no data", view.meter)
 
 
 def _publisher(picture: Picture, view: MeterView) -> Part:
@@ -80,11 +82,11 @@ def _broker(picture: Picture) -> Part:
 
 def _node(picture: Picture, view: NodeView) -> Part:
     if not picture.link_up or view.status is None:
-        return Part("node", f"rtu-server {view.node}", "unknown", "")
+        return Part("node", "rtu-server", "unknown", "", view.node)
     if view.status == "online":
-        return Part("node", f"rtu-server {view.node}", "up", "online")
+        return Part("node", "rtu-server", "up", "online", view.node)
     waits = view.health is not None and view.health.state == "degraded"
-    return Part("node", f"rtu-server {view.node}", "warned" if waits else "down", "offline")
+    return Part("node", "rtu-server", "warned" if waits else "down", "offline", view.node)
 
 
 def _inverter(picture: Picture, view: NodeView, meter: str) -> Part:

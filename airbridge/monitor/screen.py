@@ -45,13 +45,9 @@ def screen(picture: Picture, now: float, *, width: int, broker: str) -> Renderab
 
 
 def _chain(chain: Chain, width: int) -> RenderableType:
-    parts = [Part(_short(part.name), part.condition, part.text) for part in chain.parts]
+    parts = [Part(part.id or part.name, part.condition, part.text) for part in chain.parts]
     links = [Part(f"{link.name} {link.rate}".strip(), link.condition, _brief(link.age)) for link in chain.links]
     return chain_section(parts, links, width)
-
-
-def _short(name: str) -> str:
-    return name.removeprefix("rtu-server ")
 
 
 def _brief(age: str) -> str:

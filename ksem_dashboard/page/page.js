@@ -200,7 +200,7 @@ function drawChains() {
     const row = html("div", { class: "chain" });
     chain.parts.forEach((part, index) => {
       row.append(html("div", { class: "part", "data-condition": part.condition },
-        html("div", { class: "icon" }, icon(part.kind)), html("b", {}, part.name), html("span", {}, part.text)));
+        html("div", { class: "icon" }, icon(part.kind)), html("b", {}, part.name), html("span", {}, [part.id, part.text].filter(Boolean).join(": "))));
       const link = chain.links[index];
       if (link) row.append(html("div", { class: "link", "data-condition": link.condition },
         html("span", { class: "above" }, html("b", {}, link.name), link.rate ? ` ${link.rate}` : ""),

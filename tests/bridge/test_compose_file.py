@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ksem_dashboard.settings import KsemDashboardSettings
 from ksem_publisher.settings import PublisherSettings
 from rtu_server.settings import RtuServerSettings
 from service_runtime.settings import load
@@ -69,6 +70,14 @@ def test_the_demos_variables_are_settings_of_both_services_without_any_env_file(
     publisher = load(PublisherSettings, path=None, environ=environment("demo-publisher", {}, login))
     server = load(RtuServerSettings, path=None, environ=environment("demo-rtu-server", {}, login))
     assert server.line[0].unit[0].meter == publisher.meter[0].id
+
+
+@pytest.mark.parametrize("more", [{}, {"MQTT_TLS": "true", "MQTT_PORT": "8883"}], ids=["plain", "tls"])
+def test_the_dashboards_variables_are_its_settings(login: Path, more: dict[str, str]) -> None:
+    made = environment("dashboard", EXAMPLE | more, login)
+    settings = load(KsemDashboardSettings, path=None, environ=made)
+    assert (settings.dashboard.listen, settings.dashboard.port) == ("0.0.0.0", 8080)
+    assert (settings.mqtt.host, settings.mqtt.username, settings.mqtt.password) == ("mosquitto", "dashboard", "secret")
 
 
 @pytest.mark.parametrize("service", SERVICES)
