@@ -58,7 +58,7 @@ class PushListener:
     @property
     def refused(self) -> tuple[str, ...]:
         """Peers that were refused, each with the settings line that would let it in."""
-        return self._peers.refused
+        return self._peers.refused(self._clock())
 
     async def run(self) -> None:
         """Listen until cancelled; an address that can't be listened on is tried again."""
@@ -86,7 +86,7 @@ class PushListener:
         meter = self._peers.meter_of(connection.peer)
         if meter is None:
             self._resolve_again.set()
-            self._peers.refuse(connection.peer)
+            self._peers.refuse(connection.peer, self._clock())
             return None
         connection.meter = meter
         same = [one for one in self._connections if one.peer == connection.peer]

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from ksem_publisher.settings import MeterSettings
 
 MOST_REFUSED = 16
+REMEMBERED = 600.0
+"""Seconds for which a refused peer is told of after its last attempt: a meter tries again and again."""
 
 
 def plain_address(address: str) -> str:
@@ -24,7 +26,7 @@ class PushPeers:
     def __init__(self, meters: Iterable[MeterSettings]) -> None:
         self._meters = {meter.id: meter for meter in meters}
         self._known: dict[str, str] = {}
-        self._refused: dict[str, str] = {}
+        self._refused: dict[str, float] = {}
 
     @property
     def names(self) -> tuple[tuple[str, str], ...]:
@@ -42,16 +44,20 @@ class PushPeers:
         """The meter whose pushes come from `address`; None if it is nobody's."""
         return self._known.get(plain_address(address))
 
-    def refuse(self, address: str) -> None:
+    def refuse(self, address: str, now: float) -> None:
         """Note a refused peer."""
+        self._forget(now)
         plain = plain_address(address)
-        if plain not in self._refused and len(self._refused) < MOST_REFUSED:
-            self._refused[plain] = self._advice(plain)
+        if plain in self._refused or len(self._refused) < MOST_REFUSED:
+            self._refused[plain] = now
 
-    @property
-    def refused(self) -> tuple[str, ...]:
-        """What to do about each refused peer."""
-        return tuple(self._refused.values())
+    def refused(self, now: float) -> tuple[str, ...]:
+        """What to do about each peer that was refused lately."""
+        self._forget(now)
+        return tuple(self._advice(address) for address in self._refused)
+
+    def _forget(self, now: float) -> None:
+        self._refused = {address: at for address, at in self._refused.items() if now - at <= REMEMBERED}
 
     def _advice(self, address: str) -> str:
         lines = []
