@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from airbridge.doctor.facts import Facts, NodeSeen
-from airbridge.doctor.finding import Finding
+from airbridge.doctor.finding import Finding, State
 from ksem_contract.health import UnitHealth
 from ksem_contract.requests import RequestEntry
 
@@ -27,10 +27,13 @@ def check_inverters(facts: Facts) -> Iterator[Finding]:
         remedy = "on the inverter's host: systemctl status rtu-server; or this login may not read it"
         yield Finding("server", "any", "note", "no RTU server is heard of", remedy)
     for name in names:
-        yield from _check_node(name, seen.get(name))
+        yield from _check_node(
+            name, seen.get(name), elsewhere=bool(facts.wanted_nodes) and name not in facts.wanted_nodes
+        )
 
 
-def _check_node(name: str, node: NodeSeen | None) -> Iterator[Finding]:
+def _check_node(name: str, node: NodeSeen | None, *, elsewhere: bool) -> Iterator[Finding]:
+    """`elsewhere`: this host's settings name another node, so this one may be one that was given up."""
     start = f"on the host {name}: systemctl status rtu-server; journalctl -u rtu-server -e"
     if node is None or (node.status is None and node.health is None):
         yield Finding("server", name, "wrong", "nothing is heard of this RTU server", start)
@@ -40,7 +43,9 @@ def _check_node(name: str, node: NodeSeen | None) -> Iterator[Finding]:
     health = node.health
     if not node.alive and node.status != "online":
         last = f"; its last word: {health.why}" if health and health.why else ""
-        yield Finding("server", name, "wrong", f"the RTU server {name} does not run{last}", start)
+        forget = "; is it gone for good: mosquitto_pub -r -n on its retained topics" if elsewhere else ""
+        state: State = "note" if elsewhere else "wrong"
+        yield Finding("server", name, state, f"the RTU server {name} does not run{last}", start + forget)
         return
     if health is None:
         yield Finding("server", name, "note", f"runs ({node.status}); its health is not shown to this login")

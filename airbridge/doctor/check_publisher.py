@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from airbridge.doctor.facts import Facts, MeterSeen
-from airbridge.doctor.finding import Finding
+from airbridge.doctor.finding import Finding, State
 from ksem_contract.health import MeterHealth
 
 _START = "on the meter's host: systemctl status ksem-publisher; journalctl -u ksem-publisher -e"
@@ -37,7 +37,10 @@ def _check_one(seen: MeterSeen, facts: Facts) -> Iterator[Finding]:
         )
     if not seen.alive and seen.status != "online":
         last = f"; its last word: {health.why}" if health else ""
-        yield Finding("publisher", seen.id, "wrong", f"the publisher of meter {seen.id} does not run{last}", _START)
+        # Where the settings name other meters, this may be one that was given up, and the broker keeps its last words.
+        elsewhere = bool(facts.wanted_meters) and seen.id not in facts.wanted_meters
+        state: State = "note" if elsewhere else "wrong"
+        yield Finding("publisher", seen.id, state, f"the publisher of meter {seen.id} does not run{last}", _START)
         return
     if health is None:
         text = f"it runs, live data {'flows' if seen.status == 'online' else 'does not flow'}; its health is not shown"

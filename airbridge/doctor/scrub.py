@@ -11,7 +11,7 @@ from ksem_contract.errors import InvalidMessage
 from ksem_contract.values import decode_texts
 
 GONE: Final = "(removed)"
-_SECRET_KEY = re.compile(r"(?im)^(\s*[\w.]*(?:password|secret|token|passwd)[\w.]*\s*[=:]\s*)(?!.*_file).*$")
+_SECRET_KEY = re.compile(r"""(?i)([\w.]*(?:password|passwd|secret|token)(?!\w*_file)\w*"?\s*[=:]\s*)("[^"\n]*"|\S+)""")
 # As udev builds them: usb-MAKER_MODEL_SERIAL-if00-port0.
 _ADAPTER = re.compile(r"(usb-[^\s/\"']+?_)([A-Za-z0-9.]+)(-if\d+)")
 _SHORTEST: Final = 4
