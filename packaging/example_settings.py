@@ -22,6 +22,7 @@ PLACEHOLDERS: Final = {
     ("meter", "host"): "192.168.1.50",
     ("line", "port"): "/dev/serial/by-id/usb-...",
     ("openwb", "counter", "id"): 2,
+    ("tcp", "unit", "id"): 71,
 }
 """Settings without a default. install.sh puts what it was told or has found in their place."""
 TELLS_ITSELF: Final = {("node", "name"): "the host's name"}

@@ -9,6 +9,7 @@ from ksem_contract.health import HealthCondition, LinkHealth, NodeHealth, Transi
 from ksem_contract.requests import RequestEntry, RequestsMessage
 
 from .line_counters import LineCounters, asked_range, percentiles_ms
+from .settings import UnitSettings
 from .unit_state import UnitView, Verdict, judge
 
 FORGOTTEN_AFTER: Final = 3600.0
@@ -49,11 +50,12 @@ def node_health(
     *,
     version: str,
     since: str,
+    doors: Iterable[UnitHealth] = (),
     broker: LinkHealth,
     transit: Mapping[str, Transit],
     now: float,
 ) -> NodeHealth:
-    """Put the health message together."""
+    """Put the health message together. Doors don't count for the node's state."""
     reports = list(reports)
     verdicts = [judge(report.view, now) for report in reports]
     node = overall(verdicts)
@@ -64,6 +66,7 @@ def node_health(
         why=node.why,
         broker=broker,
         units=tuple(_unit_health(report, verdict, now) for report, verdict in zip(reports, verdicts, strict=True)),
+        doors=tuple(doors),
         transit=transit,
     )
 
@@ -95,16 +98,32 @@ def requests_message(reports: Iterable[UnitReport], now: float) -> RequestsMessa
     return RequestsMessage(tuple(sorted(entries, key=lambda entry: -entry.per_s)))
 
 
+def door_health(
+    name: str, unit: UnitSettings, counters: LineCounters, port: LinkHealth, fresh_since: float | None, now: float
+) -> UnitHealth:
+    """Tell how one unit behind a TCP door is: fine while readers could have data, whether they ask or not."""
+    up = port.state == "up" and fresh_since is not None
+    state: HealthCondition = "ok" if up or not unit.enabled else "down"
+    return _health_of(name, unit.id, unit.meter, port, state, counters, now)
+
+
 def _unit_health(report: UnitReport, verdict: Verdict, now: float) -> UnitHealth:
-    view, line = report.view, report.counters
-    counters = line.units[view.unit]
+    view = report.view
+    return _health_of(view.line, view.unit, view.meter, report.port, verdict.state, report.counters, now)
+
+
+def _health_of(
+    name: str, unit: int, meter: str, port: LinkHealth, state: HealthCondition, line: LineCounters, now: float
+) -> UnitHealth:
+    counters = line.units[unit]
     outcomes = dict(counters.outcomes)
+    last = counters.last_request
     return UnitHealth(
-        line=view.line,
-        unit=view.unit,
-        meter=view.meter,
-        port=report.port,
-        state=verdict.state,
+        line=name,
+        unit=unit,
+        meter=meter,
+        port=port,
+        state=state,
         requests=counters.requests,
         data=outcomes.pop("data", 0),
         refused=outcomes,
@@ -112,5 +131,5 @@ def _unit_health(report: UnitReport, verdict: Verdict, now: float) -> UnitHealth
         noise=line.noise,
         turnaround_ms=percentiles_ms(counters.turnarounds),
         age_ms=percentiles_ms(counters.ages),
-        last_request_ago_ms=None if view.last_request is None else max(0, int(1000 * (now - view.last_request))),
+        last_request_ago_ms=None if last is None else max(0, int(1000 * (now - last))),
     )

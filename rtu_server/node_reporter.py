@@ -3,7 +3,7 @@
 import logging
 from typing import Final
 
-from ksem_contract.health import LinkHealth, Transit
+from ksem_contract.health import LinkHealth, Transit, UnitHealth
 from ksem_contract.topics import Topics
 from service_runtime.clock import wall_time
 from service_runtime.mqtt_link import MqttLink
@@ -58,6 +58,7 @@ class NodeReporter:
         served: bool,
         node: Overall,
         reports: list[UnitReport],
+        doors: list[UnitHealth],
         broker: LinkHealth,
         transit: dict[str, Transit],
         now: float,
@@ -76,7 +77,9 @@ class NodeReporter:
         self._log(node, now)
         self._overall = node
         if now >= self._health_due:
-            message = node_health(reports, version=VERSION, since=self._since, broker=broker, transit=transit, now=now)
+            message = node_health(
+                reports, doors=doors, version=VERSION, since=self._since, broker=broker, transit=transit, now=now
+            )
             if self._link.publish(self._health_topic, message.encode(), qos=1, retain=True):
                 self._health_due, self._told_at = now + HEALTH_EVERY, now
         self._tell_requests(reports, now)

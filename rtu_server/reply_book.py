@@ -57,7 +57,7 @@ class ReplyBook:
                 continue
             words = state.assemble(hot.wanted)
             if isinstance(words, Words):
-                replies[request] = _encode(hot.unit, words, known.get(request))
+                replies[request] = encode(hot.unit, words, known.get(request))
         self.snapshot = Snapshot(state, replies)
 
     def ready(self, request: bytes, now: float) -> Reply | None:
@@ -75,7 +75,7 @@ class ReplyBook:
         """Return the reply to a read request (its whole frame, the unit and range in it), or why there is none."""
         self._keep_hot(request, unit, wanted, now)
         words = self.snapshot.state.read(wanted, now)
-        return words if isinstance(words, Refused) else _encode(unit, words, None)
+        return words if isinstance(words, Refused) else encode(unit, words)
 
     def _keep_hot(self, request: bytes, unit: int, wanted: RegisterRange, now: float) -> None:
         hot = self._hot.get(request)
@@ -85,7 +85,8 @@ class ReplyBook:
             self._hot[request] = _Hot(unit, wanted, now)
 
 
-def _encode(unit: int, words: Words, known: Reply | None) -> Reply:
+def encode(unit: int, words: Words, known: Reply | None = None) -> Reply:
+    """Return the reply of `unit`; of a `known` one with the same registers the frame is used again."""
     if known is not None and known.registers == words.registers:
         frame = known.frame
     else:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from ksem_contract.register_range import RegisterRange
 from modbus_codec.crc import append_crc
@@ -10,7 +10,7 @@ from modbus_codec.errors import BadRequest, ModbusCodecError
 from modbus_codec.pdu import ExceptionCode, ExceptionReply, FunctionCode, ReadRequest, decode_request
 
 from .register_cache import Refused
-from .reply_book import Reply, ReplyBook
+from .reply_book import Reply
 
 SILENCE = b""
 DATA, STALE, SILENT = "data", "stale", "silent"
@@ -35,13 +35,21 @@ class Answer(NamedTuple):
 SAY_NOTHING = Answer(SILENCE, SILENT)
 
 
+class Book(Protocol):
+    """Where replies are found: see `ReplyBook`."""
+
+    def ready(self, request: bytes, now: float) -> Reply | None: ...
+
+    def find(self, request: bytes, unit: int, wanted: RegisterRange, now: float) -> Reply | Refused: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Unit:
     """One Modbus unit that this node is on a line."""
 
     id: int
     meter: str
-    book: ReplyBook
+    book: Book
     on_stale: str = "exception-4"
     enabled: bool = True
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Final
 
-from ksem_contract.health import Transit
+from ksem_contract.health import Transit, UnitHealth
 from ksem_contract.home_assistant import Discovery, node_device
 from ksem_contract.topics import Topics
 from service_runtime.announcer import Announcer
@@ -20,14 +20,16 @@ from service_runtime.systemd import notify, watchdog_interval
 from service_runtime.version import VERSION
 
 from .block_feed import BlockFeed
+from .door_book import DoorBook
 from .heartbeat import Heartbeat
 from .line_counters import UnitCounters
-from .node_report import UnitReport, overall
+from .node_report import UnitReport, door_health, overall
 from .node_reporter import NodeReporter
 from .register_cache import FreshnessLimits
 from .responder import Responder, Unit
 from .serial_line import SerialLine
-from .settings import FreshnessSettings, LineSettings, RtuServerSettings, UnitSettings
+from .settings import DoorSettings, FreshnessSettings, LineSettings, RtuServerSettings, UnitSettings
+from .tcp_door import TcpDoor
 from .unit_state import UnitView, is_served, judge
 
 TICK: Final = 0.25
@@ -52,11 +54,14 @@ class RtuServer:
         self._since = wall_time()
         self._broker = LinkState("not connected yet", boottime(), self._since)
         limits = limits_of(settings.freshness)
-        meters = sorted({unit.meter for line in settings.line for unit in line.unit})
+        units = [*(line.unit for line in settings.line), *(door.unit for door in settings.tcp)]
+        meters = sorted({unit.meter for some in units for unit in some})
         self._feeds = {meter: BlockFeed(meter, self._node, self._topics, limits, self._send_ping) for meter in meters}
         self._heartbeat = Heartbeat()
         self._ports = {line.name: LinkState("not opened yet", boottime(), self._since) for line in settings.line}
         self._lines = {line.name: self._build_line(line) for line in settings.line}
+        self._ports |= {door.name: LinkState("not opened yet", boottime(), self._since) for door in settings.tcp}
+        self._doors = {door.name: self._build_door(door) for door in settings.tcp}
         self._announcer = Announcer(settings.homeassistant, self._devices)
         self._link = MqttLink(
             settings.mqtt,
@@ -81,6 +86,8 @@ class RtuServer:
         self._link.start()
         for line in self._lines.values():
             line.start()
+        for door in self._doors.values():
+            door.start()
         notify("READY=1")
         try:
             while not stopping.wait(TICK):
@@ -89,6 +96,8 @@ class RtuServer:
             notify("STOPPING=1")
             for line in self._lines.values():
                 line.stop()
+            for door in self._doors.values():
+                door.stop()
             self._heartbeat.stop()
             self._link.stop([(self._topics.node_status(self._node), b"offline", 1, True)])
 
@@ -98,6 +107,13 @@ class RtuServer:
 
     def _build_unit(self, unit: UnitSettings) -> Unit:
         return Unit(unit.id, unit.meter, self._feeds[unit.meter].book, unit.on_stale, unit.enabled)
+
+    def _build_door(self, door: DoorSettings) -> TcpDoor:
+        books = {meter: DoorBook(feed.book) for meter, feed in self._feeds.items()}
+        units = {
+            unit.id: Unit(unit.id, unit.meter, books[unit.meter], unit.on_stale, unit.enabled) for unit in door.unit
+        }
+        return TcpDoor(door, Responder(units), lambda up, why: self._on_door(door, up, why))
 
     def _subscriptions(self) -> Sequence[str]:
         feeds = [topic for feed in self._feeds.values() for topic in feed.subscriptions(self._node)]
@@ -115,6 +131,11 @@ class RtuServer:
         text = f"{port} is open" + (f" ({why})" if why else "") if up else why
         if self._ports[line].update("up" if up else "down", text, boottime(), wall_time()):
             log.log(logging.INFO if up else logging.WARNING, "line %s: %s", line, text)
+
+    def _on_door(self, door: DoorSettings, up: bool, why: str) -> None:
+        text = f"readers are served on {door.listen}:{door.port}" if up else why
+        if self._ports[door.name].update("up" if up else "down", text, boottime(), wall_time()):
+            log.log(logging.INFO if up else logging.WARNING, "door %s: %s", door.name, text)
 
     def _on_link(self, up: bool, why: str) -> None:
         self._broker.update("up" if up else "down", why, boottime(), wall_time())
@@ -141,7 +162,7 @@ class RtuServer:
         node = overall([judge(report.view, now) for report in reports])
         enabled = [report.view for report in reports if report.view.enabled]
         served = bool(enabled) and all(is_served(view, now) for view in enabled)
-        self._reporter.tell(served, node, reports, self._broker.health, self._transit(), now)
+        self._reporter.tell(served, node, reports, self._door_reports(now), self._broker.health, self._transit(), now)
         self._announcer.tick(self._link)
         why = node.why or "the inverter asks and gets data"
         self._health_file.tell(served, why, now)
@@ -182,6 +203,20 @@ class RtuServer:
             listening_since=counters.listening_since,
         )
         return UnitReport(view, counters, port)
+
+    def _door_reports(self, now: float) -> list[UnitHealth]:
+        return [
+            door_health(
+                door.name,
+                unit,
+                self._doors[door.name].counters,
+                self._ports[door.name].health,
+                self._feeds[unit.meter].fresh_since,
+                now,
+            )
+            for door in self._settings.tcp
+            for unit in door.unit
+        ]
 
     def _transit(self) -> dict[str, Transit]:
         return {meter: Transit(feed.round_trip_ms, feed.state.session) for meter, feed in self._feeds.items()}

@@ -6,8 +6,9 @@ import socket
 import attrs
 
 from service_runtime.common_settings import HomeAssistantSettings, MqttSettings
-from service_runtime.setting import between, each, name, not_empty, not_negative, one_of, setting
+from service_runtime.setting import Rule, between, each, name, not_empty, not_negative, one_of, port, setting
 
+from .door_peers import is_network
 from .responder import ON_STALE
 
 
@@ -67,6 +68,30 @@ class LineSettings:
 
 
 @attrs.frozen(kw_only=True)
+class DoorSettings:
+    """A table [[tcp]]: the same registers on Modbus TCP, read-only, for any number of readers."""
+
+    name: str = setting(default="tcp", help="the door's name in logs and health", allowed=name())
+    listen: str = setting(default="0.0.0.0", help="address to listen on", allowed=not_empty())  # noqa: S104
+    port: int = setting(default=1502, help="port to listen on; below 1024 needs a right of its own", allowed=port())
+    allow: tuple[str, ...] = setting(
+        factory=tuple,
+        help='who may read: addresses and networks like "192.168.1.0/24"; none: this host alone',
+        allowed=each(Rule("an address or network", is_network)),
+    )
+    unit: tuple[UnitSettings, ...] = setting(
+        factory=lambda: (UnitSettings(id=1), UnitSettings(id=71)),
+        help="the units that answer; evcc and openWB ask a KSEM as unit 71",
+        allowed=not_empty(),
+    )
+
+    def __attrs_post_init__(self) -> None:
+        numbers = [unit.id for unit in self.unit]
+        if len(set(numbers)) < len(numbers):
+            raise ValueError(f"unit: each id once behind a door, not {sorted(numbers)}")
+
+
+@attrs.frozen(kw_only=True)
 class FreshnessSettings:
     """The table [freshness]: how old a block may be and still be served, in seconds; 0 = any age."""
 
@@ -87,6 +112,7 @@ class RtuServerSettings:
 
     node: NodeSettings = setting(factory=NodeSettings, help="this node")
     line: tuple[LineSettings, ...] = setting(help="the RS485 ports", allowed=not_empty())
+    tcp: tuple[DoorSettings, ...] = setting(factory=tuple, help="doors for readers over Modbus TCP")
     freshness: FreshnessSettings = setting(factory=FreshnessSettings, help="age limits")
     mqtt: MqttSettings = setting(factory=MqttSettings, help="the broker")
     homeassistant: HomeAssistantSettings = setting(factory=HomeAssistantSettings, help="Home Assistant's discovery")
@@ -96,3 +122,9 @@ class RtuServerSettings:
             values = [getattr(line, what) for line in self.line]
             if len(set(values)) < len(values):
                 raise ValueError(f"line: each {what} once, not {sorted(values)}")
+        names = [*(line.name for line in self.line), *(door.name for door in self.tcp)]
+        if len(set(names)) < len(names):
+            raise ValueError(f"line and tcp: each name once, not {sorted(names)}")
+        places = [(door.listen, door.port) for door in self.tcp]
+        if len(set(places)) < len(places):
+            raise ValueError(f"tcp: each address and port once, not {sorted(places)}")

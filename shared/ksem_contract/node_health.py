@@ -126,6 +126,8 @@ class NodeHealth:
                    "turnaround_ms":{"p50":2.1,"p99":3.4,"max":9.0},"age_ms":{"p50":110.0,"p99":260.0,"max":310.0},
                    "last_request_ago_ms":80}],
          "transit":{"main":{"rtt_ms":1.9,"session":"5f1c9a2e"}}}
+
+    Where rtu-server has a side door, `doors` stands there too: a list like `units`.
     """
 
     version: str
@@ -138,9 +140,12 @@ class NodeHealth:
     units: tuple[UnitHealth, ...]
     transit: Mapping[str, Transit]
     """By meter."""
+    doors: tuple[UnitHealth, ...] = ()
+    """Units that readers ask over Modbus TCP; `line` is the door's name. They say nothing about the inverter."""
 
     def encode(self) -> bytes:
         """The payload."""
+        doors: JsonObject = {"doors": [door.to_json() for door in self.doors]} if self.doors else {}
         return write_object(
             {
                 "v": 1,
@@ -151,6 +156,7 @@ class NodeHealth:
                 "broker": self.broker.to_json(),
                 "units": [unit.to_json() for unit in self.units],
                 "transit": {meter: transit.to_json() for meter, transit in self.transit.items()},
+                **doors,
             }
         )
 
@@ -167,4 +173,7 @@ class NodeHealth:
             broker=LinkHealth.from_json(fields.part("broker")),
             units=tuple(UnitHealth.from_json(unit) for unit in fields.parts("units")),
             transit={meter: Transit.from_json(transit.part(meter)) for meter in transit.names()},
+            doors=tuple(UnitHealth.from_json(door) for door in fields.parts("doors"))
+            if "doors" in fields.names()
+            else (),
         )

@@ -1,0 +1,200 @@
+"""The side door: the lines' registers on Modbus TCP, read-only. One thread for all readers of a door [shell]."""
+
+import contextlib
+import logging
+import os
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from modbus_codec.errors import BadFrame
+from service_runtime.clock import boottime
+from service_runtime.quiet_log import QuietLog
+
+from .door_client import DoorClient
+from .door_peers import DoorPeers
+from .line_counters import LineCounters, UnitCounters
+from .responder import DATA, Responder
+from .settings import DoorSettings
+
+MAX_READERS: Final = 64
+IDLE: Final = 180.0
+"""Seconds without a request after which a connection is closed."""
+REOPEN: Final = 5.0
+TURN: Final = 1.0
+READ_SIZE: Final = 260
+"""Bytes taken at a time: one frame of the largest size, or about twenty requests."""
+REST: Final = 4
+"""Rests after each answer, so many times as long as that took: the door works a fifth of the time at most, and the
+lines, whose answers must begin at their moment, find the interpreter free."""
+
+log = logging.getLogger(__name__)
+
+
+class TcpDoor:
+    """Serves readers until stopped; opens its port again for ever."""
+
+    def __init__(self, settings: DoorSettings, responder: Responder, on_port: Callable[[bool, str], None]) -> None:
+        self.settings = settings
+        self.counters = LineCounters({unit.id: UnitCounters() for unit in settings.unit})
+        self._responder = responder
+        self._on_port = on_port
+        self._peers = DoorPeers(settings.allow)
+        self._selector = selectors.DefaultSelector()
+        self._readers: dict[socket.socket, DoorClient] = {}
+        self._quiet = QuietLog()
+        self._stopping = threading.Event()
+        self._wake, self._waker = os.pipe()
+        self._selector.register(self._wake, selectors.EVENT_READ)
+        self._thread = threading.Thread(target=self._run, name=f"door {settings.name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to serve as soon as the port is free."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Close all connections and end the thread."""
+        self._stopping.set()
+        os.write(self._waker, b"!")
+        self._thread.join(1.0)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                listener = self._open()
+            except OSError as error:
+                where = f"{self.settings.listen}:{self.settings.port}"
+                self._on_port(False, f"can't listen on {where}: {error.strerror or error}")
+                self._stopping.wait(REOPEN)
+                continue
+            self._on_port(True, "")
+            try:
+                self._serve(listener)
+            except Exception:
+                log.exception("door %s: opening the port anew after an error of ours", self.settings.name)
+                self._stopping.wait(REOPEN)
+            finally:
+                self._selector.unregister(listener)
+                listener.close()
+                for connection in list(self._readers):
+                    self._close(connection)
+
+    def _open(self) -> socket.socket:
+        wanted = self.settings
+        family = socket.AF_INET6 if ":" in wanted.listen else socket.AF_INET
+        listener = socket.create_server((wanted.listen, wanted.port), family=family, backlog=MAX_READERS)
+        listener.setblocking(False)
+        self._selector.register(listener, selectors.EVENT_READ)
+        return listener
+
+    def _serve(self, listener: socket.socket) -> None:
+        looked = boottime()
+        while not self._stopping.is_set():
+            waiting = any(reader.asked for reader in self._readers.values())
+            for key, events in self._selector.select(0 if waiting else TURN):
+                if key.fileobj is listener:
+                    self._accept(listener)
+                elif isinstance(key.fileobj, socket.socket):
+                    self._move(key.fileobj, events)
+            for connection, reader in list(self._readers.items()):
+                if reader.asked:
+                    self._answer(connection, reader)
+            now = boottime()
+            if now - looked >= TURN:
+                looked = now
+                self._look_after(now)
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            connection, peer = listener.accept()
+        except OSError:
+            return  # it has gone already
+        address = peer[0]
+        if not self._peers.allows(address):
+            connection.close()
+            self._say("refused", f"refused a reader: to let it in put {address} into allow of its [[tcp]]")
+            return
+        if len(self._readers) >= MAX_READERS:
+            self._close(min(self._readers, key=lambda one: self._readers[one].last))
+            self._say("full", f"more than {MAX_READERS} readers: the one that asked longest ago was closed")
+        connection.setblocking(False)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._readers[connection] = DoorClient(boottime())
+        self._selector.register(connection, selectors.EVENT_READ)
+
+    def _move(self, connection: socket.socket, events: int) -> None:
+        reader = self._readers.get(connection)
+        if reader is None:
+            return
+        try:
+            if events & selectors.EVENT_READ:
+                data = connection.recv(READ_SIZE)
+                if not data:
+                    raise ConnectionResetError
+                reader.feed(data, boottime())
+            if events & selectors.EVENT_WRITE:
+                self._send(connection, reader)
+            self._listen_for(connection, reader)
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._close(connection)
+        except BadFrame as bad:
+            self.counters.noise += 1
+            self._say("bad", f"a reader was closed, what it sent is not Modbus TCP: {bad}")
+            self._close(connection)
+
+    def _answer(self, connection: socket.socket, reader: DoorClient) -> None:
+        began = boottime()
+        request, answer = reader.answer_one(self._responder, began)
+        try:
+            self._send(connection, reader)
+            self._listen_for(connection, reader)
+        except OSError:
+            self._close(connection)
+        ended = boottime()
+        counters = self.counters.units.get(request[0])
+        if counters is None:
+            self.counters.foreign += 1
+        else:
+            counters.note(request, answer.outcome, began)
+            counters.note_times(ended - began, began - answer.measured if answer.outcome == DATA else None)
+        time.sleep(REST * (ended - began))
+
+    def _send(self, connection: socket.socket, reader: DoorClient) -> None:
+        if reader.unsent:
+            with contextlib.suppress(BlockingIOError):
+                reader.unsent = reader.unsent[connection.send(reader.unsent) :]
+
+    def _listen_for(self, connection: socket.socket, reader: DoorClient) -> None:
+        """Read on once all is answered, and write on while something is left."""
+        wanted = (selectors.EVENT_READ if reader.may_ask else 0) | (selectors.EVENT_WRITE if reader.unsent else 0)
+        known = connection in self._selector.get_map()
+        if not wanted:
+            if known:
+                self._selector.unregister(connection)
+        elif not known:
+            self._selector.register(connection, wanted)
+        elif self._selector.get_key(connection).events != wanted:
+            self._selector.modify(connection, wanted)
+
+    def _look_after(self, now: float) -> None:
+        for connection, reader in list(self._readers.items()):
+            if now - reader.last > IDLE:
+                self._close(connection)
+        for line in self._quiet.due(now):
+            log.warning("door %s: %s", self.settings.name, line)
+
+    def _close(self, connection: socket.socket) -> None:
+        self._readers.pop(connection, None)
+        if connection in self._selector.get_map():
+            self._selector.unregister(connection)
+        connection.close()
+
+    def _say(self, kind: str, text: str) -> None:
+        line = self._quiet.say(kind, text, boottime())
+        if line is not None:
+            log.warning("door %s: %s", self.settings.name, line)

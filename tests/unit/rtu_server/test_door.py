@@ -1,0 +1,136 @@
+"""The TCP door's cores: who may come in, what a reader gets."""
+
+import pytest
+
+from ksem_contract.register_range import RegisterRange
+from modbus_codec.errors import BadFrame
+from modbus_codec.tcp import MbapFrame
+from rtu_server.door_book import DoorBook
+from rtu_server.door_client import DoorClient
+from rtu_server.door_peers import DoorPeers, is_network
+from rtu_server.register_cache import FreshnessLimits, RegisterCache
+from rtu_server.reply_book import ReplyBook
+from rtu_server.responder import Responder, Unit
+
+from .blocks import block, echo
+
+READ_TOTALS = bytes.fromhex("03 00 00 00 1c")
+
+
+@pytest.fixture
+def cache() -> RegisterCache:
+    cache = RegisterCache(FreshnessLimits())
+    echo(cache, at=100.0)
+    cache.hear_block(block(at=100.0, fill=7), 100.0)
+    return cache
+
+
+@pytest.fixture
+def lines_book(cache: RegisterCache) -> ReplyBook:
+    book = ReplyBook()
+    book.renew(cache.state, 100.0)
+    return book
+
+
+@pytest.fixture
+def responder(lines_book: ReplyBook) -> Responder:
+    return Responder({1: Unit(1, "main", DoorBook(lines_book))})
+
+
+def ask(responder: Responder, pdu: bytes, *, now: float = 100.0, unit: int = 1) -> tuple[bytes, str]:
+    """The reply's PDU, and what became of the request."""
+    client = DoorClient(now)
+    client.feed(MbapFrame(0x1234, unit, pdu).encode(), now)
+    _, answer = client.answer_one(responder, now)
+    assert client.unsent[:2] in (b"", b"\x12\x34")
+    return client.unsent[7:], answer.outcome
+
+
+def test_a_reader_gets_the_lines_registers(responder: Responder) -> None:
+    assert ask(responder, READ_TOTALS) == (b"\x03\x38" + b"\x00\x07" * 28, "data")
+    assert ask(responder, READ_TOTALS) == (b"\x03\x38" + b"\x00\x07" * 28, "data"), "as does the next one"
+
+
+@pytest.mark.parametrize(
+    ("pdu", "reply"),
+    [
+        ("04 00 00 00 02", "84 02"),
+        ("06 00 00 00 01", "86 01"),
+        ("10 00 00 00 01 02 00 05", "90 01"),
+        ("2b 0e 01 00", "ab 01"),
+        ("03 00 00 00 00", "83 03"),
+        ("03 00 00 00 7e", "83 03"),
+        ("03 01 2c 00 01", "83 02"),
+    ],
+)
+def test_it_is_read_only_and_refuses_what_the_line_refuses(responder: Responder, pdu: str, reply: str) -> None:
+    assert ask(responder, bytes.fromhex(pdu))[0] == bytes.fromhex(reply)
+
+
+def test_stale_data_is_refused_also_where_it_was_answered_before(responder: Responder) -> None:
+    assert ask(responder, READ_TOTALS, now=101.4)[1] == "data"
+    assert ask(responder, READ_TOTALS, now=101.6) == (b"\x83\x04", "stale")
+
+
+def test_a_new_block_is_answered_at_once_and_versions_do_not_mix(
+    responder: Responder, lines_book: ReplyBook, cache: RegisterCache
+) -> None:
+    ask(responder, READ_TOTALS)
+    cache.hear_block(block(at=100.2, fill=8, seq=2), 100.2)
+    lines_book.renew(cache.state, 100.2)
+    assert ask(responder, READ_TOTALS, now=100.2)[0] == b"\x03\x38" + b"\x00\x08" * 28
+
+
+def test_readers_make_nothing_hot_in_the_lines_book(responder: Responder, lines_book: ReplyBook) -> None:
+    for start in range(100):
+        ask(responder, b"\x03" + start.to_bytes(2) + b"\x00\x01")
+    assert lines_book._hot == {}
+
+
+def test_another_unit_is_told_that_there_is_no_way_to_it(responder: Responder) -> None:
+    assert ask(responder, READ_TOTALS, unit=9) == (b"\x83\x0a", "exception-10")
+    assert ask(responder, b"\x80", unit=9)[1] == "exception-10"
+
+
+def test_replies_kept_are_bounded(lines_book: ReplyBook) -> None:
+    book = DoorBook(lines_book)
+    for start in range(148):
+        request = bytes((start,))
+        assert book.ready(request, 100.0) is None
+        book.find(request, 1, RegisterRange(start, 1), 100.0)
+    assert len(book._replies) == 64
+
+
+def test_requests_one_after_the_other_in_one_segment_are_all_answered_in_order(responder: Responder) -> None:
+    client = DoorClient(100.0)
+    client.feed(b"".join(MbapFrame(number, 1, READ_TOTALS).encode() for number in range(5)), 100.0)
+    assert not client.may_ask
+    for _ in range(5):
+        client.answer_one(responder, 100.0)
+    transactions = [client.unsent[i : i + 2] for i in range(0, len(client.unsent), 7 + 58)]
+    assert transactions == [bytes((0, number)) for number in range(5)]
+    assert client.may_ask
+
+
+def test_what_is_no_modbus_closes_the_connection() -> None:
+    with pytest.raises(BadFrame):
+        DoorClient(100.0).feed(b"GET / HTTP/1.1\r\n", 100.0)
+
+
+def test_nobody_but_this_host_comes_in_unless_allowed() -> None:
+    peers = DoorPeers(())
+    assert peers.allows("127.0.0.1")
+    assert peers.allows("::1")
+    assert not peers.allows("192.168.1.5")
+
+
+def test_addresses_and_networks_can_be_allowed() -> None:
+    peers = DoorPeers(("192.168.1.0/24", "10.0.0.7", "fd00::/8"))
+    assert peers.allows("192.168.1.200")
+    assert peers.allows("::ffff:192.168.1.200")
+    assert peers.allows("10.0.0.7")
+    assert peers.allows("fd12::1")
+    assert not peers.allows("10.0.0.8")
+    assert not peers.allows("127.0.0.1")
+    assert is_network("192.168.1.9/24")
+    assert not is_network("evcc.lan")
