@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 
 from airbridge.monitor.listener import Listener
-from airbridge.monitor.screen import screen
+from airbridge.monitor.screen import printable, screen
 from ksem_contract.topics import Topics
 from ksem_dashboard.faults import GRACE
 from ksem_dashboard.healthz import health_verdict
@@ -94,7 +94,7 @@ def status_line(picture: Picture, now: float) -> str:
         else:
             parts.append(f"{meter.meter} no fresh data")
     parts += [f"{node.node} {node.status or 'not heard of'}" for node in picture.nodes.values()]
-    return "  |  ".join(parts)
+    return printable("  |  ".join(parts))
 
 
 def _is_complete(picture: Picture, now: float) -> bool:

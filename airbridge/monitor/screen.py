@@ -22,6 +22,12 @@ _TONES: Final = {"ok": "green", "warn": "yellow", "bad": "red"}
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _MOST_RANGES: Final = 5
 WIDE: Final = 110
+ROOMY: Final = 150
+
+
+def printable(text: str) -> str:
+    """What came over MQTT, without anything that a terminal would obey."""
+    return "".join(one if one.isprintable() else "?" for one in text)
 
 
 def screen(picture: Picture, now: float, *, width: int, broker: str) -> RenderableType:
@@ -30,11 +36,13 @@ def screen(picture: Picture, now: float, *, width: int, broker: str) -> Renderab
     verdict = judge(picture, faults)
     tone = _TONES[verdict.state]
     lines: list[RenderableType] = [
-        Text.assemble((f" {verdict.text} ", f"bold {tone} reverse"), (f"  {broker}", "dim"), no_wrap=True)
+        Text.assemble((f" {printable(verdict.text)} ", f"bold {tone} reverse"), (f"  {broker}", "dim"), no_wrap=True)
     ]
     for fault in faults:
-        lines.append(Text.assemble((f"{fault.where}: ", "dim"), (fault.text, "bold " + _TONES[fault.severity])))
-        lines.append(Text(f"  {fault.remedy}", "dim"))
+        lines.append(
+            Text.assemble((f"{fault.where}: ", "dim"), (printable(fault.text), "bold " + _TONES[fault.severity]))
+        )
+        lines.append(Text(f"  {printable(fault.remedy)}", "dim"))
     for meter in sorted(picture.meters.values(), key=lambda view: view.meter):
         lines += [_chain(chain, width) for chain in chains(picture, meter, now)]
         nodes = [node for node in picture.nodes.values() if meter.meter in node.meters]
@@ -46,7 +54,12 @@ def screen(picture: Picture, now: float, *, width: int, broker: str) -> Renderab
 
 def _chain(chain: Chain, width: int) -> RenderableType:
     parts = [Part(part.id or part.name, part.condition, part.text) for part in chain.parts]
-    links = [Part(f"{link.name} {link.rate}".strip(), link.condition, _brief(link.age)) for link in chain.links]
+    if width < ROOMY:  # between two boxes is room for a word
+        links = [
+            Part(link.name, link.condition, link.rate or _brief(link.age).replace(" ", "")) for link in chain.links
+        ]
+    else:
+        links = [Part(f"{link.name} {link.rate}".strip(), link.condition, _brief(link.age)) for link in chain.links]
     return chain_section(parts, links, width)
 
 
@@ -89,6 +102,8 @@ def _meter(view: MeterView, now: float) -> RenderableType:
     since = "" if today is None else "today" if today.since == "00:00" else f"since {today.since}"
     figures = ("-", "-") if today is None else (f"{today.imported:.2f} kWh in", f"{today.exported:.2f} kWh out")
     table.add_row("energy", *figures, Text(since, "dim"))
+    counters = [_value(view.counters, f"energy_{way}", "kWh", 1) for way in ("import", "export")]
+    table.add_row("in all", *counters, "")
     curve = Text.assemble(("hour   ", ""), _curve(view, now), no_wrap=True)
     return Group(heading(f"Meter {view.meter}"), state, table, curve)
 
@@ -108,7 +123,8 @@ def _node(view: NodeView, meter: str) -> RenderableType:
     for unit in view.health.units if view.health else ():
         if unit.meter == meter:
             refused = "".join(f", {count} {reason}" for reason, count in unit.refused.items())
-            lines.append(Text(f"unit {unit.unit} on {unit.line}: {unit.data} of {unit.requests} got data{refused}"))
+            told = f"unit {unit.unit} on {unit.line}: {unit.data} of {unit.requests} got data{refused}"
+            lines.append(Text(printable(told)))
             lines.append(_times("turnaround", unit.turnaround_ms, 1))
             lines.append(_times("age of data", unit.age_ms, 0))
     return Group(*lines)

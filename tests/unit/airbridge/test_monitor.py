@@ -1,12 +1,13 @@
 import io
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from airbridge.monitor.run import status_line
 from airbridge.monitor.screen import screen
-from tests.unit.ksem_dashboard.house import House
+from tests.unit.ksem_dashboard.house import UNIT, House
 
 
 def lines(house: House, width: int) -> list[str]:
@@ -43,6 +44,19 @@ def test_a_fault_comes_with_its_remedy() -> None:
     text = "\n".join(lines(house, 100))
     assert "The publisher of meter main is gone." in text
     assert "systemctl status ksem-publisher" in text
+
+
+def test_what_comes_over_mqtt_cannot_steer_the_terminal() -> None:
+    house = House().run_well()
+    evil = "\x1b]0;title\x07\x1b[2Jgone"
+    unit = replace(UNIT, line=evil, refused={evil: 1})
+    house.node(b"offline", state="degraded", why=evil, units=(unit,))
+    drawn = "\n".join(lines(house, 140)) + status_line(house.picture, house.now)
+    assert "gone" in drawn
+    assert "]0;title" in drawn
+    assert "\x1b]" not in drawn
+    assert "\x1b[2J" not in drawn
+    assert "\x07" not in drawn
 
 
 def test_nothing_at_all_is_drawn_too() -> None:
