@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 READY   = $(VENV)/.ready
+MINUTES ?= 10
+SECONDS ?= 60
 
-.PHONY: help demo test test-faults test-platform test-browser check format bench soak fuzz docs deb tools clean
+.PHONY: help demo test test-faults test-platform test-browser check format bench faults-table soak fuzz docs deb tools clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -35,6 +37,15 @@ bench: $(READY) tools ## the bridge measured beside other servers, 20 minutes (A
 
 test-browser: $(READY) tools ## the dashboard's page in a headless Chromium (Debian's chromium and chromium-driver)
 	$(BIN)/python -m pytest tests/browser $(ARGS)
+
+faults-table: $(READY) tools ## docs/faults.md: every fault, what the inverter saw, how long it took
+	$(BIN)/python -m pytest tests/faults --faults-table docs/faults.md $(ARGS)
+
+soak: $(READY) tools ## compressed days with faults at random, MINUTES=10 (SEED=1 repeats the same faults)
+	@$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+fuzz: $(READY) ## any bytes against codec, contract and settings, SECONDS=60 each; installs atheris
+	@fuzz/run $(BIN)/python $(SECONDS)
 
 check: $(READY) ## format, lint, types, import rules
 	$(BIN)/ruff format --check .

@@ -1,0 +1,114 @@
+"""What a soak has shown so far, and whether it may stand."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from ksem_contract.blocks import ENERGY, LIVE
+from ksem_contract.register_range import RegisterRange
+from ksem_simulators.plenticore.plan import LIMITS
+from tests.chain import LIMIT_MS, MARGIN_MS, NEVER, RECOVERY
+from tests.faults.processes import Footprint
+
+GROWTH_KB: Final = 2048
+MOST_LINES: Final = 12
+"""Log lines of a service for each fault, on average."""
+
+
+@dataclass
+class Watched:
+    """One service from when it was warm on. The warm-up's highest memory is what later growth is counted from."""
+
+    name: str
+    warm_kb: int = 0
+    newest: Footprint | None = None
+    highest_kb: int = 0
+    descriptors: set[int] = field(default_factory=set)
+    threads: set[int] = field(default_factory=set)
+
+    def see(self, footprint: Footprint, *, warm: bool) -> None:
+        """Take in what it holds between two faults."""
+        self.newest = footprint
+        if not warm:
+            self.warm_kb = max(self.warm_kb, footprint.rss_kb)
+            return
+        self.highest_kb = max(self.highest_kb, footprint.rss_kb)
+        self.descriptors.add(footprint.descriptors)
+        self.threads.add(footprint.threads)
+
+    @property
+    def growth_kb(self) -> int:
+        """Kilobytes above the warm-up's highest."""
+        return max(0, self.highest_kb - self.warm_kb)
+
+    def problems(self) -> list[str]:
+        found = []
+        if self.growth_kb >= GROWTH_KB:
+            found.append(f"{self.name} has grown by {self.growth_kb} kB")
+        for what, seen in (("descriptors", self.descriptors), ("threads", self.threads)):
+            if len(seen) > 1:
+                found.append(f"{self.name}: its {what} are not constant: {sorted(seen)}")
+        return found
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.newest}, grown by {self.growth_kb} kB"
+
+
+def served_badly(status: dict[str, Any]) -> list[str]:
+    """What the inverter got and never should have: promises 1 to 4."""
+    found = [f"{count} x {name}" for name, count in status["outcomes"].items() if name in NEVER]
+    if status["late_frames"]:
+        found.append(f"{status['late_frames']} answers after the inverter had stopped waiting")
+    if status["early"]:
+        found.append(f"{status['early']} answers before the silence of a frame was over")
+    for name, part in status["ranges"].items():
+        limit = _limit_ms(name)
+        longest = part["longest_measured_age_ms"]
+        if limit is not None and longest is not None and longest > limit + MARGIN_MS:
+            found.append(f"{name}: served when {longest:.0f} ms old, limit {limit:.0f}")
+    return found
+
+
+def _limit_ms(name: str) -> float | None:
+    first, _, last = name.partition("-")
+    asked = RegisterRange(int(first), int(last or first) - int(first) + 1)
+    if asked.overlaps(LIVE):
+        return LIMIT_MS
+    return 1000 * (LIMITS["energy"] or 0.0) if asked.overlaps(ENERGY) else None
+
+
+@dataclass
+class Soak:
+    """All that was seen."""
+
+    services: list[Watched]
+    faults: Counter[str] = field(default_factory=Counter)
+    longest_recovery: tuple[float, str] = (0.0, "")
+    slow: list[str] = field(default_factory=list)
+    status: dict[str, Any] = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict)
+
+    def recovered(self, fault: str, seconds: float) -> None:
+        """Note a fault and how long after it data flowed again."""
+        self.faults[fault] += 1
+        self.longest_recovery = max(self.longest_recovery, (round(seconds, 2), fault))
+        if seconds > RECOVERY:
+            self.slow.append(f"data flowed {seconds:.1f} s after {fault}")
+
+    def problems(self) -> list[str]:
+        """All that may not stand."""
+        found = [problem for service in self.services for problem in service.problems()]
+        talkative = [
+            f"{name} logged {lines} lines for {self.faults.total()} faults"
+            for name, lines in self.lines.items()
+            if lines > 50 + MOST_LINES * self.faults.total()
+        ]
+        return [*served_badly(self.status), *self.slow, *found, *talkative]
+
+    def longest_age_ms(self) -> float:
+        """Of all answers from the live block."""
+        ranges = self.status.get("ranges", {})
+        return max(
+            (part["longest_measured_age_ms"] or 0.0 for name, part in ranges.items() if _limit_ms(name) == LIMIT_MS),
+            default=0.0,
+        )
