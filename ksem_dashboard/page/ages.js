@@ -9,7 +9,7 @@ export function since(when) {
   return Math.max(performance.now() - when.steady, Date.now() - when.wall, 0);
 }
 
-const DRIFT = 0.0002;
+const DRIFT = 0.001; // each clock may be slewed by 500 ppm
 
 // What an event was late by, measured against the fastest one of its connection: a burst after a stall is old.
 export class Lateness {
