@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ksem_dashboard.metrics import COUNTERS, GAUGES, Exposition
+from ksem_dashboard.metric_table import COUNTERS, GAUGES
+from ksem_dashboard.metrics import Exposition
 
 from .house import House
 
