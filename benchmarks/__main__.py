@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from benchmarks.cold import measure_cold
 from benchmarks.contenders import OURS, all_contenders
-from benchmarks.hops import BareHop
+from benchmarks.hops import BareHop, meter_with_empty_receiver
 from benchmarks.house import House
 from benchmarks.native_programs import CannotBuild, build
 from benchmarks.plot import plot
@@ -70,12 +70,15 @@ def _measure(options: argparse.Namespace, programs: dict[str, Path], folder: Pat
         stack.enter_context(house)
         contenders = stack.enter_context(all_contenders(programs, folder, house, wire))
         stack.enter_context(hop.running(house.broker.port))
+        beside = stack.enter_context(meter_with_empty_receiver(folder))
         findings = run_rounds(QUICK if options.quick else FULL, contenders, house, progress)
         memory = _memory(house)
+        empty_wait = beside.status()["push"][0]["answer_wait_ms"]
     bare = {state: hop.within(findings.windows[state]) for state in BOTH}
     found["line"] = line_results(findings)
     found["ratios"] = ratios(findings, found["line"])
     found["chain"] = chain_results(findings, bare)
+    found["chain"]["rest"]["empty_receiver_wait_ms"] = empty_wait
     found["error"] = measuring_error(findings)
     found["memory_mb"] = memory
     found["wrong"] = findings.wrong

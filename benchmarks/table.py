@@ -39,10 +39,12 @@ def _chain(found: dict[str, Any]) -> Iterator[str]:
             "age of the served value": "age_ms",
             "age behind a perfect bridge": "perfect_age_ms",
             "the meter waits for both answers": "meter_wait_ms",
+            "the same with a receiver that does nothing": "empty_receiver_wait_ms",
         }
         for text, key in rows.items():
-            part = found["chain"][state][key]
-            yield f"{text:46}{_f(part['p50'])}{_f(part['p90'])}{_f(part['p99'])}"
+            part = found["chain"][state].get(key)
+            if part is not None:
+                yield f"{text:46}{_f(part['p50'])}{_f(part['p90'])}{_f(part['p99'])}"
 
 
 def _scale(found: dict[str, Any]) -> Iterator[str]:
