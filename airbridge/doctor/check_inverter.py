@@ -95,10 +95,14 @@ def _not_asked(about: str, unit: UnitHealth) -> Finding:
 def _well(unit: UnitHealth, requests: tuple[RequestEntry, ...]) -> str:
     share = 100 * unit.data / unit.requests if unit.requests else 0.0
     rate = sum(one.per_s for one in requests)
-    asked = ", ".join(f"{one.start}-{one.start + one.count - 1}" for one in requests[:4])
+    asked = ", ".join(_range(one) for one in requests[:4])
     parts = [f"asks {rate:.1f} times a second" if requests else "asks", f"{share:.1f} % answered with data"]
     if unit.age_ms.p50 is not None:
         parts.append(f"values {unit.age_ms.p50:.0f} ms old (longest {unit.age_ms.max:.0f})")
     if unit.turnaround_ms.p50 is not None:
         parts.append(f"answered in {unit.turnaround_ms.p50:.1f} ms")
     return ", ".join(parts) + (f"; registers {asked}" if asked else "")
+
+
+def _range(request: RequestEntry) -> str:
+    return f"{request.start}-{request.start + request.count - 1}" if request.count > 1 else f"{request.start}"

@@ -74,14 +74,16 @@ def _lock_holders(found: os.stat_result) -> set[int]:
 
 
 def _command(pid: int) -> tuple[str, bool]:
-    """Name and words of a process, and whether it is an rtu-server."""
+    """Program of a process without its arguments, which may hold secrets, and whether it is an rtu-server."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
     except OSError:
         return "unknown", False
-    program = [Path(word).name for word in words[:3]]
-    ours = any(word in _OURS for word in program) or words[1:3] == ["-m", "rtu_server"]
-    return " ".join(word for word in words if word)[:80] or "unknown", ours
+    program = Path(words[0]).name
+    if program.startswith("python"):  # what it runs is the program: a script, or `-m module`
+        script = next((word for word in words[1:] if word and not word.startswith("-")), "")
+        program = Path(script).name or program
+    return program or "unknown", program in _OURS
 
 
 def _latency(device: str) -> int | None:
