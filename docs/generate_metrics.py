@@ -1,4 +1,4 @@
-"""Writes the table of metrics in docs/dashboard.md from ksem_dashboard.metric_table: `python docs/generate_metrics.py`."""
+"""Writes the table in docs/dashboard.md from ksem_dashboard.metric_table: `python docs/generate_metrics.py`."""
 
 from pathlib import Path
 

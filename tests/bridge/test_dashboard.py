@@ -88,6 +88,8 @@ def test_health_is_bad_while_the_broker_is_away(scene: Scene) -> None:
 
 
 def test_metrics_are_what_prometheus_reads(scene: Scene) -> None:
+    # The RTU server tells its counters every 10 s.
+    await_true(lambda: sum(unit["requests"] for unit in scene.dashboard.state()["nodes"]["attic"]["units"]), 15)
     status, text, headers = scene.dashboard.get("metrics")
     assert (status, headers["content-type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
     samples = {
