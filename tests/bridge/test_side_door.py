@@ -81,6 +81,18 @@ def test_the_sunspec_chain_is_there_for_drivers_that_look_for_it(house: House) -
     assert reply[2:6] == b"SunS"
 
 
+def test_every_read_of_openwbs_own_driver_is_answered(house: House) -> None:
+    """packages/modules/devices/kostal/kostal_sem/counter.py"""
+    reads = [(start, 2) for start in (62, 102, 142, 60, 100, 140, 64, 104, 144, 26)]
+    reads += [(512, 8), (40, 4), (80, 4), (120, 4), (0, 4)]
+    deadline = time.monotonic() + 15
+    for start, count in reads:
+        pdu = b"\x03" + start.to_bytes(2) + count.to_bytes(2)
+        while (reply := raw(house, pdu, unit=71))[:2] != bytes((3, 2 * count)):
+            assert time.monotonic() < deadline, f"{start}: {reply.hex()}\n{house.logs()}"
+            time.sleep(0.2)
+
+
 def test_writes_change_nothing(house: House) -> None:
     assert raw(house, bytes.fromhex("06 00 00 00 01")) == bytes.fromhex("86 01")
 

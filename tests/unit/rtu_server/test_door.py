@@ -1,5 +1,8 @@
 """The TCP door's cores: who may come in, what a reader gets."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from ksem_contract.register_range import RegisterRange
@@ -11,6 +14,8 @@ from rtu_server.door_peers import DoorPeers, is_network
 from rtu_server.register_cache import FreshnessLimits, RegisterCache
 from rtu_server.reply_book import ReplyBook
 from rtu_server.responder import Responder, Unit
+from rtu_server.settings import RtuServerSettings
+from service_runtime.settings import SettingsError, load
 
 from .blocks import block, echo
 
@@ -134,3 +139,22 @@ def test_addresses_and_networks_can_be_allowed() -> None:
     assert not peers.allows("127.0.0.1")
     assert is_network("192.168.1.9/24")
     assert not is_network("evcc.lan")
+
+
+def test_the_settings_in_the_documentation_are_right(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "side-door.md").read_text()
+    (toml,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    path = tmp_path / "rtu-server.toml"
+    path.write_text('[[line]]\nport = "/dev/ttyUSB0"\n' + toml)
+    (door,) = load(RtuServerSettings, path=path, environ={}).tcp
+    assert (door.port, door.allow, [unit.id for unit in door.unit]) == (1502, ("192.168.1.0/24",), [1, 71])
+
+
+def test_mistakes_in_the_settings_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "rtu-server.toml"
+    path.write_text('[[line]]\nport = "/dev/ttyUSB0"\n[[tcp]]\nallow = ["evcc.lan"]\n')
+    with pytest.raises(SettingsError, match="an address or network"):
+        load(RtuServerSettings, path=path, environ={})
+    path.write_text('[[line]]\nport = "/dev/ttyUSB0"\n[[tcp]]\nname = "rs485"\n')
+    with pytest.raises(SettingsError, match="each name once"):
+        load(RtuServerSettings, path=path, environ={})
