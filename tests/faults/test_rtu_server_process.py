@@ -94,9 +94,9 @@ def test_no_answer_follows_a_stall_before_in_the_middle_of_or_right_after_a_requ
 @pytest.mark.slow
 def test_stalls_at_any_moment_cost_requests_and_nothing_else(chain: Chain) -> None:
     chance = random.Random(5)
-    with line_fault(chain, "SIGSTOP for 0.05 to 0.5 s, 15 times at random", family=FAMILY, recovery=1.0) as (row, _):
+    with line_fault(chain, "SIGSTOP for 0.05 to 0.5 s, 10 times at random", family=FAMILY, recovery=1.0) as (row, _):
         chain.inverter.command("plan", period=0.03)
-        for _ in range(15):
+        for _ in range(10):
             time.sleep(chance.uniform(0.05, 0.2))
             chain.server.freeze()
             time.sleep(chance.uniform(0.05, 0.5))  # the stall itself

@@ -1,6 +1,7 @@
 """What the line's thread does with a port that does not behave: no port is needed for it, and no thread."""
 
 import os
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -117,6 +118,17 @@ def test_what_lies_on_the_port_after_a_stall_is_thrown_away(
     assert serve(line, port) == []
     assert "input" in port.dropped
     assert line.counters.stalls == 1
+
+
+def test_a_request_that_was_read_too_late_is_not_answered_though_nothing_stood_still(line: SerialLine) -> None:
+    class SlowPort(Port):
+        def read(self) -> bytes:
+            time.sleep(0.11)  # as a thread that the others don't let run
+            return super().read()
+
+    port = SlowPort(READ_TOTALS)
+    assert serve(line, port) == []
+    assert "input" in port.dropped
 
 
 def test_of_two_requests_only_the_newer_is_answered(line: SerialLine) -> None:
