@@ -73,26 +73,27 @@ def test_services_wait_for_a_broker_that_comes_last(tmp_path: Path, kept_rows: l
 
 
 @pytest.mark.parametrize(
-    ("persistence", "how"),
+    ("persistence", "how", "seconds"),
     [
-        pytest.param(True, "stop", marks=pytest.mark.slow),
-        pytest.param(True, "kill", marks=pytest.mark.slow),
-        pytest.param(False, "kill", marks=pytest.mark.quick),
+        pytest.param(True, "stop", 2, marks=pytest.mark.slow),
+        pytest.param(True, "kill", 2, marks=pytest.mark.slow),
+        pytest.param(False, "kill", 2, marks=pytest.mark.quick),
+        pytest.param(False, "stop", 0, marks=pytest.mark.slow),  # so quick that no status changes: all is said again
     ],
 )
 def test_a_broker_that_restarts_costs_seconds(
-    tmp_path: Path, kept_rows: list[object], persistence: bool, how: str
+    tmp_path: Path, kept_rows: list[object], persistence: bool, how: str, seconds: float
 ) -> None:
     with Chain(tmp_path, broker=Broker(tmp_path / "broker", persistence=persistence)) as chain:
         chain.rows = kept_rows  # type: ignore[assignment]
         chain.start()
         chain.await_good(5)
         memory = "with persistence" if persistence else "without persistence"
-        name = f"the broker restarts {memory} ({'SIGTERM' if how == 'stop' else 'SIGKILL'}), 2 s"
+        name = f"the broker restarts {memory} ({'SIGTERM' if how == 'stop' else 'SIGKILL'}), {seconds:g} s"
         with quiet(chain.publisher, chain.server, at_most=6) as logged:
             with chain.fault(name, FAMILY):
                 getattr(chain.broker, how)()
-                time.sleep(2)  # what is broken is broken for a while
+                time.sleep(seconds)
                 chain.broker.start()
             with Ear(chain.broker.port) as ear:
                 await_statuses(ear)
