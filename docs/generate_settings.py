@@ -1,5 +1,6 @@
 """Writes docs/settings.md from the settings classes of all services: `python docs/generate_settings.py`."""
 
+import re
 import typing
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,7 +56,7 @@ _COLUMNS: Final = "| key | default | allowed | meaning |\n| --- | --- | --- | --
 def render() -> str:
     """The whole page."""
     parts = [_HEAD]
-    shared: set[Any] = set()
+    shared: dict[Any, str] = {}
     for command, file, settings in SERVICES:
         parts.append(f"\n## {command}: {file}\n")
         kinds = typing.get_type_hints(settings)
@@ -64,17 +65,18 @@ def render() -> str:
     return "".join(parts)
 
 
-def _table(field: Any, kind: Any, above: tuple[str, ...], shared: set[Any]) -> Iterator[str]:
+def _table(field: Any, kind: Any, above: tuple[str, ...], shared: dict[Any, str]) -> Iterator[str]:
     cls = table_class(kind)
     assert cls is not None, field.name
     path = (*above, field.name)
     title = ".".join(path)
     heading = f"[[{title}]]" if typing.get_origin(kind) is tuple else f"[{title}]"
-    yield f"\n### {heading}: {field.metadata['help']}\n\n"
+    caption = f"{heading}: {field.metadata['help']}"
+    yield f"\n### {caption}\n\n"
     if cls in shared:
-        yield f"As for {SERVICES[0][0]}, [above](#{title}-{field.metadata['help'].replace(' ', '-')}).\n"
+        yield f"The keys are those of [{shared[cls]}](#{_anchor(shared[cls])}).\n"
         return
-    shared.add(cls)
+    shared[cls] = caption
     kinds = typing.get_type_hints(cls)
     plain = [one for one in attrs.fields(cls) if table_class(kinds[one.name]) is None]
     if plain:
@@ -82,6 +84,11 @@ def _table(field: Any, kind: Any, above: tuple[str, ...], shared: set[Any]) -> I
     for one in attrs.fields(cls):
         if one not in plain:
             yield from _table(one, kinds[one.name], path, shared)
+
+
+def _anchor(heading: str) -> str:
+    """The anchor that GitHub gives a heading."""
+    return re.sub(r"[^a-z0-9 _-]", "", heading.lower()).replace(" ", "-")
 
 
 def _row(field: Any, kind: Any, table: tuple[str, ...]) -> str:
