@@ -58,15 +58,15 @@ class TopicGarbage:
         self._chance = random.Random(11)
 
     def __call__(self) -> None:
-        for topic, payload in self._batch():
-            self._ear.say(topic, payload, retain=False)
-        time.sleep(0.02)  # as fast as a broker on a small host passes on
+        for _ in range(15):
+            for topic, payload in self._batch():
+                self._ear.say(topic, payload, retain=False)
 
     def _batch(self) -> Iterator[tuple[str, bytes]]:
         chance, now = self._chance, boottime()
         session = f"{chance.getrandbits(32):08x}"
         name = f"r{chance.randrange(9000, 60000)}-8"
-        yield "ksem/main/block/live", block(at=now, seq=chance.randrange(1 << 40), session=session).encode()
+        yield "ksem/main/block/live", block(at=now, fill=chance.randrange(300, 60000), session=session).encode()
         yield f"ksem/main/block/{name}", block(name, start=int(name[1:-2]), count=8, at=now, session=session).encode()
         yield "ksem/main/pong/attic", Pong(session, session, int(now * 1000)).encode()
         yield "ksem/main/block/live", chance.randbytes(chance.randrange(2000))
