@@ -88,6 +88,8 @@ def test_a_broker_that_restarts_costs_seconds(
         chain.rows = kept_rows  # type: ignore[assignment]
         chain.start()
         chain.await_good(5)
+        with Ear(chain.broker.port) as ear:
+            await_statuses(ear)
         memory = "with persistence" if persistence else "without persistence"
         name = f"the broker restarts {memory} ({'SIGTERM' if how == 'stop' else 'SIGKILL'}), {seconds:g} s"
         with quiet(chain.publisher, chain.server, at_most=6) as logged:
@@ -381,6 +383,7 @@ def test_a_forged_sequence_number_of_our_session_starves_nobody(chain: Chain, ea
 
 @pytest.mark.slow
 def test_a_block_of_our_session_from_the_future_costs_no_more_than_an_echo(chain: Chain, ear: Ear) -> None:
+    chain.watch(1.2)  # the pings of the start are over, the next one would be due in 10 s
     with chain.fault("blocks of our own session, stamped an hour ahead, with a huge seq", FAMILY):
         for _ in range(5):
             live = ear.live()
