@@ -65,7 +65,7 @@ class TopicGarbage:
     def _batch(self) -> Iterator[tuple[str, bytes]]:
         chance, now = self._chance, boottime()
         session = f"{chance.getrandbits(32):08x}"
-        name = f"r{chance.randrange(9000, 60000)}-8"
+        name = f"r{chance.randrange(9000, 39000)}-8"
         yield "ksem/main/block/live", block(at=now, fill=chance.randrange(300, 60000), session=session).encode()
         yield f"ksem/main/block/{name}", block(name, start=int(name[1:-2]), count=8, at=now, session=session).encode()
         yield "ksem/main/pong/attic", Pong(session, session, int(now * 1000)).encode()
