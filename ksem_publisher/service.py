@@ -3,10 +3,8 @@
 import asyncio
 import gc
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed_version
 
 from ksem_publisher.meter_service import MeterService
 from ksem_publisher.push_listener import PushListener
@@ -14,6 +12,7 @@ from ksem_publisher.settings import PublisherSettings
 from service_runtime import systemd
 from service_runtime.clock import boottime
 from service_runtime.health_file import HealthFile
+from service_runtime.version import VERSION
 
 RESTART = 1.0
 """Seconds until a part that failed unexpectedly is started again."""
@@ -46,9 +45,7 @@ class Publisher:
             await stop.wait()
         finally:
             systemd.notify("STOPPING=1")
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks)
+            await end_all(tasks)
             with ThreadPoolExecutor(len(self.meters)) as threads:
                 list(threads.map(MeterService.stop, self.meters))
 
@@ -83,8 +80,7 @@ def build(
     listener: Callable[..., PushListener] = PushListener,
 ) -> Publisher:
     """The service from its settings, inside the event loop; nothing connects or listens yet."""
-    version = _version()
-    meters = {meter.id: meter_service(meter, settings, version) for meter in settings.meter}
+    meters = {meter.id: meter_service(meter, settings, VERSION) for meter in settings.meter}
     listeners = []
     if settings.push.enabled:
         ports = sorted({meter.push_port or settings.push.port for meter in settings.meter})
@@ -102,6 +98,15 @@ async def serve(settings: PublisherSettings, stop: asyncio.Event) -> int:
     """Run the service; its exit code."""
     await build(settings).run(stop)
     return 0
+
+
+async def end_all(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended: Python 3.11's wait_for can swallow a cancellation (python/cpython#86296)."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=0.05)
 
 
 def _start(name: str, part: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
@@ -123,10 +128,3 @@ async def _supervise(name: str, part: Callable[[], Awaitable[None]]) -> None:
             await asyncio.sleep(RESTART)
         else:
             return
-
-
-def _version() -> str:
-    try:
-        return installed_version("ksem-airbridge")
-    except PackageNotFoundError:
-        return "0"
