@@ -61,6 +61,10 @@ class Ear:
         """Publish; a retained empty payload clears the topic."""
         assert self._link.publish(topic, payload, qos=1, retain=retain)
 
+    def shout(self, topic: str, payload: bytes) -> None:
+        """Publish as fast as called; what the link does not take at once is lost."""
+        self._link.publish(topic, payload)
+
     def last(self, topic: str) -> bytes | None:
         """What was said last on a topic."""
         with self._news:

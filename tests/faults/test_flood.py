@@ -60,7 +60,7 @@ class TopicGarbage:
     def __call__(self) -> None:
         for _ in range(15):
             for topic, payload in self._batch():
-                self._ear.say(topic, payload, retain=False)
+                self._ear.shout(topic, payload)
 
     def _batch(self) -> Iterator[tuple[str, bytes]]:
         chance, now = self._chance, boottime()

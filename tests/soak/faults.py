@@ -114,8 +114,8 @@ def garbage_on_the_topics(chain: Chain, chance: random.Random) -> None:
     with Ear(chain.broker.port) as ear:
         for _ in range(chance.randrange(1, 200)):
             forged = block(at=boottime(), seq=chance.randrange(1 << 40), session=f"{chance.getrandbits(32):08x}")
-            ear.say("ksem/main/block/live", forged.encode(), retain=False)
-            ear.say("ksem/main/block/live", chance.randbytes(300), retain=False)
+            ear.shout("ksem/main/block/live", forged.encode())
+            ear.shout("ksem/main/block/live", chance.randbytes(300))
 
 
 def requests_of_all_kinds(chain: Chain, chance: random.Random) -> None:
