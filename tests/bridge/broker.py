@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 _random = random.SystemRandom()  # the common one is seeded by hypothesis
+_given: set[int] = set()
 _SEARCH = os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/sbin"
 
 
@@ -154,8 +155,11 @@ def free_port() -> int:
     """A TCP port of 127.0.0.1 that nobody listens on now, and that no outgoing connection is given meanwhile."""
     while True:
         port = _random.randrange(20_000, 32_768)  # below Linux's own choices (ip_local_port_range)
+        if port in _given:  # whoever asked for it may not listen yet
+            continue
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
+            _given.add(port)
             return port
 
 

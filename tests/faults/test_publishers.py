@@ -4,6 +4,7 @@ import itertools
 import os
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
@@ -136,13 +137,12 @@ def await_one(text: str, *services: Service, within: float = 10.0) -> Service:
 def test_of_two_publishers_one_is_served_until_it_dies(tmp_path: Path, kept_rows: list[object]) -> None:
     """Two names on one broker can only come over a bridge: a second publisher at a second broker."""
     port = free_port()
-    with Broker(tmp_path / "far") as far, Chain(tmp_path, meter_options=("--push", f"127.0.0.1:{port}")) as chain:
+    with Chain(tmp_path, meter_options=("--push", f"127.0.0.1:{port}")) as chain:
         chain.rows = kept_rows  # type: ignore[assignment]
-        far.config = bridge_to(chain.broker, both_ways=True)
-        far.restart()
         chain.start()
         chain.await_good(5)
-        with Ear(chain.broker.port) as ear:
+        far = Broker(tmp_path / "far", config=bridge_to(chain.broker, both_ways=True))
+        with far, Ear(chain.broker.port) as ear:
             first = ear.live().session
             with second_publisher(chain, tmp_path / "second", broker=far, push_port=port) as second:
                 with chain.fault("two publishers for one meter", FAMILY, recovery=None):
@@ -209,19 +209,34 @@ def clock_of(part: str, chain: Chain, ear: Ear) -> float:
 _new_ranges = itertools.count(120)
 
 
+PARTS = ("meter", "broker", "publisher", "server")
+AT_A_TIME = 3
+"""Chains started beside each other: most of what they do is waiting for one another."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "order", list(itertools.permutations(("meter", "broker", "publisher", "server"))), ids=" ".join
-)
-def test_the_parts_may_start_in_any_order(tmp_path: Path, order: Sequence[str]) -> None:
-    with Chain(tmp_path) as chain:
+@pytest.mark.parametrize("first", PARTS)
+def test_the_parts_may_start_in_any_order(tmp_path: Path, first: str) -> None:
+    orders = [order for order in itertools.permutations(PARTS) if order[0] == first]
+    assert len(orders) == 6
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        folders = [tmp_path / "-".join(order) for order in orders]
+        for order, took in zip(orders, pool.map(start_in_order, folders, orders), strict=True):
+            assert took <= RECOVERY, order
+
+
+def start_in_order(folder: Path, order: Sequence[str]) -> float:
+    """Seconds from the start of the inverter, after all other parts, to its first good answer."""
+    folder.mkdir()
+    with Chain(folder) as chain:
         chain.start("line")
         for part in order:
             chain.start(part)
             settle(chain, part)
         chain.start("inverter")
-        assert chain.await_good(3) <= RECOVERY
+        took = chain.await_good(3)
         chain.assert_never()
+        return took
 
 
 def settle(chain: Chain, part: str) -> None:
