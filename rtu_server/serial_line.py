@@ -168,13 +168,15 @@ class SerialLine:
         request, due = _Pending(data, heard), heard + self._gap
         time.sleep(max(0.0, due - WARM_UP - boottime()))
         answer = self._judge(port, request, due)
+        if answer is None:
+            return
         while (now := boottime()) < due:
             pass
         if not self._is_clear(port):
             self._answer(port, self._sift(port, data, heard))
         elif now - due > LATE:
             self._answer(port, request)
-        elif answer is not None:
+        else:
             self._send(port, request, answer, now)
 
     def _is_ours(self, data: bytes) -> bool:

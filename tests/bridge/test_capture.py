@@ -1,12 +1,14 @@
 """`airbridge capture` as a process, beside simulators that are processes too."""
 
 import contextlib
+import fcntl
 import os
 import re
 import signal
 import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 import tty
@@ -192,16 +194,22 @@ class _Tap:
         os.set_blocking(self.master, False)
         self.port = os.ttyname(self._slave)
         self._log = WireLogReader(wire_log)
+        self._newest = self._log.newest
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
     def _run(self) -> None:
-        newest = self._log.newest
         while not self._stop.wait(0.001):
-            for number, byte in self._log.after(newest):
+            for number, byte in self._log.after(self._newest):
                 os.write(self.master, bytes((byte.value,)))
-                newest = number
+                self._newest = number
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether all that was on the wire has been read from the port."""
+        unread = fcntl.ioctl(self._slave, termios.FIONREAD, b"\0\0\0\0")
+        return self._newest == self._log.newest and unread == b"\0\0\0\0"
 
     def close(self) -> None:
         self._stop.set()
@@ -236,7 +244,7 @@ def test_all_that_inverter_and_meter_say_is_recorded_and_summed_up(
         inverter.wait_for("data", 12)
         inverter.command("pause")
         told = inverter.status()
-    time.sleep(0.1)  # the last reply's last byte is on its way over the tap
+    _wait_for(lambda: tap.is_heard)
     capture.interrupt()
     code, output = capture.end()
     assert code == 0, output

@@ -188,6 +188,7 @@ def test_garbage_on_the_topics_is_ignored_and_told_once(wire: Wire, server: Serv
         for topic in ("ksem/main/block/live", "ksem/main/pong/attic", "ksem/main/status", "ksem/main/block/other"):
             publisher.link.publish(topic, garbage)
     assert ask_until(wire, data_reply(28, 7), publisher) < 1
+    server.await_log("breaks the contract")
     assert server.log_text().count("breaks the contract") == 1
 
 
