@@ -23,7 +23,7 @@ demo: $(READY) ## the whole chain, live in the terminal, without hardware (ARGS=
 	@$(BIN)/airbridge demo $(ARGS)
 
 test: $(READY) tools ## unit tests and the bridge with real processes, within 5 minutes
-	$(BIN)/python -m pytest tests/unit tests/bridge tests/faults -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/bridge tests/faults -m "not slow" $(ARGS)
 
 test-faults: $(READY) tools ## everything that can be broken, broken for real, within 15 minutes
 	$(BIN)/python -m pytest tests/faults $(ARGS)
