@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,10 +47,7 @@ def main() -> int:
         found = _measure(options, programs, folder, progress)
     found["seconds"] = round(time.monotonic() - began)
     lines = verdicts(found)
-    found["verdicts"] = [
-        {"what": line.what, "measured": line.measured, "limit": line.limit, "unit": line.unit, "holds": line.holds}
-        for line in lines
-    ]
+    found["verdicts"] = [asdict(line) | {"holds": line.holds} for line in lines]
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "bench.json").write_text(json.dumps(found, indent=1) + "\n")
     (options.out / "bench.svg").write_text(plot(found))

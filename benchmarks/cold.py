@@ -75,7 +75,7 @@ def _push(house: House, wire: Wire) -> float:
 
 
 def _meter(house: House, wire: Wire) -> float:
-    """The meter itself goes and comes back: counted from its first measuring cycle."""
+    """The meter goes and comes back, as far as the network can tell: counted from its port being open again."""
     house.meter.command("push", enabled=False)
     house.meter.command("poll", open=False)
     house.meter.command("drop-connections")

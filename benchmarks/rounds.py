@@ -23,8 +23,6 @@ REST: Final = "rest"
 LOAD: Final = "load"
 METER: Final = {REST: (), LOAD: ("--cycle", "20")}
 UNDER_LOAD: Final = (REFERENCE, OURS, AGAIN, PYMODBUS, LIBMODBUS, AT_ONCE)
-_TOLERANCE: Final = 0.000002
-"""What handing over a byte and reading the clock take; an answer is early only beyond that."""
 
 
 @dataclass
@@ -46,6 +44,7 @@ class Part:
 
     turnarounds: list[float] = field(default_factory=list)
     early: int = 0
+    """Begun before t3.5 was over, counted from the moment at which the last byte had been handed over for sure."""
     requests: int = 0
     unanswered: int = 0
     disturbed: int = 0
@@ -66,7 +65,7 @@ class Part:
                 self.unanswered += 1
             elif not one.disturbed:
                 self.turnarounds.append(one.turnaround)
-                self.early += one.turnaround < FRAME_GAP - _TOLERANCE
+                self.early += one.turnaround - one.handing < FRAME_GAP
         for one, following in pairwise(exchanges):
             if one.is_data:
                 self.busy += following.begun - one.begun
