@@ -49,9 +49,7 @@ def test_a_house_s_topics_reach_the_centre_under_its_own_name(tmp_path: Path) ->
 
 
 def test_the_house_goes_on_without_the_centre_and_nothing_old_follows(tmp_path: Path) -> None:
-    centre = Broker(tmp_path / "centre")
-    centre.start()
-    with Broker(tmp_path / "site", config=bridge_lines(centre)) as site:
+    with Broker(tmp_path / "centre") as centre, Broker(tmp_path / "site", config=bridge_lines(centre)) as site:
         publisher = house_at(site)
         try:
             centre.kill()
