@@ -97,19 +97,15 @@ def test_what_an_outage_held_back_is_not_served_when_it_arrives(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("away", [SERVER_AWAY, PUBLISHER_AWAY], ids=["server", "publisher"])
-def test_packets_of_an_old_connection_that_arrive_after_the_new_one_change_nothing(
-    hosts: Hosts, away: tuple[str, ...]
-) -> None:
-    """Only those of the connections that exist are held back; the service connects anew and goes on beside them."""
-    chain = hosts(*away)
-    service = chain.server if away == SERVER_AWAY else chain.publisher
+def test_packets_of_an_old_connection_that_arrive_after_the_new_one_change_nothing(hosts: Hosts) -> None:
+    """Only those of the connection that exists are held back; the publisher connects anew and goes on beside it."""
+    chain = hosts(*PUBLISHER_AWAY)
     ports = connected_ports(chain)
-    where = "RTU server" if away == SERVER_AWAY else "publisher"
-    with chain.fault(f"the {where}'s old connection delivers after the new one has begun", FAMILY):
+    assert len(ports) == 1
+    with chain.fault("the publisher's old connection delivers after the new one has begun", FAMILY):
         for way in chain.network.ways:
             way.held_ports = ports
-        service.await_log("broker: connected", times=2)
+        chain.publisher.await_log("broker: connected", times=2)
         chain.await_good(5)
         for way in chain.network.ways:
             way.held_ports = frozenset()
@@ -172,7 +168,6 @@ WAYS = {"towards it": ("up",), "from it": ("down",), "both ways": ("up", "down")
         (SERVER_AWAY, "towards it"),
         (PUBLISHER_AWAY, "from it"),
         (SERVER_AWAY, "both ways"),
-        (PUBLISHER_AWAY, "both ways"),
     ],
     ids=lambda value: value if isinstance(value, str) else value[-1],
 )
@@ -189,7 +184,7 @@ def test_a_half_open_link_is_noticed_told_and_healed(hosts: Hosts, away: tuple[s
                 getattr(chain.network, direction).cut = True
             if away == PUBLISHER_AWAY:  # the other side sees that no data comes
                 ear.await_last(NODE_STATUS, b"offline", LIVE_LIMIT + TOLD_WITHIN)
-            service.await_log("broker: no answer", within=begun + NOTICED_WITHIN - time.monotonic())
+            service.await_log("WARNING broker: ", within=begun + NOTICED_WITHIN - time.monotonic())
             # Linux gives a connection up without a word to the peer, so the broker must notice by itself.
             ear.await_last(own_status, b"offline", begun + BROKER_NOTICES_WITHIN - time.monotonic())
             assert set(chain.watch(0.5)) <= REFUSED
