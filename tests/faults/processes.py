@@ -37,6 +37,14 @@ class Footprint:
             threads=int(fields["Threads"]),
         )
 
+    def or_more(self, other: Self) -> Self:
+        """The more of each."""
+        return type(self)(
+            max(self.rss_kb, other.rss_kb),
+            max(self.descriptors, other.descriptors),
+            max(self.threads, other.threads),
+        )
+
     def __str__(self) -> str:
         return f"{self.rss_kb} kB, {self.descriptors} descriptors, {self.threads} threads"
 

@@ -102,7 +102,7 @@ def summary(soak: Soak) -> str:
             f"faults        {soak.faults.total()}: {dict(sorted(soak.faults.items()))}",
             f"recovery      {seconds} s at the longest, after {fault}",
             f"log lines     {soak.lines}",
-            *(f"held          {watched} (warm: {watched.warm_kb} kB)" for watched in soak.services),
+            *(f"held          {watched} (at most when warm: {watched.warm})" for watched in soak.services),
         ]
     )
 

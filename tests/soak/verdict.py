@@ -17,37 +17,35 @@ MOST_LINES: Final = 12
 
 @dataclass
 class Watched:
-    """One service from when it was warm on. The warm-up's highest memory is what later growth is counted from."""
+    """One service. What it held at the most while it warmed up is what later growth is counted from."""
 
     name: str
-    warm_kb: int = 0
+    warm: Footprint = field(default_factory=lambda: Footprint(0, 0, 0))
+    highest: Footprint = field(default_factory=lambda: Footprint(0, 0, 0))
     newest: Footprint | None = None
-    highest_kb: int = 0
-    descriptors: set[int] = field(default_factory=set)
-    threads: set[int] = field(default_factory=set)
 
     def see(self, footprint: Footprint, *, warm: bool) -> None:
         """Take in what it holds between two faults."""
         self.newest = footprint
-        if not warm:
-            self.warm_kb = max(self.warm_kb, footprint.rss_kb)
-            return
-        self.highest_kb = max(self.highest_kb, footprint.rss_kb)
-        self.descriptors.add(footprint.descriptors)
-        self.threads.add(footprint.threads)
+        if warm:
+            self.highest = self.highest.or_more(footprint)
+        else:
+            self.warm = self.warm.or_more(footprint)
 
     @property
     def growth_kb(self) -> int:
         """Kilobytes above the warm-up's highest."""
-        return max(0, self.highest_kb - self.warm_kb)
+        return max(0, self.highest.rss_kb - self.warm.rss_kb)
 
     def problems(self) -> list[str]:
+        """Whatever has grown. Fewer descriptors than usual are a connection that is just being made again."""
         found = []
         if self.growth_kb >= GROWTH_KB:
             found.append(f"{self.name} has grown by {self.growth_kb} kB")
-        for what, seen in (("descriptors", self.descriptors), ("threads", self.threads)):
-            if len(seen) > 1:
-                found.append(f"{self.name}: its {what} are not constant: {sorted(seen)}")
+        for what in ("descriptors", "threads"):
+            more = getattr(self.highest, what) - getattr(self.warm, what)
+            if more > 0:
+                found.append(f"{self.name}: {more} {what} more than when it was warm")
         return found
 
     def __str__(self) -> str:
