@@ -35,7 +35,7 @@ def _table(rows: list[dict[str, object]]) -> str:
         "# Faults, and what the inverter saw",
         "",
         "Made by `make faults-table`, which runs `tests/faults` on a paced RS485 line; not typed. The inverter asks",
-        "about 12 times a second. *Longest age* is from the meter's writing of the oldest register in an answer to the",
+        "at least 12 times a second. *Longest age* is from the meter's writing of the oldest register in an answer to the",
         "answer's first byte, over all answers given as valid; the limit in force is 1500 ms unless the fault says",
         "otherwise. *Recovery* is from the fault's end to the first good answer.",
         "",
