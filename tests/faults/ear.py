@@ -101,6 +101,18 @@ class Ear:
 
             assert self._news.wait_for(corrected, within), f"{topic} within {within} s: {heard}"
 
+    def await_said(self, topic: str, payload: bytes, begin: int, within: float = 5.0) -> Incoming:
+        """Wait for a payload on a topic among what was heard from message number `begin` on; return the message."""
+
+        def found() -> Incoming | None:
+            said = (one for one in self.heard[begin:] if (one.topic, one.payload) == (topic, payload))
+            return next(said, None)
+
+        with self._news:
+            message = self._news.wait_for(found, within)
+        assert message is not None, f"{topic}: not said within {within} s: {payload!r}"
+        return message
+
     def await_next(self, topic: str, within: float = 5.0) -> bytes:
         """Wait for the next message on a topic."""
         with self._news:
