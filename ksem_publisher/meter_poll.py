@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable
 from typing import Protocol
 
@@ -38,7 +39,7 @@ class Client(Protocol):
 
 
 class MeterPoll:
-    """Runs the plan against the meter."""
+    """Runs the plan against the meter. `turn` is held while results are handed on: the push has a thread of its own."""
 
     def __init__(
         self,
@@ -46,6 +47,7 @@ class MeterPoll:
         plan: PollPlan,
         desk: LiveDesk,
         others: BlockDesk,
+        turn: threading.Lock,
         log: logging.Logger,
         clock: Callable[[], float] = boottime,
     ) -> None:
@@ -53,6 +55,7 @@ class MeterPoll:
         self._plan = plan
         self._desk = desk
         self._others = others
+        self._turn = turn
         self._log = log
         self._clock = clock
         self._wake = asyncio.Event()
@@ -137,10 +140,13 @@ class MeterPoll:
             pass
 
     def _take(self, results: tuple[Snapshot | BlockRead, ...]) -> None:
-        for result in results:
-            if isinstance(result, Snapshot):
-                self._desk.polled(result, self._others.interval_ms)
-            elif result.name == "gaps":
-                self._desk.words.note(result.start, result.words)
-            else:
-                self._others.take(result, "poll")
+        if not results:
+            return
+        with self._turn:
+            for result in results:
+                if isinstance(result, Snapshot):
+                    self._desk.polled(result, self._others.interval_ms)
+                elif result.name == "gaps":
+                    self._desk.words.note(result.start, result.words)
+                else:
+                    self._others.take(result, "poll")

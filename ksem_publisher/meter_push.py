@@ -1,6 +1,7 @@
 """The pushes of one meter: counted, noted, assembled."""
 
 import logging
+import threading
 from collections.abc import Sequence
 
 from ksem_contract.blocks import ENERGY, LIVE, PUSH_GROUPS
@@ -30,7 +31,10 @@ _COUNTERS = tuple(one.range for one in REGISTERS if ENERGY.covers(one.range))
 
 
 class MeterPush:
-    """Takes what one meter writes."""
+    """Takes what one meter writes, in the listener's thread; the rest is asked of it in the event loop's.
+
+    `turn` is held by whoever changes or reads what both threads know of the meter.
+    """
 
     def __init__(
         self,
@@ -39,6 +43,7 @@ class MeterPush:
         blocks: BlockPublisher,
         plan: PollPlan,
         energy_every: float,
+        turn: threading.Lock,
         log: logging.Logger,
     ) -> None:
         self._desk = desk
@@ -47,6 +52,7 @@ class MeterPush:
         self._plan = plan
         self._energy_every = energy_every
         self._energy_due = float("-inf")
+        self._turn = turn
         self._log = log
         self._live = PushAssembler(LIVE, VALUES, sums_up)
         self._energy = PushAssembler(ENERGY, _COUNTERS, None)
@@ -72,6 +78,10 @@ class MeterPush:
 
     def on_writes(self, connection: PushConnection, writes: Sequence[PushedWrite]) -> None:
         """The meter has written, and has its answer already."""
+        with self._turn:
+            self._take(connection, writes)
+
+    def _take(self, connection: PushConnection, writes: Sequence[PushedWrite]) -> None:
         for write in writes:
             snapshot = self._live.write(connection, write.start, write.registers, write.at)
             if snapshot is not None:
@@ -82,11 +92,12 @@ class MeterPush:
 
     def on_closed(self, connection: PushConnection) -> None:
         """A connection has ended."""
-        self._live.closed(connection)
-        self._energy.closed(connection)
-        self._connections.discard(connection)
-        if not self._connections:
-            self.peer = None
+        with self._turn:
+            self._live.closed(connection)
+            self._energy.closed(connection)
+            self._connections.discard(connection)
+            if not self._connections:
+                self.peer = None
 
     def condition(self, now: float) -> tuple[LinkCondition, str]:
         """How the push is, and why, in words."""

@@ -3,9 +3,11 @@
 import asyncio
 import logging
 import secrets
+import threading
 from collections.abc import Callable
 from typing import Protocol
 
+from ksem_contract.block_message import BlockMessage
 from ksem_contract.home_assistant import Discovery, meter_device
 from ksem_contract.topics import Topics
 from ksem_publisher.block_desk import BlockDesk, read_kept
@@ -30,7 +32,8 @@ from service_runtime.announcer import Announcer
 from service_runtime.clock import boottime
 from service_runtime.mqtt_link import Farewell, Incoming, MqttLink
 
-TICK = 0.25
+TICK = 1.0
+"""Seconds between two looks at what is to be told; status is right within 3 s."""
 _SOON = 0.005
 
 
@@ -67,6 +70,7 @@ class MeterService:
         self.session = secrets.token_hex(4)
         self._clock = clock
         self._loop = asyncio.get_running_loop()
+        self._turn = threading.Lock()
         self._topics = topics = Topics(settings.mqtt.prefix)
         self._version = version
         self._announcer = Announcer(settings.homeassistant, lambda: self._devices(settings.homeassistant.prefix))
@@ -115,8 +119,10 @@ class MeterService:
         client = client or PollClient(
             meter.host, meter.poll_port, unit=meter.unit, timeout=meter.timeout, tls=meter.tls
         )
-        self.poll = MeterPoll(client, self._plan, self._desk, self._block_desk, self.log, clock)
-        self.push = MeterPush(self._desk, self._block_desk, self._blocks, self._plan, settings.poll.energy, self.log)
+        self.poll = MeterPoll(client, self._plan, self._desk, self._block_desk, self._turn, self.log, clock)
+        self.push = MeterPush(
+            self._desk, self._block_desk, self._blocks, self._plan, settings.poll.energy, self._turn, self.log
+        )
         self._report = MeterReport(topics.meter_health(meter.id), version, self.session, publish, self.log, clock)
 
     def listen_with(self, listener: PushListener) -> None:
@@ -125,15 +131,21 @@ class MeterService:
 
     async def watch(self) -> None:
         """Supervise push, status and health until cancelled."""
+        due = 0.0
         while True:
             now = self._clock()
-            self.poll.want_live(self._source.poll_wanted(now))
-            self._set_status(online=self._desk.flows(now))
-            self._report.tell(self._view(now))
-            self._announcer.tick(self.link)
-            self._drop_unwanted(now)
-            change = self._source.next_change(now)
-            await asyncio.sleep(TICK if change is None else max(_SOON, min(TICK, change - now + 0.001)))
+            with self._turn:
+                self.poll.want_live(self._source.poll_wanted(now))
+                flows = self._desk.flows(now)
+                if flows != self.status.online or now >= due:
+                    due = now + TICK
+                    self._set_status(online=flows)
+                    self._report.tell(self._view(now))
+                    self._announcer.tick(self.link)
+                    self._drop_unwanted(now)
+                change = self._source.next_change(now)
+            sleep = due - now if change is None else min(due, change + 0.001) - now
+            await asyncio.sleep(max(_SOON, sleep))
 
     def why_not_served(self) -> str:
         """Empty while live data reaches the broker."""
@@ -191,6 +203,10 @@ class MeterService:
             publishers=self._others.seen(now),
         )
 
+    def _adopt(self, kept: BlockMessage, received: float) -> None:
+        with self._turn:
+            self._block_desk.adopt(kept, received)
+
     def _on_demand(self, change: Callable[[], None]) -> None:
         def take() -> None:
             change()
@@ -235,4 +251,4 @@ class MeterService:
         if not message.retained:
             self._others.heard(message.payload, message.received)
         elif name == "device" and (kept := read_kept(message.payload, self.id, name)) is not None:
-            self._loop.call_soon_threadsafe(self._block_desk.adopt, kept, message.received)
+            self._loop.call_soon_threadsafe(self._adopt, kept, message.received)

@@ -1,28 +1,20 @@
-"""One connection on which a meter pushes: bytes in, answers out at once, writes handed on."""
+"""One connection on which a meter pushes: bytes in; answers, and what was written, out."""
 
-import asyncio
-import socket
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple
 
 from modbus_codec.codes import ExceptionCode, FunctionCode
-from modbus_codec.errors import BadFrame, BadRequest
+from modbus_codec.errors import BadRequest
 from modbus_codec.pdu import decode_request
 from modbus_codec.replies import ExceptionReply, ReadReply, WriteMultipleReply, WriteSingleReply
 from modbus_codec.requests import ReadRequest, Request, WriteMultipleRequest, WriteSingleRequest
 from modbus_codec.tcp import MbapFrame, MbapReader
-from service_runtime.clock import boottime
 
 MOST_SHAPES = 256
 """Different writes remembered for reading back."""
-MOST_UNSENT = 65536
-"""Bytes of unread answers after which the peer is given up."""
 
 
-@dataclass(frozen=True, slots=True)
-class PushedWrite:
+class PushedWrite(NamedTuple):
     """Registers that a meter wrote, with the Modbus function and unit it used; `at` is when they were read here."""
 
     function: int
@@ -56,76 +48,27 @@ class WrittenRegisters:
         return known if len(known) == count else None
 
 
-class Owner(Protocol):
-    """Who is told what happens on a connection."""
-
-    def opened(self, connection: "PushConnection") -> WrittenRegisters | None:
-        """A peer has connected; None refuses it."""
-
-    def wrote(self, connection: "PushConnection", writes: list[PushedWrite]) -> None: ...
-
-    def closed(self, connection: "PushConnection") -> None: ...
-
-    def complained(self, connection: "PushConnection", what: str) -> None: ...
-
-
-class PushConnection(asyncio.Protocol):
+class PushConnection:
     """A Modbus TCP server's end of one connection."""
 
-    def __init__(self, owner: Owner, clock: Callable[[], float] = boottime) -> None:
-        self._owner = owner
-        self._clock = clock
+    def __init__(self, peer: str, meter: str, written: WrittenRegisters, now: float) -> None:
+        """`peer` is its address, `meter` whose pushes come from there, `written` what that meter wrote so far."""
+        self.peer = peer
+        self.meter = meter
+        self.last_heard = now
+        self.unsent = b""
+        """Answers that the socket did not take yet."""
+        self._written = written
         self._reader = MbapReader()
-        self._written: WrittenRegisters | None = None
-        self._transport: asyncio.Transport | None = None
-        self.peer = ""
-        self.meter = ""
-        self.last_heard = 0.0
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self.peer = str((transport.get_extra_info("peername") or ("",))[0])
-        self.last_heard = self._clock()
-        sock = transport.get_extra_info("socket")
-        if sock is not None:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        self._written = self._owner.opened(self)
-        if self._written is None:
-            transport.abort()
+    def take(self, data: bytes, now: float) -> tuple[bytes, list[PushedWrite]]:
+        """Take in what was read at `now`: the answers, which the meter waits for, and the writes that were among it.
 
-    def data_received(self, data: bytes) -> None:
-        now = self._clock()
-        transport, written = self._transport, self._written
-        if transport is None or written is None:
-            return
+        Raises BadFrame where it is no Modbus TCP: the connection is to be closed.
+        """
         self.last_heard = now
         writes: list[PushedWrite] = []
-        try:
-            frames = self._reader.feed(data)
-            answers = [_answer(frame, written, writes, now) for frame in frames]
-        except BadFrame as error:
-            self._owner.complained(self, f"what {self.peer} sends is no Modbus TCP ({error})")
-            transport.abort()
-            return
-        # The meter waits for this; everything else comes after it.
-        if answers:
-            transport.write(b"".join(answers))
-        if writes:
-            self._owner.wrote(self, writes)
-        if transport.get_write_buffer_size() > MOST_UNSENT:
-            self._owner.complained(self, f"{self.peer} does not read its answers")
-            transport.abort()
-
-    def connection_lost(self, _exc: Exception | None) -> None:
-        if self._written is not None:
-            self._owner.closed(self)
-        self._transport = self._written = None
-
-    def close(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
+        return b"".join(_answer(frame, self._written, writes, now) for frame in self._reader.feed(data)), writes
 
 
 def _answer(frame: MbapFrame, written: WrittenRegisters, writes: list[PushedWrite], now: float) -> bytes:

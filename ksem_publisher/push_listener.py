@@ -1,31 +1,45 @@
-"""Where meters push to: a listening port, who may come, how many, and for how long they may be silent."""
+"""Where meters push to: a listening port, who may come, how many, and for how long they may be silent [shell].
+
+A thread of its own reads and answers: a meter waits for each answer, and an event loop costs several times as much a
+wake-up as what is done with a write.
+"""
 
 import asyncio
+import contextlib
 import logging
+import os
+import select
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ksem_publisher.push_connection import PushConnection, PushedWrite, WrittenRegisters
 from ksem_publisher.push_peers import PushPeers
 from ksem_publisher.settings import MeterSettings
+from modbus_codec.errors import BadFrame
 from service_runtime.clock import boottime
 from service_runtime.quiet_log import QuietLog
 
 MOST_CONNECTIONS = 4
 """Of one peer; a further one closes the peer's oldest."""
+MOST_UNSENT = 65536
+"""Bytes of unread answers after which the peer is given up."""
 IDLE_TIMEOUT = 180.0
 RESOLVE_EVERY = 60.0
 RESOLVE_SOON = 5.0
 """Names are looked up again when an unknown peer comes, but not more often than this."""
+READ_SIZE = 4096
+_BACKLOG = 64
 _REOPEN = 1.0
 _TICK = 5.0
+_GONE = select.EPOLLHUP | select.EPOLLERR
 
 log = logging.getLogger("ksem_publisher.push")
 
 
 class PushTaker(Protocol):
-    """The meter that pushes belong to."""
+    """The meter that pushes belong to. Called in the listener's thread."""
 
     def on_writes(self, connection: PushConnection, writes: Sequence[PushedWrite]) -> None: ...
 
@@ -48,10 +62,12 @@ class PushListener:
         self._clock = clock
         self._peers = PushPeers(meters)
         self._written = {meter.id: WrittenRegisters() for meter in meters}
-        self._connections: list[PushConnection] = []
+        self._open: dict[int, tuple[socket.socket, PushConnection]] = {}
         self._quiet = QuietLog()
         self._resolved_at = float("-inf")
-        self._resolve_again = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stranger = asyncio.Event()
+        self._failed = asyncio.Event()
         self.why_closed: str | None = None
         """Why nobody can push; None while all is well."""
 
@@ -62,74 +78,41 @@ class PushListener:
 
     async def run(self) -> None:
         """Listen until cancelled; an address that can't be listened on is tried again."""
+        self._loop = asyncio.get_running_loop()
         while True:
             try:
                 await self._resolve()
-                server = await asyncio.get_running_loop().create_server(
-                    lambda: PushConnection(self, self._clock), self._address, self._port, reuse_address=True
-                )
+                listener = self._listen()
             except OSError as error:
                 self._complain(f"can't listen on {self._address}:{self._port}: {error.strerror or error}")
                 await asyncio.sleep(_REOPEN)
                 continue
             self.why_closed = None
             log.info("listening for pushes on %s:%d", self._address, self._port)
-            async with server:
-                try:
-                    await self._watch()
-                finally:
-                    # Before the server is left: from Python 3.12 on that waits until no connection is open.
-                    for connection in list(self._connections):
-                        connection.close()
-
-    def opened(self, connection: PushConnection) -> WrittenRegisters | None:
-        meter = self._peers.meter_of(connection.peer)
-        if meter is None:
-            self._resolve_again.set()
-            self._peers.refuse(connection.peer, self._clock())
-            return None
-        connection.meter = meter
-        same = [one for one in self._connections if one.peer == connection.peer]
-        for oldest in sorted(same, key=lambda one: one.last_heard)[: max(0, len(same) + 1 - MOST_CONNECTIONS)]:
-            oldest.close()
-        self._connections.append(connection)
-        return self._written[meter]
-
-    def wrote(self, connection: PushConnection, writes: list[PushedWrite]) -> None:
-        self._takers[connection.meter].on_writes(connection, writes)
-
-    def closed(self, connection: PushConnection) -> None:
-        if connection in self._connections:
-            self._connections.remove(connection)
-            self._takers[connection.meter].on_closed(connection)
-
-    def complained(self, connection: PushConnection, what: str) -> None:
-        line = self._quiet.say(f"garbage {connection.peer}", f"{what}; connection closed", self._clock())
-        if line:
-            log.warning("%s", line)
-
-    async def _watch(self) -> None:
-        """Close silent connections, and look names up again now and then."""
-        while True:
+            self._failed.clear()
+            wake, waker = os.pipe()
+            thread = threading.Thread(target=self._serve, args=(listener, wake), name="push", daemon=True)
+            thread.start()
             try:
-                async with asyncio.timeout(_TICK):
-                    await self._resolve_again.wait()
-            except TimeoutError:
-                pass
-            now = self._clock()
-            for connection in list(self._connections):
-                if now - connection.last_heard > IDLE_TIMEOUT:
-                    connection.close()
-            patience = RESOLVE_SOON if self._resolve_again.is_set() else RESOLVE_EVERY
-            if now - self._resolved_at >= patience:
+                await self._keep_resolving()
+            finally:
+                os.write(waker, b"!")
+                thread.join(1.0)
+                os.close(waker)
+            await asyncio.sleep(_REOPEN)
+
+    async def _keep_resolving(self) -> None:
+        """Look names up again now and then, and soon after an unknown peer came; returns if the thread has failed."""
+        while not self._failed.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RESOLVE_EVERY):
+                    await self._stranger.wait()
+            if not self._failed.is_set():
+                await asyncio.sleep(self._resolved_at + RESOLVE_SOON - self._clock())
                 await self._resolve()
-            elif self._resolve_again.is_set():
-                await asyncio.sleep(RESOLVE_SOON - (now - self._resolved_at))
-            for line in self._quiet.due(now):
-                log.warning("%s", line)
 
     async def _resolve(self) -> None:
-        self._resolve_again.clear()
+        self._stranger.clear()
         self._resolved_at = self._clock()
         loop = asyncio.get_running_loop()
         for meter, name in self._peers.names:
@@ -141,6 +124,122 @@ class PushListener:
                     log.warning("the address of meter %s can't be found: %s", meter, line)
                 continue
             self._peers.resolved(meter, (str(entry[4][0]) for entry in found))
+
+    def _listen(self) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self._address else socket.AF_INET
+        listener = socket.create_server((self._address, self._port), family=family, backlog=_BACKLOG)
+        listener.setblocking(False)
+        return listener
+
+    def _serve(self, listener: socket.socket, wake: int) -> None:
+        """Answer until something is written to `wake`'s other end."""
+        with listener, select.epoll() as ready:
+            ready.register(listener, select.EPOLLIN)
+            ready.register(wake, select.EPOLLIN)
+            try:
+                self._serve_until_woken(listener, wake, ready)
+            except Exception:
+                log.exception("the push listener failed; it is opened anew")
+                self._tell_loop(self._failed, self._stranger)
+            finally:
+                for sock, connection in list(self._open.values()):
+                    self._close(sock, connection)
+                os.close(wake)
+
+    def _serve_until_woken(self, listener: socket.socket, wake: int, ready: select.epoll) -> None:
+        looked = self._clock()
+        while True:
+            for descriptor, events in ready.poll(_TICK):
+                known = self._open.get(descriptor)
+                if known is not None:
+                    self._move(*known, events, ready)
+                elif descriptor == wake:
+                    return
+                else:
+                    self._accept(listener, ready)
+            now = self._clock()
+            if now - looked >= _TICK:
+                looked = now
+                self._look_after(now)
+
+    def _accept(self, listener: socket.socket, ready: select.epoll) -> None:
+        try:
+            sock, address = listener.accept()
+        except OSError:
+            return  # it has gone already
+        peer, now = str(address[0]), self._clock()
+        meter = self._peers.meter_of(peer)
+        if meter is None:
+            sock.close()
+            self._peers.refuse(peer, now)
+            self._tell_loop(self._stranger)
+            return
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        same = sorted((one for one in self._open.values() if one[1].peer == peer), key=lambda one: one[1].last_heard)
+        for oldest in same[: max(0, len(same) + 1 - MOST_CONNECTIONS)]:
+            self._close(*oldest)
+        self._open[sock.fileno()] = sock, PushConnection(peer, meter, self._written[meter], now)
+        ready.register(sock, select.EPOLLIN)
+
+    def _move(self, sock: socket.socket, connection: PushConnection, events: int, ready: select.epoll) -> None:
+        try:
+            if events & select.EPOLLOUT:
+                self._send(sock, connection, b"", ready)
+            if events & (select.EPOLLIN | _GONE):
+                data = sock.recv(READ_SIZE)
+                answers, writes = connection.take(data, self._clock())
+                if answers:
+                    # The meter waits for this; everything else comes after it.
+                    self._send(sock, connection, answers, ready)
+                if writes:
+                    self._takers[connection.meter].on_writes(connection, writes)
+                if not data:
+                    self._close(sock, connection)
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._close(sock, connection)
+        except BadFrame as error:
+            self._give_up(sock, connection, f"what {connection.peer} sends is no Modbus TCP ({error})")
+        except Exception as error:  # noqa: BLE001  (one meter's trouble must not end the pushes of the others)
+            self._give_up(sock, connection, f"a push of {connection.peer} failed with {type(error).__name__}: {error}")
+
+    def _send(self, sock: socket.socket, connection: PushConnection, answers: bytes, ready: select.epoll) -> None:
+        waiting = connection.unsent
+        left = waiting + answers
+        with contextlib.suppress(BlockingIOError):
+            left = left[sock.send(left) :]
+        connection.unsent = left
+        if len(left) > MOST_UNSENT:
+            self._give_up(sock, connection, f"{connection.peer} does not read its answers")
+        elif bool(left) != bool(waiting):
+            ready.modify(sock, select.EPOLLIN | (select.EPOLLOUT if left else 0))
+
+    def _look_after(self, now: float) -> None:
+        for sock, connection in list(self._open.values()):
+            if now - connection.last_heard > IDLE_TIMEOUT:
+                self._close(sock, connection)
+        for line in self._quiet.due(now):
+            log.warning("%s", line)
+
+    def _close(self, sock: socket.socket, connection: PushConnection) -> None:
+        if self._open.pop(sock.fileno(), None) is not None:
+            sock.close()
+            self._takers[connection.meter].on_closed(connection)
+
+    def _give_up(self, sock: socket.socket, connection: PushConnection, why: str) -> None:
+        self._close(sock, connection)
+        line = self._quiet.say(f"garbage {connection.peer}", f"{why}; connection closed", self._clock())
+        if line:
+            log.warning("%s", line)
+
+    def _tell_loop(self, *events: asyncio.Event) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            for event in events:
+                assert self._loop is not None
+                self._loop.call_soon_threadsafe(event.set)
 
     def _complain(self, why: str) -> None:
         if why != self.why_closed:

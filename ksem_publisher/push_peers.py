@@ -1,6 +1,7 @@
 """Whose pushes are taken: the meter's own address, or those that its settings name."""
 
 import ipaddress
+import threading
 from collections.abc import Iterable
 
 from ksem_publisher.settings import MeterSettings
@@ -21,12 +22,13 @@ def plain_address(address: str) -> str:
 
 
 class PushPeers:
-    """Addresses of the meters that share one listening port."""
+    """Addresses of the meters that share one listening port; any thread may call it."""
 
     def __init__(self, meters: Iterable[MeterSettings]) -> None:
         self._meters = {meter.id: meter for meter in meters}
         self._known: dict[str, str] = {}
         self._refused: dict[str, float] = {}
+        self._lock = threading.Lock()
 
     @property
     def names(self) -> tuple[tuple[str, str], ...]:
@@ -35,10 +37,10 @@ class PushPeers:
 
     def resolved(self, meter: str, addresses: Iterable[str]) -> None:
         """What one of the names turned out to be. Addresses once known stay known."""
-        for address in addresses:
-            plain = plain_address(address)
-            self._known[plain] = meter
-            self._refused.pop(plain, None)
+        for plain in map(plain_address, addresses):
+            with self._lock:
+                self._known[plain] = meter
+                self._refused.pop(plain, None)
 
     def meter_of(self, address: str) -> str | None:
         """The meter whose pushes come from `address`; None if it is nobody's."""
@@ -46,15 +48,17 @@ class PushPeers:
 
     def refuse(self, address: str, now: float) -> None:
         """Note a refused peer."""
-        self._forget(now)
         plain = plain_address(address)
-        if plain in self._refused or len(self._refused) < MOST_REFUSED:
-            self._refused[plain] = now
+        with self._lock:
+            self._forget(now)
+            if plain in self._refused or len(self._refused) < MOST_REFUSED:
+                self._refused[plain] = now
 
     def refused(self, now: float) -> tuple[str, ...]:
         """What to do about each peer that was refused lately."""
-        self._forget(now)
-        return tuple(self._advice(address) for address in self._refused)
+        with self._lock:
+            self._forget(now)
+            return tuple(self._advice(address) for address in self._refused)
 
     def _forget(self, now: float) -> None:
         self._refused = {address: at for address, at in self._refused.items() if now - at <= REMEMBERED}

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import sys
 from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 
@@ -40,6 +41,7 @@ class Publisher:
         tasks += [_start("the push listener", listener.run) for listener in self.listeners]
         tasks.append(_start("the watchdog", self._tell_systemd))
         tasks.append(_start("the health file", self._tell_health))
+        sys.setswitchinterval(0.0005)  # a meter that pushes waits at most this long for another thread's Python code
         gc.freeze()  # what is loaded now lives as long as the process: no collection looks at it again
         try:
             await stop.wait()

@@ -78,7 +78,7 @@ class ValuePublisher:
 
     def republish(self) -> None:
         """A new connection: the retained values again."""
-        self._each(self._kept)
+        self._each(dict(self._kept))  # another thread may be reading counters meanwhile
 
     def _each(self, values: Mapping[str, float]) -> None:
         for name, value in values.items():
