@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from ksem_contract.block_message import BlockMessage, Source
+from ksem_contract.block_message import Source
+from ksem_contract.block_writer import BlockWriter
 from ksem_contract.blocks import parse_block_name
 from ksem_contract.freshness import block_stamp
 from ksem_contract.meter_health import BlockHealth
@@ -36,6 +37,8 @@ class Publish(Protocol):
 
 @dataclass
 class _Held:
+    topic: str
+    writer: BlockWriter
     start: int
     words: Words
     measured: float
@@ -74,7 +77,9 @@ class BlockPublisher:
         with self._lock:
             held = self._held.get(name)
             if held is None:
-                held = self._held[name] = _Held(start, words, measured, source, cycle_ms)
+                topic = self._topics.meter_block(self._meter, name)
+                writer = BlockWriter(self._meter, name, self._session)
+                held = self._held[name] = _Held(topic, writer, start, words, measured, source, cycle_ms)
             else:
                 held.start, held.words, held.measured = start, words, measured
                 held.source, held.cycle_ms = source, cycle_ms
@@ -121,12 +126,9 @@ class BlockPublisher:
         now = self._clock()
         boot_ms, age_ms = block_stamp(now, held.measured)
         held.seq += 1
-        message = BlockMessage(
-            meter=self._meter,
-            block=name,
-            start=held.start,
-            registers=held.words,
-            session=self._session,
+        payload = held.writer.write(
+            held.start,
+            held.words,
             seq=held.seq,
             boot_ms=boot_ms,
             age_ms=age_ms,
@@ -134,8 +136,7 @@ class BlockPublisher:
             source=held.source,
             time=wall_time(),
         )
-        topic = self._topics.meter_block(self._meter, name)
-        went = self._publish(topic, message.encode(), retain=True, expiry=EXPIRY.get(name, EXPIRY_OTHERS))
+        went = self._publish(held.topic, payload, retain=True, expiry=EXPIRY.get(name, EXPIRY_OTHERS))
         if went:
             held.sent.append(now)
         return went

@@ -1,7 +1,7 @@
 """JSON as the contract's messages use it: one object, compact, nothing that a reader could take in two ways."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 from ksem_contract.errors import InvalidMessage, UnknownVersion
@@ -15,6 +15,11 @@ JsonObject = dict[str, Any]
 def write_object(fields: Mapping[str, object]) -> bytes:
     """The object as compact JSON. ValueError for NaN and infinity, which JSON does not have."""
     return _encode(fields).encode("ascii")
+
+
+def write_numbers(numbers: Sequence[float | None]) -> str:
+    """A list of numbers, None as null, as it stands in compact JSON."""
+    return _encode(numbers)
 
 
 def read_object(payload: bytes) -> JsonObject:

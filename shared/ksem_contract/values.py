@@ -4,9 +4,10 @@ A value is left out, never guessed, if one of its words was never measured, or i
 ones, or the sign bit alone, as SunSpec and KOSTAL write it). A counter of 0 is a value.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
+from ksem_contract.block_values import BlockValues
 from ksem_contract.blocks import DEVICE, ENERGY, LIVE
 from ksem_contract.register import Register
 from ksem_contract.register_map import BY_KEY
@@ -16,23 +17,25 @@ __all__ = ["VALUE_KEYS", "ValueKey", "decode_device", "decode_energy", "decode_l
 
 Words = Sequence[int | None]
 
-_SIGNED: Final = frozenset(("int16", "int32"))
+_LIVE: Final = BlockValues(LIVE, LIVE_KEYS)
+_ENERGY: Final = BlockValues(ENERGY, ENERGY_KEYS)
+_DEVICE: Final = BlockValues(DEVICE, DEVICE_KEYS)
 _TEXTS: Final = ("vendor_name", "product_name", "serial_number")
 
 
 def decode_live(registers: Words, start: int = LIVE.start) -> dict[str, float]:
     """Values of the registers from address `start` on, by key: W, var, VA, A, V, Hz. Power: + is import."""
-    return _decode(LIVE_KEYS, registers, start)
+    return _LIVE.decode(registers, start)
 
 
 def decode_energy(registers: Words, start: int = ENERGY.start) -> dict[str, float]:
     """Counters in kWh, by key."""
-    return _decode(ENERGY_KEYS, registers, start)
+    return _ENERGY.decode(registers, start)
 
 
 def decode_device(registers: Words, start: int = DEVICE.start) -> dict[str, float]:
     """Numbers about the device, by key."""
-    return _decode(DEVICE_KEYS, registers, start)
+    return _DEVICE.decode(registers, start)
 
 
 def decode_texts(registers: Words, start: int = DEVICE.start) -> dict[str, str]:
@@ -57,28 +60,6 @@ def format_value(value: float, decimals: int) -> str:
     return text.removeprefix("-") if not text.strip("-0.") else text
 
 
-def _decode(keys: Iterable[ValueKey], registers: Words, start: int) -> dict[str, float]:
-    found = {}
-    for key in keys:
-        counts = [_count(register, registers, start) for register in key.registers]
-        known = [count for count in counts if count is not None]
-        if len(known) == len(counts):
-            found[key.key] = _cook(key, known) / key.divisor
-    return found
-
-
-def _cook(key: ValueKey, counts: list[int]) -> int:
-    match key.recipe:
-        case "plain":
-            return counts[0]
-        case "net":
-            return counts[0] - counts[1]
-        case "larger":
-            return max(counts)
-        case "signed":
-            return -counts[0] if counts[1] < counts[2] else counts[0]
-
-
 def _words(register: Register, registers: Words, start: int) -> list[int] | None:
     """The register's words; None if one of them is a hole or not there."""
     first = register.address - start
@@ -86,20 +67,3 @@ def _words(register: Register, registers: Words, start: int) -> list[int] | None
         return None
     words = [word for word in registers[first : first + register.count] if word is not None]
     return words if len(words) == register.count else None
-
-
-def _count(register: Register, registers: Words, start: int) -> int | None:
-    """The whole number that stands in a register; None if it is not known."""
-    words = _words(register, registers, start)
-    if words is None:
-        return None
-    count = 0
-    for word in words:
-        count = count << 16 | word
-    bits = 16 * register.count
-    sign_bit = 1 << (bits - 1)
-    if bits > 16 and count == sign_bit:
-        return None
-    if register.type in _SIGNED:
-        return count - (1 << bits) if count & sign_bit else count
-    return None if count == (1 << bits) - 1 else count

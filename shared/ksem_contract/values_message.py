@@ -10,7 +10,9 @@ from ksem_contract.errors import InvalidMessage
 from ksem_contract.fields import Fields
 from ksem_contract.message_json import read_object, write_object
 from ksem_contract.names import is_name
+from ksem_contract.value_keys import VALUE_KEYS
 
+_KNOWN: Final = frozenset(key.key for key in VALUE_KEYS)
 _OWN_FIELDS: Final = frozenset(("time", "age_ms"))
 
 
@@ -35,11 +37,12 @@ class ValuesMessage:
     def __post_init__(self) -> None:
         check_time("time", self.time)
         check_whole("age_ms", self.age_ms)
-        for key, value in self.values.items():
+        for key in self.values.keys() - _KNOWN:
             if not is_name(key) or key in _OWN_FIELDS:
                 raise InvalidMessage(f"{key!r:.60} is no key of a value")
-            if not math.isfinite(value):
-                raise InvalidMessage(f"{key} is {value}, a number is expected")
+        if not all(map(math.isfinite, self.values.values())):
+            key, value = next(item for item in self.values.items() if not math.isfinite(item[1]))
+            raise InvalidMessage(f"{key} is {value}, a number is expected")
 
     def encode(self) -> bytes:
         """The payload."""

@@ -5,7 +5,7 @@ look young after a sleep. The wall clock appears in display strings only.
 """
 
 import time
-from datetime import UTC, datetime
+from functools import lru_cache
 
 
 def boottime() -> float:
@@ -20,4 +20,10 @@ def boot_ms() -> int:
 
 def wall_time() -> str:
     """The wall clock as RFC 3339 in UTC with milliseconds: `2026-11-22T10:00:00.123Z`."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    second, ms = divmod(time.time_ns() // 1_000_000, 1000)
+    return f"{_second(second)}.{ms:03}Z"
+
+
+@lru_cache(maxsize=1)  # messages of one second share it
+def _second(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
