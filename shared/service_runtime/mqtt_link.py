@@ -1,5 +1,8 @@
 """The link to the broker: the only door to paho [shell].
 
+QoS 0 messages go past paho, straight to its socket (`mqtt_publish` says why): while a part of one could not be sent,
+nothing else is.
+
 One thread per link connects, reads and heals; `publish()` writes to the socket from the caller's own thread.
 
 What is asked of paho, and why (2.1.0 and 2.2.0 read): its own thread is not used and no `on_socket_register_write`
@@ -25,6 +28,7 @@ from service_runtime import mqtt_reasons
 from service_runtime.backoff import Backoff, QuickEnds
 from service_runtime.clock import boottime
 from service_runtime.common_settings import MqttSettings
+from service_runtime.mqtt_publish import publish_packet
 from service_runtime.mqtt_tls import TlsContexts
 from service_runtime.quiet_log import QuietLog
 from service_runtime.spared_imports import stand_in
@@ -114,7 +118,6 @@ class MqttLink:
         self._up = False
         self._down_because: str | None = None
         self._stopping = False
-        self._expiries: dict[int, Properties] = {}
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._run, name=f"mqtt {client_id}"[:15], daemon=True)
 
@@ -171,16 +174,14 @@ class MqttLink:
             self._thread.join(max(0.0, deadline - boottime()))  # it may sit in connect(); it is a daemon
 
     def _hand_over(self, connection: "_Connection", message: Farewell, expiry: int | None) -> Any:
-        """Give one message to paho, under the lock; None where it was dropped."""
-        properties = None
-        if expiry is not None and self._settings.version == 5:
-            properties = self._expiries.get(expiry)
-            if properties is None:
-                properties = self._expiries[expiry] = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-                properties.MessageExpiryInterval = expiry
-        info = connection.publish(message, properties)
-        if info is not None and self._on_acknowledged is not None and message[2]:
-            self._unacknowledged[info.mid] = message[0]
+        """Give one message to the socket or to paho, under the lock; None where it was dropped."""
+        info: Any
+        if message[2] == 0:
+            info = connection.publish_now(message, expiry)
+        else:
+            info = connection.publish(message, expiry)
+            if info is not None and self._on_acknowledged is not None:
+                self._unacknowledged[info.mid] = message[0]
         if connection.unsent or connection.ended is not None:
             self._wake()  # the rest goes out, or the loss is told, in the link's thread
         return info
@@ -330,7 +331,7 @@ class _AttemptFailedError(Exception):
     """A connection did not come up; the text says why, for people."""
 
 
-_READABLE, _WRITABLE, _WOKEN = 1, 2, 4
+_READABLE, _GONE, _WOKEN = 1, 2, 4
 
 
 class _Connection:
@@ -351,6 +352,12 @@ class _Connection:
         self._settings = settings
         self._client_id = client_id
         self._reads = 0
+        self._misc_due = 0.0
+        self._poll = select.poll()
+        self._wanted = 0
+        self._rest = b""
+        """Of a message of QoS 0 that is half sent: nothing may come between."""
+        self._rest_since = 0.0
         newest = settings.version == 5
         client = self._client = Client(
             CallbackAPIVersion.VERSION2,
@@ -401,27 +408,35 @@ class _Connection:
             return 0
         if isinstance(sock, ssl.SSLSocket) and sock.pending():
             return _READABLE
+        wanted = select.POLLOUT if self._rest else select.POLLIN | (select.POLLOUT if self.unsent else 0)
         try:
-            poll = select.poll()
             own = sock.fileno()
-            poll.register(own, select.POLLIN | (select.POLLOUT if self.unsent else 0))
-            poll.register(wake_fd, select.POLLIN)
-            events = dict(poll.poll(max(0.0, patience) * 1000))
+            if wanted != self._wanted:
+                self._wanted = wanted
+                self._poll.register(own, wanted)
+                self._poll.register(wake_fd, select.POLLIN)
+            events = dict(self._poll.poll(max(0.0, patience) * 1000))
         except (OSError, ValueError):  # a writer in another thread met the loss first and closed it
             return 0
         found = events.get(own, 0)
-        readable = _READABLE if found & ~select.POLLOUT else 0
-        return readable | (_WRITABLE if found & select.POLLOUT else 0) | (_WOKEN if wake_fd in events else 0)
+        gone = _GONE if found & ~(select.POLLIN | select.POLLOUT) else 0
+        return gone | (_READABLE if found & select.POLLIN else 0) | (_WOKEN if wake_fd in events else 0)
 
     def work(self, ready: int) -> None:
         try:
-            if ready & _READABLE:
+            clear = self._flush()
+            # Paho writes, too, when it reads an acknowledgement: never into the middle of a packet.
+            if ready & _GONE or (clear and ready & _READABLE):
                 self._client.loop_read()
-            if ready & _WRITABLE or self.unsent:
+            if clear and self.unsent:
                 self._client.loop_write()
-            self._reads = self._reads + 1 if ready & _READABLE and self._more_to_read() else 0
-            if self._reads % _READS_IN_A_ROW == 0:
+            self._reads += 1
+            now = boottime()
+            if clear and now >= self._misc_due and (self._reads > _READS_IN_A_ROW or not self._more_to_read()):
+                self._reads, self._misc_due = 0, now + _TURN
                 self._client.loop_misc()
+            if not clear and now - self._rest_since > self._settings.keepalive:
+                self._ended(f"no answer from {mqtt_reasons.address(self._settings)}")
         except Exception as error:  # noqa: BLE001  (paho raises many kinds over a malformed packet)
             self._ended(f"{mqtt_reasons.address(self._settings)} sent something that is not MQTT: {error}")
         if self._client.socket() is None:
@@ -439,7 +454,7 @@ class _Connection:
 
     @property
     def unsent(self) -> bool:
-        return self._client.want_write()
+        return bool(self._rest) or self._client.want_write()
 
     def subscribe(self, topics: Sequence[str], not_own: Collection[str]) -> None:
         if self._settings.version == 5:
@@ -448,17 +463,56 @@ class _Connection:
         else:
             self._client.subscribe([(topic, 0) for topic in topics])
 
-    def publish(self, message: Farewell, properties: Properties | None) -> Any:
-        """The MQTTMessageInfo of paho, or None where the message was dropped."""
+    def publish(self, message: Farewell, expiry: int | None) -> Any:
+        """Leave a message to paho: its MQTTMessageInfo, or None where the message was dropped."""
         topic, payload, qos, retain = message
-        if self.ended is not None:
+        if self.ended is not None or not self._flush():
             return None
-        if qos == 0 and self.unsent:
-            self._client.loop_write()
-            if self.unsent:
-                return None
+        properties = None
+        if expiry is not None and self._settings.version == 5:
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.MessageExpiryInterval = expiry
         info = self._client.publish(topic, payload, qos, retain, properties)
         return info if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS and self.ended is None else None
+
+    def publish_now(self, message: Farewell, expiry: int | None) -> bool | None:
+        """Send a message of QoS 0 at once: True, or None where it was dropped because older bytes are still unsent."""
+        if self.ended is not None or not self._flush():
+            return None
+        if self._client.want_write():
+            self._client.loop_write()
+            if self._client.want_write() or self.ended is not None:
+                return None
+        topic, payload, _, retain = message
+        packet = publish_packet(topic, payload, retain=retain, expiry=expiry, version=self._settings.version)
+        try:
+            self._rest = self._send(packet)
+        except BlockingIOError:
+            return None
+        if self._rest:
+            self._rest_since = boottime()
+        return True
+
+    def _flush(self) -> bool:
+        """Send what is left of a message of QoS 0; True where nothing is."""
+        if self._rest:
+            with contextlib.suppress(BlockingIOError):
+                self._rest = self._send(self._rest)
+        return not self._rest
+
+    def _send(self, data: bytes) -> bytes:
+        """Send as much as the socket takes; what is left. BlockingIOError where it takes nothing."""
+        sock: Any = self._client.socket()
+        if sock is None:
+            return data
+        try:
+            return data[sock.send(data) :]
+        except BlockingIOError:
+            raise
+        except OSError:
+            # TLS that is busy wants to see the same bytes again. Of a link that is lost the link's thread reads why:
+            # the broker may have said so.
+            return data
 
     def disconnect(self) -> None:
         """Say goodbye: the broker forgets the last will."""

@@ -119,6 +119,32 @@ def test_a_message_arrives_with_topic_payload_retain_flag_and_time(broker: Broke
             assert late.messages[0].payload == b"kept"
 
 
+@pytest.mark.parametrize("qos", [0, 1])
+def test_messages_of_every_length_arrive_whole(broker: Broker, version: int, qos: int) -> None:
+    around = (0, 1, 100, 120, 127, 128, 16_360, 16_384, 100_000)  # a packet's length takes one to three bytes
+    with Peer(broker.port, version=version) as peer:
+        peer.until_up()
+        sent = []
+        for length in around:
+            sent.append(os.urandom(length))
+            assert peer.link.publish("t/ünder", sent[-1], qos=qos)
+            peer.until(lambda: len(peer.messages) == len(sent))
+        assert [message.payload for message in peer.messages] == sent
+        assert {message.topic for message in peer.messages} == {"t/ünder"}
+
+
+def test_a_retained_message_is_kept_by_the_broker_for_its_expiry(broker: Broker) -> None:
+    with Peer(broker.port) as peer:
+        peer.until_up()
+        assert peer.link.publish("t/brief", b"1", retain=True, expiry=1)
+        assert peer.link.publish("t/long", b"2", retain=True, expiry=60)
+        peer.until(lambda: len(peer.messages) == 2)
+        time.sleep(2.1)  # the broker's clock has whole seconds
+        with Peer(broker.port, "late") as late:
+            late.until(lambda: bool(late.messages))
+            assert [(one.topic, one.retained) for one in late.messages] == [("t/long", True)]
+
+
 def test_a_broker_that_comes_late_is_waited_for_and_told_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, version: int
 ) -> None:
