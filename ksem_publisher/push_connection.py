@@ -6,9 +6,9 @@ from typing import NamedTuple
 from modbus_codec.codes import ExceptionCode, FunctionCode
 from modbus_codec.errors import BadRequest
 from modbus_codec.pdu import decode_request
-from modbus_codec.replies import ExceptionReply, ReadReply, WriteMultipleReply, WriteSingleReply
+from modbus_codec.replies import WRITE_REPLY, ExceptionReply, ReadReply
 from modbus_codec.requests import ReadRequest, Request, WriteMultipleRequest, WriteSingleRequest
-from modbus_codec.tcp import MbapFrame, MbapReader
+from modbus_codec.tcp import MbapFrame, MbapReader, encode_frame
 
 MOST_SHAPES = 256
 """Different writes remembered for reading back."""
@@ -72,21 +72,20 @@ class PushConnection:
 
 
 def _answer(frame: MbapFrame, written: WrittenRegisters, writes: list[PushedWrite], now: float) -> bytes:
-    reply: ReadReply | WriteMultipleReply | WriteSingleReply | ExceptionReply
     try:
         request: Request = decode_request(frame.pdu)
     except BadRequest as error:
-        reply = ExceptionReply(error.function, error.code)
+        reply = ExceptionReply(error.function, error.code).encode()
     else:
         if isinstance(request, WriteMultipleRequest):
-            reply = WriteMultipleReply(request.start, len(request.registers))
             _take(PushedWrite(16, frame.unit, request.start, request.registers, now), written, writes)
+            reply = frame.pdu[:WRITE_REPLY]
         elif isinstance(request, WriteSingleRequest):
-            reply = WriteSingleReply(request.address, request.value)
             _take(PushedWrite(6, frame.unit, request.address, (request.value,), now), written, writes)
+            reply = frame.pdu[:WRITE_REPLY]
         else:
-            reply = _read_back(request, written)
-    return MbapFrame(frame.transaction, frame.unit, reply.encode()).encode()
+            reply = _read_back(request, written).encode()
+    return encode_frame(frame.transaction, frame.unit, reply)
 
 
 def _take(write: PushedWrite, written: WrittenRegisters, writes: list[PushedWrite]) -> None:

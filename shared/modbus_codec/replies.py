@@ -2,10 +2,14 @@
 
 import struct
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from modbus_codec.codes import EXCEPTION_BIT, MAX_READ, MAX_WRITE, READS, ExceptionCode, FunctionCode
 from modbus_codec.registers import check_range, pack_words
+
+WRITE_REPLY: Final = 5
+"""The reply to a write of registers (functions 6 and 16) is as many bytes of its request: function, address, and value
+or count. Application protocol specification V1.1b3, sections 6.6 and 6.12."""
 
 
 @dataclass(frozen=True, slots=True)

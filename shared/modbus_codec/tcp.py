@@ -28,7 +28,12 @@ class MbapFrame:
             raise ValueError(f"a PDU of {len(self.pdu)} bytes: 1 to {MAX_PDU} is allowed")
 
     def encode(self) -> bytes:
-        return struct.pack(">HHHB", self.transaction, 0, len(self.pdu) + 1, self.unit) + self.pdu
+        return encode_frame(self.transaction, self.unit, self.pdu)
+
+
+def encode_frame(transaction: int, unit: int, pdu: bytes) -> bytes:
+    """Return a frame as it travels; its parts as in MbapFrame, taken for what they are."""
+    return struct.pack(">HHHB", transaction, 0, len(pdu) + 1, unit) + pdu
 
 
 class MbapReader:
