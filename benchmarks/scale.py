@@ -12,6 +12,7 @@ from benchmarks.rounds import PERIOD_MS, RANGES, Part
 from benchmarks.samples import summary
 from benchmarks.subscribers import Subscribers
 from benchmarks.wire import Wire
+from ksem_contract.echo import PING_EVERY
 from tests.bridge.broker import Broker
 
 METERS: Final = (1, 5, 10, 50)
@@ -96,9 +97,10 @@ def _nodes(program: Path, folder: Path, seconds: float) -> list[Row]:
     with Wire(program, folder, "line") as wire, House(folder, [wire.port]) as house:
         time.sleep(SETTLE)
         for pings in (False, True):
-            for count in NODES:
+            for count in NODES if not pings else (NODES[0], NODES[-1]):
                 with Subscribers(house.broker.port, count, pings=pings):
-                    time.sleep(1.0)
+                    # Each node learns with its second ping how many there are.
+                    time.sleep(2.2 * PING_EVERY if pings else 1.0)
                     before, broker = cpu_seconds([house.publisher.pid]), cpu_seconds([house.broker.pid])
                     time.sleep(seconds)
                     spent = cpu_seconds([house.publisher.pid]) - before

@@ -1,16 +1,17 @@
 """Many subscribed nodes in one thread: raw MQTT 3.1.1, so that they cost little themselves [shell]."""
 
+import re
 import selectors
 import socket
 import threading
 import time
 from typing import Final, Self
 
-from ksem_contract.echo import Ping
+from ksem_contract.echo import PING_EVERY, Ping
 from ksem_contract.topics import Topics
 
-_PING_EVERY: Final = 10.0
 _CONNECT, _SUBSCRIBE, _PUBLISH = 0x10, 0x82, 0x30
+_EVERY: Final = re.compile(rb'"every_ms":(\d+)')
 
 
 def _text(text: str) -> bytes:
@@ -28,7 +29,7 @@ def _packet(kind: int, body: bytes) -> bytes:
 
 class Subscribers:
     """So many nodes, subscribed to a meter's blocks, status and pongs as an RTU server is; `pings`: each asks for the
-    publisher's clock every 10 s, as an RTU server does. `topic`: subscribe to this alone.
+    publisher's clock every 10 s, or as seldom as it wishes, as an RTU server does. `topic`: subscribe to this alone.
     """
 
     def __init__(self, port: int, count: int, *, pings: bool, topic: str = "") -> None:
@@ -63,17 +64,20 @@ class Subscribers:
 
     def _run(self) -> None:
         topics = Topics()
-        step = _PING_EVERY / self._count
-        due, turn = time.monotonic(), 0
+        nonce, due = 0, [time.monotonic() + PING_EVERY * node / self._count for node in range(self._count)]
+        every = PING_EVERY
         with selectors.DefaultSelector() as selector:
             for sock in self._sockets:
                 selector.register(sock, selectors.EVENT_READ)
             while not self._stopping.is_set():
-                for key, _ in selector.select(min(step, 0.2)):
+                for key, _ in selector.select(0.1):
                     assert isinstance(key.fileobj, socket.socket)
-                    self.received += len(key.fileobj.recv(65536))
-                while self._pings and time.monotonic() >= due:
-                    node = turn % self._count
+                    heard = key.fileobj.recv(65536)
+                    self.received += len(heard)
+                    pace = _EVERY.search(heard)
+                    every = int(pace[1]) / 1000 if pace else every
+                now = time.monotonic()
+                for node in [node for node, at in enumerate(due) if self._pings and at <= now]:
                     ping = topics.ping("main", f"node-{node}")
-                    self._sockets[node].sendall(_packet(_PUBLISH, _text(ping) + Ping(f"{turn:08x}").encode()))
-                    turn, due = turn + 1, due + step
+                    self._sockets[node].sendall(_packet(_PUBLISH, _text(ping) + Ping(f"{nonce:08x}").encode()))
+                    nonce, due[node] = nonce + 1, now + every

@@ -1,13 +1,20 @@
 """Answers pings at once, so that nodes can date this publisher's blocks."""
 
 from collections.abc import Callable
+from typing import Final
 
-from ksem_contract.echo import Ping, Pong
+from ksem_contract.echo import PING_EVERY, PING_SELDOM, Ping, Pong
 from ksem_contract.errors import InvalidMessage
 from ksem_contract.freshness import pong_stamp
 from ksem_contract.topics import Topics
 from ksem_publisher.block_publisher import Publish
 from service_runtime.clock import boottime
+
+PER_SECOND: Final = 2.0
+"""Pings that all nodes together may send: what an answer costs so often does not show beside the pushes."""
+MOST_NODES: Final = int(PING_SELDOM * PER_SECOND)
+FORGOTTEN: Final = 3 * PING_SELDOM
+"""Seconds after its last ping for which a node is reckoned with."""
 
 
 class EchoAnswer:
@@ -21,6 +28,8 @@ class EchoAnswer:
         self._session = session
         self._publish = publish
         self._clock = clock
+        self._nodes: dict[str, float] = {}
+        """When each node asked last, the one that is silent longest first."""
 
     def on_ping(self, node: str, payload: bytes) -> None:
         """A node has asked; a broken ping gets no answer."""
@@ -28,5 +37,16 @@ class EchoAnswer:
             ping = Ping.decode(payload)
         except InvalidMessage:
             return
-        pong = Pong(nonce=ping.nonce, session=self._session, boot_ms=pong_stamp(self._clock()))
+        now = self._clock()
+        every = self._pace(node, now)
+        every_ms = round(1000 * every) if every > PING_EVERY else None
+        pong = Pong(nonce=ping.nonce, session=self._session, boot_ms=pong_stamp(now), every_ms=every_ms)
         self._publish(self._topics.pong(self._meter, node), pong.encode())
+
+    def _pace(self, node: str, now: float) -> float:
+        """Seconds after which this node shall ask again, so that all together don't ask too often."""
+        self._nodes.pop(node, None)
+        self._nodes[node] = now
+        while len(self._nodes) > MOST_NODES or now - self._nodes[next(iter(self._nodes))] > FORGOTTEN:
+            del self._nodes[next(iter(self._nodes))]
+        return len(self._nodes) / PER_SECOND

@@ -108,6 +108,7 @@ class BlockFeed:
         sent = self._echo.answered(pong.nonce, message.received)
         if sent is None:
             return
+        self._echo.pace(pong.every_ms)
         self.round_trip_ms = round(1000 * (message.received - sent), 2)
         self._cache.hear_pong(pong, sent=sent, received=message.received)
         self.book.renew(self._cache.state, message.received)

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-EVERY: Final = 10.0
-"""Seconds between pings when all is well."""
+from ksem_contract.echo import PING_EVERY, PING_SELDOM
+
 HURRY: Final = 0.25
 """Seconds between pings while blocks wait for an echo: the first one may have come before the publisher listened."""
 ANSWERED_WITHIN: Final = 30.0
@@ -16,7 +16,8 @@ class EchoSchedule:
 
     def __init__(self) -> None:
         self._sent: dict[str, float] = {}
-        self._last = -EVERY
+        self._every = PING_EVERY
+        self._last = -PING_EVERY
         self._hurry_until = 0.0
 
     def want(self, now: float) -> None:
@@ -25,7 +26,11 @@ class EchoSchedule:
 
     def due(self, now: float) -> bool:
         """Tell whether a ping should be sent now."""
-        return now - self._last >= (HURRY if now < self._hurry_until else EVERY)
+        return now - self._last >= (HURRY if now < self._hurry_until else self._every)
+
+    def pace(self, every_ms: int | None) -> None:
+        """Ask as seldom as the publisher wishes, which hears many nodes (None: it has no wish)."""
+        self._every = min(max(PING_EVERY, (every_ms or 0) / 1000), PING_SELDOM)
 
     def sent(self, nonce: str, now: float) -> None:
         """Note a ping that was handed to the broker at `now`."""

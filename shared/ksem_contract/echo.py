@@ -1,9 +1,16 @@
 """The echo that dates blocks: a node asks, the publisher answers with its clock."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from ksem_contract.checks import check_token, check_whole, take
 from ksem_contract.message_json import read_versioned, write_object
+
+PING_EVERY: Final = 10.0
+"""Seconds between a node's pings when all is well."""
+PING_SELDOM: Final = 200.0
+"""The same at most, however many nodes there are: in this time two clocks may run apart by a tenth of what live data
+may be old."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,8 @@ class Pong:
     Topic `ksem/<meter>/pong/<node>`, not retained, QoS 0. To see it: `mosquitto_sub -v -t 'ksem/+/pong/+'`
 
         {"v":1,"nonce":"b81f03c2","session":"5f1c9a2e","boot_ms":90112345}
+
+    Where very many nodes ask, `every_ms` stands there too.
     """
 
     nonce: str
@@ -47,15 +56,20 @@ class Pong:
     """The publisher's session, as in its blocks."""
     boot_ms: int
     """Its CLOCK_BOOTTIME between the ping's arrival and this answer, rounded up (`freshness.pong_stamp`)."""
+    every_ms: int | None = None
+    """How far apart this node's pings shall lie while all is well, where that is more than PING_EVERY."""
 
     def __post_init__(self) -> None:
         check_token("nonce", self.nonce)
         check_token("session", self.session)
         check_whole("boot_ms", self.boot_ms)
+        if self.every_ms is not None:
+            check_whole("every_ms", self.every_ms, 1)
 
     def encode(self) -> bytes:
         """The payload."""
-        return write_object({"v": 1, "nonce": self.nonce, "session": self.session, "boot_ms": self.boot_ms})
+        told = {"v": 1, "nonce": self.nonce, "session": self.session, "boot_ms": self.boot_ms}
+        return write_object(told if self.every_ms is None else {**told, "every_ms": self.every_ms})
 
     @classmethod
     def decode(cls, payload: bytes) -> "Pong":
@@ -65,4 +79,5 @@ class Pong:
             nonce=check_token("nonce", take(found, "nonce")),
             session=check_token("session", take(found, "session")),
             boot_ms=check_whole("boot_ms", take(found, "boot_ms")),
+            every_ms=found.get("every_ms"),
         )
