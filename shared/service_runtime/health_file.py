@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from .clock import uptime
+
 RENEW_EVERY: Final = 1.0
 """Seconds between two writes while nothing changes; `docker/healthcheck` calls a line older than 5 s hung."""
 
@@ -31,12 +33,14 @@ class HealthFile:
     def tell(self, ok: bool, why: str, now: float) -> None:
         """Write it, if it is due or has changed. Call from the service's loop, once a second or more often.
 
+        `now` in seconds of the service's clock, which is not the kernel's for long: see `clock`.
+
         A file that can't be written stops no service: the check then finds an old line, or none, and says so.
         """
         if self._path is None or (now < self._due and self._told == (ok, why)):
             return
         new = self._path.with_name(self._path.name + ".new")
         with contextlib.suppress(OSError):
-            new.write_text(f"{int(now)} {'ok' if ok else 'bad'} {why or '-'}\n", encoding="utf-8")
+            new.write_text(f"{int(uptime())} {'ok' if ok else 'bad'} {why or '-'}\n", encoding="utf-8")
             new.replace(self._path)
         self._told, self._due = (ok, why), now + RENEW_EVERY

@@ -195,6 +195,31 @@ def test_a_step_of_the_wall_clock_changes_nothing(tmp_path: Path, kept_rows: lis
                 assert (ear.last(METER_STATUS), ear.last(NODE_STATUS)) == (b"online", b"online")
 
 
+@pytest.mark.slow
+def test_a_clock_that_a_time_service_slows_down_makes_no_limit_longer(tmp_path: Path, kept_rows: list[object]) -> None:
+    """By this clock 1.5 s would be 1.67 s; chrony does as much while it corrects what is more than a second off."""
+    step = tmp_path / "step"
+    step.write_text("0")
+    environ = {
+        "STEPPED_CLOCK": str(step),
+        "SLEWED_BY": "-0.1",
+        "PYTHONPATH": os.pathsep.join([str(STEPPED), os.environ.get("PYTHONPATH", "")]),
+    }
+    with Chain(tmp_path) as chain:
+        chain.rows = kept_rows  # type: ignore[assignment]
+        chain.server = Service("rtu_server", chain.server.settings_path.read_text(), tmp_path, environ=environ)
+        chain.start()
+        chain.await_good(5)
+        name = "the clock of the RTU server's host is slewed by -10 %, then the meter falls silent"
+        with chain.fault(name, FAMILY) as row:
+            chain.meter.command("push", enabled=False)
+            chain.meter.command("poll", open=False)
+            chain.inverter.wait_for("exception-4", 5)
+            chain.meter.command("poll", open=True)
+        assert row.longest_age_ms is not None
+        assert row.longest_age_ms > LIMIT_MS - 300, "the limit was not met"
+
+
 def clock_of(part: str, chain: Chain, ear: Ear) -> float:
     """What the wall clock of a service shows."""
     if part == "publisher":

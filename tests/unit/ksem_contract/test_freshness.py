@@ -35,7 +35,7 @@ def test_the_age_at_publishing_counts() -> None:
     assert _clock().age_of(5_000, 300, now=100.5) == pytest.approx(0.8, abs=1e-3)
 
 
-def test_the_age_allows_for_200_ppm_between_echo_and_block_in_both_directions() -> None:
+def test_the_age_allows_for_drift_between_echo_and_block_in_both_directions() -> None:
     clock = _clock()
     assert clock.age_of(1_005_000, 0, now=1100.0) == pytest.approx(1000 * DRIFT)
     kept = clock.age_of(5_000, 5_000_000, now=100.0)
@@ -51,8 +51,8 @@ def test_a_tighter_echo_makes_blocks_younger_and_a_slower_one_changes_nothing() 
     clock.add_echo(102.0, 102.01, boot_ms=8_000)
     tighter = clock.age_of(7_000, 0, now=102.0)
     clock.add_echo(102.1, 104.0, boot_ms=9_500)
-    assert before == pytest.approx(1.0, abs=1e-3)
-    assert tighter == pytest.approx(1.0, abs=1e-3)
+    assert before == pytest.approx(1.0, abs=3e-3)
+    assert tighter == pytest.approx(1.0, abs=3e-3)
     late = _clock(sent=95.0, received=100.0, boot_ms=5_000)
     assert late.age_of(5_000, 0, now=100.0) == 5.0
     late.add_echo(100.0, 100.01, boot_ms=5_010)
@@ -64,7 +64,7 @@ def test_a_tighter_echo_makes_blocks_younger_and_a_slower_one_changes_nothing() 
 def test_an_old_tight_echo_gives_way_once_drift_has_made_it_the_looser_one() -> None:
     clock = _clock(sent=100.0, received=100.001, boot_ms=0)
     clock.add_echo(100_100.0, 100_100.5, boot_ms=100_000_250)
-    # 100,000 s at 200 ppm are 20 s, so half a second of round trip is the better knowledge.
+    # 100,000 s at 1000 ppm are 100 s, so half a second of round trip is the better knowledge.
     age = clock.age_of(100_000_250, 0, now=100_100.5)
     assert age is not None
     assert age <= 0.5
@@ -137,9 +137,9 @@ def test_a_pong_s_stamp_is_the_clock_rounded_up(now: float) -> None:
     assert now * 1000 <= pong_stamp(now) <= now * 1000 + 1
 
 
-@pytest.mark.parametrize(("here", "there"), [(1 - 100e-6, 1 + 100e-6), (1 + 100e-6, 1 - 100e-6)])
+@pytest.mark.parametrize(("here", "there"), [(1 - 500e-6, 1 + 500e-6), (1 + 500e-6, 1 - 500e-6)])
 @pytest.mark.parametrize("hours", [-20, -1, 1, 20])
-def test_clocks_that_run_apart_by_100_ppm_each_never_make_a_block_younger(
+def test_clocks_that_run_apart_by_500_ppm_each_never_make_a_block_younger(
     here: float, there: float, hours: int
 ) -> None:
     echo_at, measured_at = 1e6, 1e6 + 3600 * hours
@@ -149,4 +149,4 @@ def test_clocks_that_run_apart_by_100_ppm_each_never_make_a_block_younger(
     age = clock.age_of(*block_stamp(now * there, measured_at * there), now * here)
     true_age = (now - measured_at) * here
     assert age is not None
-    assert true_age - 1e-6 <= age <= true_age + 2 * DRIFT * 3600 * abs(hours) + 0.01
+    assert true_age - 1e-6 <= age <= true_age + 2.01 * DRIFT * 3600 * abs(hours) + 0.01

@@ -1,4 +1,4 @@
-"""Freshness against a model that knows the true time: two clocks that drift, and a network that may do anything."""
+"""Freshness against a model that knows the true time: clocks whose drift changes, a network that may do anything."""
 
 import math
 from dataclasses import dataclass, field
@@ -12,19 +12,26 @@ from ksem_contract.freshness import DRIFT, EchoClock, block_stamp, pong_stamp
 _LIMIT = 1.5
 _ROUNDING = 0.002
 _FLOAT = 1e-6  # s, what doubles lose at an uptime of years
-_PPM = st.one_of(st.sampled_from([-100e-6, 100e-6]), st.floats(-100e-6, 100e-6))
+_EACH = 500e-6
+_RATE = st.one_of(st.sampled_from([-_EACH, _EACH]), st.floats(-_EACH, _EACH)).map(lambda drift: 1 + drift)
 _DELAY = st.one_of(st.just(0.0), st.floats(0, 0.02), st.floats(0, 3))
 _UPTIME = st.floats(0, 1e7)
 _PICK = st.integers(0, 1_000_000)
 
 
-@dataclass(frozen=True)
 class _Clock:
-    offset: float
-    rate: float
+    """A clock whose rate may change at any time; it knows what it showed at each time before."""
+
+    def __init__(self, true_time: float, shows: float, rate: float) -> None:
+        self._since = [(true_time, shows, rate)]
 
     def at(self, true_time: float) -> float:
-        return self.offset + true_time * self.rate
+        # Before its first moment it ran as it did then.
+        begun, shown, rate = next((one for one in reversed(self._since) if one[0] <= true_time), self._since[0])
+        return shown + (true_time - begun) * rate
+
+    def run(self, true_time: float, rate: float) -> None:
+        self._since.append((true_time, self.at(true_time), rate))
 
 
 @dataclass(frozen=True)
@@ -54,11 +61,11 @@ class _Dated:
 
 
 class _World(RuleBasedStateMachine):
-    @initialize(node_rate=_PPM, publisher_rate=_PPM, node_up=_UPTIME, publisher_up=_UPTIME)
+    @initialize(node_rate=_RATE, publisher_rate=_RATE, node_up=_UPTIME, publisher_up=_UPTIME)
     def start(self, node_rate: float, publisher_rate: float, node_up: float, publisher_up: float) -> None:
         self.true_time = 0.0
-        self.node_clock = _Clock(node_up, 1 + node_rate)
-        self.publisher_clock = _Clock(publisher_up, 1 + publisher_rate)
+        self.node_clock = _Clock(0.0, node_up, node_rate)
+        self.publisher_clock = _Clock(0.0, publisher_up, publisher_rate)
         self.session = 1
         self.nonce = 0
         self.pending: dict[int, float] = {}
@@ -73,9 +80,17 @@ class _World(RuleBasedStateMachine):
     def _now(self) -> float:
         return self.node_clock.at(self.true_time)
 
-    @rule(seconds=st.one_of(st.floats(0, 0.3), st.floats(0, 12)))
-    def time_passes(self, seconds: float) -> None:
+    @rule(seconds=st.one_of(st.floats(0, 0.3), st.floats(0, 12), st.floats(60, 300)))
+    def time_passes_up_to_minutes_between_two_pings(self, seconds: float) -> None:
         self.true_time += seconds
+
+    @rule(rate=_RATE)
+    def the_node_s_clock_drifts_otherwise(self, rate: float) -> None:
+        self.node_clock.run(self.true_time, rate)
+
+    @rule(rate=_RATE)
+    def the_publisher_s_clock_drifts_otherwise(self, rate: float) -> None:
+        self.publisher_clock.run(self.true_time, rate)
 
     @rule(hours=st.floats(0, 30))
     def both_hosts_are_suspended_and_their_clocks_go_on(self, hours: float) -> None:
@@ -152,10 +167,10 @@ class _World(RuleBasedStateMachine):
     def the_publisher_restarts(self) -> None:
         self.session += 1
 
-    @rule(up=_UPTIME)
-    def the_publisher_s_host_reboots(self, up: float) -> None:
+    @rule(up=_UPTIME, rate=_RATE)
+    def the_publisher_s_host_reboots(self, up: float, rate: float) -> None:
         self.session += 1
-        self.publisher_clock = _Clock(up, self.publisher_clock.rate)
+        self.publisher_clock = _Clock(self.true_time, up, rate)
 
     @rule()
     def the_node_restarts(self) -> None:
