@@ -26,7 +26,7 @@ test: $(READY) tools ## unit tests and the bridge with real processes, within 5 
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/bridge tests/faults -m "not slow" $(ARGS)
 
 test-faults: $(READY) tools ## everything that can be broken, broken for real, within 15 minutes
-	$(BIN)/python -m pytest tests/faults $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/faults $(ARGS)
 
 test-platform: $(READY) tools ## Docker and systemd for real, on Debian as root, in some minutes
 	$(BIN)/python -m tests.platform.compose
@@ -39,7 +39,7 @@ test-browser: $(READY) tools ## the dashboard's page in a headless Chromium (Deb
 	$(BIN)/python -m pytest tests/browser $(ARGS)
 
 faults-table: $(READY) tools ## docs/faults.md: every fault, what the inverter saw, how long it took
-	$(BIN)/python -m pytest tests/faults --faults-table docs/faults.md $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/faults --faults-table docs/faults.md $(ARGS)
 
 soak: $(READY) tools ## compressed days with faults at random, MINUTES=10 (SEED=1 repeats the same faults)
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))

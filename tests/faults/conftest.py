@@ -1,5 +1,6 @@
 """The chain for fault tests, and the table that they make."""
 
+import fcntl
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,13 +19,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     wanted = config.getoption("--faults-table", None)
     if wanted:
-        config.stash[_ROWS] = Path(wanted).with_suffix(".rows")
-        config.stash[_ROWS].unlink(missing_ok=True)
+        config.stash[_ROWS] = Path(wanted).resolve().with_suffix(".rows")
+        if not _is_worker(config):
+            config.stash[_ROWS].unlink(missing_ok=True)
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    """Whether this process is one of several that run the tests, and not the one that hands them out."""
+    return hasattr(config, "workerinput")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     rows = config.stash.get(_ROWS, None)
-    if rows is not None and rows.exists():
+    if rows is not None and rows.exists() and not _is_worker(config):
         found = [json.loads(line) for line in rows.read_text().splitlines()]
         Path(config.getoption("--faults-table")).write_text(_table(found))
         rows.unlink()
@@ -52,6 +59,15 @@ def _table(rows: list[dict[str, object]]) -> str:
             f"| {row['family']} | {row['fault']} | {told} | {age_text} | {'-' if recovery is None else recovery} |"
         )
     return "\n".join(lines) + "\n"
+
+
+@pytest.fixture(autouse=True)
+def others(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests run two at a time, but for those that are marked `alone`: they measure what others would add to."""
+    base = tmp_path_factory.getbasetemp()
+    with ((base.parent if _is_worker(request.config) else base) / "others").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX if request.node.get_closest_marker("alone") else fcntl.LOCK_SH)
+        yield
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ class MeterScene:
         """`options`: those of `Chain`."""
         self.chain = Chain(folder, **options)
         self.chain.rows = rows
+        self._pushed = options.get("push", True)
         self.meter = self.chain.meter
         self.inverter = self.chain.inverter
         self.publisher = self.chain.publisher
@@ -41,6 +42,9 @@ class MeterScene:
             self.audience = stack.enter_context(MeterAudience(self.chain.broker.port, self.meter.truth))
             self.chain.start("publisher", "line", "server", "inverter")
             self.chain.await_good(10)
+            # What is told at the start is none of a test's lines.
+            for link in ("poll", "push") if self._pushed else ("poll",):
+                self.publisher.await_log(f"{link} is up", within=8)
             self._stack = stack.pop_all()
         return self
 

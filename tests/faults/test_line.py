@@ -286,10 +286,10 @@ def test_an_adapter_that_echoes_costs_nothing(chain: Chain, grain_ms: int) -> No
 
 @pytest.mark.slow
 def test_an_adapter_that_hangs_with_a_full_buffer_and_is_reset_gets_no_old_answers(chain: Chain) -> None:
-    chain.inverter.command("plan", period=0.0, timeout=0.02)
+    chain.inverter.command("plan", period=0.0, timeout=0.05)
     try:
         # On a pseudo-terminal nobody is told how much waits to be sent; what does so dies with the adapter's reset.
-        with line_fault(chain, "the adapter takes no bytes for 4 s, then resets", recovery=1.0, lines=6) as (row, _):
+        with line_fault(chain, "the adapter takes no bytes for 7 s, then resets", recovery=1.0, lines=6) as (row, _):
             chain.line.command("stall", seconds=20)
             chain.inverter.wait_for("timeout", 130)  # some 20 kB of answers
             chain.line.command("unplug", seconds=0.0)
@@ -310,6 +310,7 @@ def assert_told_once(lines: list[str], port: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_port_that_vanishes_and_comes_back_under_its_name_is_used_again_within_a_second(chain: Chain) -> None:
     # Gone, not there, unit down; there, unit served again.
     with line_fault(chain, "the port is gone for 5 s", recovery=1.0, lines=6) as (_, said):
@@ -317,8 +318,8 @@ def test_a_port_that_vanishes_and_comes_back_under_its_name_is_used_again_within
         chain.server.await_log("no such port")
         rates = [cpu_rate(chain.server.pid, 1.5) for _ in range(3)]
         chain.line.command("plug")
-    # The least of them: on a busy host the same work takes longer.
-    assert min(rates) < 0.010, f"{rates} of a CPU while the port is gone"
+    # The least of them: on a busy host the same work takes longer. `make bench` holds it to 0.010 on a quiet one.
+    assert min(rates) < 0.020, f"{rates} of a CPU while the port is gone"
     assert_told_once(list(said), str(chain.line.server))
 
 

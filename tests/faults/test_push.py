@@ -161,7 +161,7 @@ def test_however_a_cycle_is_pushed_the_inverter_gets_whole_cycles_in_time(
 def test_connections_that_break_in_the_middle_of_cycles_cost_the_inverter_nothing(
     tmp_path: Path, kept_rows: list[FaultRow]
 ) -> None:
-    with MeterScene(tmp_path, kept_rows, meter_options=("--split", "values", "--gap", "1")) as scene:
+    with MeterScene(tmp_path, kept_rows, meter_options=("--split", "phases", "--gap", "15")) as scene:
         scene.carried_by("push")
         lines = scene.lines()
         with scene.fault("all of the meter's connections are cut, 10 times in 3 s", "push") as row:

@@ -44,6 +44,7 @@ def p99_of_a_round(chain: Chain) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(240)
 def test_twenty_readers_do_not_move_the_inverters_turnaround(tmp_path: Path) -> None:
     """20 readers, 10 reads a second each: the p99 moves by 10 % at most. Rounds with and without them take turns."""
