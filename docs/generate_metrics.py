@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ksem_dashboard.metric_table import COUNTERS, GAUGES
+from ksem_dashboard.metric_table import COUNTERS, GAUGES, HISTOGRAMS
 
 TARGET = Path(__file__).with_name("dashboard.md")
 BEGIN = "<!-- Written by docs/generate_metrics.py from ksem_dashboard/metric_table.py: change it there. -->\n"
@@ -10,10 +10,17 @@ END = "<!-- end of what is written -->\n"
 
 
 def table() -> str:
-    """The rows, gauges first."""
-    told = [*GAUGES.items(), *((f"{name}_total", what) for name, what in COUNTERS.items())]
-    rows = [f"| `{name}` | {', '.join(f'`{one}`' for one in labels)} | {text} |\n" for name, (text, labels) in told]
-    return "".join(["| metric | labels | meaning |\n| --- | --- | --- |\n", *rows])
+    """The rows: gauges, counters, histograms."""
+    told = [
+        *((name, "gauge", what) for name, what in GAUGES.items()),
+        *((f"{name}_total", "counter", what) for name, what in COUNTERS.items()),
+        *((name, "histogram", what) for name, what in HISTOGRAMS.items()),
+    ]
+    rows = [
+        f"| `{name}` | {kind} | {', '.join(f'`{one}`' for one in labels)} | {text} |\n"
+        for name, kind, (text, labels) in told
+    ]
+    return "".join(["| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n", *rows])
 
 
 def render(page: str) -> str:
@@ -24,4 +31,4 @@ def render(page: str) -> str:
 
 if __name__ == "__main__":
     TARGET.write_text(render(TARGET.read_text(encoding="utf-8")), encoding="utf-8")
-    print(f"{TARGET}: {len(GAUGES) + len(COUNTERS)} metrics")
+    print(f"{TARGET}: {len(GAUGES) + len(COUNTERS) + len(HISTOGRAMS)} metrics")

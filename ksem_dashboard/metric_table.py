@@ -6,6 +6,7 @@ _METER: Final = ("meter",)
 _BLOCK: Final = ("meter", "block")
 _NODE: Final = ("node",)
 _UNIT: Final = ("node", "line", "unit", "meter")
+_DOOR: Final = ("node", "door", "unit", "meter")
 
 GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "ksem_dashboard_broker_up": ("Whether this service is connected to the broker.", ()),
@@ -33,16 +34,25 @@ GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "ksem_node_round_trip_seconds": ("Round trip of the echo that dates blocks.", ("node", "meter")),
     "ksem_serial_port_up": ("Whether the serial port is open.", _UNIT),
     "ksem_unit_state": ("1 for the state that the unit is in.", (*_UNIT, "state")),
-    "ksem_turnaround_seconds": (
-        "From a request's last byte to its answer's first, lately; quantile 1 is the longest.",
+    "ksem_turnaround_recent_seconds": (
+        "Turnaround of the last answers, a thousand at most; quantile 1 is the longest.",
         (*_UNIT, "quantile"),
     ),
-    "ksem_inverter_data_age_seconds": (
-        "Age of the data as the inverter got it, lately; quantile 1 is the oldest.",
+    "ksem_inverter_data_recent_age_seconds": (
+        "Age of the data in the last answers, a thousand at most; quantile 1 is the oldest.",
         (*_UNIT, "quantile"),
     ),
     "ksem_last_request_age_seconds": ("Time since the inverter asked last.", _UNIT),
+    "ksem_door_up": ("Whether a side door (Modbus TCP) is open, and has fresh data for who asks.", _DOOR),
+    "ksem_door_last_request_age_seconds": ("Time since a reader asked last at a side door.", _DOOR),
 }
+HISTOGRAMS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "ksem_turnaround_seconds": ("From a request's last byte to its answer's first.", _UNIT),
+    "ksem_inverter_data_age_seconds": ("Age of the data as the inverter got it.", _UNIT),
+    "ksem_door_turnaround_seconds": ("From a request's taking up at a side door to its answer's sending.", _DOOR),
+    "ksem_door_data_age_seconds": ("Age of the data as readers at a side door got it.", _DOOR),
+}
+"""Told as `_bucket` with the label `le`, `_sum` and `_count`, since the RTU server's start."""
 COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "ksem_dashboard_messages": ("MQTT messages of the contract received here.", ()),
     "ksem_dashboard_unreadable_messages": ("Messages that broke the contract.", ()),
@@ -59,5 +69,7 @@ COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "ksem_answers": ("What the inverter got.", (*_UNIT, "outcome")),
     "ksem_foreign_frames": ("Frames on the line that were for others.", _UNIT),
     "ksem_noise_bytes": ("Bytes on the line that were no frame.", _UNIT),
+    "ksem_door_requests": ("Requests of readers at a side door to this unit.", _DOOR),
+    "ksem_door_answers": ("What readers at a side door got.", (*_DOOR, "outcome")),
 }
 """Names without the `_total` that they are told with."""

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from ksem_contract.health import HealthCondition, Percentiles
+from ksem_contract.health import HealthCondition, Histogram, Percentiles, UnitHealth
 from ksem_contract.link_health import LinkHealth
 from service_runtime.version import VERSION
 
 from .meter_view import MeterView
-from .metric_table import COUNTERS, GAUGES
+from .metric_table import COUNTERS, GAUGES, HISTOGRAMS
 from .node_view import NodeView
 from .picture import Picture
 
@@ -33,6 +33,9 @@ class _Families:
         self._gauges = {name: GaugeMetricFamily(name, text, labels=labels) for name, (text, labels) in GAUGES.items()}
         self._counters = {
             name: CounterMetricFamily(name, text, labels=labels) for name, (text, labels) in COUNTERS.items()
+        }
+        self._histograms = {
+            name: HistogramMetricFamily(name, text, labels=labels) for name, (text, labels) in HISTOGRAMS.items()
         }
 
     def gauge(self, name: str, value: float | None, *labels: str) -> None:
@@ -52,8 +55,14 @@ class _Families:
         for quantile, value in (("0.5", times.p50), ("0.99", times.p99), ("1", times.max)):
             self.gauge(name, None if value is None else value / 1000, *labels, quantile)
 
+    def histogram(self, name: str, told: Histogram | None, *labels: str) -> None:
+        if told is not None:
+            bounds = (*(f"{bound / 1000:.6g}" for bound in told.le), "+Inf")
+            buckets = list(zip(bounds, map(float, told.counts), strict=True))
+            self._histograms[name].add_metric(labels, buckets, told.sum / 1000)
+
     def filled(self) -> Iterator[Metric]:
-        for family in (*self._gauges.values(), *self._counters.values()):
+        for family in (*self._gauges.values(), *self._counters.values(), *self._histograms.values()):
             if family.samples:
                 yield family
 
@@ -158,11 +167,25 @@ def _add_node(families: _Families, view: NodeView, now: float) -> None:
             families.count("ksem_answers", count, *labels, outcome)
         families.count("ksem_foreign_frames", unit.foreign, *labels)
         families.count("ksem_noise_bytes", unit.noise, *labels)
-        families.quantiles("ksem_turnaround_seconds", unit.turnaround_ms, *labels)
-        families.quantiles("ksem_inverter_data_age_seconds", unit.age_ms, *labels)
-        ago = unit.last_request_ago_ms
-        asked = None if ago is None else ago / 1000 + now - view.health_received
-        families.gauge("ksem_last_request_age_seconds", asked, *labels)
+        families.quantiles("ksem_turnaround_recent_seconds", unit.turnaround_ms, *labels)
+        families.quantiles("ksem_inverter_data_recent_age_seconds", unit.age_ms, *labels)
+        families.histogram("ksem_turnaround_seconds", unit.turnaround_histogram_ms, *labels)
+        families.histogram("ksem_inverter_data_age_seconds", unit.age_histogram_ms, *labels)
+        families.gauge("ksem_last_request_age_seconds", _asked_ago(unit, view, now), *labels)
+    for door in health.doors:
+        labels = (node, door.line, str(door.unit), door.meter)
+        families.gauge("ksem_door_up", door.state == "ok", *labels)
+        families.count("ksem_door_requests", door.requests, *labels)
+        for outcome, count in {"data": door.data, **door.refused}.items():
+            families.count("ksem_door_answers", count, *labels, outcome)
+        families.histogram("ksem_door_turnaround_seconds", door.turnaround_histogram_ms, *labels)
+        families.histogram("ksem_door_data_age_seconds", door.age_histogram_ms, *labels)
+        families.gauge("ksem_door_last_request_age_seconds", _asked_ago(door, view, now), *labels)
+
+
+def _asked_ago(unit: UnitHealth, view: NodeView, now: float) -> float | None:
+    ago = unit.last_request_ago_ms
+    return None if ago is None else ago / 1000 + now - view.health_received
 
 
 def _is_up(link: LinkHealth) -> bool:

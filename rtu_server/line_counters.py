@@ -1,10 +1,13 @@
 """What happened on a line, counted for health: by the line's thread alone, read by others."""
 
+from bisect import bisect_left
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from itertools import accumulate
 from math import ceil, inf
 
-from ksem_contract.health import Percentiles
+from ksem_contract.health import Histogram, Percentiles
+from ksem_contract.histogram import AGE_BOUNDS_MS, TURNAROUND_BOUNDS_MS
 from ksem_contract.register_range import RegisterRange
 from modbus_codec.pdu import FunctionCode
 
@@ -46,6 +49,28 @@ class Asked:
         return self.window_count / elapsed if elapsed >= 1.0 or not self.per_s else self.per_s
 
 
+class DurationCounts:
+    """Durations since the start, counted by bounds (ms): some hundred ns each, and no more memory with time."""
+
+    __slots__ = ("_bounds", "_bounds_ms", "_counts", "_total")
+
+    def __init__(self, bounds_ms: tuple[float, ...]) -> None:
+        self._bounds_ms = bounds_ms
+        self._bounds = tuple(bound / 1000 for bound in bounds_ms)
+        self._counts = [0] * (len(bounds_ms) + 1)
+        self._total = 0.0
+
+    def note(self, seconds: float) -> None:
+        """Count one."""
+        self._counts[bisect_left(self._bounds, seconds)] += 1
+        self._total += seconds
+
+    def histogram(self) -> Histogram:
+        """As the health message tells it."""
+        counts = self._counts.copy()  # in one step, so a line that goes on answering does no harm
+        return Histogram(self._bounds_ms, tuple(accumulate(counts)), round(1000 * self._total, 3))
+
+
 @dataclass(slots=True)
 class UnitCounters:
     """One unit's requests, what they got, and how long it took."""
@@ -59,6 +84,8 @@ class UnitCounters:
     """First requests that were told so far."""
     turnarounds: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
     ages: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
+    turnaround_counts: DurationCounts = field(default_factory=lambda: DurationCounts(TURNAROUND_BOUNDS_MS))
+    age_counts: DurationCounts = field(default_factory=lambda: DurationCounts(AGE_BOUNDS_MS))
 
     def note(self, request: bytes, outcome: str, now: float) -> bool:
         """Count a request of ours; True where it is asked for the first time, and is one of the first to be so."""
@@ -81,8 +108,10 @@ class UnitCounters:
     def note_times(self, turnaround: float, age: float | None) -> None:
         """Keep how long an answer took and, with data, how old it was (seconds)."""
         self.turnarounds.append(turnaround)
+        self.turnaround_counts.note(turnaround)
         if age is not None:
             self.ages.append(age)
+            self.age_counts.note(age)
 
 
 @dataclass(slots=True)

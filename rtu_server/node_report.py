@@ -132,4 +132,6 @@ def _health_of(
         turnaround_ms=percentiles_ms(counters.turnarounds),
         age_ms=percentiles_ms(counters.ages),
         last_request_ago_ms=None if last is None else max(0, int(1000 * (now - last))),
+        turnaround_histogram_ms=counters.turnaround_counts.histogram(),
+        age_histogram_ms=counters.age_counts.histogram(),
     )

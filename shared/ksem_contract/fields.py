@@ -83,6 +83,16 @@ class Fields:
     def tokens(self, name: str) -> tuple[str, ...]:
         return tuple(check_token(self._path + name, value) for value in self._list(name))
 
+    def numbers(self, name: str) -> tuple[float, ...]:
+        """Numbers from 0 on."""
+        items = self._items(name)
+        return tuple(items.number(place) for place in items.names())
+
+    def wholes(self, name: str) -> tuple[int, ...]:
+        """Whole numbers from 0 on."""
+        items = self._items(name)
+        return tuple(items.whole(place) for place in items.names())
+
     def ranges(self, name: str) -> tuple[RegisterRange, ...]:
         """Ranges, each told as its first and its last address."""
         found = []
@@ -104,6 +114,10 @@ class Fields:
             return self._found[name]
         except KeyError:
             raise InvalidMessage(f"{self._path}{name} is missing") from None
+
+    def _items(self, name: str) -> "Fields":
+        """The items of a list, each under its place."""
+        return Fields({str(place): value for place, value in enumerate(self._list(name))}, f"{self._path}{name}.")
 
     def _list(self, name: str) -> list[object]:
         value = self._take(name)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ksem_contract.fields import Fields
+from ksem_contract.histogram import Histogram
 from ksem_contract.link_health import HealthCondition, LinkHealth, read_health_condition
 from ksem_contract.message_json import JsonObject, read_versioned, write_object
 
@@ -55,9 +56,20 @@ class UnitHealth:
     age_ms: Percentiles
     """How old the data was when it was answered with."""
     last_request_ago_ms: int | None
+    turnaround_histogram_ms: Histogram | None = None
+    """All turnarounds since the start. This and the next are None in a message of an earlier build."""
+    age_histogram_ms: Histogram | None = None
 
     def to_json(self) -> JsonObject:
         """As it stands in a message."""
+        histograms: JsonObject = {
+            name: histogram.to_json()
+            for name, histogram in (
+                ("turnaround_histogram_ms", self.turnaround_histogram_ms),
+                ("age_histogram_ms", self.age_histogram_ms),
+            )
+            if histogram is not None
+        }
         return {
             "line": self.line,
             "unit": self.unit,
@@ -72,6 +84,7 @@ class UnitHealth:
             "turnaround_ms": self.turnaround_ms.to_json(),
             "age_ms": self.age_ms.to_json(),
             "last_request_ago_ms": self.last_request_ago_ms,
+            **histograms,
         }
 
     @classmethod
@@ -92,7 +105,13 @@ class UnitHealth:
             turnaround_ms=Percentiles.from_json(fields.part("turnaround_ms")),
             age_ms=Percentiles.from_json(fields.part("age_ms")),
             last_request_ago_ms=fields.maybe_whole("last_request_ago_ms"),
+            turnaround_histogram_ms=_maybe_histogram(fields, "turnaround_histogram_ms"),
+            age_histogram_ms=_maybe_histogram(fields, "age_histogram_ms"),
         )
+
+
+def _maybe_histogram(fields: Fields, name: str) -> Histogram | None:
+    return Histogram.from_json(fields.part(name)) if name in fields.names() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +143,9 @@ class NodeHealth:
                    "port":{"state":"up","since":"2026-11-22T09:59:58.600Z","why":"open","changes":1},
                    "state":"ok","requests":1812,"data":1810,"refused":{"stale":2},"foreign":0,"noise":0,
                    "turnaround_ms":{"p50":2.1,"p99":3.4,"max":9.0},"age_ms":{"p50":110.0,"p99":260.0,"max":310.0},
-                   "last_request_ago_ms":80}],
+                   "last_request_ago_ms":80,
+                   "turnaround_histogram_ms":{"le":[2,4,10],"counts":[900,1809,1812,1812],"sum":3987.2},
+                   "age_histogram_ms":{"le":[100,200,500],"counts":[700,1500,1810,1810],"sum":210412.5}}],
          "transit":{"main":{"rtt_ms":1.9,"session":"5f1c9a2e"}}}
 
     Where rtu-server has a side door, `doors` stands there too: a list like `units`.

@@ -8,6 +8,7 @@ from ksem_contract.block_message import BlockMessage
 from ksem_contract.blocks import ENERGY, LIVE
 from ksem_contract.health import (
     BlockHealth,
+    Histogram,
     LinkHealth,
     MeterHealth,
     NodeHealth,
@@ -51,8 +52,27 @@ UNIT = UnitHealth(
     turnaround_ms=Percentiles(1.8, 3.4, 9.0),
     age_ms=Percentiles(105.0, 217.0, 310.0),
     last_request_ago_ms=80,
+    turnaround_histogram_ms=Histogram((0.5, 2.0, 5.0), (0, 1100, 1809, 1812), 3987.5),
+    age_histogram_ms=Histogram((100.0, 200.0, 500.0), (850, 1790, 1810, 1810), 200_000.0),
 )
-NODE_HEALTH = NodeHealth("0.1.0", WHEN, "ok", "", UP, (UNIT,), {"main": Transit(1.9, "aaaa")})
+DOOR = UnitHealth(
+    line="readers",
+    unit=71,
+    meter="main",
+    port=LinkHealth("up", WHEN, "open on 0.0.0.0 port 1502", 1),
+    state="ok",
+    requests=400,
+    data=399,
+    refused={"exception-1": 1},
+    foreign=0,
+    noise=0,
+    turnaround_ms=Percentiles(0.2, 0.4, 1.1),
+    age_ms=Percentiles(101.0, 201.0, 230.0),
+    last_request_ago_ms=900,
+    turnaround_histogram_ms=Histogram((0.5, 2.0), (390, 400, 400), 88.0),
+    age_histogram_ms=Histogram((100.0, 500.0), (190, 399, 399), 41_000.0),
+)
+NODE_HEALTH = NodeHealth("0.1.0", WHEN, "ok", "", UP, (UNIT,), {"main": Transit(1.9, "aaaa")}, (DOOR,))
 ASKED = RequestEntry("rs485", 1, "main", 3, 40, 106, 6.2, "data", 80, False)
 
 

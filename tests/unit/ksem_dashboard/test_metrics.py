@@ -1,17 +1,19 @@
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ksem_dashboard.metric_table import COUNTERS, GAUGES
+from ksem_dashboard.metric_table import COUNTERS, GAUGES, HISTOGRAMS
 from ksem_dashboard.metrics import Exposition
 
-from .house import House
+from .house import UNIT, House
 
 _DOCS = Path(__file__).parents[3] / "docs"
-_NAMES = {*GAUGES, *(f"{name}_total" for name in COUNTERS)}
+_PARTS = {f"{name}_{part}" for name in HISTOGRAMS for part in ("bucket", "sum", "count")}
+_NAMES = {*GAUGES, *(f"{name}_total" for name in COUNTERS), *_PARTS}
 
 
 def samples(house: House) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -38,10 +40,47 @@ def test_power_energy_and_links_are_told_in_base_units() -> None:
     assert value(house, "ksem_push_period_seconds", meter="main") == 0.2
     assert value(house, "ksem_answers_total", outcome="stale", **unit) == 2
     assert value(house, "ksem_answers_total", outcome="data", **unit) == 1810
-    assert value(house, "ksem_turnaround_seconds", quantile="0.99", **unit) == pytest.approx(0.0034)
-    assert value(house, "ksem_inverter_data_age_seconds", quantile="1", **unit) == pytest.approx(0.31)
+    assert value(house, "ksem_turnaround_recent_seconds", quantile="0.99", **unit) == pytest.approx(0.0034)
+    assert value(house, "ksem_inverter_data_recent_age_seconds", quantile="1", **unit) == pytest.approx(0.31)
     assert value(house, "ksem_node_state", node="attic", state="ok") == 1
     assert value(house, "ksem_node_state", node="attic", state="down") == 0
+
+
+def test_turnaround_and_age_at_the_inverter_are_histograms_in_seconds() -> None:
+    house = House().run_well()
+    unit = {"node": "attic", "line": "rs485", "unit": "1", "meter": "main"}
+    text = Exposition(house.picture, lambda: house.now).text().decode()
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    for name, told in (
+        ("ksem_turnaround_seconds", UNIT.turnaround_histogram_ms),
+        ("ksem_inverter_data_age_seconds", UNIT.age_histogram_ms),
+    ):
+        assert told is not None
+        assert families[name].type == "histogram"
+        bounds = [sample.labels["le"] for sample in families[name].samples if sample.name == f"{name}_bucket"]
+        assert bounds == [f"{bound / 1000:g}" for bound in told.le] + ["+Inf"]
+        for bound, count in zip(bounds, told.counts, strict=True):
+            assert value(house, f"{name}_bucket", le=bound, **unit) == count
+        assert value(house, f"{name}_count", **unit) == told.counts[-1]
+        assert value(house, f"{name}_sum", **unit) == pytest.approx(told.sum / 1000)
+
+
+def test_a_node_of_an_older_version_has_no_histogram_and_all_the_rest() -> None:
+    house = House().run_well()
+    house.node(units=(replace(UNIT, turnaround_histogram_ms=None, age_histogram_ms=None),))
+    names = {name for name, _ in samples(house)}
+    assert "ksem_turnaround_recent_seconds" in names
+    assert not any(name.startswith("ksem_turnaround_seconds") for name in names)
+
+
+def test_a_side_door_is_told_apart_from_the_inverters_line() -> None:
+    house = House().run_well()
+    door = {"node": "attic", "door": "readers", "unit": "71", "meter": "main"}
+    assert value(house, "ksem_door_up", **door) == 1
+    assert value(house, "ksem_door_requests_total", **door) == 400
+    assert value(house, "ksem_door_answers_total", outcome="exception-1", **door) == 1
+    assert value(house, "ksem_door_turnaround_seconds_count", **door) == 400
+    assert not [labels for name, labels in samples(house) if name == "ksem_requests_total" and ("unit", "71") in labels]
 
 
 def test_old_values_are_left_out() -> None:
@@ -54,9 +93,9 @@ def test_old_values_are_left_out() -> None:
 
 
 def test_every_name_keeps_the_conventions() -> None:
-    for name in (*GAUGES, *COUNTERS):
+    for name in (*GAUGES, *COUNTERS, *HISTOGRAMS):
         assert re.fullmatch(r"ksem_[a-z]+(_[a-z]+)*", name)
-        assert not name.endswith(("_total", "_count", "_ms", "_percent")), name
+        assert not name.endswith(("_total", "_count", "_sum", "_bucket", "_ms", "_percent")), name
 
 
 def test_every_metric_shows_in_a_house_where_everything_has_happened() -> None:
@@ -90,9 +129,10 @@ def test_the_grafana_dashboard_asks_only_for_metrics_that_there_are() -> None:
 
 def test_the_documentation_lists_every_metric_with_its_labels() -> None:
     page = (_DOCS / "dashboard.md").read_text(encoding="utf-8")
-    for name, (text, labels) in (
-        *GAUGES.items(),
-        *((f"{name}_total", told) for name, told in COUNTERS.items()),
+    for name, kind, (text, labels) in (
+        *((name, "gauge", told) for name, told in GAUGES.items()),
+        *((f"{name}_total", "counter", told) for name, told in COUNTERS.items()),
+        *((name, "histogram", told) for name, told in HISTOGRAMS.items()),
     ):
         told = ", ".join(f"`{label}`" for label in labels)
-        assert f"| `{name}` | {told} | {text} |" in page, f"{name}: run: python docs/generate_metrics.py"
+        assert f"| `{name}` | {kind} | {told} | {text} |" in page, f"{name}: run: python docs/generate_metrics.py"
