@@ -37,6 +37,9 @@ _REMEDY_UNNOTICED: Final = (
     " from this user."
 )
 _REMEDY_PORT: Final = "Plug the adapter in, and compare [[line]] port in rtu-server.toml with: ls -l /dev/serial/by-id"
+_REMEDY_DOOR: Final = (
+    "Correct listen and port under [[tcp]] in rtu-server.toml, or free the port; it is tried for ever."
+)
 _REMEDY_VERSION: Final = "Run the same version of AirBridge everywhere."
 
 
@@ -165,6 +168,9 @@ def _of_node(picture: Picture, view: NodeView, now: float, lost: set[str]) -> It
     ports = [unit for unit in health.units if unit.port.state != "up"]
     for unit in ports:
         yield Fault("bad", where, f"Line {unit.line}: {unit.port.why}.", _REMEDY_PORT)
+    shut = {door.line: door.port.why for door in health.doors if door.port.state == "down"}
+    for door, why in shut.items():
+        yield Fault("warn", where, f"Side door {door}: {why}.", _REMEDY_DOOR)
     if view.status != "online" and not ports and not (view.meters & lost):
         text = f"The inverter at {view.node} gets no data: {health.why}."
         yield Fault("bad", where, text, "Once its cause is gone, data flows again by itself.")

@@ -6,7 +6,7 @@ Ages are whole milliseconds at the moment `at` (CLOCK_BOOTTIME of this service, 
 from dataclasses import asdict
 from typing import Any
 
-from ksem_contract.health import Percentiles, UnitHealth
+from ksem_contract.health import Histogram, Percentiles, UnitHealth
 from ksem_contract.link_health import LinkHealth
 from service_runtime.version import VERSION
 
@@ -96,14 +96,17 @@ def _node(view: NodeView, now: float) -> Json:
         "status": view.status,
         "why": health.why if health else None,
         "told_ms": int(1000 * (now - view.health_received)) if health else None,
-        "units": [_unit(unit) for unit in health.units] if health else [],
+        "units": [_unit(unit, view, now) for unit in health.units] if health else [],
+        "doors": [_unit(door, view, now) for door in health.doors] if health else [],
         "requests": [
             {**entry.to_json(), "last_ago_ms": entry.last_ago_ms + since} for entry in view.requests if entry.per_s > 0
         ],
     }
 
 
-def _unit(unit: UnitHealth) -> Json:
+def _unit(unit: UnitHealth, view: NodeView, now: float) -> Json:
+    """A unit on a line or at a door."""
+    ago = unit.last_request_ago_ms
     return {
         "line": unit.line,
         "unit": unit.unit,
@@ -117,6 +120,9 @@ def _unit(unit: UnitHealth) -> Json:
         "noise": unit.noise,
         "turnaround_ms": _percentiles(unit.turnaround_ms),
         "age_ms": _percentiles(unit.age_ms),
+        "turnaround_histogram_ms": _histogram(unit.turnaround_histogram_ms),
+        "age_histogram_ms": _histogram(unit.age_histogram_ms),
+        "last_ago_ms": None if ago is None else ago + int(1000 * (now - view.health_received)),
     }
 
 
@@ -126,3 +132,7 @@ def _link(link: LinkHealth) -> Json:
 
 def _percentiles(times: Percentiles) -> Json:
     return {"p50": times.p50, "p99": times.p99, "max": times.max}
+
+
+def _histogram(told: Histogram | None) -> Json | None:
+    return told.to_json() if told else None

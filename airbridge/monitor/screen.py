@@ -10,7 +10,7 @@ from rich.text import Text
 from airbridge.demo.chain_section import chain_section
 from airbridge.demo.heading import heading
 from airbridge.demo.links import Part
-from ksem_contract.health import Percentiles
+from ksem_contract.health import Percentiles, UnitHealth
 from ksem_dashboard.chain import Chain, chains
 from ksem_dashboard.faults import find_faults, judge
 from ksem_dashboard.meter_view import MeterView
@@ -47,7 +47,9 @@ def screen(picture: Picture, now: float, *, width: int, broker: str) -> Renderab
         lines += [_chain(chain, width) for chain in chains(picture, meter, now)]
         nodes = [node for node in picture.nodes.values() if meter.meter in node.meters]
         lines += _beside(
-            width, _meter(meter, now), [*(_node(node, meter.meter) for node in nodes), _blocks(meter, now)]
+            width,
+            _meter(meter, now),
+            [*(_node(node, meter.meter) for node in nodes), *_doors(picture, meter.meter), _blocks(meter, now)],
         )
     return Group(*lines)
 
@@ -122,12 +124,30 @@ def _node(view: NodeView, meter: str) -> RenderableType:
         lines.append(Text("asks nothing at the moment", "dim"))
     for unit in view.health.units if view.health else ():
         if unit.meter == meter:
-            refused = "".join(f", {count} {reason}" for reason, count in unit.refused.items())
-            told = f"unit {unit.unit} on {unit.line}: {unit.data} of {unit.requests} got data{refused}"
-            lines.append(Text(printable(told)))
-            lines.append(_times("turnaround", unit.turnaround_ms, 1))
-            lines.append(_times("age of data", unit.age_ms, 0))
+            lines += _answers(unit)
     return Group(*lines)
+
+
+def _doors(picture: Picture, meter: str) -> Iterator[RenderableType]:
+    """Who else reads this meter's registers, over Modbus TCP."""
+    for node in picture.nodes.values():
+        doors = [door for door in (node.health.doors if node.health else ()) if door.meter == meter]
+        if doors:
+            yield heading(f"Side doors at {node.node}")
+        for door in doors:
+            if door.port.state != "up":
+                yield Text(printable(f"{door.line}: {door.port.why}"), "yellow")
+            else:
+                yield Group(*_answers(door))
+
+
+def _answers(unit: UnitHealth) -> Iterator[RenderableType]:
+    """What one unit's requests got, and how fast; at a door that nobody asks one line is enough."""
+    refused = "".join(f", {count} {reason}" for reason, count in unit.refused.items())
+    yield Text(printable(f"unit {unit.unit} on {unit.line}: {unit.data} of {unit.requests} got data{refused}"))
+    if unit.requests:
+        yield _times("turnaround", unit.turnaround_ms, 1)
+        yield _times("age of data", unit.age_ms, 0)
 
 
 def _blocks(view: MeterView, now: float) -> RenderableType:

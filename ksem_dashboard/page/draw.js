@@ -31,11 +31,22 @@ export function signedBar(value, most) {
     svg("rect", { class: "axis", x: 49.8, width: 0.4, height: 8 }));
 }
 
-export function bar(value, most, kind) {
-  const share = most > 0 ? Math.max(0.8, Math.min(100, 100 * value / most)) : 0;
-  return svg("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" },
-    svg("rect", { class: "track", width: 100, height: 10, rx: 1 }),
-    svg("rect", { class: kind, width: share, height: 10, rx: 1 }));
+// Columns of equal width, one for each bucket of a histogram: `counts` up to each bound of `le` and, last, of all.
+export function histogram(told, kind, words) {
+  const all = told.counts.at(-1);
+  const parts = told.counts.map((count, index) => count - (told.counts[index - 1] ?? 0));
+  const most = Math.max(...parts, 1), wide = 100 / parts.length;
+  const picture = svg("svg", { viewBox: "0 0 100 100", preserveAspectRatio: "none", role: "img", "aria-label": words.label });
+  parts.forEach((part, index) => {
+    const high = part === 0 ? 0 : Math.max(3, 100 * part / most); // a rare one is seen too
+    const from = told.le[index - 1] ?? 0, to = told.le[index];
+    const span = to === undefined ? `over ${from} ms` : index === 0 ? `up to ${to} ms` : `${from} to ${to} ms`;
+    const column = svg("rect", { class: "space", x: index * wide, y: 0, width: wide, height: 100 },
+      svg("title", {}, `${span}: ${words.number(part)}, ${(100 * part / Math.max(all, 1)).toFixed(1)} %`));
+    picture.append(column, svg("rect", { class: kind, x: (index + 0.08) * wide, y: 100 - high, width: 0.84 * wide, height: high }));
+  });
+  const ticks = told.le.map((bound) => html("span", {}, words.bound(bound))); // each below the right edge of its column
+  return html("div", { class: "histogram" }, picture, html("div", { class: "ticks quiet", "aria-hidden": "true" }, ...ticks, html("span")));
 }
 
 // A round step that divides `span` into about `count` parts.

@@ -1,5 +1,5 @@
 import { Lateness, inWords, since, stamp } from "./ages.js";
-import { bar, hourPlot, html, icon, signedBar } from "./draw.js";
+import { histogram, hourPlot, html, icon, signedBar } from "./draw.js";
 
 const SILENT_AFTER = 2500; // ms; the dashboard says something at least once a second
 const RECONNECT_AFTER = 6000;
@@ -162,6 +162,7 @@ function drawState() {
   drawChains();
   drawAsks();
   drawTimes();
+  drawDoors();
   drawBlocks();
 }
 
@@ -237,22 +238,42 @@ function drawAsks() {
   }));
 }
 
-const NAMES = [["p50", "half within"], ["p99", "99 % within"], ["max", "longest"]];
+const unitsOf = (part) => Object.entries(state.nodes).flatMap(([name, node]) => node[part].filter((unit) => unit.meter === chosen).map((unit) => [name, unit]));
+const ms = (value) => (value < 10 ? value.toFixed(1) : String(Math.round(value)));
+
 function drawTimes() {
-  const units = ofMeter().flatMap((node) => node.units.filter((unit) => unit.meter === chosen).map((unit) => [node.name, unit]));
-  show("times", units.map(([name, unit]) => [name, unit.turnaround_ms, unit.age_ms]), () => units.flatMap(([name, unit]) => {
-    const group = (title, times, kind, least) => {
-      if (times.p50 === null) return [html("h3", {}, title), html("span", { class: "quiet note" }, "nothing measured yet")];
-      const end = Math.max(least, times.max);
-      return [html("h3", {}, title), ...NAMES.flatMap(([key, words]) => [
-        html("span", { class: "quiet" }, words), bar(times[key], end, kind),
-        html("span", { class: "n" }, `${times[key] < 10 ? times[key].toFixed(1) : Math.round(times[key])} ms`)])];
+  const units = unitsOf("units");
+  const key = units.map(([name, unit]) => [name, unit.line, unit.unit, unit.turnaround_ms, unit.age_ms, unit.turnaround_histogram_ms, unit.age_histogram_ms]);
+  show("times", key, () => units.length === 0 ? [html("p", { class: "quiet" }, "Nothing measured yet.")] : units.flatMap(([name, unit]) => {
+    const group = (title, times, told, kind) => {
+      if (times.p50 === null) return html("div", {}, html("h3", {}, title), html("p", { class: "quiet" }, "Nothing measured yet."));
+      const lately = `half within ${ms(times.p50)} ms, 99 % within ${ms(times.p99)} ms, longest ${ms(times.max)} ms`;
+      const bound = (value) => (value < 1000 ? `${value}` : `${value / 1000} s`);
+      return html("div", {}, html("h3", {}, title),
+        told === null ? null : histogram(told, kind, { label: `${title}: ${lately}`, bound, number: (count) => `${grouped.format(count)} answers` }),
+        html("p", { class: "quiet" }, `Lately ${lately}.`));
     };
-    return [html("div", { class: "bars" },
-      ...group("Answer begins after the question", unit.turnaround_ms, "fill-bar", 5),
-      ...group("Age of the data at the inverter", unit.age_ms, "fill-out", 500)),
-    units.length > 1 ? html("p", { class: "quiet" }, `${name}, ${unit.line}, unit ${unit.unit}`) : null].filter((one) => one !== null);
-  }).concat(units.length === 0 ? [html("p", { class: "quiet" }, "Nothing measured yet.")] : []));
+    const told = unit.turnaround_histogram_ms;
+    return [units.length > 1 ? html("p", { class: "quiet" }, `${name}, ${unit.line}, unit ${unit.unit}`) : null,
+      html("div", { class: "pair" },
+        group("The answer begins so long after the question (ms)", unit.turnaround_ms, told, "fill-bar"),
+        group("The data is so old at the inverter (ms)", unit.age_ms, unit.age_histogram_ms, "fill-out")),
+      told === null ? null : html("p", { class: "quiet" }, `Columns: all ${grouped.format(told.counts.at(-1))} answers since the RTU server's start.`)];
+  }).filter((one) => one !== null));
+}
+
+function drawDoors() {
+  const doors = unitsOf("doors");
+  byId("doors-card").hidden = doors.length === 0;
+  const rows = doors.map(([name, door]) => {
+    const refused = Object.entries(door.refused).map(([reason, count]) => `${grouped.format(count)} ${reason}`).join(", ");
+    const stands = door.state === "ok" ? ["open", "good"] : [door.port.state === "up" ? "no fresh data" : door.port.why, "wrong"];
+    return [[`${name}, ${door.line}`], [`${door.unit}`], stands, [grouped.format(door.requests)], [grouped.format(door.data)], [refused || "\u2013", refused ? "poor" : ""],
+      [door.turnaround_ms.p99 === null ? "\u2013" : `${ms(door.turnaround_ms.p99)} ms`], [door.age_ms.p50 === null ? "\u2013" : `${ms(door.age_ms.p50)} ms`],
+      [door.last_ago_ms === null ? "never" : door.last_ago_ms < 15_000 ? "now" : `${inWords(Math.round(door.last_ago_ms / 10_000) * 10_000)} ago`]];
+  });
+  show("doors", rows, () => [table([{ name: "door" }, { name: "unit" }, { name: "state" }, { name: "asked", number: true }, { name: "got data", number: true },
+    { name: "refused", number: true }, { name: "99 % within", number: true }, { name: "data old", number: true }, { name: "asked last", number: true }], rows)]);
 }
 
 function drawBlocks() {

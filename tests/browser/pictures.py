@@ -10,6 +10,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -43,6 +45,18 @@ def fill_hour(dashboard: Dashboard) -> None:
     view.today = today
 
 
+@contextmanager
+def reader(door: int) -> Iterator[None]:
+    """Somebody else who reads, as openWB's driver would, at unit 71."""
+    command = ["mbpoll", "-m", "tcp", "-p", str(door), "-a", "71", "-t", "4:hex", "-0", "-r", "40", "-c", "106"]
+    reading = subprocess.Popen([*command, "-l", "500", "127.0.0.1"], stdout=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        reading.terminate()
+        reading.wait(10)
+
+
 def main(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as work:
         take(Path(work), folder)
@@ -52,9 +66,12 @@ def take(work: Path, folder: Path) -> None:
     port = free_port()
     hours, minutes = divmod(round(START * 60), 60)
     options = ("--time-of-day", f"{hours}:{minutes:02}", "--seed", str(SEED))
-    with Chain(work / "chain", meter_options=options) as chain:
+    door = free_port()
+    tcp = f'[[tcp]]\nlisten = "127.0.0.1"\nport = {door}\n'
+    with Chain(work / "chain", meter_options=options, server=tcp) as chain, ExitStack() as stack:
         chain.start()
         chain.await_good()
+        stack.enter_context(reader(door))
         settings = KsemDashboardSettings(
             dashboard=DashboardSettings(port=port), mqtt=MqttSettings(host=chain.broker.host, port=chain.broker.port)
         )

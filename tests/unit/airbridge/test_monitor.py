@@ -7,7 +7,7 @@ from rich.console import Console
 
 from airbridge.monitor.run import status_line
 from airbridge.monitor.screen import screen
-from tests.unit.ksem_dashboard.house import UNIT, House
+from tests.unit.ksem_dashboard.house import DOOR, DOWN, UNIT, House
 
 
 def lines(house: House, width: int) -> list[str]:
@@ -27,6 +27,19 @@ def test_everything_is_on_the_screen_and_nothing_runs_over_its_edge(width: int) 
     for word in ("All is well", "+1234.5", "RS485", "40-145", "p99 3.4", "1810 of 1812", "stale", "0.00 kWh in", "█"):
         assert word in text or (word == "█" and "▁" in text), word
     assert max(len(line) for line in drawn) <= width
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_side_doors_are_shown_with_who_got_what(width: int) -> None:
+    house = House().run_well()
+    text = "\n".join(lines(house, width))
+    assert "Side doors at attic" in text
+    assert "unit 71 on readers: 399 of 400 got data, 1 exception-1" in text
+    assert "p50 0.2  p99 0.4  max 1.1 ms" in text
+    house.node(doors=(replace(DOOR, port=replace(DOWN, why="in use"), state="down"),))
+    assert "readers: in use" in "\n".join(lines(house, width))
+    house.node(doors=())
+    assert "Side doors" not in "\n".join(lines(house, width))
 
 
 def test_old_values_give_way_to_a_word() -> None:

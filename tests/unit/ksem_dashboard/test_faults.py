@@ -6,7 +6,7 @@ from ksem_contract.health import CheckFlag
 from ksem_dashboard.faults import Verdict, find_faults, judge
 from ksem_dashboard.healthz import health_verdict
 
-from .house import DOWN, METER_HEALTH, UNIT, House
+from .house import DOOR, DOWN, METER_HEALTH, UNIT, House
 
 
 def texts(house: House) -> list[tuple[str, str]]:
@@ -106,6 +106,16 @@ def test_an_adapter_that_is_unplugged_is_named_with_what_to_do() -> None:
     (fault,) = find_faults(house.picture, house.now)
     assert fault.text == "Line rs485: /dev/ttyUSB0 is gone."
     assert "by-id" in fault.remedy
+
+
+def test_a_side_door_that_cannot_be_opened_is_named_once_and_costs_the_inverter_nothing() -> None:
+    house = House().run_well()
+    shut = replace(DOOR, port=replace(DOWN, why="can't listen on 0.0.0.0:1502: in use"), state="down")
+    house.node(doors=(replace(shut, unit=1), shut))
+    (fault,) = find_faults(house.picture, house.now)
+    assert (fault.severity, fault.text) == ("warn", "Side door readers: can't listen on 0.0.0.0:1502: in use.")
+    assert "[[tcp]]" in fault.remedy
+    assert health_verdict(house.picture, house.now)[0] is True
 
 
 def test_an_rtu_server_that_was_killed_is_gone() -> None:
