@@ -5,11 +5,14 @@ BIN     = $(VENV)/bin
 READY   = $(VENV)/.ready
 MINUTES ?= 10
 SECONDS ?= 60
+# Home Assistant's core needs a later Python than ours, and a venv of its own.
+HOME_PYTHON ?= python3.13
+HOME_VENV   ?= .venv-homeassistant
 
-.PHONY: help demo test test-faults test-platform test-browser check format bench faults-table soak fuzz docs deb tools clean
+.PHONY: help demo test test-faults test-platform test-browser test-homeassistant check format bench faults-table soak fuzz docs deb tools clean
 
 help: ## what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -38,6 +41,14 @@ bench: $(READY) tools ## the bridge measured beside other servers, 15 minutes (A
 test-browser: $(READY) tools ## the dashboard's page in a headless Chromium (Debian's chromium and chromium-driver)
 	$(BIN)/python -m pytest tests/browser $(ARGS)
 
+$(HOME_VENV)/.ready: tests/homeassistant/requirements.txt
+	$(HOME_PYTHON) -m venv $(HOME_VENV)
+	$(HOME_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+test-homeassistant: $(HOME_VENV)/.ready ## discovery judged by Home Assistant's own schemas; installs its core (600 MB, some minutes, once)
+	PYTHONPATH=.:shared $(HOME_VENV)/bin/python -m pytest tests/homeassistant $(ARGS)
+
 faults-table: $(READY) tools ## docs/faults.md: every fault, what the inverter saw, how long it took
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/faults --faults-table docs/faults.md $(ARGS)
 
@@ -61,4 +72,4 @@ deb: $(READY) ## a package for Debian 13 and later: dist/ksem-airbridge_*.deb
 	packaging/build-deb $(BIN)/python dist
 
 clean: ## remove what make made
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(HOME_VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
