@@ -135,6 +135,23 @@ def test_evcc_currents_are_three_and_signed_like_power(importing: Published, exp
     assert [exporting.number(topic) for topic in topics] == [-2.0, -2.0, -2.0]
 
 
+def test_evcc_powers_and_voltages_are_three_entries_each(exporting: Published) -> None:
+    for key, each in (("powers", [-500.0, -300.0, -434.0]), ("voltages", [230.0] * 3)):
+        topics = [source["topic"] for name, source in evcc_sources() if name == key]
+        assert [exporting.number(topic) for topic in topics] == each
+
+
+def test_evcc_waits_for_a_first_value_longer_than_one_takes_to_come() -> None:
+    """It waits up to `timeout` on its first read: live values come each second, counters each 10 s, by default."""
+    for key, source in evcc_sources():
+        assert int(source["timeout"].rstrip("s")) >= (60 if key in {"energy", "returnenergy"} else 10)
+
+
+def test_evcc_logs_in_with_the_name_that_was_given() -> None:
+    assert evcc()["mqtt"]["user"] == "reader"
+    assert "user" not in yaml.safe_load(snippet("evcc", "--broker", "192.0.2.7"))["mqtt"]
+
+
 def test_evcc_energy_is_in_kwh(importing: Published) -> None:
     sources = dict(evcc_sources())
     assert importing.number(sources["energy"]["topic"]) == 1234.5678
@@ -181,6 +198,34 @@ def test_openwb_keys_are_those_it_knows(importing: Published) -> None:
     known = {"power", "powers", "currents", "voltages", "power_factors", "frequency", "imported", "exported"}
     assert openwb(importing).keys() <= known
     assert openwb(importing).keys() >= known - {"power_factors"}
+
+
+def test_openwb_topics_are_those_that_it_takes_a_counter_from() -> None:
+    topics = [topic for topic, _ in counter_messages(7, {"power": 1.0, "frequency": 50.0})]
+    assert topics == ["openWB/set/mqtt/counter/7/get/power", "openWB/set/mqtt/counter/7/get/frequency"]
+
+
+def test_openwb_power_which_it_requires_is_a_number_in_watts(importing: Published, exporting: Published) -> None:
+    assert openwb(importing)["power"] == 1234.0
+    assert openwb(exporting)["power"] == -1234.0
+
+
+def test_openwb_frequency_and_counters_are_never_negative(exporting: Published) -> None:
+    found = openwb(exporting)
+    assert all(found[key] >= 0 for key in ("frequency", "imported", "exported"))
+
+
+def test_openwb_a_counter_that_is_not_known_is_left_out_and_never_0() -> None:
+    """It adds up power by itself where a counter is missing or 0."""
+    topics = [topic for topic, _ in counter_messages(7, {"power": 1.0, "energy_import": 2.0})]
+    assert "openWB/set/mqtt/counter/7/get/imported" in topics
+    assert "openWB/set/mqtt/counter/7/get/exported" not in topics
+
+
+def test_openwb_no_payload_is_empty_since_it_knows_no_age_and_stopping_is_all_that_can_be_done() -> None:
+    assert counter_messages(7, {}) == []
+    values = {"power": 0.0, **{f"current_l{phase}": 0.0 for phase in (1, 2, 3)}}
+    assert all(payload for _, payload in counter_messages(7, values))
 
 
 def test_openwb_phases_are_arrays_of_three_numbers(importing: Published) -> None:
@@ -289,6 +334,13 @@ def test_uni_meter_channels_find_their_numbers_in_the_json(importing: Published)
     assert found["energy-consumption-l2"] == 1234.5678
     assert found["energy-production-l3"] == 2.0
     assert len(found) == 9
+
+
+def test_uni_meter_takes_the_phases_apart_and_logs_in() -> None:
+    text = snippet("uni-meter")
+    assert 'power-phase-mode = "tri-phase"' in text
+    assert 'username = "reader"' in text
+    assert "password" in text
 
 
 # --- Telegraf

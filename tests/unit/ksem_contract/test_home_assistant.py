@@ -1,4 +1,8 @@
-"""Home Assistant's rules for discovery, each with the place where it is written."""
+"""Home Assistant's rules for discovery, each with the place where it is written: the table of its rules.
+
+Places are below homeassistant/components of its core, or pages of its documentation. tests/homeassistant asks its own
+code the same (`make test-homeassistant`).
+"""
 
 import json
 import re
@@ -6,15 +10,18 @@ from typing import Any
 
 import pytest
 
+from ksem_contract.blocks import ENERGY
 from ksem_contract.home_assistant import Discovery, birth_topic, meter_device, node_device, removal
 from ksem_contract.topics import Topics
+from ksem_contract.value_keys import VALUE_KEYS
+from ksem_contract.values import decode_energy
 
 TOPICS = Topics("site/house/ksem")
 METER = meter_device(TOPICS, "homeassistant", "main", version="1.2.3", texts={"product_name": "KSEM G2"})
 NODE = node_device(TOPICS, "homeassistant", "attic", "main", version="1.2.3")
 BOTH = pytest.mark.parametrize("found", [METER, NODE], ids=["meter", "node"])
 
-# homeassistant/components/sensor/const.py: DEVICE_CLASS_UNITS, DEVICE_CLASS_STATE_CLASSES
+# sensor/const.py: DEVICE_CLASS_UNITS
 UNITS: dict[str, set[str | None]] = {
     "power": {"W"},
     "reactive_power": {"var"},
@@ -25,6 +32,31 @@ UNITS: dict[str, set[str | None]] = {
     "energy": {"kWh"},
     "power_factor": {None},
     "duration": {"ms"},
+}
+
+
+# mqtt/schemas.py: MQTT_ENTITY_DEVICE_INFO_SCHEMA, MQTT_ORIGIN_INFO_SCHEMA
+DEVICE_KEYS = {
+    *("identifiers", "connections", "manufacturer", "model", "model_id", "name", "hw_version", "serial_number"),
+    *("sw_version", "via_device", "suggested_area", "configuration_url"),
+}
+ORIGIN_KEYS = {"name", "sw_version", "support_url"}
+# mqtt/schemas.py: DEVICE_DISCOVERY_SCHEMA and SHARED_OPTIONS
+TOP_KEYS = {
+    *("device", "origin", "components", "availability", "availability_mode", "availability_template"),
+    *("availability_topic", "payload_available", "payload_not_available", "state_topic", "command_topic"),
+    *("qos", "encoding"),
+}
+# mqtt/sensor.py and mqtt/binary_sensor.py: DISCOVERY_SCHEMA; what it doesn't know it drops without a word
+BOTH_TAKE = {
+    *("platform", "unique_id", "name", "state_topic", "value_template", "device_class", "expire_after", "qos"),
+    *("availability", "availability_mode", "availability_topic", "enabled_by_default", "entity_category", "icon"),
+    *("force_update", "encoding", "json_attributes_topic", "json_attributes_template", "object_id"),
+}
+TAKEN = {
+    "sensor": BOTH_TAKE
+    | {"unit_of_measurement", "state_class", "suggested_display_precision", "last_reset_value_template", "options"},
+    "binary_sensor": BOTH_TAKE | {"payload_on", "payload_off", "off_delay"},
 }
 
 
@@ -51,13 +83,60 @@ def test_each_component_has_a_platform_and_a_unique_id_of_its_own(found: Discove
 
 
 @BOTH
+def test_device_origin_and_message_hold_only_keys_that_it_knows(found: Discovery) -> None:
+    """mqtt/schemas.py: one unknown key, and the whole message is refused"""
+    message = json.loads(found.payload)
+    assert message["device"].keys() <= DEVICE_KEYS
+    assert message["origin"].keys() <= ORIGIN_KEYS
+    assert message.keys() <= TOP_KEYS
+
+
+@BOTH
+def test_components_hold_only_options_that_their_platform_knows(found: Discovery) -> None:
+    """mqtt/sensor.py, mqtt/binary_sensor.py: DISCOVERY_SCHEMA"""
+    for one in components(found).values():
+        assert one.keys() <= TAKEN[one["platform"]]
+
+
+@BOTH
+def test_object_id_is_not_used_since_default_entity_id_has_replaced_it(found: Discovery) -> None:
+    """documentation of MQTT, since 2025.10: entity ids follow from the names of device and entity"""
+    assert not any("object_id" in one for one in components(found).values())
+
+
+@BOTH
 def test_object_ids_are_made_of_letters_digits_underscore_and_dash(found: Discovery) -> None:
     """mqtt/discovery.py: TOPIC_MATCHER"""
     assert re.fullmatch(r"homeassistant/device/[a-zA-Z0-9_-]+/config", found.topic)
 
 
+@pytest.mark.parametrize(
+    ("quantity", "unit", "device_class", "state_class", "expires"),
+    [
+        ("power", "W", "power", "measurement", 15),
+        ("power_l1", "W", "power", "measurement", 15),
+        ("voltage_l2", "V", "voltage", "measurement", 15),
+        ("current_l3", "A", "current", "measurement", 15),
+        ("frequency", "Hz", "frequency", "measurement", 15),
+        ("power_factor", None, "power_factor", "measurement", 15),
+        ("apparent_power", "VA", "apparent_power", "measurement", 15),
+        ("reactive_power", "var", "reactive_power", "measurement", 15),
+        ("energy_import", "kWh", "energy", "total_increasing", 4000),
+        ("energy_export_l1", "kWh", "energy", "total_increasing", 4000),
+    ],
+)
+def test_each_quantity_has_its_unit_classes_and_expiry(
+    quantity: str, unit: str | None, device_class: str, state_class: str, expires: int
+) -> None:
+    """sensor/const.py: DEVICE_CLASS_UNITS, DEVICE_CLASS_STATE_CLASSES; 4000 s is amsreader's practice for counters"""
+    one = components(METER)[quantity]
+    assert one.get("unit_of_measurement") == unit
+    assert (one["device_class"], one["state_class"], one["expire_after"]) == (device_class, state_class, expires)
+
+
 @BOTH
 def test_units_and_state_classes_go_with_the_device_class(found: Discovery) -> None:
+    """sensor/const.py: DEVICE_CLASS_UNITS, DEVICE_CLASS_STATE_CLASSES"""
     for one in components(found).values():
         device_class = one.get("device_class")
         if one["platform"] == "sensor" and device_class is not None:
@@ -75,7 +154,33 @@ def test_the_energy_dashboard_takes_import_and_export() -> None:
         assert "last_reset_value_template" not in made[key]
 
 
+def test_import_and_export_are_two_sensors_and_neither_is_ever_negative() -> None:
+    """energy/validate.py: entity_negative_state"""
+    made = components(METER)
+    assert made["energy_import"]["state_topic"] != made["energy_export"]["state_topic"]
+    words: list[int | None] = [0xFFFF if number % 3 else 0 for number in range(ENERGY.count)]
+    assert all(value >= 0 for value in decode_energy(words, ENERGY.start).values())
+
+
+def test_no_retained_value_has_an_expiry_that_a_restart_would_begin_anew_but_the_counters() -> None:
+    """documentation of the MQTT sensor (home-assistant.io#40043): a retained state and expire_after revive an old value
+
+    Live values are not retained. Counters are, so that they are there at once; an old counter is only a late one.
+    """
+    retained = {TOPICS.meter_value("main", key.key) for key in VALUE_KEYS if key.retained}
+    made = [one for one in components(METER).values() if "/value/" in one["state_topic"]]
+    assert {one["device_class"] for one in made if one["state_topic"] in retained} == {"energy"}
+
+
+def test_availability_is_what_the_status_topics_say_by_default() -> None:
+    """documentation of MQTT: payload_available is `online`, payload_not_available `offline`"""
+    made = components(METER)
+    assert not any("payload_available" in one or "payload_not_available" in one for one in made.values())
+    assert (made["data"]["payload_on"], made["data"]["payload_off"]) == ("online", "offline")
+
+
 def test_live_values_expire_and_follow_the_meters_status_and_counters_outlast_it() -> None:
+    """documentation of the MQTT sensor: expire_after, availability_topic"""
     made = components(METER)
     assert made["power"]["expire_after"] == 15
     assert made["power"]["availability_topic"] == "site/house/ksem/main/status"
@@ -84,11 +189,13 @@ def test_live_values_expire_and_follow_the_meters_status_and_counters_outlast_it
 
 
 def test_diagnostics_are_diagnostic_entities() -> None:
+    """mqtt/schemas.py: ENTITY_CATEGORIES_SCHEMA"""
     for key in ("data", "why", "live_age", "push_period", "poll_errors"):
         assert components(METER)[key]["entity_category"] == "diagnostic"
 
 
 def test_the_rtu_server_is_a_device_of_its_own_that_hangs_on_the_meter() -> None:
+    """mqtt/schemas.py: via_device names an identifier of the other device"""
     meter, node = json.loads(METER.payload)["device"], json.loads(NODE.payload)["device"]
     assert node["via_device"] in meter["identifiers"]
     assert node["identifiers"] != meter["identifiers"]
@@ -101,8 +208,10 @@ def test_state_topics_are_those_of_the_contract() -> None:
 
 
 def test_an_empty_retained_payload_removes_the_device() -> None:
+    """mqtt/discovery.py: _parse_device_payload"""
     assert removal(METER) == Discovery(METER.topic, b"")
 
 
 def test_home_assistants_birth_message_is_expected_below_its_prefix() -> None:
+    """mqtt/const.py: DEFAULT_BIRTH; documentation of MQTT: discovery is to be sent again then"""
     assert birth_topic("homeassistant") == "homeassistant/status"
