@@ -43,7 +43,7 @@ test-browser: $(READY) tools ## the dashboard's page in a headless Chromium (Deb
 
 $(HOME_VENV)/.ready: tests/homeassistant/requirements.txt
 	$(HOME_PYTHON) -m venv $(HOME_VENV)
-	$(HOME_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	$(HOME_VENV)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --requirement $<
 	@touch $@
 
 test-homeassistant: $(HOME_VENV)/.ready ## discovery judged by Home Assistant's own schemas; installs its core (600 MB, some minutes, once)

@@ -8,7 +8,8 @@ const LIVE_WITHIN = 1000; // up to here an age is not worth a number
 
 const byId = (id) => document.getElementById(id);
 const grouped = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
-const watts = (value) => grouped.format(Math.round(value)).replaceAll(",", "\u202f").replace("-", "\u2212").replace(/^\u22120$/, "0");
+const count = (value) => grouped.format(value).replaceAll(",", "\u202f");
+const watts = (value) => count(Math.round(value)).replace("-", "\u2212").replace(/^\u22120$/, "0");
 
 let source = null;
 let lateness = new Lateness();
@@ -171,7 +172,7 @@ function drawEnergy() {
   show("energy", [today, meter?.counters], () => {
     const item = (kind, name, part, counter) => [html("dt", {}, html("span", { class: `key ${kind}` }), name),
       html("dd", {}, today ? part.toFixed(2) : "\u2013", html("small", {}, " kWh"),
-        html("span", {}, counter === undefined ? "" : `${grouped.format(counter).replaceAll(",", "\u202f")} kWh in all`))];
+        html("span", {}, counter === undefined ? "" : `${count(counter)} kWh in all`))];
     const since = !today ? "No reading yet." : today.since === "00:00" ? "" : `Since ${today.since}, when this service first saw the counters.`;
     return [html("dl", { class: "sums" },
       html("div", {}, ...item("in", "from the grid", today?.imported, meter?.counters.energy_import)),
@@ -229,8 +230,8 @@ function drawAsks() {
       [one.count > 1 ? `${one.start}\u2013${one.start + one.count - 1}` : `${one.start}`], [`${one.count}`], [`${one.per_s.toFixed(1)}/s`],
       [one.last, one.last === "data" ? "good" : "poor"]]);
     const units = node.units.filter((unit) => unit.meter === chosen).map((unit) => {
-      const refused = Object.entries(unit.refused).map(([reason, count]) => `${count} ${reason}`).join(", ");
-      return html("p", { class: "quiet under" }, `${node.name}, ${unit.line}, unit ${unit.unit}: ${grouped.format(unit.data)} of ${grouped.format(unit.requests)} requests got data${refused ? `; ${refused}` : ""}.`);
+      const refused = Object.entries(unit.refused).map(([reason, times]) => `${count(times)} ${reason}`).join(", ");
+      return html("p", { class: "quiet under" }, `${node.name}, ${unit.line}, unit ${unit.unit}: ${count(unit.data)} of ${count(unit.requests)} requests got data${refused ? `; ${refused}` : ""}.`);
     });
     const asked = rows.length === 0 ? html("p", { class: "quiet" }, "The inverter asks nothing at the moment.")
       : table([{ name: "registers" }, { name: "words", number: true }, { name: "rate", number: true }, { name: "gets" }], rows);
@@ -250,15 +251,15 @@ function drawTimes() {
       const lately = `half within ${ms(times.p50)} ms, 99 % within ${ms(times.p99)} ms, longest ${ms(times.max)} ms`;
       const bound = (value) => (value < 1000 ? `${value}` : `${value / 1000} s`);
       return html("div", {}, html("h3", {}, title),
-        told === null ? null : histogram(told, kind, { label: `${title}: ${lately}`, bound, number: (count) => `${grouped.format(count)} answers` }),
+        told === null ? null : histogram(told, kind, { label: `${title}: ${lately}`, bound, number: (answers) => `${count(answers)} answers` }),
         html("p", { class: "quiet" }, `Lately ${lately}.`));
     };
     const told = unit.turnaround_histogram_ms;
     return [units.length > 1 ? html("p", { class: "quiet" }, `${name}, ${unit.line}, unit ${unit.unit}`) : null,
       html("div", { class: "pair" },
-        group("The answer begins so long after the question (ms)", unit.turnaround_ms, told, "fill-bar"),
-        group("The data is so old at the inverter (ms)", unit.age_ms, unit.age_histogram_ms, "fill-out")),
-      told === null ? null : html("p", { class: "quiet" }, `Columns: all ${grouped.format(told.counts.at(-1))} answers since the RTU server's start.`)];
+        group("From the question to the answer, in ms", unit.turnaround_ms, told, "fill-bar"),
+        group("Age of the data at the inverter, in ms", unit.age_ms, unit.age_histogram_ms, "fill-out")),
+      told === null ? null : html("p", { class: "quiet" }, `Columns: all ${count(told.counts.at(-1))} answers since the RTU server's start.`)];
   }).filter((one) => one !== null));
 }
 
@@ -266,9 +267,9 @@ function drawDoors() {
   const doors = unitsOf("doors");
   byId("doors-card").hidden = doors.length === 0;
   const rows = doors.map(([name, door]) => {
-    const refused = Object.entries(door.refused).map(([reason, count]) => `${grouped.format(count)} ${reason}`).join(", ");
-    const stands = door.state === "ok" ? ["open", "good"] : [door.port.state === "up" ? "no fresh data" : door.port.why, "wrong"];
-    return [[`${name}, ${door.line}`], [`${door.unit}`], stands, [grouped.format(door.requests)], [grouped.format(door.data)], [refused || "\u2013", refused ? "poor" : ""],
+    const refused = Object.entries(door.refused).map(([reason, times]) => `${count(times)} ${reason}`).join(", ");
+    const stands = door.state === "ok" ? ["open", "good"] : [door.port.state === "up" ? "no fresh data" : "shut", "wrong"];
+    return [[`${name}, ${door.line}`], [`${door.unit}`], stands, [count(door.requests)], [count(door.data)], [refused || "\u2013", refused ? "poor" : ""],
       [door.turnaround_ms.p99 === null ? "\u2013" : `${ms(door.turnaround_ms.p99)} ms`], [door.age_ms.p50 === null ? "\u2013" : `${ms(door.age_ms.p50)} ms`],
       [door.last_ago_ms === null ? "never" : door.last_ago_ms < 15_000 ? "now" : `${inWords(Math.round(door.last_ago_ms / 10_000) * 10_000)} ago`]];
   });

@@ -98,6 +98,8 @@ def test_metrics_are_what_prometheus_reads(scene: Scene) -> None:
     assert samples["ksem_meter_fresh"] == samples["ksem_node_online"] == samples["ksem_push_up"] == 1
     assert 0 <= samples["ksem_block_age_seconds"] < 60
     assert samples["ksem_requests_total"] > 0
+    assert samples["ksem_turnaround_seconds_count"] >= samples["ksem_inverter_data_age_seconds_count"] > 0
+    assert samples["ksem_inverter_data_age_seconds_sum"] > 0
     assert abs(samples["ksem_power_watts"]) < 30_000
 
 

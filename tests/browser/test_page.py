@@ -13,6 +13,7 @@ from ksem_contract.health import LinkHealth, NodeHealth, Percentiles, UnitHealth
 from ksem_contract.values import decode_live
 from ksem_simulators.truth import Block, TruthReader
 from service_runtime.clock import boottime
+from tests.bridge.broker import free_port
 from tests.browser.chromium import Chromium
 from tests.browser.dashboard import DashboardService
 from tests.chain import Chain
@@ -51,7 +52,8 @@ class Scene:
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     folder = tmp_path_factory.mktemp("page")
-    with Chain(folder / "chain") as chain:
+    door = f'[[tcp]]\nlisten = "127.0.0.1"\nport = {free_port()}\n'
+    with Chain(folder / "chain", server=door) as chain:
         chain.start()
         with DashboardService(folder, chain.broker) as dashboard, Chromium(folder / "chromium") as browser:
             chain.await_good()
@@ -132,6 +134,28 @@ def test_says_that_it_has_lost_its_dashboard_and_comes_back_by_itself(scene: Sce
     assert scene.browser.run("return window.still") == "the same page"
 
 
+def test_turnaround_and_age_at_the_inverter_are_histograms(scene: Scene) -> None:
+    count = "return document.querySelectorAll('#times .histogram svg[role=img]').length"
+    scene.await_true(lambda: scene.browser.run(count) == 2, 12, "two histograms, with the next health")
+    told = "return [...document.querySelectorAll('#times .histogram')].map((one) => one.textContent)"
+    turnaround, age = scene.browser.run(told)
+    assert "2 to 3 ms: " in turnaround
+    assert "100 to 150 ms: " in age
+    highest = (
+        "return Math.max(...[...document.querySelectorAll('#times .fill-out')].map((one) => one.height.baseVal.value))"
+    )
+    assert scene.browser.run(highest) == 100, "the fullest column is as high as the picture"
+
+
+def test_a_side_door_is_shown_with_its_units(scene: Scene) -> None:
+    shown = "return document.getElementById('doors-card').innerText"
+    scene.await_true(lambda: "attic, tcp" in scene.browser.run(shown), 12, "the door")
+    text = scene.browser.run(shown)
+    assert "71" in text
+    assert "open" in text
+    assert "never" in text, "nobody has asked there"
+
+
 def test_nothing_from_mqtt_is_taken_for_markup(scene: Scene) -> None:
     evil = '<img src=x onerror="window.evil=1"><script>window.evil=1</script>'
     publish(scene, "ksem/rtu/evil/status", b"online")
@@ -142,9 +166,12 @@ def test_nothing_from_mqtt_is_taken_for_markup(scene: Scene) -> None:
         publish(scene, f"ksem/rtu/evil/{topic}", b"")
 
 
-def test_the_page_fits_a_phone(scene: Scene) -> None:
-    scene.browser.look(360, 740)
-    assert scene.browser.run("return document.documentElement.scrollWidth") <= 360
+@pytest.mark.parametrize("width", [360, 640, 800, 960, 1024])
+def test_the_page_fits_a_phone_and_a_tablet(scene: Scene, width: int) -> None:
+    scene.browser.look(width, 740)
+    assert scene.browser.run("return document.documentElement.scrollWidth") <= width
+    cut = "return [...document.querySelectorAll('.chain')].some((one) => one.scrollWidth > one.clientWidth + 1)"
+    assert not scene.browser.run(cut), "every part of the chain is seen"
     scene.browser.look(1160)
 
 
