@@ -15,6 +15,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from docs.generate_acl_table import ACL, FAMILIES, PAGE, read_acl, table, with_table
 from ksem_contract.block_message import BlockMessage
 from ksem_contract.blocks import ENERGY
+from ksem_contract.histogram import AGE_BOUNDS_MS, TURNAROUND_BOUNDS_MS, Histogram
 from ksem_contract.link_health import LinkHealth
 from ksem_contract.node_health import NodeHealth, Percentiles, Transit, UnitHealth
 from ksem_contract.requests import RequestEntry, RequestsMessage
@@ -271,6 +272,11 @@ def test_nothing_is_kept_over_a_restart_although_debians_file_switches_persisten
             assert reader.received == [MARK]
 
 
+def histogram(bounds: tuple[float, ...]) -> Histogram:
+    """As large as it gets: years of answers."""
+    return Histogram(bounds, (2**31,) * (len(bounds) + 1), 123_456_789_012.345)
+
+
 def test_our_largest_messages_are_under_half_of_the_packet_limit() -> None:
     name = "n" * 32
     block = BlockMessage(
@@ -303,6 +309,8 @@ def test_our_largest_messages_are_under_half_of_the_packet_limit() -> None:
             turnaround_ms=times,
             age_ms=times,
             last_request_ago_ms=2**31,
+            turnaround_histogram_ms=histogram(TURNAROUND_BOUNDS_MS),
+            age_histogram_ms=histogram(AGE_BOUNDS_MS),
         )
         for _ in range(32)
     )
