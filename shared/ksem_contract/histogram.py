@@ -8,8 +8,8 @@ from ksem_contract.errors import InvalidMessage
 from ksem_contract.fields import Fields
 from ksem_contract.message_json import JsonObject
 
-TURNAROUND_BOUNDS_MS: Final = (0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 7.5, 10.0, 20.0, 50.0, 100.0)
-"""An answer on the line begins after 2 to 4 ms, one at a door after less than 1 ms."""
+TURNAROUND_BOUNDS_MS: Final = (0.25, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 10.0, 20.0, 50.0, 100.0)
+"""An answer on the line begins after some 2 ms, one at a door after less than 1 ms."""
 AGE_BOUNDS_MS: Final = (50.0, 100.0, 150.0, 200.0, 250.0, 300.0, 400.0, 500.0, 750.0, 1000.0, 1500.0, 2500.0)
 """A measuring cycle takes 200 or 500 ms; live data is refused from 1.5 s on by default."""
 MAX_BOUNDS: Final = 64

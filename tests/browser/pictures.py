@@ -49,7 +49,9 @@ def fill_hour(dashboard: Dashboard) -> None:
 def reader(door: int) -> Iterator[None]:
     """Somebody else who reads, as openWB's driver would, at unit 71."""
     command = ["mbpoll", "-m", "tcp", "-p", str(door), "-a", "71", "-t", "4:hex", "-0", "-r", "40", "-c", "106"]
-    reading = subprocess.Popen([*command, "-l", "500", "127.0.0.1"], stdout=subprocess.DEVNULL)
+    reading = subprocess.Popen(
+        [*command, "-l", "500", "127.0.0.1"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         yield
     finally:

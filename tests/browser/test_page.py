@@ -139,7 +139,7 @@ def test_turnaround_and_age_at_the_inverter_are_histograms(scene: Scene) -> None
     scene.await_true(lambda: scene.browser.run(count) == 2, 12, "two histograms, with the next health")
     told = "return [...document.querySelectorAll('#times .histogram')].map((one) => one.textContent)"
     turnaround, age = scene.browser.run(told)
-    assert "2 to 3 ms: " in turnaround
+    assert "1.5 to 2 ms: " in turnaround
     assert "100 to 150 ms: " in age
     highest = (
         "return Math.max(...[...document.querySelectorAll('#times .fill-out')].map((one) => one.height.baseVal.value))"
