@@ -1,4 +1,4 @@
-"""Writes the example settings, publisher.toml and rtu-server.toml beside this file, from the settings classes.
+"""Writes the example settings, a service's TOML file each beside this one, from the settings classes.
 
 What must be given stands there as a placeholder; everything else as a comment with its default, ready to be changed.
 Run it after a change of a settings class: `python packaging/example_settings.py`. A test compares.
@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import attrs
 
+from ksem_dashboard.settings import KsemDashboardSettings
 from ksem_publisher.settings import PublisherSettings
 from rtu_server.settings import RtuServerSettings
 from service_runtime.setting_types import table_class, type_words
@@ -124,6 +125,7 @@ def _sentence(text: str) -> str:
 EXAMPLES: Final = (
     Example("ksem-publisher", "publisher", PublisherSettings),
     Example("rtu-server", "rtu", RtuServerSettings),
+    Example("ksem-dashboard", "dashboard", KsemDashboardSettings),
 )
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 
 from ksem_simulators.handles import KsemHandle, LineHandle, PlenticoreHandle
 
-from .machine import GUEST, HOST, Machine
+from .machine import GUEST, HOST, Machine, until
 
 PORT: Final = "/dev/ttyRS485"
 """The serial port inside: a pseudo-terminal, which systemd's DevicePolicy=closed always lets in."""
@@ -57,6 +57,27 @@ class House:
             raise AssertionError(f"{error}\n{journals}") from None
         self.assert_never_bad()
         return first
+
+    def served(self, path: str) -> tuple[int, str]:
+        """What the dashboard answers: status and text; 0 where nobody listens."""
+        program = (
+            "import sys, urllib.error, urllib.request\n"
+            "try: answer = urllib.request.urlopen('http://127.0.0.1:8080' + sys.argv[1], timeout=5)\n"
+            "except urllib.error.HTTPError as error: answer = error\n"
+            "except OSError as error: sys.exit(print(0, error))\n"
+            "print(answer.status, answer.read().decode())\n"
+        )
+        status, _, text = self.machine.run("python3", "-c", program, path).partition(" ")
+        return int(status), text
+
+    def await_healthy_page(self) -> None:
+        """Wait until the dashboard says that the house is fine."""
+        until(
+            "the dashboard says ok",
+            lambda: self.served("/healthz")[0] == 200,
+            30,
+            lambda: f"{self.served('/healthz')}\n{self.machine.journal('ksem-dashboard')}",
+        )
 
     def assert_never_bad(self) -> dict[str, Any]:
         """Nothing old, torn or wrong has come to the inverter; return all that has, by outcome."""

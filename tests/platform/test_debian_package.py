@@ -1,7 +1,9 @@
-"""The Debian package on a Debian 13 that runs: installed, started, killed, stopped, removed."""
+"""The Debian packages on a Debian 13 that runs: installed, started, killed, stopped, removed."""
 
 import importlib.metadata
+import json
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ pytestmark = pytest.mark.timeout(600)
 
 ROOT = Path(__file__).resolve().parents[2]
 UNITS = ("ksem-publisher", "rtu-server")
+DASHBOARD = "ksem-dashboard"
 SHARE = "/usr/share/ksem-airbridge"
 PUBLISHER = f"""
 [[meter]]
@@ -31,6 +34,11 @@ port = "{PORT}"
 username = "rtu"
 password_file = "/etc/ksem-airbridge/logins/rtu/password"
 """
+PAGE = """
+[mqtt]
+username = "dashboard"
+password_file = "/etc/ksem-airbridge/logins/dashboard/password"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +47,15 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     folder = tmp_path_factory.mktemp("debian-13")
     subprocess.run([ROOT / "packaging" / "build-deb", sys.executable, folder], check=True)
     with House("trixie", folder) as house:
-        package = next(folder.glob("*.deb"))
-        house.machine.write(package.name, "")
-        (house.machine.tree / package.name).write_bytes(package.read_bytes())
-        print("\n" + house.machine.apt_install(f"./{package.name}", "mosquitto"))
+        for package in folder.glob("*.deb"):
+            shutil.copy(package, house.machine.tree)
+        print("\n" + house.machine.apt_install(archive(house, "ksem-airbridge"), "mosquitto"))
         yield house
+
+
+def archive(house: House, package: str) -> str:
+    """A package of ours, as apt takes a file."""
+    return f"./{next(house.machine.tree.glob(f'{package}_*.deb')).name}"
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +72,27 @@ def running(house: House) -> House:
     return house
 
 
+@pytest.fixture(scope="module")
+def page(running: House) -> House:
+    """The same with the dashboard's package, set up as docs/install.md tells."""
+    machine = running.machine
+    machine.apt_install(archive(running, DASHBOARD.replace("ksem-", "ksem-airbridge-")))
+    machine.run("systemctl", "start", DASHBOARD)
+    assert machine.show(DASHBOARD, "ConditionResult") == "no"  # no settings yet
+    machine.run("chgrp", "-R", DASHBOARD, "/etc/ksem-airbridge/logins/dashboard")
+    machine.run("install", "-m", "640", "-g", DASHBOARD, f"{SHARE}/dashboard.toml", "/etc/ksem-airbridge/")
+    machine.write("etc/ksem-airbridge/dashboard.toml", PAGE)
+    machine.run("systemctl", "start", DASHBOARD)
+    return running
+
+
 def test_the_package_brings_debians_own_libraries(house: House) -> None:
     wanted = ("python3-pymodbus", "python3-paho-mqtt", "python3-serial", "python3-attr")
     versions = house.machine.run("dpkg-query", "--show", *wanted, "ksem-airbridge", "mosquitto", "python3", "systemd")
     print("\n" + versions)
     assert "python3-pymodbus\t3.8.6" in versions
     assert not house.machine.run("find", "/usr/local/lib", "-name", "*.py")
+    assert house.machine.attempt("python3", "-c", "import starlette")[0] != 0  # the dashboard's alone
 
 
 def test_its_commands_tell_the_version_of_the_project(house: House) -> None:
@@ -100,14 +127,42 @@ def test_a_status_line_tells_the_live_state(running: House) -> None:
         print(f"\n{unit}: {running.machine.show(unit, 'StatusText')}")
 
 
-def test_the_units_are_verified_clean(running: House) -> None:
-    words = ("systemd-analyze", "verify", "--recursive-errors=no", *(f"{unit}.service" for unit in UNITS))
-    assert running.machine.run(*words) == ""
+def test_the_doctor_finds_all_well(running: House) -> None:
+    running.await_good()
+    code, said = running.machine.attempt("airbridge", "doctor", "--json")
+    states = [(one["check"], one["state"]) for one in json.loads(said)["findings"]]
+    assert (code, [state for state in states if state[1] == "wrong"]) == (0, []), said
+    assert {("settings", "ok"), ("meter", "ok"), ("push", "ok"), ("port", "ok"), ("inverter", "ok")} <= set(states)
 
 
-@pytest.mark.parametrize("unit", UNITS)
-def test_the_exposure_is_two_at_most(running: House, unit: str) -> None:
-    said = running.machine.run("systemd-analyze", "security", "--no-pager", "--threshold=20", unit)
+def test_the_demo_runs_beside_it(running: House) -> None:
+    said = running.machine.run("airbridge", "demo", "--plain", "--seconds", "15", within=90)
+    print("\n" + "\n".join(said.splitlines()[-6:]))
+    running.assert_never_bad()
+
+
+def test_the_dashboards_package_shows_the_house_with_debians_own_libraries(page: House) -> None:
+    page.machine.await_active(DASHBOARD)
+    page.await_healthy_page()
+    print(
+        "\n"
+        + page.machine.run("dpkg-query", "--show", "python3-prometheus-client", "python3-starlette", "python3-uvicorn")
+    )
+    print(f"{DASHBOARD}: {page.machine.show(DASHBOARD, 'StatusText')}")
+    assert "<html" in page.served("/")[1]
+    assert 'ksem_meter_fresh{meter="main"} 1.0' in page.served("/metrics")[1].splitlines()
+    version = importlib.metadata.version("ksem-airbridge")
+    assert page.machine.run(DASHBOARD, "--version") == f"{DASHBOARD} {version}"
+
+
+def test_the_units_are_verified_clean(page: House) -> None:
+    words = ("systemd-analyze", "verify", "--recursive-errors=no", *(f"{unit}.service" for unit in (*UNITS, DASHBOARD)))
+    assert page.machine.run(*words) == ""
+
+
+@pytest.mark.parametrize("unit", [*UNITS, DASHBOARD])
+def test_the_exposure_is_two_at_most(page: House, unit: str) -> None:
+    said = page.machine.run("systemd-analyze", "security", "--no-pager", "--threshold=20", unit)
     print("\n" + said.splitlines()[-1])
 
 
@@ -136,6 +191,14 @@ def test_the_watchdog_restarts_a_service_that_stands_still(running: House, unit:
     running.machine.await_active(unit, other_than=process)
     assert "Watchdog timeout" in running.machine.journal(unit)
     print(f"\n{unit}: SIGSTOP; another process after {took:.1f} s, good answers {running.await_good():.1f} s later")
+
+
+@pytest.mark.parametrize("how", ["KILL", "STOP"])
+def test_the_dashboard_comes_back_by_itself(page: House, how: str) -> None:
+    process = page.machine.await_active(DASHBOARD)
+    page.machine.signal(process, how)
+    page.machine.await_active(DASHBOARD, other_than=process, within=40)
+    page.await_healthy_page()
 
 
 def test_the_lines_thread_may_be_real_time(running: House) -> None:
@@ -250,13 +313,23 @@ def test_the_drop_in_for_a_push_port_below_1024_does_what_the_page_says(running:
     running.await_good()
 
 
-def test_installing_it_again_restarts_the_services_and_keeps_the_settings(running: House) -> None:
-    processes = {unit: running.machine.await_active(unit) for unit in UNITS}
-    package = next(path.name for path in running.machine.tree.glob("*.deb"))
-    running.machine.run("apt-get", "install", "-y", "-qq", "--reinstall", f"./{package}", online=True, within=120)
+def test_installing_them_again_restarts_the_services_and_keeps_the_settings(page: House) -> None:
+    processes = {unit: page.machine.await_active(unit) for unit in (*UNITS, DASHBOARD)}
+    packages = [archive(page, name) for name in ("ksem-airbridge", "ksem-airbridge-dashboard")]
+    page.machine.run("apt-get", "install", "-y", "-qq", "--reinstall", *packages, online=True, within=120)
     for unit, process in processes.items():
-        running.machine.await_active(unit, other_than=process)
-    running.await_good()
+        page.machine.await_active(unit, other_than=process)
+    page.await_good()
+    page.await_healthy_page()
+
+
+def test_removing_the_dashboard_leaves_the_bridge_alone(page: House) -> None:
+    processes = {unit: page.machine.await_active(unit) for unit in UNITS}
+    page.machine.run("apt-get", "purge", "-y", "-qq", "ksem-airbridge-dashboard")
+    assert page.machine.attempt("systemctl", "is-active", DASHBOARD)[0] != 0
+    assert not (page.machine.tree / "etc/ksem-airbridge/dashboard.toml").exists()
+    assert {unit: page.machine.await_active(unit) for unit in UNITS} == processes
+    page.await_good()
 
 
 def test_removing_it_stops_the_services_and_leaves_the_settings_only(running: House) -> None:
