@@ -10,7 +10,7 @@ readonly COMMANDS=/usr/local/bin
 readonly UNITS=/usr/local/lib/systemd/system
 readonly BROKER=/etc/mosquitto
 # Every service that may be installed: command, unit and user have one name.
-readonly SERVICES=(ksem-publisher rtu-server)
+readonly SERVICES=(ksem-publisher rtu-server ksem-dashboard)
 readonly TOOLS=(airbridge)
 
 readonly DONE=0 FAILED=1 USAGE=2 SETTINGS_WANTED=3
@@ -22,13 +22,18 @@ changes=0
 help() {
     cat <<'TEXT'
 Installs KSEM AirBridge on Raspberry Pi OS or Debian, 12 and later. Run it again at any time: to upgrade, to repair,
-to add the other half. What is as it should be stays untouched; settings are never overwritten.
+to add another part. What is as it should be stays untouched; settings are never overwritten.
 
 usage:
-  sudo ./install.sh publisher   [options]    the meter's side
-  sudo ./install.sh rtu-server  [options]    the inverter's side
-  sudo ./install.sh both        [options]    both on this host
-  sudo ./install.sh uninstall [--purge]      removes it; --purge: settings, logins and certificates too
+  sudo ./install.sh PART... [options]        installs parts, beside those that are here already
+  sudo ./install.sh upgrade                  all parts that are here, after `git pull`
+  sudo ./install.sh uninstall [--purge]      removes all parts; --purge: settings, logins and certificates too
+
+parts:
+  publisher        the meter's side
+  rtu-server       the inverter's side
+  both             these two on this host
+  dashboard        the web page; beside the others or on a host of its own
 
 options:
   --mosquitto      the broker runs here, too: installs mosquitto with a login for each role
@@ -41,15 +46,16 @@ examples:
   one Raspberry Pi for all:        sudo ./install.sh both --mosquitto --meter 192.168.1.50
   two, at the meter:               sudo ./install.sh publisher --mosquitto --meter 192.168.1.50
   two, at the inverter:            sudo ./install.sh rtu-server --broker meter-pi.lan
-  upgrade:                         git pull && sudo ./install.sh both
+  the web page, too:               sudo ./install.sh dashboard
+  upgrade:                         git pull && sudo ./install.sh upgrade
 
 what goes where:
   /etc/ksem-airbridge/             settings and logins, all there is to back up
   /opt/ksem-airbridge/             the programs, in a Python environment of their own
-  /usr/local/bin/                  ksem-publisher, rtu-server, airbridge: links to them
-  /usr/local/lib/systemd/system/   ksem-publisher.service, rtu-server.service
+  /usr/local/bin/                  ksem-publisher, rtu-server, ksem-dashboard, airbridge: links to them
+  /usr/local/lib/systemd/system/   ksem-publisher.service, rtu-server.service, ksem-dashboard.service
   /etc/mosquitto/                  conf.d/ksem-airbridge.conf, ksem-airbridge/ (with --mosquitto)
-  users                            ksem-publisher, rtu-server, without rights
+  users                            ksem-publisher, rtu-server, ksem-dashboard, without rights
 
 exit codes:
   0  installed and running (or removed)
@@ -133,13 +139,14 @@ make_user() {
     changed "user $1" "made"
 }
 
-# What an installation is made from, as a name: same sources, same Python, same name.
+# What an installation is made from, as a name: same sources, same Python, same extras, same name.
 fingerprint() {
     local version
     version=$(sed -n 's/.*"\(.*\)".*/\1/p' "$CHECKOUT/shared/service_runtime/version.py" | tail -n 1)
     (
         cd "$CHECKOUT"
         python3 --version
+        echo "$1"
         find airbridge ksem_* rtu_server shared pyproject.toml constraints.txt README.md LICENSE -type f \
             ! -name '*.pyc' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
     ) | sha256sum | sed "s/^\(.\{8\}\).*/$version-\1/"
@@ -147,9 +154,10 @@ fingerprint() {
 
 # Each version has a folder of its own, and `current` points at one: a failed upgrade changes nothing that runs.
 install_programs() {
-    local name version file
+    local name version file extras=tools
+    [[ " $* " != *" ksem-dashboard "* ]] || extras+=,dashboard
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "needs Python 3.11 or later, there is $(python3 --version)"
-    name=$(fingerprint)
+    name=$(fingerprint "$extras")
     version=$HOME_DIR/versions/$name
     if [[ -e $version/complete ]]; then
         step "programs" "there ($name)"
@@ -159,7 +167,7 @@ install_programs() {
         mkdir -p "$HOME_DIR/versions"
         python3 -m venv "$version" || fail "python3 -m venv failed"
         "$version/bin/python" -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-warn-script-location \
-            --constraint "$CHECKOUT/constraints.txt" "${CHECKOUT}[tools]" ||
+            --constraint "$CHECKOUT/constraints.txt" "${CHECKOUT}[$extras]" ||
             { rm -rf "$version" && fail "pip failed: is the network there? What ran before still runs."; }
         touch "$version/complete"
     fi
@@ -184,14 +192,13 @@ link_command() {
 }
 
 install_broker() {
-    local owner=mosquitto:mosquitto restart=no reload=no role group
+    local owner=mosquitto:mosquitto restart=no reload=no service role
     mkdir -p "$BROKER/ksem-airbridge"
-    for role in publisher rtu; do
-        case $role in publisher) group=ksem-publisher ;; rtu) group=rtu-server ;; esac
-        make_login "$role" "$group" && reload=yes
+    for service in "${SERVICES[@]}"; do
+        make_login "$(role_of "$service")" "$service" && reload=yes
     done
     # What others log in with is for root's eyes, who hands it on.
-    for role in dashboard reader homeassistant; do
+    for role in reader homeassistant; do
         make_login "$role" root && reload=yes
     done
     put_kept "$CHECKOUT/mosquitto/acl" "$BROKER/ksem-airbridge/acl" 600 "$owner" && reload=yes
@@ -244,7 +251,7 @@ make_settings() {
     target=$(settings_of "$service")
     role=$(role_of "$service")
     login=$SETTINGS/logins/$role
-    # A login that was copied here from the broker's host becomes readable for the one service that needs it.
+    # A login that was made earlier, or copied here from the broker's host: readable for the one service that needs it.
     if [[ -d $login ]]; then
         own_by_group "$service" 750 "$login"
         find "$login" -type f | while read -r file; do own_by_group "$service" 640 "$file"; done
@@ -276,6 +283,7 @@ make_settings() {
     install -m 640 -o root -g "$service" "$new" "$target"
     rm "$new"
     changed "$target" "made"
+    [[ $service != ksem-dashboard ]] || page_made=yes
 }
 
 # set_key FILE KEY VALUE: the value in the placeholder's place; without one the key is missing, and --check says so
@@ -331,19 +339,21 @@ start() {
 }
 
 install_all() {
-    local service waiting=0 packages=(python3-venv)
+    local service waiting=0 packages=(python3-venv) beside=''
     check_host
-    [[ $mosquitto == no ]] || packages+=(mosquitto)
-    say "Installing ${wanted[*]}${mosquitto_text}:"
+    # What is here already goes on with the same programs, and the broker with the rights they need.
+    [[ ! -e $BROKER/conf.d/ksem-airbridge.conf ]] || mosquitto=yes
+    [[ $mosquitto == no ]] || packages+=(mosquitto) beside=' and mosquitto'
+    for service in "${SERVICES[@]}"; do
+        if is_installed "$service"; then want "$service"; fi
+    done
+    [[ ${#wanted[@]} != 0 ]] || fail "nothing is installed here yet: see ./install.sh --help"
+    say "Installing ${wanted[*]}$beside:"
     install_packages "${packages[@]}"
     for service in "${wanted[@]}"; do make_user "$service"; done
     mkdir -p "$SETTINGS"
     old_versions=$(mktemp)
     install_programs "${wanted[@]}"
-    # The other half may have been installed before: it goes on with the same programs.
-    for service in "${SERVICES[@]}"; do
-        [[ " ${wanted[*]} " == *" $service "* ]] || ! is_installed "$service" || wanted+=("$service")
-    done
     [[ $mosquitto == no ]] || install_broker
     for service in "${wanted[@]}"; do
         make_settings "$service"
@@ -361,6 +371,10 @@ install_all() {
         done
     fi
     if ((waiting)); then exit "$SETTINGS_WANTED"; fi
+    if [[ $page_made == yes ]]; then
+        say "The web page is at http://127.0.0.1:8080, for this host only: it has no login. For your whole network write"
+        say "listen = \"0.0.0.0\" into $SETTINGS/dashboard.toml, then: sudo systemctl restart ksem-dashboard"
+    fi
     say "Done. What is going on: systemctl status ${wanted[*]}"
 }
 
@@ -425,21 +439,30 @@ remove_broker() {
     fi
 }
 
+# want SERVICE...: each once
+want() {
+    local service
+    for service in "$@"; do
+        [[ " ${wanted[*]} " == *" $service "* ]] || wanted+=("$service")
+    done
+}
+
 # check_word OPTION VALUE: nothing that could break out of the settings file
 check_word() {
     [[ $2 =~ ^[A-Za-z0-9._:/@%+,=-]*$ ]] || misused "$1 $2: only letters, digits and . _ : / @ % + , = - can stand there"
 }
 
-meter='' port='' broker='' given='' mosquitto=no mosquitto_text='' purge=no wanted=() action=''
+meter='' port='' broker='' given='' mosquitto=no purge=no page_made=no wanted=() action=''
 old_versions=
 while (($#)); do
     case $1 in
     -h | --help) help && exit "$DONE" ;;
-    publisher) action=install wanted=(ksem-publisher) ;;
-    rtu-server) action=install wanted=(rtu-server) ;;
-    both) action=install wanted=(ksem-publisher rtu-server) ;;
-    uninstall) action=uninstall ;;
-    --mosquitto) mosquitto=yes mosquitto_text=' and mosquitto' ;;
+    publisher) want ksem-publisher ;;
+    rtu-server) want rtu-server ;;
+    both) want ksem-publisher rtu-server ;;
+    dashboard) want ksem-dashboard ;;
+    upgrade | uninstall) action=$1 ;;
+    --mosquitto) mosquitto=yes ;;
     --purge) purge=yes ;;
     --meter | --port | --broker)
         [[ -n ${2:-} ]] || misused "$1 needs a value"
@@ -452,11 +475,10 @@ while (($#)); do
     esac
     shift
 done
-case $action in
-install)
-    [[ $purge == no ]] || misused "--purge goes with uninstall"
-    install_all
-    ;;
+[[ -z $action || ${#wanted[@]} == 0 ]] || misused "$action takes no part: it is for all that are here"
+[[ $purge == no || $action == uninstall ]] || misused "--purge goes with uninstall"
+case $action${wanted[*]} in
+'') misused "say publisher, rtu-server, both, dashboard, upgrade or uninstall" ;;
 uninstall) uninstall ;;
-*) misused "say publisher, rtu-server, both or uninstall" ;;
+*) install_all ;;
 esac

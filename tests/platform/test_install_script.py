@@ -4,19 +4,20 @@ import hashlib
 import os
 import shutil
 import stat
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from .checkout import copy_checkout
 from .house import PORT, House
 from .machine import HOST, install_by_chroot, until
 
 pytestmark = pytest.mark.timeout(900)
 
-ROOT = Path(__file__).resolve().parents[2]
 UNITS = ("ksem-publisher", "rtu-server")
+DASHBOARD = "ksem-dashboard"
+EVERY = (*UNITS, DASHBOARD)
 CHECKOUT = "root/checkout"
 INSTALL = f"/{CHECKOUT}/install.sh"
 ADAPTER = "/dev/serial/by-id/usb-FTDI_FT232R_USB_UART_A10KZP4S-if00-port0"
@@ -76,9 +77,12 @@ def installed(house: House, before: set[str]) -> House:
 
 
 def test_a_wrong_command_line_is_told_and_changes_nothing(house: House, before: set[str]) -> None:
-    for words in ((), ("everything",), ("publisher", "--meter"), ("publisher", "--meter", 'a"b'), ("both", "--purge")):
-        code, said = house.machine.attempt(INSTALL, *words)
+    wrong = ("", "everything", "publisher --meter", 'publisher --meter a"b', "both --purge", "uninstall publisher")
+    for words in wrong:
+        code, said = house.machine.attempt(INSTALL, *words.split())
         assert (code, "--help" in said) == (2, True), said
+    code, said = house.machine.attempt(INSTALL, "upgrade")
+    assert (code, "nothing is installed" in said) == (1, True), said
     assert set(tree_state(house.machine.tree)) == before
 
 
@@ -102,15 +106,33 @@ def test_the_broker_lets_nobody_in_without_a_login(installed: House) -> None:
     assert "not authori" in installed.machine.attempt(*probe)[1].lower()
 
 
+def test_the_doctor_finds_nothing_wrong(installed: House) -> None:
+    installed.await_good()
+    code, said = installed.machine.attempt("airbridge", "doctor")
+    print("\n" + said)
+    assert code == 0, said
+
+
+def test_the_web_page_comes_beside_what_runs_and_is_told_its_login(installed: House) -> None:
+    said = install(installed, "dashboard")
+    print("\n" + said)
+    assert "http://127.0.0.1:8080" in said
+    for unit in EVERY:
+        installed.machine.await_active(unit)
+    installed.await_healthy_page()
+    for path in ("dashboard.toml", "logins/dashboard/password"):
+        assert installed.machine.run("stat", "-c", "%a %U %G", f"/etc/ksem-airbridge/{path}") == f"640 root {DASHBOARD}"
+
+
 def test_the_units_are_verified_clean_and_the_exposure_is_two_at_most(installed: House) -> None:
-    words = ("systemd-analyze", "verify", "--recursive-errors=no", *(f"{unit}.service" for unit in UNITS))
+    words = ("systemd-analyze", "verify", "--recursive-errors=no", *(f"{unit}.service" for unit in EVERY))
     assert installed.machine.run(*words) == ""
-    for unit in UNITS:
+    for unit in EVERY:
         said = installed.machine.run("systemd-analyze", "security", "--no-pager", "--threshold=20", unit)
         print("\n" + said.splitlines()[-1])
 
 
-@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("unit", EVERY)
 def test_kill_9_is_recovered_from(installed: House, unit: str) -> None:
     process = installed.machine.await_active(unit)
     installed.machine.signal(process, "KILL")
@@ -119,15 +141,15 @@ def test_kill_9_is_recovered_from(installed: House, unit: str) -> None:
 
 
 def test_a_second_run_changes_nothing(installed: House) -> None:
-    processes = {unit: installed.machine.await_active(unit) for unit in UNITS}
+    processes = {unit: installed.machine.await_active(unit) for unit in EVERY}
     first = tree_state(installed.machine.tree)
-    said = install(installed, "both", "--mosquitto", "--meter", HOST)
+    said = install(installed, "both", "dashboard", "--mosquitto", "--meter", HOST)
     print("\n" + said)
     second = tree_state(installed.machine.tree)
     changed = {path for path in first.keys() | second.keys() if first.get(path) != second.get(path)}
     assert not changed
     assert "Nothing had to be changed." in said
-    assert {unit: installed.machine.await_active(unit) for unit in UNITS} == processes
+    assert {unit: installed.machine.await_active(unit) for unit in EVERY} == processes
     print(f"{len(first)} files and folders, sha256 before {digest(first)[:16]}, after {digest(second)[:16]}")
 
 
@@ -137,11 +159,11 @@ def test_an_upgrade_keeps_settings_and_restarts_with_the_new_version(installed: 
     broker = installed.machine.tree / "etc/mosquitto/conf.d/ksem-airbridge.conf"
     broker.write_text(broker.read_text() + "# mine\n")
     kept = {path: (path.read_bytes(), path.stat().st_mode, path.stat().st_gid) for path in (settings, broker)}
-    processes = {unit: installed.machine.await_active(unit) for unit in UNITS}
+    processes = {unit: installed.machine.await_active(unit) for unit in EVERY}
     old = programs(installed)
     with (installed.machine.tree / CHECKOUT / "rtu_server/service.py").open("a") as source:
         source.write("# newer\n")
-    said = install(installed, "publisher", "--mosquitto")  # the other half goes with it
+    said = install(installed, "upgrade")
     assert "kept, you have changed it" in said
     for unit, process in processes.items():
         installed.machine.await_active(unit, other_than=process)
@@ -152,7 +174,7 @@ def test_an_upgrade_keeps_settings_and_restarts_with_the_new_version(installed: 
 
 
 def test_an_upgrade_that_fails_changes_nothing_that_runs(installed: House) -> None:
-    processes = {unit: installed.machine.await_active(unit) for unit in UNITS}
+    processes = {unit: installed.machine.await_active(unit) for unit in EVERY}
     old = programs(installed)
     project = installed.machine.tree / CHECKOUT / "pyproject.toml"
     good = project.read_text()
@@ -160,9 +182,9 @@ def test_an_upgrade_that_fails_changes_nothing_that_runs(installed: House) -> No
     code, said = installed.machine.attempt(INSTALL, "both", online=True, within=600)
     assert (code, "What ran before still runs" in said) == (1, True), said
     assert programs(installed) == old
-    assert {unit: installed.machine.await_active(unit) for unit in UNITS} == processes
+    assert {unit: installed.machine.await_active(unit) for unit in EVERY} == processes
     project.write_text(good)
-    assert "Nothing had to be changed." in install(installed, "both")
+    assert "Nothing had to be changed." in install(installed, "both")  # the dashboard goes with it
 
 
 def test_uninstall_leaves_no_file_behind_but_settings(installed: House, debian: set[str]) -> None:
@@ -171,7 +193,7 @@ def test_uninstall_leaves_no_file_behind_but_settings(installed: House, debian: 
     print(f"left: {sorted(left)}")
     assert not {path for path in left if not path.startswith(("etc/ksem-airbridge", "etc/mosquitto/ksem-airbridge"))}
     assert "etc/ksem-airbridge/publisher.toml" in left
-    for unit in UNITS:
+    for unit in EVERY:
         assert installed.machine.attempt("id", unit)[0] != 0
     assert installed.machine.show("mosquitto", "ActiveState") == "active"
 
@@ -180,8 +202,9 @@ def test_what_was_kept_is_used_when_it_is_installed_again(installed: House) -> N
     foreign = ("etc/mosquitto/ksem-airbridge/passwords", "etc/ksem-airbridge/logins/rtu/password")
     for path in foreign:  # as a backup restored on another host
         os.chown(installed.machine.tree / path, 4711 if "mosquitto" in path else 0, 4711)
-    install(installed, "both", "--mosquitto")
+    install(installed, "dashboard", "both", "--mosquitto")
     installed.await_good()
+    installed.await_healthy_page()
 
 
 def test_purge_leaves_nothing(installed: House, debian: set[str]) -> None:
@@ -204,15 +227,6 @@ def install(house: House, *words: str) -> str:
 
 def programs(house: House) -> str:
     return str((house.machine.tree / "opt/ksem-airbridge/current").readlink())
-
-
-def copy_checkout(target: Path) -> None:
-    """This checkout as git would hand it out, with what was changed since."""
-    words = ("git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    for name in subprocess.run(words, check=True, stdout=subprocess.PIPE).stdout.decode().split("\0"):
-        if name and (ROOT / name).is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, target / name)
 
 
 def tree_state(tree: Path) -> dict[str, str]:
