@@ -201,6 +201,12 @@ def test_the_dashboard_comes_back_by_itself(page: House, how: str) -> None:
     page.await_healthy_page()
 
 
+def test_the_dashboard_ends_within_two_seconds(page: House) -> None:
+    page.machine.run("systemctl", "stop", DASHBOARD, within=3)
+    assert page.machine.show(DASHBOARD, "Result") == "success"
+    page.machine.run("systemctl", "start", DASHBOARD)
+
+
 def test_the_lines_thread_may_be_real_time(running: House) -> None:
     machine = running.machine
     assert machine.show("rtu-server", "LimitRTPRIO") == "50"
