@@ -16,6 +16,8 @@ from tests.chain import Chain
 REPOSITORY = Path(__file__).resolve().parents[2]
 PASSWORDS = {"publisher": "correct-horse-1", "rtu": "battery-staple-2"}
 ACL = (MOSQUITTO / "acl").read_text()
+PATIENCE = 11.0
+"""The doctor's own, in seconds."""
 
 
 class Said:
@@ -81,10 +83,14 @@ class LoginChain(Chain):
             patience=patience,
         )
 
-    def until(self, holds: Callable[[Said], bool], within: float = 20.0) -> Said:
-        """The doctor's first word for which this holds: health follows what happens within seconds."""
+    def until(self, holds: Callable[[Said], bool], within: float = 20.0, patience: float = 3.0) -> Said:
+        """The doctor's first word for which this holds: health follows what happens within seconds.
+
+        A half whose state does not change is heard of every 10 s only: what rests on that needs the `PATIENCE` that
+        people have, else each look may fall between two of its words.
+        """
         deadline = time.monotonic() + within
-        while not holds(said := self.doctor()):
+        while not holds(said := self.doctor(patience=patience)):
             assert time.monotonic() < deadline, said.stdout + self.logs()
         return said
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ksem_simulators.handles import KsemHandle
-from tests.bridge.doctor import ACL, LoginChain, Said, a_broker, doctor
+from tests.bridge.doctor import ACL, PATIENCE, LoginChain, Said, a_broker, doctor
 
 pytestmark = pytest.mark.slow
 
@@ -81,23 +81,31 @@ class TestPush:
 class TestInverter:
     def test_silent(self, tmp_path: Path) -> None:
         with a_chain(tmp_path, "broker", "meter", "publisher", "line", "server") as chain:
-            said = chain.until(has("inverter", "the inverter is silent", "check A and B", "service menu"))
+            said = chain.until(
+                has("inverter", "the inverter is silent", "check A and B", "service menu"), within=40, patience=PATIENCE
+            )
             assert said.states("port") == {"ok"}
             assert said.states("publisher") == {"ok"}
 
     def test_wrong_baud_rate(self, tmp_path: Path) -> None:
         """At another speed an inverter's requests arrive as bytes that mean nothing."""
         with a_chain(tmp_path, "broker", "meter", "publisher", "line", "server") as chain, noise_on(chain):
-            chain.until(has("inverter", "wrong baud rate", "baudrate = 38400", "stopbits = 2"))
+            chain.until(
+                has("inverter", "wrong baud rate", "baudrate = 38400", "stopbits = 2"), within=40, patience=PATIENCE
+            )
 
     def test_wrong_unit_id(self, tmp_path: Path) -> None:
         options = ("--unit", "3", "--timeout", "0.15")
         with a_chain(tmp_path, inverter_options=options) as chain:
-            chain.until(has("inverter", "none for unit 1", "wrong unit id", "set id in [[line.unit]]"))
+            chain.until(
+                has("inverter", "none for unit 1", "wrong unit id", "set id in [[line.unit]]"),
+                within=40,
+                patience=PATIENCE,
+            )
 
     def test_one_that_gets_no_good_answers(self, tmp_path: Path) -> None:
         with a_chain(tmp_path, "broker", "line", "server", "inverter") as chain:
-            said = chain.until(has("inverter", "gets no good data", "stale"))
+            said = chain.until(has("inverter", "gets no good data", "stale"), within=40, patience=PATIENCE)
             said.assert_found("publisher", "nothing is heard of a publisher")
             said.assert_found("meter", "refuses connections")
 
