@@ -45,7 +45,16 @@ class Simulator:
         control = self._sockets / "control"
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "ksem_simulators", *self._arguments, "--with-parent", "--control", str(control)],
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "ksem_simulators",
+                    *self._arguments,
+                    "--with-parent",
+                    "--control",
+                    str(control),
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -42,7 +42,7 @@ def own_broker(folder: Path, place: Place) -> BrokerProgram:
         config = folder / "iotcore.toml"
         config.write_text(_iotcore_toml(place))
         name = f"iotcore {importlib.metadata.version('iotcore')} (from pip; no mosquitto is installed)"
-        return BrokerProgram(name, (sys.executable, "-m", "iotcore", "--config", str(config)))
+        return BrokerProgram(name, (sys.executable, "-P", "-m", "iotcore", "--config", str(config)))
     raise NoBroker(_REMEDY)
 
 

@@ -137,7 +137,7 @@ class Chain:
             time.sleep(0.02)
 
     def _serve(self, name: str, module: str, settings: Path) -> None:
-        self.services.append(self._child(name, (sys.executable, "-m", module, "--config", str(settings))))
+        self.services.append(self._child(name, (sys.executable, "-P", "-m", module, "--config", str(settings))))
         self._tell(f"{name}: started with {settings}")
 
     def _child(self, name: str, argv: tuple[str, ...]) -> Child:

@@ -18,7 +18,7 @@ class Child:
     def __init__(self, name: str, argv: Sequence[str], log: Path, environ: Mapping[str, str]) -> None:
         self.name = name
         self.log = log
-        self._argv = [sys.executable, "-m", "airbridge.demo.with_parent", *argv]
+        self._argv = [sys.executable, "-P", "-m", "airbridge.demo.with_parent", *argv]
         self._environ = dict(environ)
         self._process: subprocess.Popen[bytes] | None = None
 

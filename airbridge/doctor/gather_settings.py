@@ -49,7 +49,8 @@ def gather_settings(service: str, path: Path | None) -> tuple[SettingsFacts, Mqt
 
 
 def _checked(service: str, module: str, origin: str, options: list[str], environ: Mapping[str, str]) -> SettingsFacts:
-    command = [sys.executable, "-m", module, *options, "--check"]
+    # -P: what is installed, and nothing of the folder that somebody calls it from, with sudo.
+    command = [sys.executable, "-P", "-m", module, *options, "--check"]
     try:
         ran = subprocess.run(command, env=dict(environ), capture_output=True, text=True, timeout=_PATIENCE, check=False)
     except subprocess.TimeoutExpired:

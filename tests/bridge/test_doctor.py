@@ -4,6 +4,7 @@ import os
 import pty
 import re
 import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from ksem_simulators.handles import KsemHandle
 from tests.bridge.broker import free_port
 from tests.bridge.certificates import make_certificates
-from tests.bridge.doctor import ACL, PASSWORDS, LoginChain, a_broker, doctor
+from tests.bridge.doctor import ACL, PASSWORDS, LoginChain, Said, a_broker, doctor
 
 SERIAL_NUMBER = "00000000SIMULATED"
 
@@ -143,6 +144,19 @@ class TestBroker:
         said = doctor("--server-config", path)
         said.assert_found("settings", "baudrate = 12", "1200 to 921600", "restart rtu-server")
         said.assert_found("settings", "stopbit", "did you mean stopbits")
+
+
+def test_it_asks_the_services_that_are_installed_not_what_lies_where_it_is_called_from(tmp_path: Path) -> None:
+    """A checkout of another version, for one, or whatever somebody put there."""
+    (tmp_path / "rtu_server").mkdir()
+    (tmp_path / "rtu_server" / "__init__.py").touch()
+    (tmp_path / "rtu_server" / "__main__.py").write_text("raise SystemExit('not me')\n")
+    config = tmp_path / "rtu-server.toml"
+    config.write_text('[mqtt]\nport = 1\n[[line]]\nport = "/dev/null"\n')
+    program = Path(sys.executable).with_name("airbridge")
+    command = f"{program} doctor --json --patience 0.5 --server-config {config}"
+    ran = subprocess.run(command.split(), cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert Said(ran).states("settings") == {"ok"}, ran.stdout
 
 
 def test_the_command_line_is_refused_with_2(tmp_path: Path) -> None:
