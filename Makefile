@@ -31,7 +31,7 @@ test: $(READY) tools ## unit tests and the bridge with real processes, within 5 
 test-faults: $(READY) tools ## everything that can be broken, broken for real, within 15 minutes
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/faults $(ARGS)
 
-test-platform: $(READY) tools ## Docker and systemd for real, on Debian as root, in some minutes
+test-platform: $(READY) tools ## Docker and systemd for real, on Debian as root, in 20 minutes
 	$(BIN)/python -m tests.platform.compose
 	$(BIN)/python -m pytest tests/platform $(ARGS)
 

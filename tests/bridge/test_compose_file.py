@@ -1,13 +1,15 @@
 """docker-compose.yml without Docker: its variables are settings that the services take, its containers are confined."""
 
+import importlib.metadata
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from ksem_dashboard.settings import KsemDashboardSettings
 from ksem_publisher.settings import PublisherSettings
@@ -105,3 +107,24 @@ def test_the_images_are_built_of_all_packages_of_the_distribution() -> None:
     packages = {path.split("/")[0] for path in project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]}
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     assert packages <= {line.removeprefix("!") for line in lines if line.startswith("!")}
+
+
+@pytest.mark.parametrize("extra", ["publisher", "rtu-server", "dashboard", "tools"])
+def test_what_is_installed_is_made_for_no_processor_in_particular(extra: str) -> None:
+    """So that arm64, amd64 and a 32-bit Raspberry Pi get the same, and nothing has to be compiled there."""
+    needed = set(distributions("ksem-airbridge", {"", extra}))
+    assert len(needed) > 3
+    for name in needed:
+        wheel = importlib.metadata.distribution(name).read_text("WHEEL") or ""
+        tags = re.findall(r"^Tag: (\S+)$", wheel, re.MULTILINE)
+        assert tags, name
+        assert all(tag.endswith("-none-any") for tag in tags), f"{name}: {tags}"
+
+
+def distributions(name: str, extras: set[str]) -> Iterator[str]:
+    """A distribution and all that it needs."""
+    yield name
+    for text in importlib.metadata.requires(name) or ():
+        requirement = Requirement(text)
+        if any(requirement.marker is None or requirement.marker.evaluate({"extra": extra}) for extra in extras):
+            yield from distributions(requirement.name, {"", *requirement.extras})

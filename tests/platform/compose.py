@@ -1,8 +1,8 @@
 """docker-compose.yml for real: `make test-platform`, or `python -m tests.platform.compose`. Root, Debian.
 
 The demo becomes healthy, its inverter gets good answers, a stopped publisher makes the inverter's side unhealthy within
-10 s, nothing runs as root. Then both halves with a `.env` of three lines, and an adapter that is plugged in again. Then
-each half on its own.
+10 s, nothing runs as root. Then both halves and the dashboard with a `.env` of three lines, and an adapter that comes
+and goes. Then each half on its own. Then what docs/docker.md tells about encryption, logins and backup.
 """
 
 import argparse
@@ -12,13 +12,16 @@ import shutil
 import stat
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from tests.platform.checkout import ROOT
 from tests.platform.compose_cabinet import Adapter, Cabinet, judged_bad
-from tests.platform.compose_project import ROOT, Project, brought_up, check_confinement, say
+from tests.platform.compose_page import the_page
+from tests.platform.compose_project import Project, brought_up, check_confinement, say
 from tests.platform.docker_engine import DockerEngine, install_packages, run
 
 UNHEALTHY_WITHIN = 10.0
@@ -53,12 +56,16 @@ def demo(engine: DockerEngine) -> None:
         say(f"inverter: {status['outcomes']}, age {status['age_ms']}, turnaround {status['turnaround_ms']}")
 
         stop_publisher(project)
-        for service in ("demo-rtu-server", "demo-publisher", "mosquitto"):
-            took = timed(lambda service=service: project.compose("stop", service))  # type: ignore[misc]
-            assert took < STOPPED_WITHIN + 1.0, f"{service} took {took:.1f} s to stop"  # 1 s for compose itself
-            code = project.inspect(service)["State"]["ExitCode"]
-            assert code == 0, f"{service} was killed after its grace period (exit code {code})"
-            say(f"{service} stopped in {took:.1f} s, exit code {code}")
+        check_stops(project, "demo-rtu-server", "demo-publisher", "mosquitto")
+
+
+def check_stops(project: Project, *services: str) -> None:
+    for service in services:
+        took = timed(lambda service=service: project.compose("stop", service))  # type: ignore[misc]
+        assert took < STOPPED_WITHIN + 1.0, f"{service} took {took:.1f} s to stop"  # 1 s for compose itself
+        code = project.inspect(service)["State"]["ExitCode"]
+        assert code == 0, f"{service} was killed after its grace period (exit code {code})"
+        say(f"{service} stopped in {took:.1f} s, exit code {code}")
 
 
 def stop_publisher(project: Project) -> None:
@@ -90,14 +97,18 @@ def both_halves(engine: DockerEngine) -> None:
     with ExitStack() as stack:
         cabinet = Cabinet(stack)
         project = Project(
-            engine, COMPOSE_PROFILES="publisher,rtu", METER_HOST="127.0.0.1", SERIAL_PORT=str(Adapter.name)
+            engine, COMPOSE_PROFILES="publisher,rtu,dashboard", METER_HOST="127.0.0.1", SERIAL_PORT=str(Adapter.name)
         )
         stack.enter_context(brought_up(project))
-        for service in ("mosquitto", "publisher", "rtu-server"):
+        services = ("mosquitto", "publisher", "rtu-server", "dashboard")
+        for service in services:
             project.until_health(service, "healthy", 60.0)
-        say("both halves healthy with a .env of three lines")
-        check_confinement(project, ("mosquitto", "publisher", "rtu-server"))
+        say("both halves and the dashboard healthy with a .env of three lines")
+        check_confinement(project, services)
         check_devices(project, stack)
+        check_page()
+        for service in ("publisher", "rtu-server"):
+            check_doctor(project, service)
 
         cabinet.adapter.unplug()
         project.until_health("rtu-server", "unhealthy", 15.0)
@@ -106,6 +117,7 @@ def both_halves(engine: DockerEngine) -> None:
         took = project.until_health("rtu-server", "healthy", 20.0)
         say(f"adapter plugged in again: healthy after {took:.1f} s, the container was not touched")
         cabinet.check_answers()
+        check_stops(project, "dashboard")
 
 
 def check_devices(project: Project, stack: ExitStack) -> None:
@@ -122,6 +134,20 @@ def check_devices(project: Project, stack: ExitStack) -> None:
         told = project.compose("exec", "-T", "rtu-server", "sh", "-c", f"cat /host{node}", check=False)
         assert expected in told, told
     say("the RTU server sees the host's /dev live, and the kernel lets it open serial adapters only")
+
+
+def check_page() -> None:
+    with urllib.request.urlopen("http://127.0.0.1:8080/healthz", timeout=5) as answer:
+        say(f"dashboard, from this host: {answer.status} {answer.read().decode().strip()}")
+
+
+def check_doctor(project: Project, service: str) -> None:
+    """From within one half, of both."""
+    told = project.compose("exec", "-T", service, "airbridge", "doctor", "--json")
+    states = {(one["check"], one["state"]) for one in json.loads(told)["findings"]}
+    assert states >= {("push", "ok"), ("inverter", "ok")}, told
+    assert not [one for one in states if one[1] == "wrong"], told
+    say(f"doctor in {service}: {', '.join(sorted(f'{check} {state}' for check, state in states))}")
 
 
 def two_hosts(engine: DockerEngine) -> None:
@@ -156,12 +182,15 @@ def own_address() -> str:
     return run("hostname", "-I").split()[0]
 
 
+PARTS = {"demo": demo, "both": both_halves, "two-hosts": two_hosts, "page": the_page}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--cache", type=Path, default=Path("/var/tmp/airbridge-platform"), help="what is made only once"
     )
-    parser.add_argument("--only", choices=("demo", "both", "two-hosts"), help="one part")
+    parser.add_argument("--only", choices=PARTS, help="one part")
     options = parser.parse_args()
     if os.geteuid() != 0:
         print("tests.platform.compose: root is needed, for a Docker Engine of its own", file=sys.stderr)
@@ -172,7 +201,7 @@ def main() -> int:
     with DockerEngine(options.cache) as engine:
         version = engine.docker("version", "--format", "{{.Server.Version}}")
         say(f"Docker Engine {version}, {engine.docker('compose', 'version')}")
-        for name, part in (("demo", demo), ("both", both_halves), ("two-hosts", two_hosts)):
+        for name, part in PARTS.items():
             if options.only in (None, name):
                 part(engine)
     say("all good")

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.platform.checkout import ROOT
 from tests.platform.docker_engine import DockerEngine
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 _begun = time.monotonic()
 
 
@@ -30,12 +30,20 @@ def until(what: str, holds: Callable[[], bool], patience: float) -> float:
 class Project:
     """The compose file, with the variables of a `.env` of its own."""
 
-    def __init__(self, engine: DockerEngine, *profiles: str, name: str = "ksem-airbridge", **variables: str) -> None:
+    def __init__(
+        self,
+        engine: DockerEngine,
+        *profiles: str,
+        name: str = "ksem-airbridge",
+        folder: Path | None = None,
+        **variables: str,
+    ) -> None:
         self.engine = engine
+        self.folder = folder or ROOT
         self.profiles = profiles
         self.name = name
         self.title = " ".join([*profiles, *(f"{key}={value}" for key, value in variables.items())])
-        self._env_file = Path(tempfile.mkdtemp()) / ".env"
+        self._env_file = (folder or Path(tempfile.mkdtemp())) / ".env"
         self._env_file.write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
 
     def compose(self, *words: str, check: bool = True) -> str:
@@ -45,7 +53,7 @@ class Project:
             "-p",
             self.name,
             "--project-directory",
-            ROOT,
+            self.folder,
             "--env-file",
             self._env_file,
         )

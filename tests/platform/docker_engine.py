@@ -9,7 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-PACKAGES = {"dockerd": "docker.io", "debootstrap": "debootstrap", "iptables": "iptables"}
+PACKAGES = {
+    "dockerd": "docker.io",
+    "debootstrap": "debootstrap",
+    "iptables": "iptables",
+    "systemd-nspawn": "systemd-container",  # for the machines of the other tests here
+}
 BASE_IMAGES = {
     "python.tar": ("python:3.13-slim-trixie", ("ENV PATH=/usr/local/bin:/usr/bin:/bin", 'CMD ["python3"]')),
     "mosquitto.tar": (
@@ -36,12 +41,14 @@ def run(*words: str | Path, env: dict[str, str] | None = None, check: bool = Tru
 def install_packages() -> None:
     """Install what is missing (apt-get, root)."""
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    missing = [package for program, package in PACKAGES.items() if shutil.which(program, path=path) is None]
-    if missing:
-        print(f"installing {' '.join(missing)} ...", flush=True)
-        run("apt-get", "update", "-qq")
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing, env=environment)
+    # From Debian 13 on the client is a package of its own.
+    for packages in (PACKAGES, {"docker": "docker-cli"}):
+        missing = [package for program, package in packages.items() if shutil.which(program, path=path) is None]
+        if missing:
+            print(f"installing {' '.join(missing)} ...", flush=True)
+            run("apt-get", "update", "-qq")
+            environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+            run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing, env=environment)
 
 
 class DockerEngine:
