@@ -81,6 +81,7 @@ class House:
 
     def assert_never_bad(self) -> dict[str, Any]:
         """Nothing old, torn or wrong has come to the inverter; return all that has, by outcome."""
-        outcomes: dict[str, Any] = self.inverter.status()["outcomes"]
-        assert not {name: outcomes[name] for name in NEVER if outcomes.get(name)}, outcomes
+        status = self.inverter.status()
+        outcomes: dict[str, Any] = status["outcomes"]
+        assert not {name: outcomes[name] for name in NEVER if outcomes.get(name)}, (outcomes, status["problems"])
         return outcomes
