@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ksem_contract.block_message import BlockMessage
+from ksem_contract.capture_feed import CaptureAsk, CaptureBatch
 from ksem_contract.echo import Ping, Pong
 from ksem_contract.errors import InvalidMessage
 from ksem_contract.health import MeterHealth, NodeHealth
@@ -45,6 +46,11 @@ SEEDS = (
         b'"last":"exception-2","last_ago_ms":80,"demanded":false}]}'
     ),
     b'{"time":"2026-11-22T10:00:00.123Z","age_ms":3,"power":-1234.5,"frequency":50.01}',
+    b'{"v":1,"nonce":"b81f03c2","seconds":6}',
+    (
+        b'{"v":1,"run":"5f1c9a2e","number":17,"boot_us":90112345678,"nonce":null,"dropped":2,"about":{"rs485":"286"},'
+        b'"events":[[90112340112,"in","rs485","010300000002c40b"]]}'
+    ),
     b"ksem/main/block/live",
     b"\xff\xfe[[[[",
 )
@@ -65,6 +71,8 @@ MESSAGES: tuple[type[_Message], ...] = (
     NodeHealth,
     RequestsMessage,
     ValuesMessage,
+    CaptureAsk,
+    CaptureBatch,
 )
 
 

@@ -108,6 +108,11 @@ class BlockPublisher:
         held = self._held.get(name)
         return held.words if held else None
 
+    def held(self, name: str) -> tuple[int, Words]:
+        """The first register of a block that is held, and its words."""
+        held = self._held[name]
+        return held.start, held.words
+
     def source(self, name: str) -> Source | None:
         held = self._held.get(name)
         return held.source if held else None

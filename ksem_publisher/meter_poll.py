@@ -13,8 +13,10 @@ from ksem_publisher.block_reading import BlockRead
 from ksem_publisher.live_desk import LiveDesk
 from ksem_publisher.poll_errors import PollError, RefusedError
 from ksem_publisher.poll_plan import PollPlan
+from ksem_publisher.recording import note_answer, note_failure, note_poll, note_refusal
 from ksem_publisher.snapshot import Snapshot
 from service_runtime.clock import boottime
+from service_runtime.recorder.tape import OFF, Tape
 
 RETRY = 0.25
 """Seconds between two attempts to reach a meter whose live data is needed."""
@@ -50,7 +52,9 @@ class MeterPoll:
         turn: threading.Lock,
         log: logging.Logger,
         clock: Callable[[], float] = boottime,
+        tape: Tape = OFF,
     ) -> None:
+        self._tape = tape
         self._client = client
         self._plan = plan
         self._desk = desk
@@ -109,10 +113,14 @@ class MeterPoll:
     async def _read(self, wanted: RegisterRange) -> None:
         sent = self._clock()
         self.requests += 1
+        if self._tape.on:
+            note_poll(self._tape, sent, wanted)
         try:
             registers = await self._client.read(wanted, self._plan.patience)
         except RefusedError as error:
             self.errors += 1
+            if self._tape.on:
+                note_refusal(self._tape, self._clock(), error)
             block, news = self._plan.refuse(error.code, self._clock())
             if block == "live":
                 self._condition = ("down", f"the meter refuses: exception {error.code} to a read of live data")
@@ -121,8 +129,12 @@ class MeterPoll:
             self._take(self._plan.release())
         except PollError as error:
             self.errors += 1
+            if self._tape.on:
+                note_failure(self._tape, self._clock(), error)
             await self._failed(error)
         else:
+            if self._tape.on:
+                note_answer(self._tape, self._clock(), registers)
             self._condition = ("up", "the meter answers")
             self._take(self._plan.answer(registers, sent, self._clock()))
 

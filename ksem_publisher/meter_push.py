@@ -17,8 +17,10 @@ from ksem_publisher.poll_plan import PollPlan
 from ksem_publisher.push_assembler import PushAssembler
 from ksem_publisher.push_connection import PushConnection, PushedWrite
 from ksem_publisher.push_rhythm import AWAY_PERIODS
+from ksem_publisher.recording import note_connection, note_writes
 from ksem_publisher.register_mask import mask_of, mask_of_ranges, ranges_of
 from ksem_publisher.snapshot import sums_up
+from service_runtime.recorder.tape import CLOSED, CONNECTED, OFF, Tape
 
 MOST_SHAPES = 200
 _LISTENING = 3.0
@@ -45,7 +47,9 @@ class MeterPush:
         energy_every: float,
         turn: threading.Lock,
         log: logging.Logger,
+        tape: Tape = OFF,
     ) -> None:
+        self._tape = tape
         self._desk = desk
         self._others = others
         self._blocks = blocks
@@ -76,6 +80,11 @@ class MeterPush:
         """Registers that are being pushed, of `live` and `energy`."""
         return ranges_of(self._mask(now), 0)
 
+    def on_opened(self, connection: PushConnection) -> None:
+        """A connection has begun."""
+        if self._tape.on:
+            note_connection(self._tape, CONNECTED, connection)
+
     def on_writes(self, connection: PushConnection, writes: Sequence[PushedWrite]) -> None:
         """The meter has written, and has its answer already."""
         with self._turn:
@@ -89,10 +98,14 @@ class MeterPush:
             self._desk.words.note(write.start, write.registers)
             self._take_energy(connection, write)
             self._note(connection, write)
+        if self._tape.on:
+            note_writes(self._tape, connection, writes)
 
     def on_closed(self, connection: PushConnection) -> None:
         """A connection has ended."""
         with self._turn:
+            if self._tape.on:
+                note_connection(self._tape, CLOSED, connection)
             self._live.closed(connection)
             self._energy.closed(connection)
             self._connections.discard(connection)

@@ -26,11 +26,13 @@ from ksem_publisher.plausibility import Remark
 from ksem_publisher.poll_client import PollClient
 from ksem_publisher.poll_plan import PollPlan
 from ksem_publisher.push_listener import PushListener
+from ksem_publisher.recording import about_meter, held_blocks
 from ksem_publisher.settings import MeterSettings, PublisherSettings
 from ksem_publisher.value_publisher import ValuePublisher
 from service_runtime.announcer import Announcer
 from service_runtime.clock import boottime
 from service_runtime.mqtt_link import Farewell, Incoming, MqttLink
+from service_runtime.recorder.recorder import Recorder
 
 TICK = 1.0
 """Seconds between two looks at what is to be told; status is right within 3 s."""
@@ -86,6 +88,7 @@ class MeterService:
                 topics.pings(meter.id),
                 topics.meter_status(meter.id),
                 topics.meter_blocks(meter.id),
+                topics.meter_capture_ask(meter.id),
                 *self._announcer.subscriptions,
                 *(self._ear.subscriptions if self._ear else ()),
             ],
@@ -119,9 +122,18 @@ class MeterService:
         client = client or PollClient(
             meter.host, meter.poll_port, unit=meter.unit, timeout=meter.timeout, tls=meter.tls
         )
-        self.poll = MeterPoll(client, self._plan, self._desk, self._block_desk, self._turn, self.log, clock)
+        self._recorder = Recorder(
+            topics.meter_capture_records(meter.id),
+            publish,
+            about_meter(client.where, meter.unit),
+            self.log,
+            held=lambda: held_blocks(self._blocks, clock()),
+            clock=clock,
+        )
+        tape = self._recorder.tape
+        self.poll = MeterPoll(client, self._plan, self._desk, self._block_desk, self._turn, self.log, clock, tape)
         self.push = MeterPush(
-            self._desk, self._block_desk, self._blocks, self._plan, settings.poll.energy, self._turn, self.log
+            self._desk, self._block_desk, self._blocks, self._plan, settings.poll.energy, self._turn, self.log, tape
         )
         self._report = MeterReport(topics.meter_health(meter.id), version, self.session, publish, self.log, clock)
 
@@ -143,6 +155,7 @@ class MeterService:
                     self._report.tell(self._view(now))
                     self._announcer.tick(self.link)
                     self._drop_unwanted(now)
+                self._recorder.tick(now)
                 change = self._source.next_change(now)
             sleep = due - now if change is None else min(due, change + 0.001) - now
             await asyncio.sleep(max(_SOON, sleep))
@@ -240,6 +253,8 @@ class MeterService:
             self._echo.on_ping(topic.node, message.payload)
         elif topic.kind in {"node_status", "node_requests"} and self._ear is not None:
             self._ear.hear(topic, message)
+        elif topic.kind == "capture_ask":
+            self._recorder.on_ask(message.payload)
         elif topic.kind == "status":
             self.status.on_heard(message.payload)
         elif topic.kind == "block" and topic.name is not None:

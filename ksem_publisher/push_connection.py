@@ -51,9 +51,10 @@ class WrittenRegisters:
 class PushConnection:
     """A Modbus TCP server's end of one connection."""
 
-    def __init__(self, peer: str, meter: str, written: WrittenRegisters, now: float) -> None:
+    def __init__(self, peer: str, port: int, meter: str, written: WrittenRegisters, now: float) -> None:
         """`peer` is its address, `meter` whose pushes come from there, `written` what that meter wrote so far."""
         self.peer = peer
+        self.peer_name = f"{peer}:{port}"
         self.meter = meter
         self.last_heard = now
         self.unsent = b""

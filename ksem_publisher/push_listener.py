@@ -41,6 +41,8 @@ log = logging.getLogger("ksem_publisher.push")
 class PushTaker(Protocol):
     """The meter that pushes belong to. Called in the listener's thread."""
 
+    def on_opened(self, connection: PushConnection) -> None: ...
+
     def on_writes(self, connection: PushConnection, writes: Sequence[PushedWrite]) -> None: ...
 
     def on_closed(self, connection: PushConnection) -> None: ...
@@ -180,8 +182,10 @@ class PushListener:
         same = sorted((one for one in self._open.values() if one[1].peer == peer), key=lambda one: one[1].last_heard)
         for oldest in same[: max(0, len(same) + 1 - MOST_CONNECTIONS)]:
             self._close(*oldest)
-        self._open[sock.fileno()] = sock, PushConnection(peer, meter, self._written[meter], now)
+        connection = PushConnection(peer, address[1], meter, self._written[meter], now)
+        self._open[sock.fileno()] = sock, connection
         ready.register(sock, select.EPOLLIN)
+        self._takers[meter].on_opened(connection)
 
     def _move(self, sock: socket.socket, connection: PushConnection, events: int, ready: select.epoll) -> None:
         try:

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from modbus_codec.crc import has_valid_crc
 from modbus_codec.rtu_reader import Heard, Noise, Request, RtuFrameReader
 from service_runtime.clock import boottime
+from service_runtime.recorder.tape import FORGET, IN, OFF, OUT, Tape
 
 from .heartbeat import STALL, Heartbeat
 from .line_counters import MAX_NAMED, LineCounters, UnitCounters
@@ -51,8 +52,12 @@ def frame_gap(baudrate: int, stopbits: int, parity: str) -> float:
     """
     if baudrate > 19200:
         return 0.00175
-    bits = 1 + 8 + (parity != "N") + stopbits
-    return 3.5 * bits / baudrate
+    return 3.5 * character_time(baudrate, stopbits, parity)
+
+
+def character_time(baudrate: int, stopbits: int, parity: str) -> float:
+    """Return the seconds that a character takes on the line."""
+    return (1 + 8 + (parity != "N") + stopbits) / baudrate
 
 
 class SerialLine:
@@ -64,8 +69,10 @@ class SerialLine:
         responder: Responder,
         heartbeat: Heartbeat,
         on_port: Callable[[bool, str], None],
+        tape: Tape = OFF,
     ) -> None:
         self.settings = settings
+        self._tape = tape
         self.counters = LineCounters({unit.id: UnitCounters() for unit in settings.unit})
         self._responder = responder
         self._heartbeat = heartbeat
@@ -157,6 +164,8 @@ class SerialLine:
         if nudged:
             os.read(self._wake, 64)
         data = port.read()
+        if self._tape.on:
+            self._tape.add(heard, IN, self.settings.name, data)
         # Where the wake-up was a nudge, `heard` does not tell when the last byte came.
         if len(data) == WAKE_AT and not nudged and not self._reader.pending and self._is_ours(data):
             self._answer_on_time(port, data, heard)
@@ -196,6 +205,8 @@ class SerialLine:
             if not self._more(port, boottime() + quiet):
                 break
             heard, data = boottime(), port.read()
+            if self._tape.on:
+                self._tape.add(heard, IN, self.settings.name, data)
         if self._reader.pending:
             rest = self._newest(self._reader.flush(boottime()), heard)
             pending = rest or pending
@@ -251,6 +262,8 @@ class SerialLine:
         if answer.frame and not port.write(answer.frame):
             self.counters.unsent += 1
             answer = SAY_NOTHING
+        if self._tape.on:
+            self._tape.add(now, OUT, self.settings.name, answer.frame)
         self._note(request, answer, now)
 
     def _note(self, request: _Pending, answer: Answer, now: float) -> None:
@@ -268,3 +281,5 @@ class SerialLine:
         port.drop_input()
         self._reader.reset()
         self.counters.stalls += 1
+        if self._tape.on:
+            self._tape.add(self._clear_at, FORGET, self.settings.name, b"the process stood still")

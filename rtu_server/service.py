@@ -16,6 +16,7 @@ from service_runtime.clock import boottime, wall_time
 from service_runtime.health_file import HealthFile
 from service_runtime.link_state import LinkState
 from service_runtime.mqtt_link import Incoming, MqttLink
+from service_runtime.recorder.recorder import Recorder
 from service_runtime.systemd import notify, watchdog_interval
 from service_runtime.version import VERSION
 
@@ -27,7 +28,7 @@ from .node_report import UnitReport, door_health, overall
 from .node_reporter import NodeReporter
 from .register_cache import FreshnessLimits
 from .responder import Responder, Unit
-from .serial_line import SerialLine
+from .serial_line import SerialLine, character_time
 from .settings import DoorSettings, FreshnessSettings, LineSettings, RtuServerSettings, UnitSettings
 from .tcp_door import TcpDoor
 from .unit_state import UnitView, is_served, judge
@@ -56,8 +57,17 @@ class RtuServer:
         limits = limits_of(settings.freshness)
         units = [*(line.unit for line in settings.line), *(door.unit for door in settings.tcp)]
         meters = sorted({unit.meter for some in units for unit in some})
-        self._feeds = {meter: BlockFeed(meter, self._node, self._topics, limits, self._send_ping) for meter in meters}
+        self._feeds = {meter: BlockFeed(meter, self._node, self._topics, limits, self._send) for meter in meters}
         self._heartbeat = Heartbeat()
+        self._recorder = Recorder(
+            self._topics.node_capture_records(self._node),
+            self._send,
+            {
+                line.name: f"{1e6 * character_time(line.baudrate, line.stopbits, line.parity):.2f}"
+                for line in settings.line
+            },
+            log,
+        )
         self._ports = {line.name: LinkState("not opened yet", boottime(), self._since) for line in settings.line}
         self._lines = {line.name: self._build_line(line) for line in settings.line}
         self._ports |= {door.name: LinkState("not opened yet", boottime(), self._since) for door in settings.tcp}
@@ -103,7 +113,13 @@ class RtuServer:
 
     def _build_line(self, line: LineSettings) -> SerialLine:
         units = {unit.id: self._build_unit(unit) for unit in line.unit}
-        return SerialLine(line, Responder(units), self._heartbeat, lambda up, why: self._on_port(line.name, up, why))
+        return SerialLine(
+            line,
+            Responder(units),
+            self._heartbeat,
+            lambda up, why: self._on_port(line.name, up, why),
+            self._recorder.tape,
+        )
 
     def _build_unit(self, unit: UnitSettings) -> Unit:
         return Unit(unit.id, unit.meter, self._feeds[unit.meter].book, unit.on_stale, unit.enabled)
@@ -117,13 +133,14 @@ class RtuServer:
 
     def _subscriptions(self) -> Sequence[str]:
         feeds = [topic for feed in self._feeds.values() for topic in feed.subscriptions(self._node)]
-        return [*feeds, self._topics.node_status(self._node), *self._announcer.subscriptions]
+        own = (self._topics.node_status(self._node), self._topics.node_capture_ask(self._node))
+        return [*feeds, *own, *self._announcer.subscriptions]
 
     def _devices(self) -> list[Discovery]:
         prefix, meter = self._settings.homeassistant.prefix, self._settings.line[0].unit[0].meter
         return [node_device(self._topics, prefix, self._node, meter, version=VERSION)]
 
-    def _send_ping(self, topic: str, payload: bytes) -> bool:
+    def _send(self, topic: str, payload: bytes) -> bool:
         return self._link.publish(topic, payload)
 
     def _on_port(self, line: str, up: bool, why: str) -> None:
@@ -152,6 +169,8 @@ class RtuServer:
             return
         if topic.kind == "node_status":
             self._reporter.on_own_status(message.payload)
+        elif topic.kind == "node_capture_ask":
+            self._recorder.on_ask(message.payload)
         elif topic.meter in self._feeds:
             self._feeds[topic.meter].on_message(topic, message)
 
@@ -164,6 +183,7 @@ class RtuServer:
         served = bool(enabled) and all(is_served(view, now) for view in enabled)
         self._reporter.tell(served, node, reports, self._door_reports(now), self._broker.health, self._transit(), now)
         self._announcer.tick(self._link)
+        self._recorder.tick(now)
         why = node.why or "the inverter asks and gets data"
         self._health_file.tell(served, why, now)
         self._tell_systemd(why, now)

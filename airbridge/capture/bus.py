@@ -3,7 +3,6 @@
 import threading
 from typing import Final
 
-from airbridge.capture.bus_records import BusRecorder
 from airbridge.capture.output import CaptureOutput
 from airbridge.capture.progress import Progress
 from airbridge.capture.report import progress
@@ -11,6 +10,7 @@ from airbridge.capture.serial_listener import SerialListener
 from airbridge.capture.summary import CaptureSummary
 from modbus_codec.rtu_reader import RtuFrameReader
 from service_runtime.clock import boottime
+from service_runtime.recorder.bus_records import BusRecorder
 
 PATIENCE: Final = 0.1
 

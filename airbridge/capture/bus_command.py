@@ -8,12 +8,12 @@ import typer
 from rich.console import Console
 
 from airbridge.capture import bus as bus_shell
-from airbridge.capture.bus_records import BITS, character_time
 from airbridge.capture.common import Force, Output, Seconds, WithSerial, fail, opened, tell_end
 from airbridge.capture.output import default_path
 from airbridge.capture.progress import Progress
 from airbridge.capture.serial_listener import PortError, SerialListener
 from airbridge.capture.summary import CaptureSummary
+from service_runtime.recorder.bus_records import BITS, character_time
 
 
 def bus(

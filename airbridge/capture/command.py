@@ -6,36 +6,42 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from airbridge.capture.bridge_command import bridge
+from airbridge.capture.bridge_summary import BridgeSummary
 from airbridge.capture.bus_command import bus
 from airbridge.capture.common import fail
 from airbridge.capture.output import load_capture
 from airbridge.capture.push_command import push
-from airbridge.capture.report import report
+from airbridge.capture.report import bridge_report, report
 from airbridge.capture.summary import CaptureSummary
 from ksem_contract.errors import InvalidMessage
 
 app = typer.Typer(
-    help="Record what the KSEM writes (push) or what the inverter asks (bus), into a file you can share.",
+    help="Record what the KSEM writes (push), what the inverter asks (bus), or what a running bridge hears and says "
+    "(bridge), into a file you can share.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
 app.command()(push)
 app.command()(bus)
+app.command()(bridge)
 
 
 @app.command()
 def show(
-    file: Annotated[Path, typer.Argument(help="A file that `capture push` or `capture bus` has written.")],
+    file: Annotated[
+        Path, typer.Argument(help="A file that one of these commands, or a service after a fault, has written.")
+    ],
 ) -> None:
     """Print the summary of a captured file."""
     try:
         header, records = load_capture(file)
     except (OSError, InvalidMessage, UnicodeDecodeError) as error:
         fail(f"{file}: {error}")
-    summary = CaptureSummary()
+    summary: BridgeSummary | CaptureSummary = BridgeSummary() if header.kind == "bridge" else CaptureSummary()
     for record in records:
         summary.add(record)
-    summary.finish(summary.last)
+    summary.finish(records[-1].t if records else 0.0)
     console = Console()
     console.print(f"{header.kind}, {header.source}, {header.started}, airbridge {header.tool}", highlight=False)
-    console.print(report(header.kind, summary))
+    console.print(bridge_report(summary) if isinstance(summary, BridgeSummary) else report(header.kind, summary))

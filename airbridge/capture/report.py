@@ -5,11 +5,17 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from airbridge.capture.bridge_summary import BridgeSummary
 from airbridge.capture.cycle_order import CycleOrder
 from airbridge.capture.spread import Spread
 from airbridge.capture.summary import CaptureSummary, Row
 
 SHOWN_PARTS = 24
+ASKED = {
+    "push": "What the meter writes",
+    "poll": "What the publisher asks the meter",
+    "bus": "What the inverter asks",
+}
 
 
 def report(kind: str, summary: CaptureSummary) -> RenderableType:
@@ -18,13 +24,35 @@ def report(kind: str, summary: CaptureSummary) -> RenderableType:
     if not rows:
         return Text(_nothing(kind, summary))
     parts: list[RenderableType] = [_asked(kind, rows)]
-    if kind == "bus":
+    if kind != "push":
         parts.append(_answered(rows))
-    order = summary.order
+    order = summary.order if kind != "poll" else None
     if order is not None:
         parts.append(_order(order))
     parts.append(Text(_counts(kind, summary)))
     return Group(*parts)
+
+
+def bridge_report(summary: BridgeSummary) -> RenderableType:
+    """Everything that a recording of a running bridge shows."""
+    parts: list[RenderableType] = []
+    for (kind, where), part in sorted(summary.parts.items(), key=lambda one: list(ASKED).index(one[0][0])):
+        parts += [Text(f"{where}: {kind}", style="bold underline"), report(kind, part)]
+    parts += [Text(f"{record.t:9.3f} s  {record.where}: {record.what}: {record.why}") for record in summary.words]
+    if not parts:
+        parts.append(Text("The services were silent: neither pushes nor polls nor requests of an inverter."))
+    return Group(*parts)
+
+
+def bridge_progress(summary: BridgeSummary, elapsed: float) -> str:
+    """One line while it runs."""
+    writes, polls = summary.count("push", "write"), summary.count("poll", "request")
+    requests, replies = summary.count("bus", "request"), summary.count("bus", "reply")
+    exceptions = summary.count("bus", "exception")
+    return (
+        f"{elapsed:5.0f} s, {writes} writes, {polls} polls, {requests} requests of the inverter, "
+        f"{replies} replies, {exceptions} exceptions"
+    )
 
 
 def progress(kind: str, summary: CaptureSummary, elapsed: float) -> str:
@@ -43,7 +71,7 @@ def progress(kind: str, summary: CaptureSummary, elapsed: float) -> str:
 
 
 def _asked(kind: str, rows: list[Row]) -> Table:
-    table = _table("What the inverter asks" if kind == "bus" else "What the meter writes")
+    table = _table(ASKED[kind])
     for heading in ("FC", "unit", "registers", "count", "seen"):
         table.add_column(heading, justify="left" if heading == "registers" else "right", no_wrap=True)
     for heading in ("each ms: min", "median", "max", "jitter"):

@@ -41,18 +41,25 @@ def monitor(
     console = Console()
     face: Face = "json" if as_json else "once" if once else "plain" if plain or not console.is_terminal else "screen"
     try:
-        place = Place.parse(broker, MQTT_TLS_PORT if ca_file else MQTT_PORT)
-        Topics(prefix)
-        settings = MqttSettings(
-            host=place.host,
-            port=place.port,
-            username=user,
-            password=password_file.read_text(encoding="utf-8").rstrip("\r\n") if password_file else None,
-            prefix=prefix,
-            tls=ca_file is not None,
-            ca_file=ca_file,
-        )
+        settings = broker_settings(broker, user, password_file, ca_file, prefix)
     except (ValueError, OSError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
     sys.exit(Monitor(settings, tuple(meter or ()), tuple(node or ()), face, seconds).run(console))
+
+
+def broker_settings(
+    broker: str, user: str | None, password_file: Path | None, ca_file: Path | None, prefix: str
+) -> MqttSettings:
+    """How a command reaches the broker, from its options. ValueError or OSError for what can't be."""
+    place = Place.parse(broker, MQTT_TLS_PORT if ca_file else MQTT_PORT)
+    Topics(prefix)
+    return MqttSettings(
+        host=place.host,
+        port=place.port,
+        username=user,
+        password=password_file.read_text(encoding="utf-8").rstrip("\r\n") if password_file else None,
+        prefix=prefix,
+        tls=ca_file is not None,
+        ca_file=ca_file,
+    )

@@ -11,7 +11,7 @@ from ksem_contract.register_range import RegisterRange
 SERIAL_NUMBERS: Final = (RegisterRange(8228, 16), RegisterRange(40052, 16))
 """The meter's serial number in its device information, and in SunSpec's common model."""
 
-_TEXTS: Final = frozenset({"peer", "why", "raw"})
+_TEXTS: Final = frozenset({"where", "peer", "why", "raw"})
 _WHOLE: Final = {"function": 255, "unit": 255, "start": 65535, "count": 65536, "code": 255, "length": 1 << 20}
 _TIMES: Final = frozenset({"gap_ms", "delay_ms"})
 
@@ -23,7 +23,9 @@ class CaptureRecord:
     t: float
     """Seconds since the header's `zero`: when its last byte was there."""
     what: str
-    """write, read, connected, closed, refused; request, reply, exception, noise. Pass over words not known."""
+    """A word of docs/capture.md: write, poll, request, reply, ... Pass over words not known."""
+    where: str | None = None
+    """In a recording of a running bridge, whose wire it was: a meter's id, or a node and its line, `attic/rs485`."""
     peer: str | None = None
     """Who said it, `address:port` (TCP)."""
     function: int | None = None
@@ -59,6 +61,16 @@ class CaptureRecord:
         found = read_object(line.encode())
         taken = {name: _checked(name, found[name]) for name in _OPTIONAL if found.get(name) is not None}
         return cls(t=check_seconds("t", take(found, "t")), what=check_token("what", take(found, "what")), **taken)
+
+    def after(self, zero: float) -> "CaptureRecord | None":
+        """The same with its time counted from `zero`; None if it was before that.
+
+        What was `held` as a recording began is held at its begin.
+        """
+        t = self.t - zero
+        if t < 0:
+            return replace(self, t=0.0) if self.what == "held" else None
+        return replace(self, t=t)
 
     def without_serial_number(self) -> "CaptureRecord":
         """The same with the serial number's registers left out. Values whose place is not known are left out whole."""

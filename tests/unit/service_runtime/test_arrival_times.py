@@ -1,6 +1,6 @@
 import pytest
 
-from airbridge.capture.arrival_times import ArrivalTimes
+from service_runtime.recorder.arrival_times import ArrivalTimes
 
 _CHARACTER = 0.001
 

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from airbridge.capture.arrival_times import ArrivalTimes
 from ksem_contract.capture_file import CaptureRecord
 from modbus_codec.codes import EXCEPTION_BIT, READS
 from modbus_codec.errors import ModbusCodecError
 from modbus_codec.pdu import WriteMultipleRequest, WriteSingleRequest, decode_request
 from modbus_codec.rtu_reader import Heard, Noise, Reply, Request
+from service_runtime.recorder.arrival_times import ArrivalTimes
 
 SHOWN: Final = 8
 """First bytes of a request that is no read or write: it holds nobody's serial number."""
@@ -40,6 +40,7 @@ class BusRecorder:
 
     def __init__(self, zero: float, character: float, *, serial_number: bool = False) -> None:
         self._zero = zero
+        self._character = character
         self._times = ArrivalTimes(character)
         self._serial_number = serial_number
         self._last_end: float | None = None
@@ -53,9 +54,16 @@ class BusRecorder:
         """What the frame reader found, in its order: every byte that arrived belongs to one of them."""
         return [self._record(one) for one in heard]
 
+    def said(self, frame: bytes, begin: float) -> CaptureRecord:
+        """The record of an answer that this program itself began to send at `begin`."""
+        end = begin + len(frame) * self._character
+        return self._dated(Reply(frame, frame[0], frame[1:-2], end), begin, end)
+
     def _record(self, heard: Heard) -> CaptureRecord:
         data = heard.data if isinstance(heard, Noise) else heard.frame
-        begin, end = self._times.take(len(data))
+        return self._dated(heard, *self._times.take(len(data)))
+
+    def _dated(self, heard: Heard, begin: float, end: float) -> CaptureRecord:
         gap_ms = None if self._last_end is None else max(0.0, 1000 * (begin - self._last_end))
         self._last_end = end
         t = end - self._zero
@@ -63,6 +71,7 @@ class BusRecorder:
             record = self._request(heard, t, gap_ms)
             self._asked = _Asked(record, heard.frame, end)
         elif isinstance(heard, Noise):
+            data = heard.data
             raw = data if self._serial_number else data[:SHOWN_OF_ANSWER]
             record = CaptureRecord(t=t, what="noise", gap_ms=gap_ms, length=len(data), raw=raw.hex(" "))
         else:

@@ -1,6 +1,5 @@
 import pytest
 
-from airbridge.capture.bus_records import BusRecorder, character_time
 from ksem_contract.capture_file import CaptureRecord
 from modbus_codec.pdu import (
     ExceptionCode,
@@ -12,6 +11,7 @@ from modbus_codec.pdu import (
 )
 from modbus_codec.rtu import RtuFrame
 from modbus_codec.rtu_reader import RtuFrameReader
+from service_runtime.recorder.bus_records import BusRecorder, character_time
 
 _CHARACTER = character_time(38400, "N", 2)
 _READ = FunctionCode.READ_HOLDING_REGISTERS

@@ -1,0 +1,68 @@
+"""What the publisher notes on its tape, while somebody records."""
+
+import struct
+from collections.abc import Iterator, Sequence
+
+from ksem_contract.capture_feed import WireEvent
+from ksem_contract.register_range import RegisterRange
+from ksem_publisher.block_publisher import BlockPublisher
+from ksem_publisher.poll_errors import PollError, RefusedError
+from ksem_publisher.push_connection import PushConnection, PushedWrite
+from service_runtime.clock import boottime
+from service_runtime.recorder.tape import FAILED, HELD, POLL, REFUSED, TOLD, WRITE, Tape
+
+
+def about_meter(where: str, unit: int) -> dict[str, str]:
+    """What a reader of the tape must know: see `service_runtime.recorder.decode`."""
+    return {"peer": where, "unit": str(unit)}
+
+
+def note_connection(tape: Tape, what: str, connection: PushConnection) -> None:
+    """The meter has come to push, or has gone."""
+    tape.add(boottime(), what, connection.peer_name, b"")
+
+
+def note_writes(tape: Tape, connection: PushConnection, writes: Sequence[PushedWrite]) -> None:
+    """The meter has written."""
+    peer = connection.peer_name
+    for one in writes:
+        head = struct.pack(">BBH", one.function, one.unit, one.start)
+        tape.add(one.at, WRITE, peer, head + _packed(one.registers))
+
+
+def note_poll(tape: Tape, at: float, wanted: RegisterRange) -> None:
+    """The meter is asked."""
+    tape.add(at, POLL, "", struct.pack(">HH", wanted.start, wanted.count))
+
+
+def note_answer(tape: Tape, at: float, registers: Sequence[int]) -> None:
+    """The meter has answered."""
+    tape.add(at, TOLD, "", _packed(registers))
+
+
+def note_refusal(tape: Tape, at: float, error: RefusedError) -> None:
+    """The meter has refused."""
+    tape.add(at, REFUSED, "", bytes((error.code & 0xFF,)))
+
+
+def note_failure(tape: Tape, at: float, error: PollError) -> None:
+    """The meter has not answered."""
+    tape.add(at, FAILED, "", str(error).encode()[:200])
+
+
+def held_blocks(blocks: BlockPublisher, now: float) -> Iterator[WireEvent]:
+    """All registers that were heard of the meter before, in runs without a word that was never measured."""
+    for name in blocks.names():
+        start, words = blocks.held(name)
+        run: list[int] = []
+        for offset, word in enumerate((*words, None)):
+            if word is not None:
+                run.append(word)
+            elif run:
+                first = start + offset - len(run)
+                yield WireEvent(now, HELD, name, first.to_bytes(2) + _packed(run))
+                run = []
+
+
+def _packed(registers: Sequence[int]) -> bytes:
+    return struct.pack(f">{len(registers)}H", *registers)

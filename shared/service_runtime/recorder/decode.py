@@ -1,0 +1,189 @@
+"""What a service noted of its wires -> records of a capture file [core]. Their times are on the service's clock."""
+
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Final
+
+from ksem_contract.capture_feed import WireEvent
+from ksem_contract.capture_record import CaptureRecord
+from modbus_codec.codes import FunctionCode
+from modbus_codec.rtu_reader import RtuFrameReader
+from service_runtime.recorder import tape
+from service_runtime.recorder.bus_records import BusRecorder
+
+PEER: Final = "peer"
+"""In `about` of a meter: `address:port` that is polled."""
+UNIT: Final = "unit"
+"""In `about` of a meter: the unit id that is asked for."""
+# In `about` of a node: by each line's name, microseconds that a character takes on it.
+
+_IDLE_GAP: Final = 0.1
+"""Seconds of silence that end a broken frame; as of `capture bus`: a pause of the host is none of the line."""
+_USUAL_CHARACTER: Final = 11 / 38400
+
+
+class MeterDecoder:
+    """Records of one meter's publisher."""
+
+    def __init__(self, meter: str, about: Mapping[str, str], *, serial_number: bool) -> None:
+        self._meter = meter
+        self._peer = about.get(PEER)
+        self._unit = int(about.get(UNIT, "1"))
+        self._serial_number = serial_number
+        self._asked: CaptureRecord | None = None
+        self._makers: dict[str, Callable[[WireEvent], CaptureRecord]] = {
+            tape.CONNECTED: self._connection,
+            tape.CLOSED: self._connection,
+            tape.WRITE: self._write,
+            tape.HELD: self._held,
+            tape.POLL: self._poll,
+            tape.TOLD: self._told,
+            tape.REFUSED: self._refused,
+            tape.FAILED: self._failed,
+            tape.NOTE: _note,
+        }
+
+    def records(self, events: Iterable[WireEvent]) -> list[CaptureRecord]:
+        """What happened, in the order in which it was noted; what can't be read is passed over."""
+        found = []
+        for event in events:
+            make = self._makers.get(event.what)
+            if make is None:
+                continue
+            try:
+                record = replace(make(event), where=self._meter)
+            except (struct.error, IndexError, ValueError):
+                continue
+            found.append(record if self._serial_number else record.without_serial_number())
+        return found
+
+    def finish(self) -> list[CaptureRecord]:
+        """Nothing waits here."""
+        return []
+
+    def _connection(self, event: WireEvent) -> CaptureRecord:
+        return CaptureRecord(t=event.at, what=event.what, peer=event.key, why=_text(event) or None)
+
+    def _write(self, event: WireEvent) -> CaptureRecord:
+        function, unit, start = struct.unpack_from(">BBH", event.data)
+        words = _words(event.data[4:])
+        # MBAP header, function, start; then count and a count of bytes, where it is no write of a single register.
+        length = 7 + 3 + 2 * len(words) + (3 if function == FunctionCode.WRITE_MULTIPLE_REGISTERS else 0)
+        return CaptureRecord(
+            t=event.at,
+            what="write",
+            peer=event.key,
+            function=function,
+            unit=unit,
+            start=start,
+            count=len(words),
+            values=words,
+            length=length,
+        )
+
+    def _held(self, event: WireEvent) -> CaptureRecord:
+        words = _words(event.data[2:])
+        return CaptureRecord(
+            t=event.at, what="held", start=int.from_bytes(event.data[:2]), count=len(words), values=words
+        )
+
+    def _poll(self, event: WireEvent) -> CaptureRecord:
+        start, count = struct.unpack(">HH", event.data)
+        self._asked = CaptureRecord(
+            t=event.at,
+            what="poll",
+            peer=self._peer,
+            function=int(FunctionCode.READ_HOLDING_REGISTERS),
+            unit=self._unit,
+            start=start,
+            count=count,
+        )
+        return self._asked
+
+    def _answer(self, event: WireEvent, what: str) -> CaptureRecord:
+        asked, self._asked = self._asked, None
+        if asked is None:
+            raise ValueError("nobody knows what was asked")
+        return replace(asked, t=event.at, what=what, delay_ms=max(0.0, 1000 * (event.at - asked.t)))
+
+    def _told(self, event: WireEvent) -> CaptureRecord:
+        return replace(self._answer(event, "poll-reply"), values=_words(event.data))
+
+    def _refused(self, event: WireEvent) -> CaptureRecord:
+        return replace(self._answer(event, "poll-exception"), code=event.data[0])
+
+    def _failed(self, event: WireEvent) -> CaptureRecord:
+        return replace(self._answer(event, "poll-failed"), why=_text(event))
+
+
+class NodeDecoder:
+    """Records of an RTU server, of all its lines."""
+
+    def __init__(self, node: str, about: Mapping[str, str], *, serial_number: bool) -> None:
+        self._node = node
+        self._about = about
+        self._serial_number = serial_number
+        self._lines: dict[str, _Line] = {}
+
+    def records(self, events: Iterable[WireEvent]) -> list[CaptureRecord]:
+        """What happened; of several lines each in its order."""
+        found: list[CaptureRecord] = []
+        for event in events:
+            if event.what == tape.NOTE:
+                found.append(replace(_note(event), where=self._node))
+                continue
+            line = self._lines.get(event.key)
+            if line is None:
+                line = self._lines[event.key] = _Line(self._character(event.key), serial_number=self._serial_number)
+            found += self._of(event.key, line.records(event))
+        return found
+
+    def finish(self) -> list[CaptureRecord]:
+        """What waited for more bytes that did not come."""
+        return [record for name, line in self._lines.items() for record in self._of(name, line.finish())]
+
+    def _of(self, line: str, records: list[CaptureRecord]) -> list[CaptureRecord]:
+        return [replace(record, where=f"{self._node}/{line}") for record in records]
+
+    def _character(self, line: str) -> float:
+        try:
+            return float(self._about[line]) / 1e6
+        except (KeyError, ValueError):
+            return _USUAL_CHARACTER
+
+
+class _Line:
+    def __init__(self, character: float, *, serial_number: bool) -> None:
+        self._reader = RtuFrameReader(_IDLE_GAP)
+        self._recorder = BusRecorder(0.0, character, serial_number=serial_number)
+        self._last = 0.0
+
+    def records(self, event: WireEvent) -> list[CaptureRecord]:
+        if event.what == tape.IN:
+            # What is older than the gap is flushed before the new bytes are dated.
+            found = self._recorder.records(self._reader.flush(event.at))
+            self._recorder.arrived(event.data, event.at)
+            self._last = event.at
+            return found + self._recorder.records(self._reader.feed(event.data, event.at))
+        if event.what == tape.OUT and event.data:
+            # A server answers what it knows to be whole.
+            return [*self.finish(), self._recorder.said(event.data, event.at)]
+        if event.what == tape.FORGET:
+            return [*self.finish(), CaptureRecord(t=event.at, what="stall", why=_text(event))]
+        return []
+
+    def finish(self) -> list[CaptureRecord]:
+        return self._recorder.records(self._reader.flush(self._last + 2 * _IDLE_GAP))
+
+
+def _note(event: WireEvent) -> CaptureRecord:
+    return CaptureRecord(t=event.at, what=event.key, why=_text(event))
+
+
+def _text(event: WireEvent) -> str:
+    return event.data.decode("utf-8", "replace")
+
+
+def _words(data: bytes) -> tuple[int, ...]:
+    return struct.unpack(f">{len(data) // 2}H", data)

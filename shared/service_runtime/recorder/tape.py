@@ -1,0 +1,108 @@
+"""Where a service notes what goes over its wires: an append where it happens, everything else later and elsewhere.
+
+What is noted, with its key and its bytes:
+
+    in, out     line            what was read from an RS485 port, and written to it
+    forget      line            what lay on the port was thrown away: the process had stood still
+    connected   peer            the meter has opened a connection to push over
+    closed      peer            it is gone
+    write       peer            function, unit, start (two bytes), register words
+    poll        -               start and count (two bytes each) of a read sent to the meter
+    told        -               register words: the answer to the last poll
+    refused     -               exception code: the answer to the last poll
+    failed      -               why the last poll has no answer, in words
+    held        block           start, register words: what the service held when the recording began
+    note        word            words for people: a link or the service's state has changed
+"""
+
+import marshal
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from ksem_contract.capture_feed import LONGEST_EVENT, WireEvent
+
+IN: Final = "in"
+OUT: Final = "out"
+FORGET: Final = "forget"
+CONNECTED: Final = "connected"
+CLOSED: Final = "closed"
+WRITE: Final = "write"
+POLL: Final = "poll"
+TOLD: Final = "told"
+REFUSED: Final = "refused"
+FAILED: Final = "failed"
+HELD: Final = "held"
+NOTE: Final = "note"
+
+MOST_WAITING: Final = 131_072
+"""Bytes that wait to be taken: far more than comes within a tick, and all that a flood can cost."""
+_TUPLE: Final = 160
+"""Bytes that an event costs beside its data, about."""
+
+
+class Tape:
+    """Takes events from any thread while it is `on`; whoever notes one asks that first."""
+
+    __slots__ = ("_fresh", "_waiting", "dropped", "on")
+
+    def __init__(self) -> None:
+        self.on = False
+        self.dropped = 0
+        """Events for which there was no room; set to 0 by whoever tells of them."""
+        self._fresh: deque[tuple[float, str, str, bytes]] = deque()
+        self._waiting = 0
+
+    def add(self, at: float, what: str, key: str, data: bytes) -> None:
+        """Note an event. Counts are not exact where two threads are in here at once, and need not be."""
+        size = len(data) + _TUPLE
+        if self._waiting + size > MOST_WAITING:
+            self.dropped += 1
+            return
+        self._waiting += size
+        self._fresh.append((at, what, key, data))
+
+    def note(self, at: float, word: str, text: str) -> None:
+        """Note words for people."""
+        if self.on:
+            self.add(at, NOTE, word, text.encode()[:LONGEST_EVENT])
+
+    def take(self) -> list[WireEvent]:
+        """What was noted since the last time, in the order in which it was."""
+        fresh = self._fresh
+        taken = [WireEvent(*fresh.popleft()) for _ in range(len(fresh))]
+        self._waiting = 0
+        return taken
+
+
+OFF: Final = Tape()
+"""Stands where nobody records; it is never switched on."""
+
+
+class KeptEvents:
+    """The newest events, packed, in bounded memory."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most = most_bytes
+        self._chunks: deque[bytes] = deque()
+        self._size = 0
+
+    def keep(self, events: Iterable[WireEvent]) -> None:
+        """Keep these, and let go of the oldest ones."""
+        # Strings and tuples of a program cost ten times what is in them; packed, a minute of a Plenticore is 150 kB.
+        chunk = marshal.dumps([tuple(event) for event in events])
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        while self._size > self._most and len(self._chunks) > 1:
+            self._size -= len(self._chunks.popleft())
+
+    def copy(self) -> list[bytes]:
+        """What `unpacked` makes events of; cheap."""
+        return list(self._chunks)
+
+
+def unpacked(chunks: Iterable[bytes]) -> Iterator[WireEvent]:
+    """The events of some chunks."""
+    for chunk in chunks:
+        for event in marshal.loads(chunk):  # noqa: S302  our own, from this process's memory
+            yield WireEvent(*event)
