@@ -72,6 +72,8 @@ class MeterReport:
         self._flags: dict[str, CheckFlag] = {}
         self._groups: tuple[RegisterRange, ...] = ()
         self._state: HealthCondition | None = None
+        self.trouble = ""
+        """What is wrong, in words; empty while all is well, and until the first word."""
         self._since = wall
         self._due = float("-inf")
         self._quiet_until = now + GRACE
@@ -87,6 +89,7 @@ class MeterReport:
         if now < self._quiet_until and state != "ok":
             return
         self._quiet_until = now
+        self.trouble = "" if state == "ok" else f"{state}: {why}"
         changed = self._note_link("push", self._push, view.push, now, wall)
         changed |= self._note_link("poll", self._poll, view.poll, now, wall)
         changed |= self._note_flags(view.remarks, now, wall)

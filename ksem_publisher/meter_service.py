@@ -26,7 +26,7 @@ from ksem_publisher.plausibility import Remark
 from ksem_publisher.poll_client import PollClient
 from ksem_publisher.poll_plan import PollPlan
 from ksem_publisher.push_listener import PushListener
-from ksem_publisher.recording import about_meter, held_blocks
+from ksem_publisher.recording import held_blocks, meter_wires
 from ksem_publisher.settings import MeterSettings, PublisherSettings
 from ksem_publisher.value_publisher import ValuePublisher
 from service_runtime.announcer import Announcer
@@ -122,14 +122,8 @@ class MeterService:
         client = client or PollClient(
             meter.host, meter.poll_port, unit=meter.unit, timeout=meter.timeout, tls=meter.tls
         )
-        self._recorder = Recorder(
-            topics.meter_capture_records(meter.id),
-            publish,
-            about_meter(client.where, meter.unit),
-            self.log,
-            held=lambda: held_blocks(self._blocks, clock()),
-            clock=clock,
-        )
+        wires = meter_wires(meter, topics, client.where, lambda: held_blocks(self._blocks, clock()))
+        self._recorder = Recorder(wires, publish, settings.recorder, self.log, clock)
         tape = self._recorder.tape
         self.poll = MeterPoll(client, self._plan, self._desk, self._block_desk, self._turn, self.log, clock, tape)
         self.push = MeterPush(
@@ -155,8 +149,8 @@ class MeterService:
                     self._report.tell(self._view(now))
                     self._announcer.tick(self.link)
                     self._drop_unwanted(now)
-                self._recorder.tick(now)
                 change = self._source.next_change(now)
+            self._recorder.tick(now, self._report.trouble or ("" if self.link.connected else "no link to the broker"))
             sleep = due - now if change is None else min(due, change + 0.001) - now
             await asyncio.sleep(max(_SOON, sleep))
 
@@ -232,8 +226,9 @@ class MeterService:
             if not self._demand.wants(name, now):
                 self._blocks.drop(name)
 
-    def _on_link(self, up: bool, _why: str) -> None:
+    def _on_link(self, up: bool, why: str) -> None:
         """In the link's own thread, as `_on_message` is."""
+        self._recorder.tape.note(self._clock(), "broker", why)
         if not up:
             self.status.on_lost()
             return

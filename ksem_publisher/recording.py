@@ -1,20 +1,35 @@
 """What the publisher notes on its tape, while somebody records."""
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from ksem_contract.capture_feed import WireEvent
 from ksem_contract.register_range import RegisterRange
+from ksem_contract.topics import Topics
 from ksem_publisher.block_publisher import BlockPublisher
 from ksem_publisher.poll_errors import PollError, RefusedError
 from ksem_publisher.push_connection import PushConnection, PushedWrite
+from ksem_publisher.settings import MeterSettings
 from service_runtime.clock import boottime
+from service_runtime.recorder.recorder import Wires
 from service_runtime.recorder.tape import FAILED, HELD, POLL, REFUSED, TOLD, WRITE, Tape
 
+if TYPE_CHECKING:
+    from service_runtime.recorder.flight_file import Decoder
 
-def about_meter(where: str, unit: int) -> dict[str, str]:
-    """What a reader of the tape must know: see `service_runtime.recorder.decode`."""
-    return {"peer": where, "unit": str(unit)}
+
+def meter_wires(meter: MeterSettings, topics: Topics, where: str, held: Callable[[], Iterable[WireEvent]]) -> Wires:
+    """The wires of one meter; `where` it is polled."""
+    about = {"peer": where, "unit": str(meter.unit)}
+
+    def decoder() -> "Decoder":
+        from service_runtime.recorder.decode import MeterDecoder  # noqa: PLC0415  (needed after a fault)
+
+        return MeterDecoder(meter.id, about, serial_number=False)
+
+    topic = topics.meter_capture_records(meter.id)
+    return Wires(name=meter.id, topic=topic, about=about, decoder=decoder, held=held)
 
 
 def note_connection(tape: Tape, what: str, connection: PushConnection) -> None:

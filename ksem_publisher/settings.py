@@ -4,7 +4,7 @@ from collections import Counter
 
 import attrs
 
-from service_runtime.common_settings import HomeAssistantSettings, MqttSettings
+from service_runtime.common_settings import HomeAssistantSettings, MqttSettings, RecorderSettings
 from service_runtime.setting import between, each, name, not_empty, not_negative, port, positive, setting
 
 TLS_PORT = 802
@@ -113,6 +113,7 @@ class PublisherSettings:
     values: ValuesSettings = setting(factory=ValuesSettings, help="decoded values")
     openwb: OpenWbSettings = setting(factory=OpenWbSettings, help="openWB's counters")
     homeassistant: HomeAssistantSettings = setting(factory=HomeAssistantSettings, help="device discovery")
+    recorder: RecorderSettings = setting(factory=RecorderSettings, help="the last minutes, after a fault")
 
     def __attrs_post_init__(self) -> None:
         twice = [key for key, count in Counter(meter.id for meter in self.meter).items() if count > 1]

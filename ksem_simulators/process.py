@@ -21,6 +21,16 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_replay(parser: argparse.ArgumentParser) -> None:
+    """Options of the simulators that can replay a recording."""
+    parser.add_argument(
+        "--replay", type=Path, metavar="FILE", help="say what was recorded, when it was (airbridge capture)"
+    )
+    parser.add_argument(
+        "--replay-waits", action="store_true", help="begin when told by --control, so that both ends keep step"
+    )
+
+
 def exact_sleep() -> None:
     """Timers of this thread fire when they are due; by default Linux may let them be 50 us late."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)

@@ -26,9 +26,10 @@ from .heartbeat import Heartbeat
 from .line_counters import UnitCounters
 from .node_report import UnitReport, door_health, overall
 from .node_reporter import NodeReporter
+from .recording import node_wires
 from .register_cache import FreshnessLimits
 from .responder import Responder, Unit
-from .serial_line import SerialLine, character_time
+from .serial_line import SerialLine
 from .settings import DoorSettings, FreshnessSettings, LineSettings, RtuServerSettings, UnitSettings
 from .tcp_door import TcpDoor
 from .unit_state import UnitView, is_served, judge
@@ -59,15 +60,8 @@ class RtuServer:
         meters = sorted({unit.meter for some in units for unit in some})
         self._feeds = {meter: BlockFeed(meter, self._node, self._topics, limits, self._send) for meter in meters}
         self._heartbeat = Heartbeat()
-        self._recorder = Recorder(
-            self._topics.node_capture_records(self._node),
-            self._send,
-            {
-                line.name: f"{1e6 * character_time(line.baudrate, line.stopbits, line.parity):.2f}"
-                for line in settings.line
-            },
-            log,
-        )
+        wires = node_wires(self._node, self._topics, settings.line)
+        self._recorder = Recorder(wires, self._send, settings.recorder, log)
         self._ports = {line.name: LinkState("not opened yet", boottime(), self._since) for line in settings.line}
         self._lines = {line.name: self._build_line(line) for line in settings.line}
         self._ports |= {door.name: LinkState("not opened yet", boottime(), self._since) for door in settings.tcp}
@@ -148,6 +142,7 @@ class RtuServer:
         text = f"{port} is open" + (f" ({why})" if why else "") if up else why
         if self._ports[line].update("up" if up else "down", text, boottime(), wall_time()):
             log.log(logging.INFO if up else logging.WARNING, "line %s: %s", line, text)
+            self._recorder.tape.note(boottime(), "port", f"{line}: {text}")
 
     def _on_door(self, door: DoorSettings, up: bool, why: str) -> None:
         text = f"readers are served on {door.listen}:{door.port}" if up else why
@@ -155,6 +150,7 @@ class RtuServer:
             log.log(logging.INFO if up else logging.WARNING, "door %s: %s", door.name, text)
 
     def _on_link(self, up: bool, why: str) -> None:
+        self._recorder.tape.note(boottime(), "broker", why)
         self._broker.update("up" if up else "down", why, boottime(), wall_time())
         if up:
             for feed in self._feeds.values():
@@ -183,7 +179,7 @@ class RtuServer:
         served = bool(enabled) and all(is_served(view, now) for view in enabled)
         self._reporter.tell(served, node, reports, self._door_reports(now), self._broker.health, self._transit(), now)
         self._announcer.tick(self._link)
-        self._recorder.tick(now)
+        self._recorder.tick(now, "" if node.state == "ok" or node.waiting else f"{node.state}: {node.why}")
         why = node.why or "the inverter asks and gets data"
         self._health_file.tell(served, why, now)
         self._tell_systemd(why, now)

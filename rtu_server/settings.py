@@ -5,7 +5,7 @@ import socket
 
 import attrs
 
-from service_runtime.common_settings import HomeAssistantSettings, MqttSettings
+from service_runtime.common_settings import HomeAssistantSettings, MqttSettings, RecorderSettings
 from service_runtime.setting import Rule, between, each, name, not_empty, not_negative, one_of, port, setting
 
 from .door_peers import is_network
@@ -116,6 +116,7 @@ class RtuServerSettings:
     freshness: FreshnessSettings = setting(factory=FreshnessSettings, help="age limits")
     mqtt: MqttSettings = setting(factory=MqttSettings, help="the broker")
     homeassistant: HomeAssistantSettings = setting(factory=HomeAssistantSettings, help="Home Assistant's discovery")
+    recorder: RecorderSettings = setting(factory=RecorderSettings, help="the last minutes, after a fault")
 
     def __attrs_post_init__(self) -> None:
         for what in ("name", "port"):

@@ -15,12 +15,14 @@ from airbridge.demo.ports import LOOPBACK, accepts, free_port
 from airbridge.demo.settings_files import mqtt_settings, publisher_toml, rtu_server_toml
 from ksem_simulators.control import CommandRefused
 from ksem_simulators.handles import KsemHandle, LineHandle, PlenticoreHandle, Simulator, SimulatorFailed
+from ksem_simulators.recording import Recording
 from service_runtime.clock import boottime
 
 PUSH_PORT: Final = 5020
 PREFIX: Final = "ksem"
 FOREIGN_PREFIX: Final = "ksem-demo"
 """On a broker that is not the demo's own: a bridge that runs there for real shall not be disturbed."""
+REPLAY_IN: Final = 0.5
 BROKER_WITHIN: Final = 10.0
 
 
@@ -32,6 +34,7 @@ class Chain:
     """All processes of one demo. Which ends are real stands in the options."""
 
     def __init__(self, options: Options, folder: Path, tell: Callable[[str], None]) -> None:
+        """OSError or ValueError where the recording to replay can't be read."""
         self._options = options
         self._folder = folder
         self._tell = tell
@@ -56,6 +59,9 @@ class Chain:
         self.line: LineHandle | None = None
         self.inverter: PlenticoreHandle | None = None
         self.services: list[Child] = []
+        self.recording = Recording.load(options.replay) if options.replay else None
+        self.replay_ends: float | None = None
+        """CLOCK_BOOTTIME; None: nothing is replayed."""
 
     def start(self) -> None:
         """Start everything. ChainBroken or NoBroker where that fails; what was started is ended by leaving `with`."""
@@ -65,10 +71,13 @@ class Chain:
             self.broker_name = f"the broker at {self.broker_place}"
         self._tell(f"broker: {self.broker_name}, {self.broker_place}, topics {self.mqtt.prefix}/#")
         if self._options.meter is None:
-            self.ksem = KsemHandle(self._folder, push=(self.push_place.host, self.push_place.port))
+            replayed = self._replayed(bool(self.recording and self.recording.registers))
+            push = (self.push_place.host, self.push_place.port)
+            self.ksem = KsemHandle(self._folder, push=push, options=replayed)
             self._begin(self.ksem)
             meter = Place(LOOPBACK, self.ksem.port)
-            self._tell(f"meter: a simulated KSEM, {meter}, pushes to {self.push_place} every 200 ms")
+            what = "says what was recorded" if replayed else f"pushes to {self.push_place} every 200 ms"
+            self._tell(f"meter: a simulated KSEM, {meter}, {what}")
         else:
             meter = self._options.meter
             self._tell(f"meter: {meter}; let it push to this computer, port {self.push_place.port}")
@@ -85,10 +94,26 @@ class Chain:
         self._serve("publisher", "ksem_publisher", publisher)
         self._serve("rtu-server", "rtu_server", rtu_server)
         if self.line is not None:
-            truth = self.ksem.truth if self.ksem else None
-            self.inverter = PlenticoreHandle(self._folder, line=self.line, truth=truth)
+            truth = self.ksem.truth if self.ksem and self.recording is None else None
+            replayed = self._replayed(bool(self.recording and self.recording.requests))
+            self.inverter = PlenticoreHandle(self._folder, line=self.line, truth=truth, options=replayed)
             self._begin(self.inverter)
-            self._tell("inverter: a simulated Plenticore, asks for 8244, then for 0-27 and 40-145 every 160 ms")
+            what = "what was recorded" if replayed else "for 8244, then for 0-27 and 40-145 every 160 ms"
+            self._tell(f"inverter: a simulated Plenticore, asks {what}")
+        if self.recording is not None:
+            self._replay(self.recording)
+
+    def _replayed(self, there: bool) -> tuple[str, ...]:
+        return ("--replay", str(self._options.replay), "--replay-waits") if there else ()
+
+    def _replay(self, recording: Recording) -> None:
+        """Both ends begin at the same moment."""
+        at = boottime() + REPLAY_IN
+        self.replay_ends = at + recording.duration
+        if self.ksem and recording.registers:
+            self.ask(self.ksem, "replay", at=at)
+        if self.inverter and recording.requests:
+            self.ask(self.inverter, "replay", at=at)
 
     def check(self) -> None:
         """Raises ChainBroken if a process has ended by itself."""

@@ -39,6 +39,12 @@ def demo(
     password_file: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="File with the password alone.")
     ] = None,
+    replay: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="Let the simulated ends say what was recorded by `airbridge capture`."
+        ),
+    ] = None,
     export_svg: Annotated[Path | None, typer.Option(help="Write the last screen as a picture.")] = None,
     keep: Annotated[Path | None, typer.Option(help="Keep settings, logs and records in this folder.")] = None,
 ) -> None:
@@ -47,6 +53,9 @@ def demo(
     Meter and inverter are simulated; the two services, the broker and everything they say to each other are real.
     Pull the push, the broker, the RS485 plug or the meter with a key, and see how the bridge reacts and recovers. Each
     end can be made real, one at a time: `--meter`, `--serial`, `--broker`.
+
+    With `--replay` the meter writes and answers, and the inverter asks, what a captured file tells, when it tells it;
+    an end that the file knows nothing of is simulated as ever. It ends where the recording ends.
 
     With `--seconds` it ends by itself. The exit code is 0 if the inverter got enough good answers and not one that was
     wrong, torn, stale, foreign or late; else 1.
@@ -62,6 +71,7 @@ def demo(
             username=username,
             password_file=password_file,
             export_svg=export_svg,
+            replay=replay,
             keep=keep,
         )
     except ValueError as error:

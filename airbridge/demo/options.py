@@ -49,11 +49,13 @@ class Options:
     username: str | None = None
     password_file: Path | None = None
     export_svg: Path | None = None
+    replay: Path | None = None
+    """A recording that the simulated ends say again; None: a made-up day."""
     keep: Path | None = None
     """Where settings, logs and records go; None: a temporary folder."""
 
     def expected_good(self, seconds: float | None) -> int:
         """Good answers below which a run of so many seconds has failed; None: one that was ended by hand."""
-        if seconds is None or self.serial is not None:
+        if seconds is None or self.serial is not None or self.replay is not None:
             return 1
         return max(1, int(ANSWERS_PER_SECOND * seconds))

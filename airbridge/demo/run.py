@@ -29,6 +29,10 @@ KEYS: Final = {"p": "push", "b": "broker", "r": "plug", "m": "meter"}
 WORDS: Final = {"push": "the push", "broker": "the broker", "plug": "the RS485 plug", "meter": "the meter"}
 
 
+class BadRecording(Exception):
+    """The file to replay can't be read, or holds nothing to replay."""
+
+
 class Demo:
     """One run; `run` returns the exit code."""
 
@@ -47,7 +51,7 @@ class Demo:
             folder.mkdir(parents=True, exist_ok=True)
             try:
                 return self._run(folder)
-            except (ChainBroken, NoBroker) as error:
+            except (ChainBroken, NoBroker, BadRecording) as error:
                 self._complain(str(error))
                 return 1
 
@@ -57,7 +61,10 @@ class Demo:
     def _run(self, folder: Path) -> int:
         options = self._options
         with ExitStack() as ending:
-            chain = Chain(options, folder, self._say)
+            try:
+                chain = Chain(options, folder, self._say)
+            except (OSError, ValueError) as error:
+                raise BadRecording(f"{options.replay}: {error}") from error
             feed = Feed(chain.mqtt)
             # Entered first, so left last: the services' farewells are over when their topics are cleared.
             ending.callback(lambda: feed.stop(clear=options.broker is not None))
@@ -70,7 +77,7 @@ class Demo:
                 with ExitStack() as shown:
                     keys = shown.enter_context(Keys())
                     face = self._face(chain.broker_name, pulls, shown)
-                    self._loop(pulls, watch, keys, face)
+                    self._loop(pulls, watch, keys, face, chain.replay_ends)
                 watch.look(boottime())
             except ChainBroken as error:
                 self._troubles.append("a process ended by itself")
@@ -91,12 +98,15 @@ class Demo:
         shown.enter_context(live)
         return ScreenFace(live, broker, pulls.possible)
 
-    def _loop(self, pulls: Pulls, watch: Watch, keys: Keys, face: Face) -> None:
+    def _loop(self, pulls: Pulls, watch: Watch, keys: Keys, face: Face, ends: float | None) -> None:
+        """`ends`: when a recording is over; None: there is none."""
         picture, seconds = watch.picture, self._options.seconds
         while not self._stopped:
             watch.turn()
             now = boottime()
             left = None if seconds is None or picture.ready_at is None else picture.ready_at + seconds - now
+            if ends is not None:
+                left = min(ends - now, left if left is not None else ends)
             if left is not None and left <= 0:
                 return
             if picture.ready_at is None and now - picture.started > START_WITHIN and self._is_bounded:
@@ -134,6 +144,8 @@ class Demo:
             self._tell_events(watch, 12)
         if options.serial is not None:
             self._say("The inverter is real: its answers are counted as the RTU server tells them, every 10 s.")
+        elif options.replay is not None:
+            self._say("What was recorded is nobody's truth: answers were checked by their form alone.")
         elif options.meter is not None:
             self._say("The meter is real: what it said is not known here, so answers were checked by their form alone.")
         for line in summary_lines(picture, elapsed, expected, self._troubles):

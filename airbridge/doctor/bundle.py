@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
+from airbridge.doctor.fault_files import fault_files
 from airbridge.doctor.gather import Gathered
 from airbridge.doctor.gather_port import known_ports
 from airbridge.doctor.scrub import scrub, serial_texts, without_serial_registers
@@ -43,6 +44,7 @@ def write_bundle(path: Path, gathered: Gathered, findings_text: str, findings_js
         files[f"settings-{one.service}.txt"] = one.text or "\n".join(one.mistakes)
     for unit in _UNITS:
         files[f"log-{unit}.txt"] = _log(unit)
+    files |= fault_files(gathered.facts.settings)
     own = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(own, "wb") as raw, tarfile.open(fileobj=raw, mode="w:gz") as archive:
         for name, text in files.items():

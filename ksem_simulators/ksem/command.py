@@ -15,9 +15,11 @@ from ksem_simulators.ksem.poll_fault import FAULTS
 from ksem_simulators.ksem.push_plan import ENERGY_SPLITS, SPLITS
 from ksem_simulators.ksem.push_settings import PushSettings
 from ksem_simulators.ksem.pusher import Pusher
+from ksem_simulators.ksem.replay import ReplayMeter, ReplayPusher, ReplayService
 from ksem_simulators.ksem.server import MeterServer
 from ksem_simulators.ksem.service import KsemService
-from ksem_simulators.process import add_common, announce, follow_parent, summarise
+from ksem_simulators.process import add_common, add_replay, announce, exact_sleep, follow_parent, summarise
+from ksem_simulators.recording import Recording
 from ksem_simulators.truth import TruthWriter
 from service_runtime.clock import boottime
 
@@ -35,6 +37,7 @@ commands on --control (JSON lines); of several meters "meter":N names one, else 
   {"do":"kettle","seconds":60}                  2 kW on L2
   {"do":"drop-connections"}                     all TCP connections are cut
   {"do":"clear"}                                faults of polling and freezing end
+  {"do":"replay","at":1234.5}                   with --replay-waits: begin at this moment of CLOCK_BOOTTIME
 faults:
 """ + "\n".join(f"  {name:18} {what}" for name, what in FAULTS.items())
 
@@ -67,7 +70,14 @@ async def _run(options: argparse.Namespace, push: PushSettings) -> int:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    services = [_service(options, push, index) for index in range(options.count)]
+    services: list[KsemService] | list[ReplayService]
+    if options.replay is not None:
+        try:
+            services = [_replay_service(options)]
+        except (OSError, ValueError) as error:
+            _parser().error(str(error))
+    else:
+        services = [_service(options, push, index) for index in range(options.count)]
     if not options.closed:
         for service in services:
             await service.server.open()
@@ -111,6 +121,21 @@ def _service(options: argparse.Namespace, push: PushSettings, index: int) -> Kse
     return KsemService(meter, server, pushers, later=options.cycle / 1000.0 * index / options.count)
 
 
+def _replay_service(options: argparse.Namespace) -> ReplayService:
+    """A meter that says what a recording holds. OSError or ValueError for a file that is none."""
+    recording = Recording.load(options.replay)
+    if not recording.registers:
+        raise ValueError(f"{options.replay}: it holds no register of a meter")
+    exact_sleep()
+    meter = ReplayMeter(recording)
+    server = MeterServer(meter, options.host, options.port, _tls(options))
+    pushers = [ReplayPusher(meter, _host_port(text), options.host) for text in options.push]
+    service = ReplayService(meter, server, pushers)
+    if not options.replay_waits:
+        service.begin(boottime())
+    return service
+
+
 def _tls(options: argparse.Namespace) -> ssl.SSLContext | None:
     if not options.tls:
         return None
@@ -142,6 +167,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tls", action="store_true", help="TLS only, as a real one does on port 802")
     parser.add_argument("--tls-cert", type=Path, metavar="FILE")
     parser.add_argument("--tls-key", type=Path, metavar="FILE")
+    add_replay(parser)
     parser.add_argument("--truth", type=Path, required=True, metavar="FILE", help="records what was said, and when")
     parser.add_argument("--truth-cycles", type=int, default=16_384, help="cycles kept in it (default %(default)s)")
     parser.add_argument(

@@ -42,15 +42,18 @@ class PushConnection(asyncio.Protocol):
             if not one.answer.done():
                 one.answer.set_exception(ConnectionError(f"receiver closed the connection ({exc or 'end of stream'})"))
 
-    def write(self, unit: int, wanted: RegisterRange, words: bytes) -> "asyncio.Future[float]":
-        """Sends a write; the future is how long its answer took, in seconds."""
+    def write(self, unit: int, wanted: RegisterRange, words: bytes, *, single: bool = False) -> "asyncio.Future[float]":
+        """Sends a write; the future is how long its answer took, in seconds. `single`: with FC06, one register."""
         if self.closed or self._transport.is_closing():
             raise ConnectionError("receiver closed the connection")
         transaction = next(self._numbers) % 65536
         head = bytes((FunctionCode.WRITE_MULTIPLE_REGISTERS, *divmod(wanted.start, 256), *divmod(wanted.count, 256)))
+        pdu = head + bytes((2 * wanted.count,)) + words
+        if single:
+            pdu = head = bytes((FunctionCode.WRITE_SINGLE_REGISTER, *divmod(wanted.start, 256))) + words
         answer: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         answer.add_done_callback(_seen)
-        frame = MbapFrame(transaction, unit, head + bytes((2 * wanted.count,)) + words).encode()
+        frame = MbapFrame(transaction, unit, pdu).encode()
         self._waiting[transaction] = _Waiting(answer, head, boottime())
         self._transport.write(frame)
         return answer

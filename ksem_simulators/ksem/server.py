@@ -3,11 +3,11 @@
 import asyncio
 import ssl
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from ksem_contract.register_range import RegisterRange
 from ksem_simulators.ksem.foreign import foreign_words
-from ksem_simulators.ksem.meter import Meter, Saying
+from ksem_simulators.ksem.meter import Saying
 from ksem_simulators.ksem.poll_fault import PollFault
 from ksem_simulators.truth import Kind
 from modbus_codec.errors import BadFrame, BadRequest
@@ -30,10 +30,20 @@ class ServerCounters:
     ranges: dict[str, int] = field(default_factory=dict)
 
 
+class Speaker(Protocol):
+    """`Meter`, or one that replays a recording."""
+
+    def knows(self, wanted: RegisterRange, /) -> bool: ...
+
+    def say(self, wanted: RegisterRange, kind: Kind, now: float, /) -> Saying: ...
+
+    def take_back(self, saying: Saying, /) -> None: ...
+
+
 class MeterServer:
     """Listens, and closes its doors when told to."""
 
-    def __init__(self, meter: Meter, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, meter: Speaker, host: str, port: int, tls: ssl.SSLContext | None) -> None:
         self.meter = meter
         self.fault = PollFault()
         self.counters = ServerCounters()

@@ -4,14 +4,16 @@ import argparse
 import signal
 import threading
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from ksem_simulators.control import ControlServer
 from ksem_simulators.plenticore.commands import Commands
 from ksem_simulators.plenticore.inverter import Inverter
 from ksem_simulators.plenticore.plan import LIMITS, Plan, parse_limits
 from ksem_simulators.plenticore.port import RtuPort
-from ksem_simulators.process import add_common, announce, exact_sleep, follow_parent, summarise
+from ksem_simulators.plenticore.replay import ReplayInverter
+from ksem_simulators.process import add_common, add_replay, announce, exact_sleep, follow_parent, summarise
+from ksem_simulators.recording import Recording
 from service_runtime.clock import boottime
 
 _COMMANDS: Final = """\
@@ -23,6 +25,7 @@ commands on --control (JSON lines):
   {"do":"pause"}  {"do":"resume"}                        no requests, requests again
   {"do":"raw","frames":[{"hex":"0103...","gap_ms":2}],"listen_ms":300,"crc":true}
                                                          sends exactly this, tells what came back and when
+  {"do":"replay","at":1234.5}                            with --replay-waits: begin at this CLOCK_BOOTTIME
   {"do":"words"}                                         the registers last received, by range
 outcomes: good wrong torn stale late foreign broken timeout exception-N; data where no --truth is given
 """
@@ -43,14 +46,7 @@ def run(arguments: list[str]) -> int:
     except ValueError as error:
         parser.error(str(error))
     log = options.log.open("w", encoding="ascii", buffering=1) if options.log else None
-    inverter = Inverter(
-        plan,
-        lambda: RtuPort(options.port, options.baudrate),
-        options.baudrate,
-        options.truth,
-        options.wire_log,
-        log,
-    )
+    inverter = _inverter(options, plan, log, parser)
     inverter.paused = options.paused
 
     def stop(*_: object) -> None:
@@ -83,6 +79,24 @@ def run(arguments: list[str]) -> int:
     )
 
 
+def _inverter(
+    options: argparse.Namespace, plan: Plan, log: IO[str] | None, parser: argparse.ArgumentParser
+) -> Inverter:
+    rest = (lambda: RtuPort(options.port, options.baudrate), options.baudrate, options.truth, options.wire_log, log)
+    if options.replay is None:
+        return Inverter(plan, *rest)
+    try:
+        requests = Recording.load(options.replay).requests
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    if not requests:
+        parser.error(f"{options.replay}: it holds no request of an inverter")
+    inverter = ReplayInverter(requests, plan, *rest)
+    if not options.replay_waits:
+        inverter.begin(boottime())
+    return inverter
+
+
 def _parser() -> argparse.ArgumentParser:
     default: Any = Plan()
     parser = argparse.ArgumentParser(
@@ -102,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--gap", type=float, default=default.gap, metavar="S", help="silence between requests")
     parser.add_argument("--timeout", type=float, default=default.timeout, metavar="S", help="for an answer's begin")
     parser.add_argument("--limit", default="", metavar="NAME=S,...", help=f"oldest allowed (default {LIMITS})")
+    add_replay(parser)
     parser.add_argument("--no-detect", action="store_true", help="do not ask for 8244 first")
     parser.add_argument("--paused", action="store_true", help="ask nothing until told to")
     parser.add_argument("--seconds", type=float, default=0.0, help="end by itself")

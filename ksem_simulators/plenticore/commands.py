@@ -30,6 +30,7 @@ class Commands:
             "resume": self._resume,
             "raw": self._raw,
             "words": self._words,
+            "replay": self._replay,
         }
 
     def handle(self, do: str, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -89,6 +90,10 @@ class Commands:
     def _when_idle(self) -> dict[str, Any]:
         with contextlib.suppress(PortGone):
             self._inverter.between_requests(lambda _: {}).result(10.0)
+        return {}
+
+    def _replay(self, at: float) -> dict[str, Any]:
+        self._inverter.begin(float(at))
         return {}
 
     def _words(self) -> dict[str, Any]:

@@ -28,13 +28,17 @@ _REOPEN: Final = 0.1
 _RECENT: Final = 4096
 
 
+OpenPort = Callable[[], RtuPort]
+"""PortGone where it is not there."""
+
+
 class Inverter:
     """Runs in one thread; `changed` is notified after each transaction."""
 
     def __init__(
         self,
         plan: Plan,
-        open_port: Callable[[], RtuPort],
+        open_port: OpenPort,
         baudrate: int,
         truth: Path | None,
         wire_log: Path | None,
@@ -74,6 +78,10 @@ class Inverter:
         self._work.append((work, answer))
         self._wake.set()
         return answer
+
+    def begin(self, at: float) -> None:
+        """A replay's time 0 is at `at`."""
+        raise ValueError(f"begin at {at}: it was started without --replay")
 
     def reset(self) -> None:
         """Counts from zero."""
@@ -178,7 +186,10 @@ class Inverter:
             self.recent.append(one)
             self.changed.notify_all()
         if self._log:
-            self._log.write(json.dumps(one.as_dict()) + "\n")
+            self._log.write(json.dumps(self._as_logged(one)) + "\n")
+
+    def _as_logged(self, one: Transaction) -> dict[str, Any]:
+        return one.as_dict()
 
     def _note_unsolicited(self, data: bytes) -> None:
         if data and data[0] == self.plan.unit and has_valid_crc(data):

@@ -22,6 +22,7 @@ KNOWN_TABLES = frozenset(
         "freshness",
         "dashboard",
         "mqtt",
+        "recorder",
         "homeassistant",
     }
 )
@@ -62,6 +63,16 @@ class MqttSettings:
             mistakes.append("tls must be true where ca_file or cert_file is given")
         if mistakes:
             raise ValueError(*mistakes)
+
+
+@attrs.frozen(kw_only=True)
+class RecorderSettings:
+    """The table [recorder]: the last minutes on the wires, written to a file after a fault."""
+
+    enabled: bool = setting(default=True, help="keep the last minutes, where there is a folder to write them to")
+    directory: Path | None = setting(
+        default=None, help="the folder for them; else the one that systemd gives the service, else nothing is kept"
+    )
 
 
 @attrs.frozen(kw_only=True)

@@ -15,9 +15,7 @@ What is noted, with its key and its bytes:
     note        word            words for people: a link or the service's state has changed
 """
 
-import marshal
 from collections import deque
-from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ksem_contract.capture_feed import LONGEST_EVENT, WireEvent
@@ -77,32 +75,3 @@ class Tape:
 
 OFF: Final = Tape()
 """Stands where nobody records; it is never switched on."""
-
-
-class KeptEvents:
-    """The newest events, packed, in bounded memory."""
-
-    def __init__(self, most_bytes: int) -> None:
-        self._most = most_bytes
-        self._chunks: deque[bytes] = deque()
-        self._size = 0
-
-    def keep(self, events: Iterable[WireEvent]) -> None:
-        """Keep these, and let go of the oldest ones."""
-        # Strings and tuples of a program cost ten times what is in them; packed, a minute of a Plenticore is 150 kB.
-        chunk = marshal.dumps([tuple(event) for event in events])
-        self._chunks.append(chunk)
-        self._size += len(chunk)
-        while self._size > self._most and len(self._chunks) > 1:
-            self._size -= len(self._chunks.popleft())
-
-    def copy(self) -> list[bytes]:
-        """What `unpacked` makes events of; cheap."""
-        return list(self._chunks)
-
-
-def unpacked(chunks: Iterable[bytes]) -> Iterator[WireEvent]:
-    """The events of some chunks."""
-    for chunk in chunks:
-        for event in marshal.loads(chunk):  # noqa: S302  our own, from this process's memory
-            yield WireEvent(*event)

@@ -1,0 +1,102 @@
+"""Writes what was kept into a capture file after a fault [shell]."""
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Final, Protocol
+
+from ksem_contract.capture_feed import WireEvent
+from ksem_contract.capture_file import CaptureHeader
+from ksem_contract.capture_record import CaptureRecord
+from service_runtime.clock import boottime
+from service_runtime.recorder.kept import unpacked
+from service_runtime.version import VERSION
+
+MOST_FILES: Final = 4
+"""Of one service; the oldest one makes room."""
+_AT_ONCE: Final = 8
+_BREATH: Final = 0.003
+"""Seconds of rest after so many events: an inverter's request waits half a millisecond at most for this thread."""
+
+
+class Decoder(Protocol):
+    """MeterDecoder or NodeDecoder."""
+
+    def records(self, events: Iterable[WireEvent]) -> list[CaptureRecord]: ...
+
+    def finish(self) -> list[CaptureRecord]: ...
+
+
+def start_writing(
+    directory: Path, name: str, chunks: list[bytes], decoder: Decoder, why: str, log: logging.Logger
+) -> threading.Thread:
+    """Write the file in a thread of its own."""
+    thread = threading.Thread(
+        target=_write_or_tell, args=(directory, name, chunks, decoder, why, log), name="flight file", daemon=True
+    )
+    thread.start()
+    return thread
+
+
+def _write_or_tell(
+    directory: Path, name: str, chunks: list[bytes], decoder: Decoder, why: str, log: logging.Logger
+) -> None:
+    try:
+        path = write_file(directory, name, chunks, decoder, why)
+    except OSError as error:
+        log.warning("what happened before the fault can't be written to %s: %s", directory, error.strerror or error)
+    else:
+        log.info("what happened before and after the fault: airbridge capture show %s", path)
+
+
+def write_file(
+    directory: Path,
+    name: str,
+    chunks: list[bytes],
+    decoder: Decoder,
+    why: str,
+    rest: Callable[[float], None] = time.sleep,
+) -> Path:
+    """Decode, write, make room. Without serial numbers, whatever the decoder was told. OSError where it fails."""
+    path = directory / f"{name}-{datetime.now():%Y%m%d-%H%M%S}.jsonl"  # noqa: DTZ005  local time, for its owner
+    new = path.with_name(path.name + ".new")
+    zero: float | None = None
+    try:
+        with new.open("w", encoding="ascii") as file:
+            for record in _records(chunks, decoder, rest):
+                if zero is None:
+                    zero = record.t
+                    file.write(_header(zero, f"{name}: {why}").encode() + "\n")
+                dated = record.without_serial_number().after(zero)
+                if dated is not None:
+                    file.write(dated.encode() + "\n")
+            if zero is None:
+                file.write(_header(boottime(), f"{name}: {why}").encode() + "\n")
+        new.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            new.unlink()
+        raise
+    for old in sorted(directory.glob(f"{name}-*.jsonl"))[:-MOST_FILES]:
+        old.unlink()
+    return path
+
+
+def _records(chunks: list[bytes], decoder: Decoder, rest: Callable[[float], None]) -> Iterator[CaptureRecord]:
+    """In the order of time, as far as it matters: what several wires told in between is put right within a slice."""
+    events = unpacked(chunks)
+    while some := list(islice(events, _AT_ONCE)):
+        yield from sorted(decoder.records(some), key=lambda record: record.t)
+        rest(_BREATH)
+    yield from decoder.finish()
+
+
+def _header(zero: float, source: str) -> CaptureHeader:
+    began = datetime.now().astimezone().timestamp() - (boottime() - zero)
+    started = datetime.fromtimestamp(began).astimezone().isoformat(timespec="milliseconds")
+    return CaptureHeader(kind="bridge", tool=VERSION, started=started, zero=zero, source=source)
