@@ -3,15 +3,25 @@
 import json
 import subprocess
 import sys
+import tarfile
+import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from airbridge.capture.output import load_capture
 from ksem_contract.capture_record import CaptureRecord
+from ksem_contract.register_range import RegisterRange
+from ksem_simulators.handles import PlenticoreHandle
+from ksem_simulators.recording import Recording, RegisterTimeline
+from service_runtime.clock import boottime
+from service_runtime.recorder.bus_records import character_time
 from tests.bridge.broker import Broker
 from tests.bridge.doctor import ACL, PASSWORDS, LoginChain
+from tests.chain import Chain
 
 USERS = PASSWORDS | {"capture": "record-it-3"}
 
@@ -19,7 +29,11 @@ USERS = PASSWORDS | {"capture": "record-it-3"}
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoginChain]:
     folder = tmp_path_factory.mktemp("chain")
-    with LoginChain(folder, broker=Broker(folder / "broker", users=USERS, acl=ACL)) as chain:
+    broker = Broker(folder / "broker", users=USERS, acl=ACL)
+    kept = folder / "kept"
+    kept.mkdir()
+    recorder = f'[recorder]\ndirectory = "{kept}"\n'
+    with LoginChain(folder, broker=broker, publisher=recorder, server=recorder) as chain:
         chain.start()
         chain.await_good()
         chain.publisher.await_log("push is up")
@@ -99,5 +113,125 @@ def test_a_login_that_may_not_ask_is_told_so(chain: LoginChain, tmp_path: Path) 
     assert not (tmp_path / "none.jsonl").exists()
 
 
-def _of(records: list[CaptureRecord], what: str) -> list[CaptureRecord]:
-    return [record for record in records if record.what == what]
+class TestReplay:
+    """A recording, said again by simulated ends: the inverter gets the same registers at the same times."""
+
+    def test_the_inverter_gets_the_same_registers_at_the_same_times(self, chain: LoginChain, tmp_path: Path) -> None:
+        self.check(chain, tmp_path, 8.0)
+
+    @pytest.mark.slow
+    def test_the_same_of_a_whole_minute(self, chain: LoginChain, tmp_path: Path) -> None:
+        self.check(chain, tmp_path, 60.0)
+
+    def check(self, chain: LoginChain, folder: Path, seconds: float) -> None:
+        file = folder / "recorded.jsonl"
+        ran = record(chain, file, seconds=seconds)
+        assert ran.returncode == 0, ran.stderr
+        got = replayed(folder / "again", file)
+        same = Comparison(load_capture(file)[1], got)
+        print(same)
+        assert same.compared > 8 * (seconds - WARM_UP)
+        assert same.other == [], same
+        assert same.share_within > 0.98, same
+
+
+WARM_UP = 3.0
+"""Seconds in which the bridge learns the push and the inverter may be refused; it was running when it was recorded."""
+WITHIN = 0.020
+
+
+def replayed(folder: Path, file: Path) -> list[dict[str, Any]]:
+    """What the inverter got, by its own log, from a chain that replays the file."""
+    folder.mkdir()
+    options = ("--replay", str(file), "--replay-waits")
+    with Chain(folder, meter_options=options) as chain:
+        chain.inverter = PlenticoreHandle(folder, line=chain.line, truth=None, options=("--timeout", "0.15", *options))
+        chain.start()
+        chain.publisher.await_log("live data flows")
+        chain.server.await_log("connected to")
+        at = boottime() + 0.5
+        chain.meter.command("replay", at=at)
+        chain.inverter.command("replay", at=at)
+        recording = Recording.load(file)
+        time.sleep(at + recording.duration + 0.3 - boottime())  # what is replayed is time itself
+        assert chain.meter.status()["push"][0]["left_out"] == 0
+        return [json.loads(line) for line in chain.inverter.log.read_text().splitlines()]
+
+
+class Comparison:
+    """The recorded answers beside those of the replay, register by register."""
+
+    def __init__(self, records: list[CaptureRecord], got: list[dict[str, Any]]) -> None:
+        timeline = RegisterTimeline(records)
+        character = character_time(38400, "N", 2)
+        self.compared = self.equal = self.races = 0
+        self.other: list[str] = []
+        self.off: list[float] = []
+        """Seconds by which each question and each answer came sooner or later than recorded."""
+        questions = [(one, after) for one, after in pairwise(_of(records, "request", "reply", "exception"))]
+        asked = [(one, answer) for one, answer in questions if one.what == "request"]
+        for (request, reply), again in zip(asked, got, strict=False):
+            assert request.start is not None
+            assert request.count is not None
+            assert again["range"] == str(RegisterRange(request.start, request.count)), "asked in the same order"
+            if request.t < WARM_UP or reply.what != "reply":
+                continue
+            self.compared += 1
+            self.off.append(again["t_asked"] + 8 * character - request.t)
+            self.off.append(again["t"] - 0.002 - reply.t)  # it listens for a frame gap longer
+            if again["values"] == list(reply.values or ()):
+                self.equal += 1
+            elif tuple(again["values"] or ()) in self._about(timeline, records, request):
+                self.races += 1  # the meter wrote within 20 ms of this request
+            else:
+                self.other.append(f"{request.t:.3f} s {again['range']}: {again['outcome']} {again['why']}")
+
+    @staticmethod
+    def _about(timeline: RegisterTimeline, records: list[CaptureRecord], request: CaptureRecord) -> set[object]:
+        """All that these registers were within 20 ms of the request (and the way through the bridge)."""
+        assert request.start is not None
+        assert request.count is not None
+        begin, end = request.t - WITHIN - 0.01, request.t + WITHIN
+        moments = [begin, *(one.t for one in _of(records, "write") if begin <= one.t <= end)]
+        return {timeline.words(request.start, request.count, moment) for moment in moments}
+
+    @property
+    def share_within(self) -> float:
+        return sum(abs(off) <= WITHIN for off in self.off) / len(self.off)
+
+    def __str__(self) -> str:
+        ordered = sorted(map(abs, self.off))
+        p50, p99, most = (1000 * ordered[int(share * (len(ordered) - 1))] for share in (0.5, 0.99, 1.0))
+        return (
+            f"{self.compared} answers: {self.equal} equal, {self.races} of the cycle before or after it, "
+            f"{len(self.other)} other {self.other[:5]}; off by {p50:.1f} ms (p50), {p99:.1f} (p99), {most:.1f} (max)"
+        )
+
+
+def test_after_a_fault_each_service_writes_what_happened_and_a_bundle_has_it(chain: LoginChain, tmp_path: Path) -> None:
+    kept = chain.folder / "kept"
+    chain.meter.kill()
+    for service in (chain.publisher, chain.server):
+        service.await_log("what happened before and after the fault", within=30)
+    (meters,) = kept.glob("main-*.jsonl")
+    (nodes,) = kept.glob("attic-*.jsonl")
+    _, records = load_capture(meters)
+    assert {"write", "poll", "poll-failed", "closed", "state"} <= {record.what for record in records}
+    assert "down" in [record.why or "" for record in _of(records, "state")][-1]
+    _, records = load_capture(nodes)
+    assert {"request", "reply", "exception", "state"} <= {record.what for record in records}
+    assert [record.t for record in records] == sorted(record.t for record in records)
+    shown = subprocess.run(
+        [sys.executable, "-m", "airbridge", "capture", "show", str(nodes)], capture_output=True, text=True, check=True
+    )
+    assert "What the inverter asks" in shown.stdout
+    bundle = tmp_path / "report.tar.gz"
+    chain.doctor("--bundle", bundle)
+    with tarfile.open(bundle) as archive:
+        names = [Path(name).name for name in archive.getnames()]
+    assert f"fault-ksem-publisher-{meters.name}" in names
+    assert f"fault-rtu-server-{nodes.name}" in names
+
+
+def _of(records: list[CaptureRecord], *what: str) -> list[CaptureRecord]:
+    return [record for record in records if record.what in what]

@@ -1,6 +1,8 @@
 """Writes what was kept into a capture file after a fault [shell]."""
 
 import contextlib
+import heapq
+import itertools
 import logging
 import threading
 import time
@@ -19,6 +21,7 @@ from service_runtime.version import VERSION
 
 MOST_FILES: Final = 4
 """Of one service; the oldest one makes room."""
+_HELD_BACK: Final = 1.0
 _AT_ONCE: Final = 8
 _BREATH: Final = 0.003
 """Seconds of rest after so many events: an inverter's request waits half a millisecond at most for this thread."""
@@ -88,12 +91,19 @@ def write_file(
 
 
 def _records(chunks: list[bytes], decoder: Decoder, rest: Callable[[float], None]) -> Iterator[CaptureRecord]:
-    """In the order of time, as far as it matters: what several wires told in between is put right within a slice."""
-    events = unpacked(chunks)
+    """In the order of time: an answer that was begun earlier may end after what was noted later."""
+    events, number = unpacked(chunks), itertools.count()
+    held: list[tuple[float, int, CaptureRecord]] = []
     while some := list(islice(events, _AT_ONCE)):
-        yield from sorted(decoder.records(some), key=lambda record: record.t)
+        for record in decoder.records(some):
+            heapq.heappush(held, (record.t, next(number), record))
+        while held and held[0][0] < some[-1].at - _HELD_BACK:
+            yield heapq.heappop(held)[2]
         rest(_BREATH)
-    yield from decoder.finish()
+    for record in decoder.finish():
+        heapq.heappush(held, (record.t, next(number), record))
+    while held:
+        yield heapq.heappop(held)[2]
 
 
 def _header(zero: float, source: str) -> CaptureHeader:
