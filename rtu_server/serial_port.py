@@ -50,10 +50,13 @@ class SerialPort:
             self.close()
             raise PortGone(_why(path, error)) from error
 
-    def wait(self, also: int) -> bool:
-        """Block until a request's worth of bytes is there or the descriptor `also` is readable; tell whether it is."""
-        readable, _, _ = select.select((self._fd, also), (), ())
-        return also in readable
+    def wait(self, also: int, seconds: float) -> bool:
+        """Block until a request's worth of bytes is there, and return True; False where `also` is readable first.
+
+        False too when the time is over: less than a request's worth may be there then.
+        """
+        readable, _, _ = select.select((self._fd, also), (), (), seconds)
+        return self._fd in readable
 
     def read(self) -> bytes:
         """Return the bytes that are there, maybe none."""

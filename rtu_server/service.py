@@ -22,7 +22,6 @@ from service_runtime.version import VERSION
 
 from .block_feed import BlockFeed
 from .door_book import DoorBook
-from .heartbeat import Heartbeat
 from .line_counters import UnitCounters
 from .node_report import UnitReport, door_health, overall
 from .node_reporter import NodeReporter
@@ -59,7 +58,6 @@ class RtuServer:
         units = [*(line.unit for line in settings.line), *(door.unit for door in settings.tcp)]
         meters = sorted({unit.meter for some in units for unit in some})
         self._feeds = {meter: BlockFeed(meter, self._node, self._topics, limits, self._send) for meter in meters}
-        self._heartbeat = Heartbeat()
         wires = node_wires(self._node, self._topics, settings.line)
         self._recorder = Recorder(wires, self._send, settings.recorder, log)
         self._ports = {line.name: LinkState("not opened yet", boottime(), self._since) for line in settings.line}
@@ -86,7 +84,6 @@ class RtuServer:
         """Serve until `stopping` is set."""
         sys.setswitchinterval(0.0005)  # a line's thread waits at most this long for another one's Python code
         gc.freeze()  # what is loaded now lives as long as the process: no collection looks at it again
-        self._heartbeat.start()
         self._link.start()
         for line in self._lines.values():
             line.start()
@@ -102,17 +99,12 @@ class RtuServer:
                 line.stop()
             for door in self._doors.values():
                 door.stop()
-            self._heartbeat.stop()
             self._link.stop([(self._topics.node_status(self._node), b"offline", 1, True)])
 
     def _build_line(self, line: LineSettings) -> SerialLine:
         units = {unit.id: self._build_unit(unit) for unit in line.unit}
         return SerialLine(
-            line,
-            Responder(units),
-            self._heartbeat,
-            lambda up, why: self._on_port(line.name, up, why),
-            self._recorder.tape,
+            line, Responder(units), lambda up, why: self._on_port(line.name, up, why), self._recorder.tape
         )
 
     def _build_unit(self, unit: UnitSettings) -> Unit:

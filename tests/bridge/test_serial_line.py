@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from modbus_codec.crc import append_crc
-from rtu_server.heartbeat import Heartbeat
 from rtu_server.register_cache import FreshnessLimits, RegisterCache
 from rtu_server.reply_book import ReplyBook
 from rtu_server.responder import Responder, Unit
@@ -91,16 +90,13 @@ def data_reply(count: int, fill: int) -> bytes:
     return append_crc(bytes((1, 3, 2 * count)) + fill.to_bytes(2, "big") * count)
 
 
-def build(wire: Wire, **settings: object) -> tuple[SerialLine, Heartbeat]:
-    heartbeat = Heartbeat()
+def build(wire: Wire, **settings: object) -> SerialLine:
     units = {1: Unit(1, "main", wire.book), 5: Unit(5, "main", ReplyBook(), enabled=False)}
-    line = SerialLine(
+    return SerialLine(
         LineSettings(port=str(wire.path), unit=(UnitSettings(id=1), UnitSettings(id=5)), **settings),  # type: ignore[arg-type]
         Responder(units),
-        heartbeat,
         lambda up, why: wire.ports.append((up, why)),
     )
-    return line, heartbeat
 
 
 @pytest.fixture
@@ -108,14 +104,12 @@ def wire(tmp_path: Path) -> Iterator[Wire]:
     """A line that has fresh data and is open."""
     wire = Wire(tmp_path / "port")
     wire.plug_in()
-    line, heartbeat = build(wire)
-    heartbeat.start()
+    line = build(wire)
     line.start()
     wire.await_port(up=True)
     wire.feed()
     yield wire
     line.stop()
-    heartbeat.stop()
 
 
 def test_a_fresh_range_is_answered_with_the_meters_registers(wire: Wire) -> None:
@@ -243,8 +237,7 @@ def test_a_port_that_vanishes_and_comes_back_under_its_name_is_used_again(wire: 
 
 def test_a_port_that_is_absent_at_start_is_waited_for(tmp_path: Path) -> None:
     wire = Wire(tmp_path / "port")
-    line, heartbeat = build(wire)
-    heartbeat.start()
+    line = build(wire)
     line.start()
     wire.await_port(up=False)
     assert "no such port" in wire.ports[-1][1]
@@ -253,18 +246,15 @@ def test_a_port_that_is_absent_at_start_is_waited_for(tmp_path: Path) -> None:
     wire.feed()
     assert wire.ask(READ_TOTALS, 61) == data_reply(28, 7)
     line.stop()
-    heartbeat.stop()
 
 
 def test_a_port_held_by_another_program_is_named_as_such(wire: Wire) -> None:
     second = Wire(wire.path)
-    line, heartbeat = build(second)
-    heartbeat.start()
+    line = build(second)
     line.start()
     second.await_port(up=False)
     assert "held by another program" in second.ports[-1][1]
     line.stop()
-    heartbeat.stop()
 
 
 SERVE = """
@@ -272,8 +262,7 @@ import sys
 from pathlib import Path
 from tests.bridge.test_serial_line import Wire, build
 wire = Wire(Path(sys.argv[1]))
-line, heartbeat = build(wire)
-heartbeat.start()
+line = build(wire)
 line.start()
 wire.await_port(up=True)
 print("ready", flush=True)

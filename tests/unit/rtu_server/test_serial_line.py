@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 
 from modbus_codec.crc import append_crc
-from rtu_server.heartbeat import Heartbeat
 from rtu_server.register_cache import FreshnessLimits, RegisterCache
 from rtu_server.reply_book import ReplyBook
 from rtu_server.responder import Responder, Unit
@@ -31,8 +30,8 @@ class Port:
         self._unsent = unsent
         self._takes = takes
 
-    def wait(self, _also: int) -> bool:
-        return False
+    def wait(self, _also: int, _seconds: float) -> bool:
+        return self.unread() >= 8
 
     def read(self) -> bytes:
         return self.coming.pop(0) if self.coming else b""
@@ -56,29 +55,14 @@ class Port:
         self.coming.clear()
 
 
-class Still(Heartbeat):
-    """A heartbeat without a thread, which tells stalls as it is told to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stalls: list[bool] = []
-
-    def stalled_between(self, since: float, now: float) -> bool:
-        return self.stalls.pop(0) if self.stalls else False
-
-
 @pytest.fixture
-def heartbeat() -> Still:
-    return Still()
-
-
-@pytest.fixture
-def line(heartbeat: Still) -> Iterator[SerialLine]:
+def line() -> Iterator[SerialLine]:
     now, book, cache = boottime(), ReplyBook(), RegisterCache(FreshnessLimits())
     echo(cache, at=now)
     cache.hear_block(block(at=now, fill=7), now)
     book.renew(cache.state, now)
-    line = SerialLine(LineSettings(port="none"), Responder({1: Unit(1, "main", book)}), heartbeat, lambda *_: None)
+    line = SerialLine(LineSettings(port="none"), Responder({1: Unit(1, "main", book)}), lambda *_: None)
+    line._looked = now
     yield line
     os.close(line._wake)
     os.close(line._waker)
@@ -108,27 +92,82 @@ def test_an_answer_that_the_port_does_not_take_counts_as_unsent_and_not_as_data(
     assert line.counters.units[1].outcomes == {"silent": 1}
 
 
-@pytest.mark.parametrize("looks_before", [0, 1])
+class SlowPort(Port):
+    """A port at which the process stands still in one call, as if stopped there, or not let run by others."""
+
+    def __init__(self, *coming: bytes, at: str, call: int = 1) -> None:
+        super().__init__(*coming)
+        self._at, self._calls = at, call
+
+    def wait(self, also: int, seconds: float) -> bool:
+        self._stand_still("wait")
+        return super().wait(also, seconds)
+
+    def read(self) -> bytes:
+        self._stand_still("read")
+        return super().read()
+
+    def unread(self) -> int:
+        self._stand_still("unread")
+        return super().unread()
+
+    def _stand_still(self, at: str) -> None:
+        if at == self._at:
+            self._calls -= 1
+            if not self._calls:
+                time.sleep(0.11)
+
+
+@pytest.mark.parametrize(
+    ("coming", "at", "call"),
+    [
+        ((READ_TOTALS,), "wait", 1),
+        ((READ_TOTALS,), "read", 1),
+        ((READ_TOTALS,), "unread", 2),
+        ((b"\0" + READ_TOTALS,), "read", 1),
+        ((b"\0" + READ_TOTALS,), "unread", 2),
+        ((b"\0\0\0\0\0\0\0\0", READ_TOTALS), "unread", 2),
+        ((b"\0" + READ_TOTALS[:7], READ_TOTALS[7:]), "unread", 2),
+        ((b"\0" + READ_TOTALS[:7], READ_TOTALS[7:]), "read", 2),
+    ],
+    ids=[
+        "before a request",
+        "before it is read",
+        "before its answer",
+        "before a request behind noise is read",
+        "before that one's answer",
+        "while noise is sifted",
+        "in the middle of a request behind noise",
+        "before the rest of it is read",
+    ],
+)
 def test_what_lies_on_the_port_after_a_stall_is_thrown_away(
-    line: SerialLine, heartbeat: Still, looks_before: int
+    line: SerialLine, coming: tuple[bytes, ...], at: str, call: int
 ) -> None:
-    """The process stood still before it read the request, or between that and the answer."""
-    heartbeat.stalls = [False] * looks_before + [True]
-    port = Port(READ_TOTALS)
+    port = SlowPort(*coming, at=at, call=call)
     assert serve(line, port) == []
     assert "input" in port.dropped
     assert line.counters.stalls == 1
+    port.coming = [READ_TOTALS]
+    assert serve(line, port) == [ANSWER]
 
 
-def test_a_request_that_was_read_too_late_is_not_answered_though_nothing_stood_still(line: SerialLine) -> None:
-    class SlowPort(Port):
-        def read(self) -> bytes:
-            time.sleep(0.11)  # as a thread that the others don't let run
-            return super().read()
+def test_less_than_a_request_is_taken_from_the_port_once_it_grows_no_more(line: SerialLine) -> None:
+    port = Port(READ_TOTALS[:3])
+    serve(line, port)
+    port.coming = [READ_TOTALS[:5]]
+    serve(line, port)
+    assert port.coming  # it has grown: a request that comes in
+    serve(line, port)
+    assert not port.coming
+    assert line.counters.noise == 5
+    port.coming = [READ_TOTALS]
+    assert serve(line, port) == [ANSWER]
 
-    port = SlowPort(READ_TOTALS)
-    assert serve(line, port) == []
-    assert "input" in port.dropped
+
+def test_a_thread_that_was_not_let_run_for_long_before_it_waited_throws_away_what_came(line: SerialLine) -> None:
+    line._looked -= 0.11
+    assert serve(line, Port(READ_TOTALS)) == []
 
 
 def test_of_two_requests_only_the_newer_is_answered(line: SerialLine) -> None:
