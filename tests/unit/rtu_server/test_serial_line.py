@@ -30,7 +30,7 @@ class Port:
         self._unsent = unsent
         self._takes = takes
 
-    def wait(self, _also: int, _seconds: float) -> bool:
+    def wait(self, _seconds: float) -> bool:
         return self.unread() >= 8
 
     def read(self) -> bytes:
@@ -99,9 +99,9 @@ class SlowPort(Port):
         super().__init__(*coming)
         self._at, self._calls = at, call
 
-    def wait(self, also: int, seconds: float) -> bool:
+    def wait(self, seconds: float) -> bool:
         self._stand_still("wait")
-        return super().wait(also, seconds)
+        return super().wait(seconds)
 
     def read(self) -> bytes:
         self._stand_still("read")
