@@ -1,7 +1,8 @@
 """Keeps a node's retained topics true: status, health, requests."""
 
 import logging
-from typing import Final
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
 from ksem_contract.health import LinkHealth, Transit, UnitHealth
 from ksem_contract.topics import Topics
@@ -23,6 +24,14 @@ _LINES_AT_ONCE: Final = 4
 log = logging.getLogger(__name__)
 
 
+class Surroundings(NamedTuple):
+    """What a health message tells beside the units."""
+
+    doors: list[UnitHealth]
+    broker: LinkHealth
+    transit: dict[str, Transit]
+
+
 class NodeReporter:
     """What the node said last, and when it is due to say it again."""
 
@@ -37,7 +46,7 @@ class NodeReporter:
         self._since = wall_time()
         self._health_due = 0.0
         self._requests_due = 0.0
-        self._requests_seen: object = None
+        self._requests_seen: list[tuple[bytes, str]] | None = None
         self._told_at = 0.0
         self._logged = self._overall
         self._changed_at = 0.0
@@ -58,12 +67,10 @@ class NodeReporter:
         served: bool,
         node: Overall,
         reports: list[UnitReport],
-        doors: list[UnitHealth],
-        broker: LinkHealth,
-        transit: dict[str, Transit],
+        surroundings: Callable[[float], Surroundings],
         now: float,
     ) -> None:
-        """Publish what is due or has changed."""
+        """Publish what is due or has changed; nothing else is put together, for this runs a few times a second."""
         self._status = b"online" if served else b"offline"
         if self._status != self._status_told and self._link.publish(
             self._status_topic, self._status, qos=1, retain=True
@@ -77,6 +84,7 @@ class NodeReporter:
         self._log(node, now)
         self._overall = node
         if now >= self._health_due:
+            doors, broker, transit = surroundings(now)
             message = node_health(
                 reports, doors=doors, version=VERSION, since=self._since, broker=broker, transit=transit, now=now
             )
@@ -97,11 +105,13 @@ class NodeReporter:
             log.warning("%s", line)
 
     def _tell_requests(self, reports: list[UnitReport], now: float) -> None:
+        seen = [
+            (frame, asked.outcome)
+            for report in reports
+            for frame, asked in list(report.counters.units[report.view.unit].asked.items())
+        ]
+        if now < self._requests_due and seen == self._requests_seen:
+            return
         message = requests_message(reports, now)
-        seen = {
-            (entry.line, entry.unit, entry.function, entry.start, entry.count, entry.last) for entry in message.requests
-        }
-        if seen != self._requests_seen:
-            self._requests_due = min(self._requests_due, now)
-        if now >= self._requests_due and self._link.publish(self._requests_topic, message.encode(), qos=1, retain=True):
+        if self._link.publish(self._requests_topic, message.encode(), qos=1, retain=True):
             self._requests_due, self._requests_seen = now + REQUESTS_EVERY, seen

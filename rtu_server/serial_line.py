@@ -168,7 +168,10 @@ class SerialLine:
         """Take from the port what `wait` sleeps through, once it grows no more."""
         lying = port.unread()
         if lying and lying == self._lying:
-            self._answer(port, self._sift(port, port.read(), now))
+            data = port.read()
+            if self._tape.on:
+                self._tape.add(now, IN, self.settings.name, data)
+            self._answer(port, self._sift(port, data, now))
         self._lying = lying
 
     def _look(self) -> float:
@@ -296,4 +299,4 @@ class SerialLine:
         self._reader.reset()
         self.counters.stalls += 1
         if self._tape.on:
-            self._tape.add(self._clear_at, FORGET, self.settings.name, b"the process stood still")
+            self._tape.add(self._looked, FORGET, self.settings.name, b"the process stood still")

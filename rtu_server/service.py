@@ -24,17 +24,17 @@ from .block_feed import BlockFeed
 from .door_book import DoorBook
 from .line_counters import UnitCounters
 from .node_report import UnitReport, door_health, overall
-from .node_reporter import NodeReporter
+from .node_reporter import NodeReporter, Surroundings
 from .recording import node_wires
 from .register_cache import FreshnessLimits
 from .responder import Responder, Unit
 from .serial_line import SerialLine
 from .settings import DoorSettings, FreshnessSettings, LineSettings, RtuServerSettings, UnitSettings
 from .tcp_door import TcpDoor
-from .unit_state import UnitView, is_served, judge
+from .unit_state import UnitView, judge
 
-TICK: Final = 0.25
-"""Seconds between looks at what should be told: a status is right within 3 s, a ping goes out in time."""
+TICK: Final = 0.5
+"""Seconds between looks at what should be told: a status is right within 3 s, a ping that was lost goes out anew."""
 
 log = logging.getLogger(__name__)
 
@@ -166,10 +166,11 @@ class RtuServer:
         for feed in self._feeds.values():
             feed.tick()
         reports = [self._report(line, unit) for line in self._settings.line for unit in line.unit]
-        node = overall([judge(report.view, now) for report in reports])
-        enabled = [report.view for report in reports if report.view.enabled]
-        served = bool(enabled) and all(is_served(view, now) for view in enabled)
-        self._reporter.tell(served, node, reports, self._door_reports(now), self._broker.health, self._transit(), now)
+        verdicts = [judge(report.view, now) for report in reports]
+        node = overall(verdicts)
+        enabled = [verdict for verdict, report in zip(verdicts, reports, strict=True) if report.view.enabled]
+        served = bool(enabled) and all(verdict.is_served for verdict in enabled)
+        self._reporter.tell(served, node, reports, self._surroundings, now)
         self._announcer.tick(self._link)
         self._recorder.tick(now, "" if node.state == "ok" or node.waiting else f"{node.state}: {node.why}")
         why = node.why or "the inverter asks and gets data"
@@ -211,6 +212,9 @@ class RtuServer:
             listening_since=counters.listening_since,
         )
         return UnitReport(view, counters, port)
+
+    def _surroundings(self, now: float) -> Surroundings:
+        return Surroundings(self._door_reports(now), self._broker.health, self._transit())
 
     def _door_reports(self, now: float) -> list[UnitHealth]:
         return [

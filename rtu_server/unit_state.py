@@ -51,6 +51,11 @@ class Verdict:
     waiting: bool = False
     """It is too early to say: nothing to tell anybody yet."""
 
+    @property
+    def is_served(self) -> bool:
+        """Whether the inverter has asked within 5 s and gets data: what the node's status topic means."""
+        return self.state == "ok"
+
 
 _WHY_REFUSED: Final = (
     "the inverter asks only for ranges that the meter does not have, or whose block is old or missing (see requests)"
@@ -74,11 +79,6 @@ def judge(view: UnitView, now: float) -> Verdict:
     if view.last_request - max(view.fresh_since, view.last_data or view.fresh_since) > SERVED_WITHIN:
         return Verdict("degraded", f"{where}: {_WHY_REFUSED}")
     return OK
-
-
-def is_served(view: UnitView, now: float) -> bool:
-    """Tell whether the inverter has asked within 5 s and gets data: what the node's status topic means."""
-    return judge(view, now).state == "ok"
 
 
 def _why_no_data(view: UnitView, now: float) -> str:

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from rtu_server.unit_state import UnitView, is_served, judge
+from rtu_server.unit_state import UnitView, judge
 
 SERVED = UnitView(
     line="rs485",
@@ -28,7 +28,7 @@ NOW = 100.0
 
 def test_a_unit_whose_inverter_asks_and_gets_data_is_ok() -> None:
     assert judge(SERVED, NOW).state == "ok"
-    assert is_served(SERVED, NOW)
+    assert judge(SERVED, NOW).is_served
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_each_fault_is_named_with_its_remedy(change: dict[str, object], state: s
     verdict = judge(replace(SERVED, **change), NOW)  # type: ignore[arg-type]
     assert verdict.state == state
     assert words in verdict.why
-    assert not is_served(replace(SERVED, **change), NOW)  # type: ignore[arg-type]
+    assert not judge(replace(SERVED, **change), NOW).is_served  # type: ignore[arg-type]
 
 
 def test_a_link_that_is_down_does_no_harm_while_the_data_is_fresh() -> None:
@@ -77,5 +77,5 @@ def test_an_inverter_that_gets_no_data_though_there_is_some_is_told_why() -> Non
 def test_a_line_that_was_opened_just_now_gives_the_inverter_time_to_ask(last_request: float | None) -> None:
     view = replace(SERVED, last_request=last_request, listening_since=96.0)
     assert judge(view, NOW).waiting
-    assert not is_served(view, NOW)
+    assert not judge(view, NOW).is_served
     assert not judge(view, NOW + 2).waiting
