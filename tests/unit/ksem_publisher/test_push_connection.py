@@ -11,7 +11,7 @@ class Peer:
 
     def __init__(self) -> None:
         self.writes: list[PushedWrite] = []
-        self.connection = PushConnection("192.168.1.20", "main", WrittenRegisters(), 0.0)
+        self.connection = PushConnection("192.168.1.20", 4711, "main", WrittenRegisters(), 0.0)
 
     def say(self, data: bytes) -> bytes:
         answers, writes = self.connection.take(data, 5.0)

@@ -31,6 +31,8 @@ class Taker:
         self.taken = threading.Semaphore(0)
         self.failing = False
 
+    def on_opened(self, connection: PushConnection) -> None: ...
+
     def on_writes(self, connection: PushConnection, writes: Sequence[PushedWrite]) -> None:
         assert self.go_on.wait(5)
         if self.failing:
