@@ -17,6 +17,8 @@ from ksem_publisher.settings import MeterSettings
 from tests.bridge.broker import free_port
 
 WRITE = struct.pack(">HHHBBHHBH", 7, 0, 9, 1, 16, 0, 1, 2, 4711)
+WRITE_MANY = struct.pack(">HHHBBHHB123H", 7, 0, 253, 1, 16, 0, 123, 246, *range(123))
+READ_MANY = struct.pack(">HHHBBHH", 7, 0, 6, 1, 3, 0, 123)
 ANSWER = struct.pack(">HHHBBHH", 7, 0, 6, 1, 16, 0, 1)
 
 
@@ -158,11 +160,12 @@ def test_a_peer_that_does_not_read_its_answers_is_given_up(monkeypatch: pytest.M
                 deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
                 deaf.connect(("127.0.0.1", port))
                 deaf.settimeout(5)
+                deaf.sendall(WRITE_MANY)
 
                 def shout() -> None:
                     with pytest.raises(OSError, match=r"[Rr]eset|[Bb]roken"):
                         while True:
-                            deaf.sendall(1000 * WRITE)
+                            deaf.sendall(100 * READ_MANY)
 
                 await asyncio.to_thread(shout)
             assert await asyncio.to_thread(taker.closed.acquire, timeout=5)
