@@ -34,7 +34,7 @@ from service_runtime.clock import boottime
 from service_runtime.mqtt_link import Farewell, Incoming, MqttLink
 from service_runtime.recorder.recorder import Recorder
 
-TICK = 1.0
+TICK = 0.5
 """Seconds between two looks at what is to be told; status is right within 3 s."""
 _SOON = 0.005
 
