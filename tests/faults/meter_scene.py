@@ -127,9 +127,9 @@ def only_good(row: FaultRow) -> bool:
 
 
 def told_once(lines: Lines, *phrases: str) -> None:
-    """Each phrase stands in exactly one line, at the latest with the publisher's next look at itself."""
+    """Each phrase stands in exactly one line, at the latest with the publisher's next look once a reason has settled."""
     for phrase in phrases:
-        deadline = time.monotonic() + 1
+        deadline = time.monotonic() + 2
         while not (found := [line for line in lines if phrase in line]) and time.monotonic() < deadline:
             time.sleep(0.02)
         assert len(found) == 1, f"{phrase!r} in {len(found)} lines:\n" + "\n".join(lines)
