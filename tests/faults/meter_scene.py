@@ -127,7 +127,7 @@ def only_good(row: FaultRow) -> bool:
 
 
 def told_once(lines: Lines, *phrases: str) -> None:
-    """Each phrase stands in exactly one line, at the latest with the publisher's next look once a reason has settled."""
+    """Each phrase stands in exactly one line, at the latest with the publisher's next look once its reason settled."""
     for phrase in phrases:
         deadline = time.monotonic() + 2
         while not (found := [line for line in lines if phrase in line]) and time.monotonic() < deadline:
