@@ -212,9 +212,10 @@ def test_a_clock_that_a_time_service_slows_down_makes_no_limit_longer(tmp_path: 
         chain.await_good(5)
         name = "the clock of the RTU server's host is slewed by -10 %, then the meter falls silent"
         with chain.fault(name, FAMILY) as row:
+            assert chain.watch(2).keys() == {"good"}
             chain.meter.command("push", enabled=False)
             chain.meter.command("poll", open=False)
-            chain.inverter.wait_for("exception-4", 5)
+            chain.watch(LIVE_LIMIT / 0.9 + 0.8)  # what is served for too long is judged by the inverter
             chain.meter.command("poll", open=True)
         assert row.longest_age_ms is not None
         assert row.longest_age_ms > LIMIT_MS - 300, "the limit was not met"
