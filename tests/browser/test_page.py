@@ -214,6 +214,7 @@ const found = [];
 for (const element of document.querySelectorAll('main *, header *, footer *')) {
     const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim() !== '');
     const svg = element.namespaceURI.endsWith('svg');
+    if (element.localName === 'title') continue;  // shown by the browser itself, when pointed at
     if (!own || (svg && element.getAttribute('visibility') === 'hidden')) continue;
     const style = getComputedStyle(element);
     const [a, b] = [light(parse(svg ? style.fill : style.color)), light(ground(element))].sort((x, y) => y - x);
