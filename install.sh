@@ -410,6 +410,10 @@ uninstall() {
         fi
     fi
     for service in "${SERVICES[@]}"; do
+        if [[ -d /var/lib/$service ]]; then # what it wrote down after faults
+            rm -rf "/var/lib/${service:?}"
+            changed "/var/lib/$service" "removed"
+        fi
         if getent passwd "$service" >/dev/null; then
             userdel "$service"
             changed "user $service" "removed"
