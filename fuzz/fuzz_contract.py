@@ -46,7 +46,7 @@ SEEDS = (
         b'"last":"exception-2","last_ago_ms":80,"demanded":false}]}'
     ),
     b'{"time":"2026-11-22T10:00:00.123Z","age_ms":3,"power":-1234.5,"frequency":50.01}',
-    b'{"v":1,"nonce":"b81f03c2","seconds":6}',
+    b'{"v":1,"who":"9d2c41aa","nonce":"b81f03c2","seconds":6}',
     (
         b'{"v":1,"run":"5f1c9a2e","number":17,"boot_us":90112345678,"nonce":null,"dropped":2,"about":{"rs485":"286"},'
         b'"events":[[90112340112,"in","rs485","010300000002c40b"]]}'

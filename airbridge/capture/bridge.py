@@ -55,6 +55,7 @@ class BridgeEar:
         self._news: SimpleQueue[Incoming] = SimpleQueue()
         self._pending: list[tuple[float, int, CaptureRecord]] = []
         self._order = itertools.count()
+        self._who = secrets.token_hex(4)
         self._is_up = threading.Event()
         self._why = "no answer"
         prefix = mqtt.prefix
@@ -157,7 +158,7 @@ class BridgeEar:
         nonce = secrets.token_hex(4)
         topic = (self._topics.node_capture_ask if place.is_node else self._topics.meter_capture_ask)(place.name)
         self.sources[place].asked(nonce, boottime())
-        self._link.publish(topic, CaptureAsk(nonce, LEASE).encode())
+        self._link.publish(topic, CaptureAsk(self._who, nonce, LEASE).encode())
 
     def _take_in(self, patience: float) -> None:
         until = boottime() + patience

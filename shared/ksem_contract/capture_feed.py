@@ -40,26 +40,30 @@ class CaptureAsk:
     Topic `ksem/<meter>/capture/ask`, not retained, QoS 0. To see it: `mosquitto_sub -v -t 'ksem/+/capture/ask'`
     To an RTU server: `ksem/rtu/<node>/capture/ask`.
 
-        {"v":1,"nonce":"b81f03c2","seconds":6}
+        {"v":1,"who":"9d2c41aa","nonce":"b81f03c2","seconds":6}
     """
 
+    who: str
+    """Random for each recording: one that is new is told first what the service holds."""
     nonce: str
     """New for each question: the answer bears it, and so tells the service's clock, as an echo does."""
     seconds: int
 
     def __post_init__(self) -> None:
+        check_token("who", self.who)
         check_token("nonce", self.nonce)
         check_whole("seconds", self.seconds, least=1, most=LONGEST_LEASE)
 
     def encode(self) -> bytes:
         """The payload."""
-        return write_object({"v": 1, "nonce": self.nonce, "seconds": self.seconds})
+        return write_object({"v": 1, "who": self.who, "nonce": self.nonce, "seconds": self.seconds})
 
     @classmethod
     def decode(cls, payload: bytes) -> "CaptureAsk":
         """The question in `payload`. Raises InvalidMessage, and nothing else."""
         found = read_versioned(payload)
         return cls(
+            who=check_token("who", take(found, "who")),
             nonce=check_token("nonce", take(found, "nonce")),
             seconds=check_whole("seconds", take(found, "seconds"), least=1, most=LONGEST_LEASE),
         )

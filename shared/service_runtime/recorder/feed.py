@@ -16,6 +16,10 @@ MOST_BACKLOG: Final = 131_072
 """Bytes that wait for it; what is newer then is dropped, and the number told."""
 
 
+MOST_KNOWN: Final = 16
+"""Recordings at the same time, of which each is told what is held as it begins."""
+
+
 class Publish(Protocol):
     """`MqttLink.publish`, or a stand-in."""
 
@@ -39,6 +43,9 @@ class CaptureFeed:
         self._run = secrets.token_hex(4)
         self._number = 0
         self._until = -math.inf
+        self._known: set[str] = set()
+        self.begins = False
+        """A recording begins; set to False by whoever has told what the service holds."""
         self._backlog: deque[WireEvent] = deque()
         self._waiting = 0
         self._dropped = 0
@@ -54,7 +61,12 @@ class CaptureFeed:
         except InvalidMessage:
             return False
         now = self._clock()
-        self._until = now + ask.seconds
+        if not self.is_asked(now):
+            self._known.clear()
+        self._until = max(self._until, now + ask.seconds)
+        if ask.who not in self._known and len(self._known) < MOST_KNOWN:
+            self._known.add(ask.who)
+            self.begins = True
         answer = CaptureBatch(
             run=self._run, number=self._number, boot_us=round(1e6 * now), nonce=ask.nonce, about=self._about
         )

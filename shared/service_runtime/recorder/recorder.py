@@ -75,7 +75,7 @@ class Recorder:
 
             self._feed = CaptureFeed(self._wires.topic, self._publish, self._wires.about, self._clock)
         if self._feed.on_ask(payload):
-            if not self._is_told:
+            if self._feed.begins:
                 self._trouble = None  # a recording begins with how the service is
             self.tape.on = True
 
@@ -100,9 +100,11 @@ class Recorder:
         if feed is None:
             return
         asked = feed.is_asked(now)
+        if feed.begins:
+            feed.begins = False
+            events = [*self._wires.held(), *events]
         if asked and not self._is_told:
             self._log.info("somebody records what goes over the wires: airbridge capture bridge")
-            events = [*self._wires.held(), *events]
         elif self._is_told and not asked:
             self._log.info("nobody records any more")
         self._is_told = asked

@@ -47,8 +47,8 @@ class _Bench:
             self.sent.append(CaptureBatch.decode(payload))
         return self.takes
 
-    def ask(self, seconds: int = 6) -> None:
-        self.recorder.on_ask(CaptureAsk("n1", seconds).encode())
+    def ask(self, seconds: int = 6, who: str = "w1") -> None:
+        self.recorder.on_ask(CaptureAsk(who, "n1", seconds).encode())
 
     def tick(self, seconds: float = TICK) -> None:
         self.now += seconds
@@ -98,6 +98,9 @@ def test_a_recording_begins_with_what_the_service_holds() -> None:
     bench.ask()
     bench.tick()
     assert len(bench.events) == 2, "once"
+    bench.ask(who="w2")
+    bench.tick()
+    assert [event.what for event in bench.events] == ["held", "in", "held"], "another recording has begun"
 
 
 def test_it_ends_when_nobody_asks_again() -> None:
@@ -114,7 +117,7 @@ def test_it_ends_when_nobody_asks_again() -> None:
 
 def test_a_question_that_breaks_the_contract_starts_nothing() -> None:
     bench = _Bench()
-    for payload in (b"", b"{}", b'{"v":1,"nonce":"a","seconds":3600}'):
+    for payload in (b"", b"{}", b'{"v":1,"who":"w","nonce":"a","seconds":3600}'):
         bench.recorder.on_ask(payload)
     assert not bench.is_on()
     assert bench.sent == []
