@@ -72,8 +72,8 @@ class MeterReport:
         self._flags: dict[str, CheckFlag] = {}
         self._groups: tuple[RegisterRange, ...] = ()
         self._state: HealthCondition | None = None
-        self.trouble = ""
-        """What is wrong, in words; empty while all is well, and until the first word."""
+        self.trouble = "it has just started"
+        """What is wrong, in words; empty while all is well."""
         self._since = wall
         self._due = float("-inf")
         self._quiet_until = now + GRACE

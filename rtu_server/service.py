@@ -172,7 +172,7 @@ class RtuServer:
         served = bool(enabled) and all(verdict.is_served for verdict in enabled)
         self._reporter.tell(served, node, reports, self._surroundings, now)
         self._announcer.tick(self._link)
-        self._recorder.tick(now, "" if node.state == "ok" or node.waiting else f"{node.state}: {node.why}")
+        self._recorder.tick(now, "" if node.state == "ok" else f"{node.state}: {node.why}")
         why = node.why or "the inverter asks and gets data"
         self._health_file.tell(served, why, now)
         self._tell_systemd(why, now)

@@ -84,6 +84,14 @@ class Recorder:
         if not self.tape.on or now < self._due:
             return
         self._due = now + TICK
+        try:
+            self._look(now, trouble)
+        except Exception:  # noqa: BLE001  (whatever it is, it must not take the bridge down)
+            self._log.exception("recording what goes over the wires failed; it is switched off until the next question")
+            self._flight = None
+            self.tape.on = self._is_told = False
+
+    def _look(self, now: float, trouble: str) -> None:
         if trouble != self._trouble:
             self._trouble = trouble
             self.tape.note(now, "state", trouble or "ok")

@@ -236,6 +236,17 @@ class TestAfterAFault:
         assert bench.is_on()
         assert not bench.sent
 
+    def test_a_mistake_of_the_recorder_takes_nothing_down(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bench = _Bench(tmp_path)
+        monkeypatch.setattr(KeptEvents, "keep", lambda *_: 1 / 0)
+        bench.run("", 1.0)
+        assert not bench.is_on()
+        bench.ask()
+        bench.run("", 1.0)
+        assert bench.events
+
     def test_without_a_folder_nothing_is_kept(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert not _Bench().is_on()
         assert not _Bench(tmp_path / "missing").is_on()
