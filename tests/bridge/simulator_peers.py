@@ -14,7 +14,7 @@ from typing import Self
 import serial
 
 from ksem_contract.register_range import RegisterRange
-from modbus_codec import MbapFrame, MbapReader, RtuFrame, WriteMultipleRequest, decode_request
+from modbus_codec import MbapFrame, MbapReader, RtuFrame, WriteMultipleRequest, WriteSingleRequest, decode_request
 from modbus_codec.crc import append_crc
 from service_runtime.clock import boottime
 
@@ -70,12 +70,17 @@ class Receiver:
             now = boottime()
             for frame in reader.feed(data):
                 request = decode_request(frame.pdu)
-                assert isinstance(request, WriteMultipleRequest)
-                registers = tuple(request.registers)
-                write = Write(now, peer, frame.unit, RegisterRange(request.start, len(registers)), registers)
+                start: int
+                registers: tuple[int, ...]
+                if isinstance(request, WriteSingleRequest):
+                    start, registers = request.address, (request.value,)
+                else:
+                    assert isinstance(request, WriteMultipleRequest)
+                    start, registers = request.start, tuple(request.registers)
+                write = Write(now, peer, frame.unit, RegisterRange(start, len(registers)), registers)
                 with self._changed:
                     self.writes.append(write)
-                    self.registers.update(enumerate(registers, request.start))
+                    self.registers.update(enumerate(registers, start))
                     self._changed.notify_all()
                 with contextlib.suppress(OSError):  # the meter may end at any moment
                     connection.sendall(MbapFrame(frame.transaction, frame.unit, frame.pdu[:5]).encode())
