@@ -120,6 +120,7 @@ class TestReplay:
         self.check(chain, tmp_path, 8.0)
 
     @pytest.mark.slow
+    @pytest.mark.timeout(300)
     def test_the_same_of_a_whole_minute(self, chain: LoginChain, tmp_path: Path) -> None:
         self.check(chain, tmp_path, 60.0)
 
