@@ -21,6 +21,8 @@ from service_runtime.version import VERSION
 
 MOST_FILES: Final = 4
 """Of one service; the oldest one makes room."""
+_WHEN: Final = "????????-??????"
+"""Date and time in a file's name: another meter's name may begin with this one's."""
 _HELD_BACK: Final = 1.0
 _AT_ONCE: Final = 8
 _BREATH: Final = 0.003
@@ -85,7 +87,7 @@ def write_file(
         with contextlib.suppress(OSError):
             new.unlink()
         raise
-    for old in sorted(directory.glob(f"{name}-*.jsonl"))[:-MOST_FILES]:
+    for old in sorted(directory.glob(f"{name}-{_WHEN}.jsonl"))[:-MOST_FILES]:
         old.unlink()
     return path
 

@@ -215,7 +215,7 @@ class TestAfterAFault:
     def test_the_next_fault_is_worth_a_file_after_a_pause_and_the_oldest_makes_room(self, tmp_path: Path) -> None:
         for number in range(MOST_FILES):
             (tmp_path / f"main-20200101-00000{number}.jsonl").write_text("")
-        (tmp_path / "other-20200101-000000.jsonl").write_text("")
+        (tmp_path / "main-2-20200101-000000.jsonl").write_text("")
         bench = _Bench(tmp_path)
         bench.run("", 1.0)
         bench.run("degraded: old", 10.0)
@@ -223,7 +223,7 @@ class TestAfterAFault:
         names = sorted(path.name for path in tmp_path.iterdir())
         assert len(names) == MOST_FILES + 1
         assert "main-20200101-000000.jsonl" not in names
-        assert "other-20200101-000000.jsonl" in names
+        assert "main-2-20200101-000000.jsonl" in names
 
     def test_a_service_that_was_never_well_writes_nothing(self, tmp_path: Path) -> None:
         bench = _Bench(tmp_path)
