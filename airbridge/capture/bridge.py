@@ -187,7 +187,10 @@ class BridgeEar:
             batch = CaptureBatch.decode(message.payload)
         except InvalidMessage:
             return
+        clock = source.clock
         self._hold(source.hear(batch, message.received))
+        if source.clock is not clock:
+            self._asks[place] = (0, 0.0)  # it runs anew: what it says can't be dated before it is asked
 
     def _hold(self, records: list[CaptureRecord]) -> None:
         for record in records:

@@ -64,7 +64,7 @@ class Demo:
             try:
                 chain = Chain(options, folder, self._say)
             except (OSError, ValueError) as error:
-                raise BadRecording(f"{options.replay}: {error}") from error
+                raise BadRecording(str(error)) from error
             feed = Feed(chain.mqtt)
             # Entered first, so left last: the services' farewells are over when their topics are cleared.
             ending.callback(lambda: feed.stop(clear=options.broker is not None))

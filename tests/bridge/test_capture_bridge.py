@@ -124,6 +124,14 @@ class TestReplay:
     def test_the_same_of_a_whole_minute(self, chain: LoginChain, tmp_path: Path) -> None:
         self.check(chain, tmp_path, 60.0)
 
+    def test_the_demo_says_it_again_for_people(self, chain: LoginChain, tmp_path: Path) -> None:
+        file = tmp_path / "recorded.jsonl"
+        assert record(chain, file, seconds=6.0).returncode == 0
+        command = [sys.executable, "-m", "airbridge", "demo", "--plain", "--replay", str(file)]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert ran.returncode == 0, ran.stdout
+        assert "what was recorded" in ran.stdout
+
     def check(self, chain: LoginChain, folder: Path, seconds: float) -> None:
         file = folder / "recorded.jsonl"
         ran = record(chain, file, seconds=seconds)
