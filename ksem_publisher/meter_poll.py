@@ -129,8 +129,6 @@ class MeterPoll:
             self._take(self._plan.release())
         except PollError as error:
             self.errors += 1
-            if self._tape.on:
-                note_failure(self._tape, self._clock(), error)
             await self._failed(error)
         else:
             if self._tape.on:
@@ -139,6 +137,8 @@ class MeterPoll:
             self._take(self._plan.answer(registers, sent, self._clock()))
 
     async def _failed(self, error: PollError) -> None:
+        if self._tape.on:
+            note_failure(self._tape, self._clock(), error)
         self._plan.fail(self._clock())
         self._condition = ("down", str(error))
         await self._rest(RETRY if self._plan.live_wanted else RETRY_SLOW)

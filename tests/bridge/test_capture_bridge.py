@@ -48,7 +48,7 @@ def record(
     where = ["--broker", f"127.0.0.1:{chain.broker.port}", "--user", user, "--password-file", str(password)]
     what = ["--seconds", str(seconds), "--output", str(file)]
     command = [sys.executable, "-m", "airbridge", "capture", "bridge", *where, *what, *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=40, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=seconds + 40, check=False)
 
 
 def test_both_ends_are_recorded_on_one_clock_as_they_were(chain: LoginChain, tmp_path: Path) -> None:

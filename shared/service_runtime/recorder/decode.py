@@ -114,6 +114,8 @@ class MeterDecoder:
         return replace(self._answer(event, "poll-exception"), code=event.data[0])
 
     def _failed(self, event: WireEvent) -> CaptureRecord:
+        if self._asked is None:  # it could not even be asked
+            return CaptureRecord(t=event.at, what="poll-failed", peer=self._peer, why=_text(event))
         return replace(self._answer(event, "poll-failed"), why=_text(event))
 
 

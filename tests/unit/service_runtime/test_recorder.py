@@ -267,6 +267,7 @@ def test_the_meters_side_becomes_writes_and_polls() -> None:
             WireEvent(3.5, "refused", "", b"\2"),
             WireEvent(4.0, "poll", "", struct.pack(">HH", 0, 28)),
             WireEvent(6.0, "failed", "", b"no answer in 2 s"),
+            WireEvent(6.5, "failed", "", b"no connection"),
             WireEvent(7.0, "later-word", "", b""),
         ]
     )
@@ -279,13 +280,15 @@ def test_the_meters_side_becomes_writes_and_polls() -> None:
         ("poll-exception", 3.5, "main"),
         ("poll", 4.0, "main"),
         ("poll-failed", 6.0, "main"),
+        ("poll-failed", 6.5, "main"),
     ]
     write, reply, refusal = found[1], found[3], found[5]
     assert (write.function, write.unit, write.start, write.values, write.length) == (16, 1, 24, (7, 8), 17)
     assert (reply.start, reply.count, reply.unit) == (8226, 4, 71)
     assert reply.values == (1, 2, None, None), "the serial number begins at 8228"
     assert (refusal.code, refusal.delay_ms) == (2, 500.0)
-    assert found[7].why == "no answer in 2 s"
+    assert (found[7].start, found[7].why) == (0, "no answer in 2 s")
+    assert (found[8].start, found[8].why) == (None, "no connection")
 
 
 def test_the_inverters_side_becomes_requests_and_replies_with_their_times() -> None:
