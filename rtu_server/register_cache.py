@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from math import inf
 from types import MappingProxyType
+from typing import NamedTuple
 
 from ksem_contract.block_message import BlockMessage
 from ksem_contract.blocks import in_map, touches_map
@@ -58,8 +59,7 @@ class FreshnessLimits:
         return self.by_block.get(message.block, 0.0) or inf
 
 
-@dataclass(frozen=True, slots=True)
-class HeldBlock:
+class HeldBlock(NamedTuple):
     """A block with its age limit turned into moments of this host's clock (seconds of CLOCK_BOOTTIME)."""
 
     message: BlockMessage
@@ -69,8 +69,7 @@ class HeldBlock:
     expires: float
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
+class Words(NamedTuple):
     """Registers of one answer, the age of the oldest and until when they are true."""
 
     registers: tuple[int, ...]
@@ -101,19 +100,16 @@ class CacheState:
         whole = [held for held in parts if held.range.covers(wanted)]
         registers: tuple[int | None, ...] | None
         if whole:  # ranges on demand may overlap: the one that is true for longest is enough
-            parts = [max(whole, key=lambda held: held.expires)] if len(whole) > 1 else whole
-            registers = _cut(parts[0], wanted)
+            held = max(whole, key=lambda held: held.expires) if len(whole) > 1 else whole[0]
+            registers, measured, expires = _cut(held, wanted), held.measured, held.expires
         else:
             registers = _join(sorted(parts, key=lambda held: held.range.start), wanted)
-        if registers is None:
-            return Refused.STALE if in_map(wanted) else Refused.UNMAPPED
+            if registers is None:
+                return Refused.STALE if in_map(wanted) else Refused.UNMAPPED
+            measured, expires = min(held.measured for held in parts), min(held.expires for held in parts)
         if None in registers:
             return Refused.STALE
-        return Words(
-            registers=registers,  # type: ignore[arg-type]  # None was ruled out in one C-level pass
-            measured=min(held.measured for held in parts),
-            expires=min(held.expires for held in parts),
-        )
+        return Words(registers, measured, expires)  # type: ignore[arg-type]  # None was ruled out in one C-level pass
 
 
 class RegisterCache:
@@ -203,14 +199,9 @@ class RegisterCache:
         self._publish(session, blocks)
 
     def _hold(self, message: BlockMessage, clock: EchoClock, now: float) -> HeldBlock:
-        age = clock.age_of(message.boot_ms, message.age_ms, now)
-        limit = self._limits.of(message)
-        return HeldBlock(
-            message=message,
-            range=message.range,
-            measured=-inf if age is None else now - age,
-            expires=clock.expires_at(message.boot_ms, message.age_ms, limit, now),
-        )
+        measured = clock.expires_at(message.boot_ms, message.age_ms, 0.0, now)
+        expires = measured + self._limits.of(message) if measured > -inf else -inf
+        return HeldBlock(message, message.range, min(measured, now), expires)
 
     def _publish(self, session: str, blocks: Iterable[HeldBlock]) -> None:
         by_name = {held.message.block: held for held in blocks}

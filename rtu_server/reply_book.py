@@ -1,12 +1,13 @@
 """Answers with data, encoded when their block arrives and not when they are asked for."""
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ksem_contract.register_range import RegisterRange
 from modbus_codec.crc import append_crc
-from modbus_codec.pdu import FunctionCode, ReadReply
+from modbus_codec.pdu import FunctionCode
 
 from .register_cache import CacheState, Refused, Words
 
@@ -48,16 +49,24 @@ class ReplyBook:
     _hot: dict[bytes, _Hot] = field(default_factory=dict)
 
     def renew(self, state: CacheState, now: float) -> None:
-        """Encode what is asked often from a new state. Called by the side that hears the broker."""
+        """Encode what is asked often from a new state. Called by the side that hears the broker.
+
+        A reply that no changed block touches is still what the new state says.
+        """
         known = self.snapshot.replies
+        changed = _changed(self.snapshot.state, state)
         replies = {}
         for request, hot in list(self._hot.items()):
             if now - hot.asked > HOT_FOR:
                 self._hot.pop(request, None)
                 continue
+            reply = known.get(request)
+            if reply is not None and not any(each.overlaps(hot.wanted) for each in changed):
+                replies[request] = reply
+                continue
             words = state.assemble(hot.wanted)
             if isinstance(words, Words):
-                replies[request] = encode(hot.unit, words, known.get(request))
+                replies[request] = encode(hot.unit, words, reply)
         self.snapshot = Snapshot(state, replies)
 
     def ready(self, request: bytes, now: float) -> Reply | None:
@@ -85,11 +94,19 @@ class ReplyBook:
             self._hot[request] = _Hot(unit, wanted, now)
 
 
+def _changed(old: CacheState, new: CacheState) -> list[RegisterRange]:
+    """Return where the blocks lie that came, went, or hold something else, be it another moment of expiry."""
+    gone = [held.range for name, held in old.blocks.items() if new.blocks.get(name) is not held]
+    return gone + [held.range for name, held in new.blocks.items() if old.blocks.get(name) is not held]
+
+
 def encode(unit: int, words: Words, known: Reply | None = None) -> Reply:
     """Return the reply of `unit`; of a `known` one with the same registers the frame is used again."""
     if known is not None and known.registers == words.registers:
         frame = known.frame
     else:
-        pdu = ReadReply(FunctionCode.READ_HOLDING_REGISTERS, words.registers).encode()
-        frame = append_crc(bytes((unit,)) + pdu)
+        count = len(words.registers)
+        head = (unit, FunctionCode.READ_HOLDING_REGISTERS, 2 * count)
+        # In one step: that count and words are in their limits was checked as the request and the blocks came in.
+        frame = append_crc(struct.pack(f">BBB{count}H", *head, *words.registers))
     return Reply(frame, words.registers, words.measured, words.expires)

@@ -32,11 +32,11 @@ class RegisterRange:
 
     def covers(self, other: "RegisterRange") -> bool:
         """Whether every register of `other` is in this range."""
-        return self.start <= other.start and other.stop <= self.stop
+        return self.start <= other.start and other.start + other.count <= self.start + self.count
 
     def overlaps(self, other: "RegisterRange") -> bool:
         """Whether any register of `other` is in this range."""
-        return self.start < other.stop and other.start < self.stop
+        return self.start < other.start + other.count and other.start < self.start + self.count
 
     def __contains__(self, address: int) -> bool:
         return self.start <= address < self.start + self.count
