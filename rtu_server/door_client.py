@@ -8,7 +8,8 @@ from modbus_codec.crc import append_crc
 from modbus_codec.pdu import ExceptionCode, ExceptionReply
 from modbus_codec.tcp import MbapFrame, MbapReader
 
-from .responder import Answer, Responder
+from .reply_book import Answer
+from .responder import Responder
 
 MOST_UNSENT: Final = 4096
 """Bytes that a reader may leave lying; it gets no further answers before it has taken them."""

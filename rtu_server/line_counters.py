@@ -1,4 +1,4 @@
-"""What happened on a line, counted for health: by the line's thread alone, read by others."""
+"""What happened on a line, counted for health."""
 
 from bisect import bisect_left
 from collections import Counter, deque

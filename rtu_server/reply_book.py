@@ -11,19 +11,28 @@ from modbus_codec.pdu import FunctionCode
 
 from .register_cache import CacheState, Refused, Words
 
+DATA = "data"
 HOT_FOR = 5.0
 """Seconds for which a range that was asked is encoded ahead: a Plenticore asks every 0.16 s."""
 MAX_HOT = 16
 """Ranges encoded ahead; one that asks for ever new ones is answered all the same, each encoded when asked."""
 
 
-class Reply(NamedTuple):
-    """A frame ready to be sent while it is true."""
+class Answer(NamedTuple):
+    """The frame to send (empty: say nothing) and what to tell about it."""
 
     frame: bytes
+    outcome: str
+    """`data`, `stale`, `silent` or `exception-N`."""
+    measured: float = 0.0
+    """With `data`: when the oldest register in it was measured at the earliest, seconds of CLOCK_BOOTTIME."""
+
+
+class Reply(NamedTuple):
+    """An answer with data, ready to be given while it is true."""
+
+    answer: Answer
     registers: tuple[int, ...]
-    measured: float
-    """When the oldest of its registers was measured at the earliest, seconds of CLOCK_BOOTTIME."""
     expires: float
 
 
@@ -103,10 +112,10 @@ def _changed(old: CacheState, new: CacheState) -> list[RegisterRange]:
 def encode(unit: int, words: Words, known: Reply | None = None) -> Reply:
     """Return the reply of `unit`; of a `known` one with the same registers the frame is used again."""
     if known is not None and known.registers == words.registers:
-        frame = known.frame
+        frame = known.answer.frame
     else:
         count = len(words.registers)
         head = (unit, FunctionCode.READ_HOLDING_REGISTERS, 2 * count)
         # In one step: that count and words are in their limits was checked as the request and the blocks came in.
         frame = append_crc(struct.pack(f">BBB{count}H", *head, *words.registers))
-    return Reply(frame, words.registers, words.measured, words.expires)
+    return Reply(Answer(frame, DATA, words.measured), words.registers, words.expires)

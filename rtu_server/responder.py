@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from ksem_contract.register_range import RegisterRange
 from modbus_codec.crc import append_crc
@@ -10,26 +10,16 @@ from modbus_codec.errors import BadRequest, ModbusCodecError
 from modbus_codec.pdu import ExceptionCode, ExceptionReply, FunctionCode, ReadRequest, decode_request
 
 from .register_cache import Refused
-from .reply_book import Reply
+from .reply_book import Answer, Reply
 
 SILENCE = b""
-DATA, STALE, SILENT = "data", "stale", "silent"
+STALE, SILENT = "stale", "silent"
 ON_STALE: Mapping[str, ExceptionCode | None] = {
     "exception-4": ExceptionCode.SERVER_DEVICE_FAILURE,
     "exception-11": ExceptionCode.GATEWAY_TARGET_FAILED,
     "silent": None,
 }
 """The choices of `on_stale`. Exception 4 is proven: a Plenticore Plus G2 shows a meter fault, and no wrong power."""
-
-
-class Answer(NamedTuple):
-    """The frame to send (empty: say nothing) and what to tell about it."""
-
-    frame: bytes
-    outcome: str
-    """`data`, `stale`, `silent` or `exception-N`."""
-    measured: float = 0.0
-    """With `data`: when the oldest register in it was measured at the earliest, seconds of CLOCK_BOOTTIME."""
 
 
 SAY_NOTHING = Answer(SILENCE, SILENT)
@@ -71,7 +61,7 @@ class Responder:
             return SAY_NOTHING
         ready = unit.book.ready(request, now)
         if ready is not None:
-            return Answer(ready.frame, DATA, ready.measured)
+            return ready.answer
         try:
             asked = decode_request(request[1:-2])
         except BadRequest as bad:
@@ -88,7 +78,7 @@ class Responder:
     def _read(self, unit: Unit, request: bytes, asked: ReadRequest, now: float) -> Answer:
         found = unit.book.find(request, unit.id, RegisterRange(asked.start, asked.count), now)
         if isinstance(found, Reply):
-            return Answer(found.frame, DATA, found.measured)
+            return found.answer
         if found is Refused.UNMAPPED:
             return _exception(unit.id, asked.function, ExceptionCode.ILLEGAL_DATA_ADDRESS)
         code = ON_STALE[unit.on_stale]

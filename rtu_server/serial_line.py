@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -14,7 +15,8 @@ from service_runtime.recorder.tape import FORGET, IN, OFF, OUT, Tape
 
 from .line_counters import MAX_NAMED, LineCounters, UnitCounters
 from .real_time import be_real_time, in_force, sharpen_timers
-from .responder import DATA, SAY_NOTHING, Answer, Responder
+from .reply_book import DATA, Answer
+from .responder import SAY_NOTHING, Responder
 from .serial_port import WAKE_AT, PortGone, SerialPort
 from .settings import LineSettings
 
@@ -38,6 +40,8 @@ LATE: Final = 0.0005
 """Seconds after which an answer that was prepared ahead is judged again."""
 MAX_KNOWN: Final = 64
 """Requests that are known at a glance; a Plenticore has two, and ever new ones shall not fill the memory."""
+MAX_GIVEN: Final = 1024
+"""Answers that are not counted yet, at most: more than a line can give within a second."""
 NUDGE: Final = b"!"
 
 log = logging.getLogger(__name__)
@@ -97,6 +101,8 @@ class SerialLine:
         """So many bytes, less than a request, lay on the port when `wait` last ended without one."""
         self._known: set[bytes] = set()
         """Requests that proved to be ours, CRC and all: looked up, not proved again."""
+        self._given: deque[tuple[bytes, float, Answer, float]] = deque(maxlen=MAX_GIVEN)
+        """Request, when it was heard, answer, when that was given: not counted yet."""
         self._stopping = threading.Event()
         self._wake, self._waker = os.pipe()
         self._thread = threading.Thread(target=self._run, name=f"line {settings.name}", daemon=True)
@@ -110,6 +116,20 @@ class SerialLine:
         self._stopping.set()
         os.write(self._waker, NUDGE)
         self._thread.join(1.0)
+
+    def settle(self) -> None:
+        """Count what was answered since the last call, and tell what was asked for the first time.
+
+        For another thread than the line's: what runs once a request runs cold there, at ten times the cost.
+        """
+        while self._given:
+            frame, heard, answer, now = self._given.popleft()
+            counters = self.counters.units[frame[0]]
+            if counters.note(frame, answer.outcome, now):
+                more = " (what else is asked stands in the topic requests)" if counters.named == MAX_NAMED else ""
+                log.info("line %s: first request %s: %s%s", self.settings.name, frame.hex(" "), answer.outcome, more)
+            if answer.frame:
+                counters.note_times(now - heard, now - answer.measured if answer.outcome == DATA else None)
 
     def _run(self) -> None:
         sharpen_timers()
@@ -158,7 +178,13 @@ class SerialLine:
             heard = self._look()
             if whole:
                 self._lying = 0
-                self._hear(port, port.read(), heard)
+                data = port.read()
+                if self._tape.on:
+                    self._tape.add(heard, IN, self.settings.name, data)
+                if self._is_ours(data) and not self._reader.pending:
+                    self._answer_on_time(port, data, heard)
+                else:
+                    self._answer(port, self._sift(port, data, heard))
             else:
                 self._look_after(port, heard)
         except _StoodStill:
@@ -181,14 +207,6 @@ class SerialLine:
             raise _StoodStill
         return self._looked
 
-    def _hear(self, port: SerialPort, data: bytes, heard: float) -> None:
-        if self._tape.on:
-            self._tape.add(heard, IN, self.settings.name, data)
-        if self._is_ours(data) and not self._reader.pending:
-            self._answer_on_time(port, data, heard)
-        else:
-            self._answer(port, self._sift(port, data, heard))
-
     def _is_ours(self, data: bytes) -> bool:
         """Tell whether this is a whole request for us: a read or a single write, with its CRC."""
         if data in self._known:
@@ -209,10 +227,10 @@ class SerialLine:
         answer = self._judge(port, frame, heard, due)
         if answer is None:
             return
-        while self._look() < due:
-            pass
-        overtaken = port.unread()
-        now = self._look()
+        now = 0.0
+        while now < due:
+            overtaken = port.unread()
+            now = self._look()
         if overtaken:
             self._answer(port, self._sift(port, frame, heard))
         elif now - due > LATE:
@@ -284,12 +302,7 @@ class SerialLine:
             answer = SAY_NOTHING
         if self._tape.on:
             self._tape.add(now, OUT, self.settings.name, answer.frame)
-        counters = self.counters.units[frame[0]]
-        if counters.note(frame, answer.outcome, now):
-            more = " (what else is asked stands in the topic requests)" if counters.named == MAX_NAMED else ""
-            log.info("line %s: first request %s: %s%s", self.settings.name, frame.hex(" "), answer.outcome, more)
-        if answer.frame:
-            counters.note_times(now - heard, now - answer.measured if answer.outcome == DATA else None)
+        self._given.append((frame, heard, answer, now))
 
     def _forget(self, port: SerialPort) -> None:
         """Nothing that lies here can be dated: the process stood still since it came."""

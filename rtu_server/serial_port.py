@@ -12,6 +12,8 @@ import serial
 
 WAKE_AT: Final = 8
 """Bytes that must lie ready before a waiting reader wakes (termios VMIN): a read request, so one wake-up each."""
+READ_SIZE: Final = 256
+"""Bytes taken at a time: a frame of the largest size, in memory that Python keeps at hand."""
 
 
 class PortGone(OSError):
@@ -67,12 +69,12 @@ class SerialPort:
 
         False too when the time is over: less than a request's worth may be there then.
         """
-        return any(ready == self._fd for ready, _ in self._ready.poll(seconds, 2))
+        return self._fd in dict(self._ready.poll(seconds, 2))
 
     def read(self) -> bytes:
-        """Return the bytes that are there, maybe none."""
+        """Return the bytes that are there, up to `READ_SIZE`, maybe none."""
         try:
-            data = os.read(self._fd, 4096)
+            data = os.read(self._fd, READ_SIZE)
         except BlockingIOError:
             return b""
         except OSError as error:
@@ -83,11 +85,19 @@ class SerialPort:
 
     def unread(self) -> int:
         """Return how many bytes have arrived and were not read."""
-        return self._queued(termios.FIONREAD)
+        try:
+            ioctl(self._fd, termios.FIONREAD, self._queue)
+        except OSError as error:
+            raise PortGone(_why(self._path, error)) from error
+        return self._queue[0]
 
     def unsent(self) -> int:
         """Return how many bytes of ours still wait in the port's output buffer."""
-        return self._queued(termios.TIOCOUTQ)
+        try:
+            ioctl(self._fd, termios.TIOCOUTQ, self._queue)
+        except OSError as error:
+            raise PortGone(_why(self._path, error)) from error
+        return self._queue[0]
 
     def write(self, frame: bytes) -> bool:
         """Send a frame; False where the port took none or only part of it (the rest is dropped, never sent later)."""
@@ -117,13 +127,6 @@ class SerialPort:
         except (OSError, termios.error):
             # A port that vanished can't be restored to its old settings; the descriptor is closed all the same.
             logging.getLogger(__name__).debug("closing %s", self._path, exc_info=True)
-
-    def _queued(self, request: int) -> int:
-        try:
-            ioctl(self._fd, request, self._queue)
-        except OSError as error:
-            raise PortGone(_why(self._path, error)) from error
-        return self._queue[0]
 
     def _flush(self, queue: int) -> None:
         try:

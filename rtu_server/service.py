@@ -165,6 +165,8 @@ class RtuServer:
     def _tick(self, now: float) -> None:
         for feed in self._feeds.values():
             feed.tick()
+        for line in self._lines.values():
+            line.settle()
         reports = [self._report(line, unit) for line in self._settings.line for unit in line.unit]
         verdicts = [judge(report.view, now) for report in reports]
         node = overall(verdicts)

@@ -17,7 +17,8 @@ from service_runtime.quiet_log import QuietLog
 from .door_client import DoorClient
 from .door_peers import DoorPeers
 from .line_counters import LineCounters, UnitCounters
-from .responder import DATA, Responder
+from .reply_book import DATA
+from .responder import Responder
 from .settings import DoorSettings
 
 MAX_READERS: Final = 64

@@ -58,7 +58,7 @@ def test_a_new_block_replaces_what_lies_encoded(cache: RegisterCache, book: Repl
     ready = book.ready(REQUESTS[TOTALS], 101.6)
     assert isinstance(ready, Reply)
     assert set(ready.registers) == {9}
-    assert ready.frame[3:5] == bytes((0, 9))
+    assert ready.answer.frame[3:5] == bytes((0, 9))
 
 
 def test_a_range_that_is_asked_no_more_is_encoded_no_more(cache: RegisterCache, book: ReplyBook) -> None:

@@ -70,6 +70,7 @@ def line() -> Iterator[SerialLine]:
 
 def serve(line: SerialLine, port: Port) -> list[bytes]:
     line._answer_next(port)  # type: ignore[arg-type]
+    line.settle()
     return port.written
 
 
