@@ -82,3 +82,18 @@ def test_another_session_leaves_nothing_of_the_one_before(meter: Meter) -> None:
     meter.hear("live", 100.4, fill=9, session="bbbb")
     assert meter.ready(LIVE, 100.4).registers == (9, 9)
     assert meter.book.ready(ENERGY, 100.4) is None
+
+
+def test_a_block_that_holds_a_range_too_and_for_longer_is_what_it_is_answered_from(meter: Meter) -> None:
+    def hear_on_demand(count: int, at: float, fill: int) -> None:
+        name = f"r9000-{count}"
+        meter.cache.hear_block(block(name, at=at, fill=fill, start=9000, count=count), at)
+        meter.book.renew(meter.cache.state, at)
+
+    request = append_crc(bytes.fromhex("01 03 23 28 00 02"))
+    hear_on_demand(2, 100.0, fill=6)
+    meter.ask(request, 9000, 100.0)
+    meter.hear("live", 100.2, fill=3, seq=3)
+    assert meter.ready(request, 100.2).registers == (6, 6)
+    hear_on_demand(4, 100.3, fill=7)
+    assert meter.ready(request, 100.3).registers == (7, 7)

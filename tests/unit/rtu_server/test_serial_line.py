@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -55,17 +56,24 @@ class Port:
         self.coming.clear()
 
 
-@pytest.fixture
-def line() -> Iterator[SerialLine]:
-    now, book, cache = boottime(), ReplyBook(), RegisterCache(FreshnessLimits())
+@contextmanager
+def line_with(limits: FreshnessLimits, **settings: object) -> Iterator[SerialLine]:
+    now, book, cache = boottime(), ReplyBook(), RegisterCache(limits)
     echo(cache, at=now)
     cache.hear_block(block(at=now, fill=7), now)
     book.renew(cache.state, now)
-    line = SerialLine(LineSettings(port="none"), Responder({1: Unit(1, "main", book)}), lambda *_: None)
+    wanted = LineSettings(port="none", **settings)  # type: ignore[arg-type]
+    line = SerialLine(wanted, Responder({1: Unit(1, "main", book)}), lambda *_: None)
     line._looked = now
     yield line
     os.close(line._wake)
     os.close(line._waker)
+
+
+@pytest.fixture
+def line() -> Iterator[SerialLine]:
+    with line_with(FreshnessLimits()) as line:
+        yield line
 
 
 def serve(line: SerialLine, port: Port) -> list[bytes]:
@@ -96,9 +104,9 @@ def test_an_answer_that_the_port_does_not_take_counts_as_unsent_and_not_as_data(
 class SlowPort(Port):
     """A port at which the process stands still in one call, as if stopped there, or not let run by others."""
 
-    def __init__(self, *coming: bytes, at: str, call: int = 1) -> None:
+    def __init__(self, *coming: bytes, at: str, call: int = 1, seconds: float = 0.11) -> None:
         super().__init__(*coming)
-        self._at, self._calls = at, call
+        self._at, self._calls, self._seconds = at, call, seconds
 
     def wait(self, seconds: float) -> bool:
         self._stand_still("wait")
@@ -116,7 +124,7 @@ class SlowPort(Port):
         if at == self._at:
             self._calls -= 1
             if not self._calls:
-                time.sleep(0.11)
+                time.sleep(self._seconds)
 
 
 @pytest.mark.parametrize(
@@ -169,6 +177,19 @@ def test_less_than_a_request_is_taken_from_the_port_once_it_grows_no_more(line: 
 def test_a_thread_that_was_not_let_run_for_long_before_it_waited_throws_away_what_came(line: SerialLine) -> None:
     line._looked -= 0.11
     assert serve(line, Port(READ_TOTALS)) == []
+
+
+def test_what_was_true_when_an_answer_was_due_is_not_said_when_it_is_not_true_any_more() -> None:
+    """The process is held up right before it writes, for less than a stall, and the data expires meanwhile."""
+    with line_with(FreshnessLimits({"live": 0.05})) as line:
+        port = SlowPort(READ_TOTALS, at="unread", call=2, seconds=0.07)
+        assert serve(line, port) == [append_crc(b"\1\x83\4")]
+
+
+def test_a_request_that_is_sure_only_when_it_is_late_is_not_answered() -> None:
+    """What was dug out of noise is sure after an idle gap: here one that is longer than anybody waits."""
+    with line_with(FreshnessLimits(), idle_gap=0.12) as line:
+        assert serve(line, Port(b"\x38\x39\x40" + READ_TOTALS)) == []
 
 
 def test_of_two_requests_only_the_newer_is_answered(line: SerialLine) -> None:
