@@ -5,6 +5,7 @@ import logging
 import sys
 import threading
 from collections.abc import Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -35,6 +36,8 @@ from .unit_state import UnitView, judge
 
 TICK: Final = 0.5
 """Seconds between looks at what should be told: a status is right within 3 s, a ping that was lost goes out anew."""
+TOPICS_IN_MIND: Final = 64
+"""Topics that are taken apart once: a meter has a dozen, and they come again with each of its cycles."""
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +55,7 @@ class RtuServer:
         self._settings = settings
         self._node = settings.node.name
         self._topics = Topics(settings.mqtt.prefix)
+        self._parse = lru_cache(TOPICS_IN_MIND)(self._topics.parse)
         self._since = wall_time()
         self._broker = LinkState("not connected yet", boottime(), self._since)
         limits = limits_of(settings.freshness)
@@ -151,7 +155,7 @@ class RtuServer:
             self._announcer.again()
 
     def _on_message(self, message: Incoming) -> None:
-        topic = self._topics.parse(message.topic)
+        topic = self._parse(message.topic)
         if topic is None:
             self._announcer.hear(message)
             return
