@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from ksem_publisher.register_mask import mask_of
+
 Fits = Callable[[Sequence[int | None]], bool]
 """Whether a cycle's words, from the block's first register on, agree among themselves."""
 
@@ -46,7 +48,7 @@ class Write:
     @property
     def mask(self) -> int:
         """One bit for each register written."""
-        return ((1 << len(self.registers)) - 1) << self.start
+        return mask_of(self.start, len(self.registers))
 
 
 @dataclass(frozen=True, slots=True)

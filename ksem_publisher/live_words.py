@@ -1,6 +1,7 @@
 """The words of `live` that no cycle measures, or that the meter leaves out: the newest push or read of them counts."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from ksem_contract.blocks import LIVE, MEASURED
 from ksem_contract.register_map import REGISTERS
@@ -18,6 +19,12 @@ _INNER_GAPS = ranges_of(mask_of_ranges(MEASURED, 0) & ~_VALUES_MASK, 0)
 """8-15, 20-23, 48-55, 88-95 and 128-135."""
 
 
+@lru_cache(maxsize=256)  # a meter writes the same few ranges five times a second
+def _between(start: int, count: int) -> tuple[RegisterRange, ...]:
+    """The words between the measured ones that lie in a range."""
+    return tuple(part for part in (*UNMEASURED, *_INNER_GAPS) if start < part.stop and part.start < start + count)
+
+
 class LiveWords:
     """Remembers them, and fills them into measured cycles. None: never seen."""
 
@@ -26,10 +33,8 @@ class LiveWords:
 
     def note(self, start: int, registers: Sequence[int | None]) -> None:
         """Registers pushed or read, wherever they lie."""
-        stop = start + len(registers)
-        for part in (*UNMEASURED, *_INNER_GAPS):
-            if start < part.stop and part.start < stop:
-                self._note_part(part, start, registers)
+        for part in _between(start, len(registers)):
+            self._note_part(part, start, registers)
 
     def _note_part(self, part: RegisterRange, start: int, registers: Sequence[int | None]) -> None:
         first, stop = max(part.start, start), min(part.stop, start + len(registers))

@@ -1,10 +1,12 @@
 """Sets of registers of a block as the bits of one number, bit 0 the block's first."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from ksem_contract.register_range import RegisterRange
 
 
+@lru_cache(maxsize=512)  # a meter writes the same few ranges five times a second
 def mask_of(start: int, count: int) -> int:
     """The bits of `count` registers from the block's register `start` on."""
     return ((1 << count) - 1) << start
