@@ -101,6 +101,8 @@ class SerialLine:
         """So many bytes, less than a request, lay on the port when `wait` last ended without one."""
         self._known: set[bytes] = set()
         """Requests that proved to be ours, CRC and all: looked up, not proved again."""
+        self._told: set[bytes] = set()
+        """Requests that the log names."""
         self._given: deque[tuple[bytes, float, Answer, float]] = deque(maxlen=MAX_GIVEN)
         """Request, when it was heard, answer, when that was given: not counted yet."""
         self._stopping = threading.Event()
@@ -118,16 +120,14 @@ class SerialLine:
         self._thread.join(1.0)
 
     def settle(self) -> None:
-        """Count what was answered since the last call, and tell what was asked for the first time.
+        """Count what was answered since the last call.
 
         For another thread than the line's: what runs once a request runs cold there, at ten times the cost.
         """
         while self._given:
             frame, heard, answer, now = self._given.popleft()
             counters = self.counters.units[frame[0]]
-            if counters.note(frame, answer.outcome, now):
-                more = " (what else is asked stands in the topic requests)" if counters.named == MAX_NAMED else ""
-                log.info("line %s: first request %s: %s%s", self.settings.name, frame.hex(" "), answer.outcome, more)
+            counters.note(frame, answer.outcome, now)
             if answer.frame:
                 counters.note_times(now - heard, now - answer.measured if answer.outcome == DATA else None)
 
@@ -303,6 +303,13 @@ class SerialLine:
         if self._tape.on:
             self._tape.add(now, OUT, self.settings.name, answer.frame)
         self._given.append((frame, heard, answer, now))
+        if frame not in self._told and len(self._told) < MAX_NAMED:
+            self._tell_first(frame, answer)
+
+    def _tell_first(self, frame: bytes, answer: Answer) -> None:
+        self._told.add(frame)
+        more = " (what else is asked stands in the topic requests)" if len(self._told) == MAX_NAMED else ""
+        log.info("line %s: first request %s: %s%s", self.settings.name, frame.hex(" "), answer.outcome, more)
 
     def _forget(self, port: SerialPort) -> None:
         """Nothing that lies here can be dated: the process stood still since it came."""

@@ -25,6 +25,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
     with Chain(tmp_path_factory.mktemp("line")) as chain:
         chain.start()
         chain.inverter.command("plan", period=PERIOD)
+        chain.server.await_log("the inverter gets data")
         yield chain
 
 
