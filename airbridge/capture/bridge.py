@@ -52,7 +52,7 @@ class BridgeEar:
         self.sources: dict[Place, BridgeSource] = {}
         self._asks: dict[Place, tuple[int, float]] = {}
         """How often each was asked, and when it is to be asked again."""
-        self._news: SimpleQueue[Incoming] = SimpleQueue()
+        self._news: SimpleQueue[Incoming | CaptureRecord] = SimpleQueue()
         self._pending: list[tuple[float, int, CaptureRecord]] = []
         self._order = itertools.count()
         self._who = secrets.token_hex(4)
@@ -145,6 +145,8 @@ class BridgeEar:
         self._why = why
         if up:
             self._is_up.set()
+        elif self._is_up.is_set():
+            self._news.put(CaptureRecord(t=boottime(), what="lost", where="the recording", why=why))
 
     def _add(self, place: Place) -> None:
         self.sources[place] = BridgeSource(place, serial_number=self._serial_number)
@@ -167,8 +169,9 @@ class BridgeEar:
                 message = self._news.get(timeout=max(0.0, until - boottime()))
             except Empty:
                 return
-            topic = self._topics.parse(message.topic)
-            if topic is not None:
+            if isinstance(message, CaptureRecord):
+                self._hold([message])
+            elif (topic := self._topics.parse(message.topic)) is not None:
                 self._hear(topic, message)
 
     def _hear(self, topic: ParsedTopic, message: Incoming) -> None:
