@@ -25,10 +25,10 @@ REOPEN: Final = 0.4
 STALL: Final = 0.1
 """Seconds without a look at the clock that count as standing still: bytes found after that may be of any age, and an
 answer later than this would be taken for the next one's."""
-LOOK: Final = 0.075
-"""Seconds that the thread sleeps at most. An answer of 125 registers and the next request take 69 ms at 38400 baud, so
-who asks one by one wakes it sooner; the rest to `STALL` is what a busy host may be late by without being taken to have
-stood still."""
+LOOK: Final = 0.06
+"""Seconds that the thread sleeps at most. The rest to `STALL` is what a busy host may be late by without being taken to
+have stood still: a core with four others at work lets a thread wait for 24 ms (the scheduler's latency target). Who asks
+shorter ranges one by one wakes it sooner."""
 LOOK_AGAIN: Final = 0.005
 """Seconds to the next look where less than a request lies: what has not grown by then is none that comes in."""
 GLANCE: Final = 0.001
