@@ -27,8 +27,7 @@ STALL: Final = 0.1
 answer later than this would be taken for the next one's."""
 LOOK: Final = 0.06
 """Seconds that the thread sleeps at most. The rest to `STALL` is what a busy host may be late by without being taken to
-have stood still: a core with four others at work lets a thread wait for 24 ms (the scheduler's latency target). Who asks
-shorter ranges one by one wakes it sooner."""
+have stood still: on a core with four others at work a thread waits up to 24 ms (the scheduler's latency target)."""
 LOOK_AGAIN: Final = 0.005
 """Seconds to the next look where less than a request lies: what has not grown by then is none that comes in."""
 GLANCE: Final = 0.001
