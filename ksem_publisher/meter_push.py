@@ -101,6 +101,11 @@ class MeterPush:
         if self._tape.on:
             note_writes(self._tape, connection, writes)
 
+    def may_wait(self, connection: PushConnection, writes: Sequence[PushedWrite]) -> bool:
+        """Whether writes that were answered may wait for the next one: they begin a cycle that is not whole yet."""
+        places = [(write.start, len(write.registers)) for write in writes]
+        return self._live.is_begun_by(connection, places)
+
     def on_closed(self, connection: PushConnection) -> None:
         """A connection has ended."""
         with self._turn:

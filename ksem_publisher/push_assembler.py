@@ -95,6 +95,22 @@ class PushAssembler:
         self._history.append(write)
         return self._learn() if self._pattern is None else self._follow(self._pattern, write)
 
+    def is_begun_by(self, source: Hashable, writes: Sequence[tuple[int, int]]) -> bool:
+        """Whether these writes (start, count), not taken yet, go on with the cycle and leave it unfinished.
+
+        Then it makes no difference whether they are taken now or together with the write that follows them.
+        """
+        if self._pattern is None or source != self._source:
+            return False
+        at, shapes = len(self._set), self._pattern.shapes
+        if at + len(writes) >= len(shapes):
+            return False
+        return all(self._place(*write) == shape for write, shape in zip(writes, shapes[at:], strict=False))
+
+    def _place(self, start: int, count: int) -> tuple[int, int]:
+        first = max(start, self._block.start)
+        return first - self._block.start, min(start + count, self._block.stop) - first
+
     def closed(self, source: Hashable) -> None:
         """A connection has ended; another may go on with its cycle (a meter may open one for each write)."""
         if source == self._source:

@@ -59,6 +59,8 @@ class PushConnection:
         self.last_heard = now
         self.unsent = b""
         """Answers that the socket did not take yet."""
+        self.waiting: list[PushedWrite] = []
+        """Writes that were answered, and are handed on together with the next one."""
         self._written = written
         self._reader = MbapReader()
 

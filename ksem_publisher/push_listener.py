@@ -33,6 +33,9 @@ READ_SIZE = 4096
 _BACKLOG = 64
 _REOPEN = 1.0
 _TICK = 5.0
+WAIT = 0.02
+"""Seconds for which the beginning of a cycle waits for its next write, to be worked on with it: while it is, the meter
+would wait for the answer to the next one."""
 _GONE = select.EPOLLHUP | select.EPOLLERR
 
 log = logging.getLogger("ksem_publisher.push")
@@ -44,6 +47,8 @@ class PushTaker(Protocol):
     def on_opened(self, connection: PushConnection) -> None: ...
 
     def on_writes(self, connection: PushConnection, writes: Sequence[PushedWrite]) -> None: ...
+
+    def may_wait(self, connection: PushConnection, writes: Sequence[PushedWrite]) -> bool: ...
 
     def on_closed(self, connection: PushConnection) -> None: ...
 
@@ -65,6 +70,8 @@ class PushListener:
         self._peers = PushPeers(meters)
         self._written = {meter.id: WrittenRegisters() for meter in meters}
         self._open: dict[int, tuple[socket.socket, PushConnection]] = {}
+        self._waiting: dict[tuple[socket.socket, PushConnection], float] = {}
+        """Connections with writes that wait, and until when."""
         self._quiet = QuietLog()
         self._resolved_at = float("-inf")
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -151,7 +158,7 @@ class PushListener:
     def _serve_until_woken(self, listener: socket.socket, wake: int, ready: select.epoll) -> None:
         looked = self._clock()
         while True:
-            for descriptor, events in ready.poll(_TICK):
+            for descriptor, events in ready.poll(WAIT if self._waiting else _TICK):
                 known = self._open.get(descriptor)
                 if known is not None:
                     self._move(*known, events, ready)
@@ -160,6 +167,8 @@ class PushListener:
                 else:
                     self._accept(listener, ready)
             now = self._clock()
+            for sock, connection in [one for one, until in self._waiting.items() if now >= until]:
+                self._move(sock, connection, 0, ready)
             if now - looked >= _TICK:
                 looked = now
                 self._look_after(now)
@@ -188,7 +197,10 @@ class PushListener:
         self._takers[meter].on_opened(connection)
 
     def _move(self, sock: socket.socket, connection: PushConnection, events: int, ready: select.epoll) -> None:
+        """Do what there is to do; no events: what has waited for long enough is handed on."""
         try:
+            if not events:
+                self._hand_on(sock, connection, wait=False)
             if events & select.EPOLLOUT:
                 self._send(sock, connection, b"", ready)
             if events & (select.EPOLLIN | _GONE):
@@ -198,8 +210,10 @@ class PushListener:
                     # The meter waits for this; everything else comes after it.
                     self._send(sock, connection, answers, ready)
                 if writes:
-                    self._takers[connection.meter].on_writes(connection, writes)
+                    connection.waiting += writes
+                    self._hand_on(sock, connection, wait=True)
                 if not data:
+                    self._hand_on(sock, connection, wait=False)
                     self._close(sock, connection)
         except BlockingIOError:
             pass
@@ -209,6 +223,16 @@ class PushListener:
             self._give_up(sock, connection, f"what {connection.peer} sends is no Modbus TCP ({error})")
         except Exception as error:  # noqa: BLE001  (one meter's trouble must not end the pushes of the others)
             self._give_up(sock, connection, f"a push of {connection.peer} failed with {type(error).__name__}: {error}")
+
+    def _hand_on(self, sock: socket.socket, connection: PushConnection, *, wait: bool) -> None:
+        taker, writes = self._takers[connection.meter], connection.waiting
+        if wait and taker.may_wait(connection, writes):
+            self._waiting.setdefault((sock, connection), writes[0].at + WAIT)
+            return
+        self._waiting.pop((sock, connection), None)
+        connection.waiting = []
+        if writes:
+            taker.on_writes(connection, writes)
 
     def _send(self, sock: socket.socket, connection: PushConnection, answers: bytes, ready: select.epoll) -> None:
         waiting = connection.unsent
@@ -231,6 +255,7 @@ class PushListener:
     def _close(self, sock: socket.socket, connection: PushConnection) -> None:
         if self._open.pop(sock.fileno(), None) is not None:
             sock.close()
+            self._waiting.pop((sock, connection), None)
             self._takers[connection.meter].on_closed(connection)
 
     def _give_up(self, sock: socket.socket, connection: PushConnection, why: str) -> None:

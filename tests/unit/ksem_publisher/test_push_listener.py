@@ -32,6 +32,10 @@ class Taker:
         self.go_on.set()
         self.taken = threading.Semaphore(0)
         self.failing = False
+        self.begins = False
+
+    def may_wait(self, connection: PushConnection, writes: Sequence[PushedWrite]) -> bool:
+        return self.begins and len(writes) == 1
 
     def on_opened(self, connection: PushConnection) -> None: ...
 
@@ -88,6 +92,37 @@ def test_a_write_is_answered_before_anything_else_is_done_with_it() -> None:
                 taker.go_on.set()
                 assert await asyncio.to_thread(taker.taken.acquire, timeout=5)
                 assert [(one.function, one.start, one.registers) for one in taker.writes] == [(16, 0, (4711,))]
+
+    asyncio.run(main())
+
+
+def test_the_beginning_of_a_cycle_is_handed_on_with_its_end_and_both_are_answered_before() -> None:
+    async def main() -> None:
+        taker = Taker()
+        taker.begins = True
+        taker.go_on.clear()
+        async with listening(taker) as (_, port):
+            with _connect(port) as meter:
+                for _ in range(2):
+                    meter.sendall(WRITE)
+                    assert await asyncio.to_thread(meter.recv, 100) == ANSWER
+                taker.go_on.set()
+                assert await asyncio.to_thread(taker.taken.acquire, timeout=5)
+                assert len(taker.writes) == 2
+
+    asyncio.run(main())
+
+
+def test_a_beginning_that_nothing_follows_is_handed_on_alone() -> None:
+    async def main() -> None:
+        taker = Taker()
+        taker.begins = True
+        async with listening(taker) as (_, port):
+            with _connect(port) as meter:
+                meter.sendall(WRITE)
+                assert await asyncio.to_thread(meter.recv, 100) == ANSWER
+                assert await asyncio.to_thread(taker.taken.acquire, timeout=5)
+                assert len(taker.writes) == 1
 
     asyncio.run(main())
 
