@@ -113,29 +113,36 @@ def test_a_login_that_may_not_ask_is_told_so(chain: LoginChain, tmp_path: Path) 
     assert not (tmp_path / "none.jsonl").exists()
 
 
+@pytest.fixture(scope="module")
+def recorded(chain: LoginChain, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight seconds of the chain."""
+    file = tmp_path_factory.mktemp("recorded") / "bridge.jsonl"
+    ran = record(chain, file, seconds=8.0)
+    assert ran.returncode == 0, ran.stderr
+    return file
+
+
 class TestReplay:
     """A recording, said again by simulated ends: the inverter gets the same registers at the same times."""
 
-    def test_the_inverter_gets_the_same_registers_at_the_same_times(self, chain: LoginChain, tmp_path: Path) -> None:
-        self.check(chain, tmp_path, 8.0)
+    def test_the_inverter_gets_the_same_registers_at_the_same_times(self, recorded: Path, tmp_path: Path) -> None:
+        self.check(recorded, tmp_path, 8.0)
 
     @pytest.mark.slow
     @pytest.mark.timeout(300)
     def test_the_same_of_a_whole_minute(self, chain: LoginChain, tmp_path: Path) -> None:
-        self.check(chain, tmp_path, 60.0)
-
-    def test_the_demo_says_it_again_for_people(self, chain: LoginChain, tmp_path: Path) -> None:
         file = tmp_path / "recorded.jsonl"
-        assert record(chain, file, seconds=6.0).returncode == 0
-        command = [sys.executable, "-m", "airbridge", "demo", "--plain", "--replay", str(file)]
+        ran = record(chain, file, seconds=60.0)
+        assert ran.returncode == 0, ran.stderr
+        self.check(file, tmp_path, 60.0)
+
+    def test_the_demo_says_it_again_for_people(self, recorded: Path) -> None:
+        command = [sys.executable, "-m", "airbridge", "demo", "--plain", "--replay", str(recorded)]
         ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert ran.returncode == 0, ran.stdout
         assert "what was recorded" in ran.stdout
 
-    def check(self, chain: LoginChain, folder: Path, seconds: float) -> None:
-        file = folder / "recorded.jsonl"
-        ran = record(chain, file, seconds=seconds)
-        assert ran.returncode == 0, ran.stderr
+    def check(self, file: Path, folder: Path, seconds: float) -> None:
         got = replayed(folder / "again", file)
         same = Comparison(load_capture(file)[1], got)
         print(same)
