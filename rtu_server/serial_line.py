@@ -32,9 +32,9 @@ LOOK_AGAIN: Final = 0.005
 """Seconds to the next look where less than a request lies: what has not grown by then is none that comes in."""
 GLANCE: Final = 0.001
 """Seconds between looks at a port that delivered less than a whole request; at rest the thread sleeps."""
-WARM_UP: Final = 0.00009
+WARM_UP: Final = 0.00015
 """Seconds before an answer is due at which the thread wakes to prepare it: a sleep overshoots by 50 to 80 us, and what
-was not run for 100 ms takes 30 us and more. So that is done when the answer is due, with hardly any spinning left."""
+was not run for 100 ms takes 30 us and more. Both lie before the moment that counts; what is left to spin is little."""
 LATE: Final = 0.0005
 """Seconds after which an answer that was prepared ahead is judged again."""
 MAX_KNOWN: Final = 64

@@ -39,20 +39,23 @@ def decode_request(pdu: bytes) -> Request:
     """
     function = _request_function(pdu)
     if function in READS:
-        _require(len(pdu) == 5, function, f"{len(pdu)} bytes where function {function} has 5")
+        _require_five(pdu, function)
         start, count = struct.unpack(">HH", pdu[1:])
         _require_range(function, start, count, MAX_READ)
         return ReadRequest(FunctionCode(function), start, count)
     if function == FunctionCode.WRITE_SINGLE_REGISTER:
-        _require(len(pdu) == 5, function, f"{len(pdu)} bytes where function 6 has 5")
+        _require_five(pdu, function)
         return WriteSingleRequest(*struct.unpack(">HH", pdu[1:]))
     if function == FunctionCode.WRITE_MULTIPLE_REGISTERS:
-        _require(len(pdu) >= 6, function, f"{len(pdu)} bytes where function 16 has 6 and its registers")
-        start, count, byte_count = struct.unpack(">HHB", pdu[1:6])
-        agree = byte_count == 2 * count == len(pdu) - 6
-        _require(agree, function, f"count {count}, byte count {byte_count} and {len(pdu) - 6} bytes disagree")
+        if len(pdu) < 6:
+            text = f"{len(pdu)} bytes where function 16 has 6 and its registers"
+            raise BadRequest(function, ExceptionCode.ILLEGAL_DATA_VALUE, text)
+        start, count, byte_count = struct.unpack_from(">HHB", pdu, 1)
+        if not byte_count == 2 * count == len(pdu) - 6:
+            text = f"count {count}, byte count {byte_count} and {len(pdu) - 6} bytes disagree"
+            raise BadRequest(function, ExceptionCode.ILLEGAL_DATA_VALUE, text)
         _require_range(function, start, count, MAX_WRITE)
-        return WriteMultipleRequest(start, struct.unpack(f">{count}H", pdu[6:]))
+        return WriteMultipleRequest(start, struct.unpack_from(f">{count}H", pdu, 6))
     raise BadRequest(function, ExceptionCode.ILLEGAL_FUNCTION, f"function {function} is not served")
 
 
@@ -94,13 +97,15 @@ def _request_function(pdu: bytes) -> int:
     return pdu[0]
 
 
-def _require(fulfilled: bool, function: int, text: str) -> None:
-    if not fulfilled:
+def _require_five(pdu: bytes, function: int) -> None:
+    if len(pdu) != 5:
+        text = f"{len(pdu)} bytes where function {function} has 5"
         raise BadRequest(function, ExceptionCode.ILLEGAL_DATA_VALUE, text)
 
 
 def _require_range(function: int, start: int, count: int, limit: int) -> None:
-    _require(1 <= count <= limit, function, f"count {count}: 1 to {limit} is allowed")
+    if not 1 <= count <= limit:
+        raise BadRequest(function, ExceptionCode.ILLEGAL_DATA_VALUE, f"count {count}: 1 to {limit} is allowed")
     if start + count > ADDRESSES:
         text = f"{count} registers from {start} on pass the last address, 65535"
         raise BadRequest(function, ExceptionCode.ILLEGAL_DATA_ADDRESS, text)
