@@ -27,7 +27,7 @@ class WireEvent(NamedTuple):
     at: float
     """CLOCK_BOOTTIME of the service, in seconds."""
     what: str
-    """See `service_runtime.recorder.events`; pass over words not known."""
+    """See `service_runtime.recorder.tape`; pass over words not known."""
     key: str
     """Where: a line's name, a peer's address."""
     data: bytes
@@ -90,7 +90,7 @@ class CaptureBatch:
     dropped: int = 0
     """Events lost within the service since the last batch."""
     about: Mapping[str, str] = field(default_factory=dict)
-    """With a nonce: what a reader must know of the wires, by name; see `service_runtime.recorder.events`."""
+    """With a nonce: what a reader must know of the wires, by name; see `service_runtime.recorder.tape`."""
     events: tuple[WireEvent, ...] = ()
 
     def encode(self) -> bytes:

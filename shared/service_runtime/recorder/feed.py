@@ -14,8 +14,6 @@ MOST_BATCHES: Final = 8
 """So many a tick at most: what a slow broker can't take waits."""
 MOST_BACKLOG: Final = 131_072
 """Bytes that wait for it; what is newer then is dropped, and the number told."""
-
-
 MOST_KNOWN: Final = 16
 """Recordings at the same time, of which each is told what is held as it begins."""
 
