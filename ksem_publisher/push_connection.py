@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from modbus_codec.codes import ExceptionCode, FunctionCode
 from modbus_codec.errors import BadRequest
-from modbus_codec.pdu import decode_request
+from modbus_codec.pdu import check_write_multiple, decode_request, written_words
 from modbus_codec.replies import WRITE_REPLY, ExceptionReply, ReadReply
-from modbus_codec.requests import ReadRequest, Request, WriteMultipleRequest, WriteSingleRequest
+from modbus_codec.requests import ReadRequest, Request, WriteSingleRequest
 from modbus_codec.tcp import MbapFrame, MbapReader, encode_frame
 
 MOST_SHAPES = 256
@@ -63,37 +63,52 @@ class PushConnection:
         """Writes that were answered, and are handed on together with the next one."""
         self._written = written
         self._reader = MbapReader()
+        self._answered: list[tuple[MbapFrame, int, int, float]] = []
+        """Writes whose registers were not looked at yet: frame, start, count, when it was read."""
+        self._writes: list[PushedWrite] = []
 
-    def take(self, data: bytes, now: float) -> tuple[bytes, list[PushedWrite]]:
-        """Take in what was read at `now`: the answers, which the meter waits for, and the writes that were among it.
+    def take(self, data: bytes, now: float) -> bytes:
+        """Take in what was read at `now`; the answers, which the meter waits for. Then `writes` tells what it wrote.
 
         Raises BadFrame where it is no Modbus TCP: the connection is to be closed.
         """
         self.last_heard = now
-        writes: list[PushedWrite] = []
-        return b"".join(_answer(frame, self._written, writes, now) for frame in self._reader.feed(data)), writes
+        return b"".join([self._answer(frame, now) for frame in self._reader.feed(data)])
 
+    def writes(self) -> list[PushedWrite]:
+        """What was written since the last call, in its order."""
+        self._look_at_registers()
+        writes, self._writes = self._writes, []
+        return writes
 
-def _answer(frame: MbapFrame, written: WrittenRegisters, writes: list[PushedWrite], now: float) -> bytes:
-    try:
-        request: Request = decode_request(frame.pdu)
-    except BadRequest as error:
-        reply = ExceptionReply(error.function, error.code).encode()
-    else:
-        if isinstance(request, WriteMultipleRequest):
-            _take(PushedWrite(16, frame.unit, request.start, request.registers, now), written, writes)
-            reply = frame.pdu[:WRITE_REPLY]
-        elif isinstance(request, WriteSingleRequest):
-            _take(PushedWrite(6, frame.unit, request.address, (request.value,), now), written, writes)
-            reply = frame.pdu[:WRITE_REPLY]
-        else:
-            reply = _read_back(request, written).encode()
-    return encode_frame(frame.transaction, frame.unit, reply)
+    def _answer(self, frame: MbapFrame, now: float) -> bytes:
+        pdu = frame.pdu
+        try:
+            if pdu[0] == FunctionCode.WRITE_MULTIPLE_REGISTERS:
+                self._answered.append((frame, *check_write_multiple(pdu), now))
+                reply = pdu[:WRITE_REPLY]
+            else:
+                reply = self._answer_seldom(frame, decode_request(pdu), now)
+        except BadRequest as error:
+            reply = ExceptionReply(error.function, error.code).encode()
+        return encode_frame(frame.transaction, frame.unit, reply)
 
+    def _answer_seldom(self, frame: MbapFrame, request: Request, now: float) -> bytes:
+        self._look_at_registers()
+        if isinstance(request, WriteSingleRequest):
+            self._note(PushedWrite(6, frame.unit, request.address, (request.value,), now))
+            return frame.pdu[:WRITE_REPLY]
+        assert isinstance(request, ReadRequest)
+        return _read_back(request, self._written).encode()
 
-def _take(write: PushedWrite, written: WrittenRegisters, writes: list[PushedWrite]) -> None:
-    written.note(write.start, write.registers)
-    writes.append(write)
+    def _look_at_registers(self) -> None:
+        answered, self._answered = self._answered, []
+        for frame, start, count, at in answered:
+            self._note(PushedWrite(16, frame.unit, start, written_words(frame.pdu, count), at))
+
+    def _note(self, write: PushedWrite) -> None:
+        self._written.note(write.start, write.registers)
+        self._writes.append(write)
 
 
 def _read_back(request: ReadRequest, written: WrittenRegisters) -> ReadReply | ExceptionReply:

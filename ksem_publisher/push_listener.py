@@ -205,11 +205,11 @@ class PushListener:
                 self._send(sock, connection, b"", ready)
             if events & (select.EPOLLIN | _GONE):
                 data = sock.recv(READ_SIZE)
-                answers, writes = connection.take(data, self._clock())
+                answers = connection.take(data, self._clock())
                 if answers:
                     # The meter waits for this; everything else comes after it.
                     self._send(sock, connection, answers, ready)
-                if writes:
+                if writes := connection.writes():
                     connection.waiting += writes
                     self._hand_on(sock, connection, wait=True)
                 if not data:

@@ -2,36 +2,31 @@
 
 import signal
 import threading
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from airbridge.broker_options import Broker, CaFile, PasswordFile, Prefix, broker_settings
 from airbridge.capture.bridge import BridgeEar, NothingToRecord
 from airbridge.capture.bridge_summary import BridgeSummary
 from airbridge.capture.common import Force, Output, Seconds, WithSerial, fail, opened
 from airbridge.capture.output import CaptureOutput, default_path
 from airbridge.capture.progress import Progress
 from airbridge.capture.report import bridge_progress, bridge_report
-from airbridge.monitor.command import broker_settings
 from ksem_contract.capture_record import CaptureRecord
 from service_runtime import mqtt_reasons
 from service_runtime.clock import boottime
 
 
 def bridge(
-    broker: Annotated[str, typer.Option(metavar="HOST[:PORT]", help="The broker.")] = "localhost",
+    broker: Broker = "localhost",
     user: Annotated[
         str | None, typer.Option(help="Name to log in with: the role capture, or one with its rights.")
     ] = None,
-    password_file: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="File with the password alone.")
-    ] = None,
-    ca_file: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="Encrypt; the CA that signed the broker.")
-    ] = None,
-    prefix: Annotated[str, typer.Option(help="The first part of every topic.")] = "ksem",
+    password_file: PasswordFile = None,
+    ca_file: CaFile = None,
+    prefix: Prefix = "ksem",
     meter: Annotated[list[str] | None, typer.Option(help="Record this meter's publisher; may be repeated.")] = None,
     node: Annotated[list[str] | None, typer.Option(help="Record this RTU server; may be repeated.")] = None,
     seconds: Seconds = None,

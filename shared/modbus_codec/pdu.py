@@ -27,8 +27,10 @@ __all__ = [
     "WriteMultipleRequest",
     "WriteSingleReply",
     "WriteSingleRequest",
+    "check_write_multiple",
     "decode_reply",
     "decode_request",
+    "written_words",
 ]
 
 
@@ -47,16 +49,30 @@ def decode_request(pdu: bytes) -> Request:
         _require_five(pdu, function)
         return WriteSingleRequest(*struct.unpack(">HH", pdu[1:]))
     if function == FunctionCode.WRITE_MULTIPLE_REGISTERS:
-        if len(pdu) < 6:
-            text = f"{len(pdu)} bytes where function 16 has 6 and its registers"
-            raise BadRequest(function, ExceptionCode.ILLEGAL_DATA_VALUE, text)
-        start, count, byte_count = struct.unpack_from(">HHB", pdu, 1)
-        if not byte_count == 2 * count == len(pdu) - 6:
-            text = f"count {count}, byte count {byte_count} and {len(pdu) - 6} bytes disagree"
-            raise BadRequest(function, ExceptionCode.ILLEGAL_DATA_VALUE, text)
-        _require_range(function, start, count, MAX_WRITE)
-        return WriteMultipleRequest(start, struct.unpack_from(f">{count}H", pdu, 6))
+        start, count = check_write_multiple(pdu)
+        return WriteMultipleRequest(start, written_words(pdu, count))
     raise BadRequest(function, ExceptionCode.ILLEGAL_FUNCTION, f"function {function} is not served")
+
+
+def check_write_multiple(pdu: bytes) -> tuple[int, int]:
+    """Return start and count of a write of registers (function 16), whose PDU is whole. Raises BadRequest."""
+    function = FunctionCode.WRITE_MULTIPLE_REGISTERS
+    if len(pdu) < 6:
+        text = f"{len(pdu)} bytes where function 16 has 6 and its registers"
+        raise BadRequest(function, ExceptionCode.ILLEGAL_DATA_VALUE, text)
+    start: int
+    count: int
+    start, count, byte_count = struct.unpack_from(">HHB", pdu, 1)
+    if not byte_count == 2 * count == len(pdu) - 6:
+        text = f"count {count}, byte count {byte_count} and {len(pdu) - 6} bytes disagree"
+        raise BadRequest(function, ExceptionCode.ILLEGAL_DATA_VALUE, text)
+    _require_range(function, start, count, MAX_WRITE)
+    return start, count
+
+
+def written_words(pdu: bytes, count: int) -> tuple[int, ...]:
+    """Return the `count` registers that a checked write (function 16) brings."""
+    return struct.unpack_from(f">{count}H", pdu, 6)
 
 
 def decode_reply(pdu: bytes, request: Request) -> Reply:

@@ -14,8 +14,8 @@ class Peer:
         self.connection = PushConnection("192.168.1.20", 4711, "main", WrittenRegisters(), 0.0)
 
     def say(self, data: bytes) -> bytes:
-        answers, writes = self.connection.take(data, 5.0)
-        self.writes += writes
+        answers = self.connection.take(data, 5.0)
+        self.writes += self.connection.writes()
         return answers
 
 
@@ -63,6 +63,19 @@ def test_what_was_written_can_be_read_back_the_newest_first() -> None:
     peer.say(mbap(fc16(0, (1, 2, 3))))
     peer.say(mbap(fc16(1, (9,))))
     assert peer.say(mbap(READ_TWO)) == mbap(bytes((3, 4, 0, 1, 0, 9)))
+
+
+def test_what_comes_in_one_go_is_noted_in_its_order() -> None:
+    peer = Peer()
+    single = struct.pack(">BHH", 6, 1, 8)
+    data = mbap(fc16(0, (1, 2))) + mbap(single) + mbap(READ_TWO) + mbap(fc16(0, (3,)))
+    answers = mbap(bytes((16, 0, 0, 0, 2))) + mbap(single) + mbap(bytes((3, 4, 0, 1, 0, 8)))
+    assert peer.say(data) == answers + mbap(bytes((16, 0, 0, 0, 1)))
+    assert [(one.function, one.start, one.registers) for one in peer.writes] == [
+        (16, 0, (1, 2)),
+        (6, 1, (8,)),
+        (16, 0, (3,)),
+    ]
 
 
 @pytest.mark.parametrize(
