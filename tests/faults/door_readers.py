@@ -4,6 +4,7 @@ Prints `ready` once all have an answer; then each reads on until it is ended. An
 """
 
 import asyncio
+import os
 import sys
 
 from modbus_codec.tcp import MbapFrame, MbapReader
@@ -38,4 +39,5 @@ async def _main(port: int, readers: int, per_second: float) -> None:
 
 
 if __name__ == "__main__":
+    os.nice(19)  # readers are other hosts: what they do themselves is not to cost the line its core
     asyncio.run(_main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))
