@@ -15,8 +15,6 @@ SAMPLES = 1024
 """Answers whose times are kept for p50, p99 and max: about 80 s of a Plenticore's asking."""
 MAX_ASKED = 64
 """Different requests kept apart; the one asked longest ago makes room."""
-MAX_NAMED = 16
-"""First requests that are worth a line in the log; who asks through all addresses gets no line for each."""
 RATE_WINDOW = 10.0
 
 
@@ -80,15 +78,13 @@ class UnitCounters:
     last_request: float | None = None
     last_data: float | None = None
     asked: dict[bytes, Asked] = field(default_factory=dict)
-    named: int = 0
-    """First requests that were told so far."""
     turnarounds: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
     ages: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
     turnaround_counts: DurationCounts = field(default_factory=lambda: DurationCounts(TURNAROUND_BOUNDS_MS))
     age_counts: DurationCounts = field(default_factory=lambda: DurationCounts(AGE_BOUNDS_MS))
 
-    def note(self, request: bytes, outcome: str, now: float) -> bool:
-        """Count a request of ours; True where it is asked for the first time, and is one of the first to be so."""
+    def note(self, request: bytes, outcome: str, now: float) -> None:
+        """Count a request of ours."""
         self.requests += 1
         self.outcomes[outcome] += 1
         self.last_request = now
@@ -99,11 +95,7 @@ class UnitCounters:
             if len(self.asked) >= MAX_ASKED:
                 del self.asked[min(self.asked, key=lambda frame: self.asked[frame].last)]
             asked = self.asked[request] = Asked(window_start=now)
-            asked.note(outcome, now)
-            self.named += 1
-            return self.named <= MAX_NAMED
         asked.note(outcome, now)
-        return False
 
     def note_times(self, turnaround: float, age: float | None) -> None:
         """Keep how long an answer took and, with data, how old it was (seconds)."""

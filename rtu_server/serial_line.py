@@ -13,7 +13,7 @@ from modbus_codec.rtu_reader import Heard, Noise, Request, RtuFrameReader
 from service_runtime.clock import boottime
 from service_runtime.recorder.tape import FORGET, IN, OFF, OUT, Tape
 
-from .line_counters import MAX_NAMED, LineCounters, UnitCounters
+from .line_counters import LineCounters, UnitCounters
 from .real_time import be_real_time, in_force, sharpen_timers
 from .reply_book import DATA, Answer
 from .responder import SAY_NOTHING, Responder
@@ -32,6 +32,8 @@ LOOK_AGAIN: Final = 0.005
 """Seconds to the next look where less than a request lies: what has not grown by then is none that comes in."""
 GLANCE: Final = 0.001
 """Seconds between looks at a port that delivered less than a whole request; at rest the thread sleeps."""
+MAX_NAMED: Final = 16
+"""First requests that are worth a line in the log; who asks through all addresses gets no line for each."""
 WARM_UP: Final = 0.00015
 """Seconds before an answer is due at which the thread wakes to prepare it: a sleep overshoots by 50 to 80 us, and what
 was not run for 100 ms takes 30 us and more. Both lie before the moment that counts; what is left to spin is little."""
