@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -33,6 +33,10 @@ class Publish(Protocol):
     def __call__(
         self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False, expiry: int | None = None
     ) -> bool: ...
+
+
+PublishTogether = Callable[[Sequence[tuple[str, bytes, bool]]], bool]
+"""`MqttLink.publish_together`, or a stand-in: topic, payload, retain of each message."""
 
 
 @dataclass

@@ -45,7 +45,12 @@ class LiveDesk:
 
     def flows(self, now: float) -> bool:
         """True while live data flows."""
-        return now - self._measured <= FLOWS
+        return now <= self.stops_at
+
+    @property
+    def stops_at(self) -> float:
+        """Until when live data flows if no more is published."""
+        return self._measured + FLOWS
 
     def refusal(self, now: float) -> Remark | None:
         """Why the newest snapshot was refused, if one was lately."""

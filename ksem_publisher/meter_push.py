@@ -2,7 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from math import inf
 
 from ksem_contract.blocks import ENERGY, LIVE, PUSH_GROUPS
 from ksem_contract.link_health import LinkCondition
@@ -46,9 +47,12 @@ class MeterPush:
         plan: PollPlan,
         energy_every: float,
         turn: threading.Lock,
+        on_away: Callable[[], None],
         log: logging.Logger,
         tape: Tape = OFF,
     ) -> None:
+        """`on_away` is called in the listener's thread, where the push does not carry live data any more."""
+        self._on_away = on_away
         self._tape = tape
         self._desk = desk
         self._others = others
@@ -101,10 +105,18 @@ class MeterPush:
         if self._tape.on:
             note_writes(self._tape, connection, writes)
 
-    def may_wait(self, connection: PushConnection, writes: Sequence[PushedWrite]) -> bool:
+    def may_wait(self, connection: PushConnection, places: Sequence[tuple[int, int]]) -> bool:
         """Whether writes that were answered may wait for the next one: they begin a cycle that is not whole yet."""
-        places = [(write.start, len(write.registers)) for write in writes]
         return self._live.is_begun_by(connection, places)
+
+    def watch(self, now: float) -> float:
+        """Look whether the push stays away; when to look again, if nothing comes."""
+        with self._turn:
+            change = self._desk.source.next_change(now)
+        if change is None:
+            self._on_away()
+            return inf
+        return change
 
     def on_closed(self, connection: PushConnection) -> None:
         """A connection has ended."""

@@ -1,10 +1,11 @@
 """One meter put together: its push, its polling, its link to the broker."""
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ksem_contract.block_message import BlockMessage
@@ -30,11 +31,11 @@ from ksem_publisher.recording import held_blocks, meter_wires
 from ksem_publisher.settings import MeterSettings, PublisherSettings
 from ksem_publisher.value_publisher import ValuePublisher
 from service_runtime.announcer import Announcer
-from service_runtime.clock import boottime
+from service_runtime.clock import boottime, until_beat
 from service_runtime.mqtt_link import Farewell, Incoming, MqttLink
 from service_runtime.recorder.recorder import Recorder
 
-TICK = 0.5
+TICK = 1.0
 """Seconds between two looks at what is to be told; status is right within 3 s."""
 _SOON = 0.005
 
@@ -50,6 +51,8 @@ class Link(Protocol):
     def publish(
         self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False, expiry: int | None = None
     ) -> bool: ...
+
+    def publish_together(self, messages: Sequence[tuple[str, bytes, bool]]) -> bool: ...
 
     def stop(self, farewell: list[Farewell] = ...) -> None: ...
 
@@ -101,7 +104,8 @@ class MeterService:
         values = None
         if settings.values.enabled:
             openwb = [counter.id for counter in settings.openwb.counter if counter.meter == meter.id]
-            values = ValuePublisher(meter.id, topics, publish, settings.values.interval, clock, openwb)
+            interval = settings.values.interval
+            values = ValuePublisher(meter.id, topics, self.link.publish_together, interval, clock, openwb)
         self._values = values
         self.status = MeterStatus(topics.meter_status(meter.id), publish, clock)
         self._echo = EchoAnswer(meter.id, topics, self.session, publish, clock)
@@ -127,7 +131,15 @@ class MeterService:
         tape = self._recorder.tape
         self.poll = MeterPoll(client, self._plan, self._desk, self._block_desk, self._turn, self.log, clock, tape)
         self.push = MeterPush(
-            self._desk, self._block_desk, self._blocks, self._plan, settings.poll.energy, self._turn, self.log, tape
+            self._desk,
+            self._block_desk,
+            self._blocks,
+            self._plan,
+            settings.poll.energy,
+            self._turn,
+            self._on_push_away,
+            self.log,
+            tape,
         )
         self._report = MeterReport(topics.meter_health(meter.id), version, self.session, publish, self.log, clock)
 
@@ -136,23 +148,20 @@ class MeterService:
         self._listener = listener
 
     async def watch(self) -> None:
-        """Supervise push, status and health until cancelled."""
-        due = 0.0
+        """Keep status and health true until cancelled."""
         while True:
             now = self._clock()
             with self._turn:
-                self.poll.want_live(self._source.poll_wanted(now))
-                flows = self._desk.flows(now)
-                if flows != self.status.online or now >= due:
-                    due = now + TICK
-                    self._set_status(online=flows)
-                    self._report.tell(self._view(now))
-                    self._announcer.tick(self.link)
-                    self._drop_unwanted(now)
-                change = self._source.next_change(now)
+                self._look_at_source(now)
+                self._set_status(online=self._desk.flows(now))
+                self._report.tell(self._view(now))
+                self._announcer.tick(self.link)
+                self._drop_unwanted(now)
+                stops = self._desk.stops_at
             self._recorder.tick(now, self._report.trouble or ("" if self.link.connected else "no link to the broker"))
-            sleep = due - now if change is None else min(due, change + 0.001) - now
-            await asyncio.sleep(max(_SOON, sleep))
+            sleep = min(until_beat(TICK, now), self._recorder.rest)
+            # What stops before the next beat is told at once, without another look while all is well.
+            await asyncio.sleep(max(_SOON, min(sleep, stops + _SOON - now) if stops >= now else sleep))
 
     def why_not_served(self) -> str:
         """Empty while live data reaches the broker."""
@@ -163,6 +172,14 @@ class MeterService:
     def stop(self) -> None:
         """Say goodbye to the broker; blocks for 1.5 s at most."""
         self.link.stop([(self._topics.meter_status(self.id), OFFLINE, 1, True)])
+
+    def _look_at_source(self, now: float) -> None:
+        self.poll.want_live(self._source.poll_wanted(now))
+
+    def _on_push_away(self) -> None:
+        """In the listener's thread."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(lambda: self._look_at_source(self._clock()))
 
     def _on_live(self) -> None:
         if not self.status.online:

@@ -20,10 +20,14 @@ YEARS_MS = (946_684_800_000, 4_102_444_800_000)
 
 _PAUSE = 3.0
 """Seconds without a cycle after which unchanged values are looked at anew."""
+_LOOK_EVERY = 1.0
+"""Seconds between two looks for what is strange; where something is, each cycle is looked at."""
 _TELL_AFTER = 3
 """A remark is made after so many cycles in a row."""
 _CLOCK = 8245
 _TEXTS = ((8196, 16), (8212, 16), (8228, 16))
+_MEASURED = tuple((part.start, part.stop) for part in VALUES)
+"""Where the words lie that stand still in a frozen meter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +46,8 @@ class LiveChecks:
         """The checks of the other way: values that stood still there have stood still."""
         self._plausible = plausible
         self._frozen_after = frozen_after
-        self._measured: tuple[int | None, ...] = ()
-        self._same_since = self._last = float("-inf")
+        self._measured: tuple[Words, ...] = ()
+        self._same_since = self._last = self._remarked = float("-inf")
         self._counts: dict[str, int] = {}
         self._before: Words | None = None
         self._remarks: tuple[Remark, ...] = ()
@@ -56,7 +60,10 @@ class LiveChecks:
     def refusal(self, words: Words, now: float) -> Remark | None:
         """Why these words of `live`, which arrived at `now`, must not be served; None if they may."""
         frozen = self._is_frozen(words, now)
-        self._remark(words)
+        if self._counts or now - self._remarked >= _LOOK_EVERY:
+            self._remarked = now
+            self._remark(words)
+        self._before = words
         frequency = _frequency(words)
         if self._plausible and not FREQUENCY_LIMITS[0] <= frequency <= FREQUENCY_LIMITS[1]:
             low, high = FREQUENCY_LIMITS
@@ -69,20 +76,19 @@ class LiveChecks:
         return None
 
     def _is_frozen(self, words: Words, now: float) -> bool:
-        measured = tuple(word for part in VALUES for word in words[part.start : part.stop])
+        measured = tuple([words[start:stop] for start, stop in _MEASURED])
         if self.still_since(measured, now) == now:
             self._same_since = self.twin.still_since(measured, now) if self.twin else now
             self._measured = measured
         self._last = now
         return bool(self._frozen_after) and now - self._same_since >= self._frozen_after
 
-    def still_since(self, measured: tuple[int | None, ...], now: float) -> float:
+    def still_since(self, measured: tuple[Words, ...], now: float) -> float:
         """Since when these words have stood still, as far as is known here."""
         return self._same_since if measured == self._measured and now - self._last <= _PAUSE else now
 
     def _remark(self, words: Words) -> None:
         found = {remark.name: remark for remark in _strange(words, self._before)}
-        self._before = words
         if not found and not self._counts:
             return
         self._counts = {name: self._counts.get(name, 0) + 1 for name in found}

@@ -59,8 +59,6 @@ class PushConnection:
         self.last_heard = now
         self.unsent = b""
         """Answers that the socket did not take yet."""
-        self.waiting: list[PushedWrite] = []
-        """Writes that were answered, and are handed on together with the next one."""
         self._written = written
         self._reader = MbapReader()
         self._answered: list[tuple[MbapFrame, int, int, float]] = []
@@ -74,6 +72,11 @@ class PushConnection:
         """
         self.last_heard = now
         return b"".join([self._answer(frame, now) for frame in self._reader.feed(data)])
+
+    def places(self) -> list[tuple[int, int]]:
+        """Start and count of all that was written since the last call of `writes`, in its order."""
+        known = [(write.start, len(write.registers)) for write in self._writes]
+        return known + [(start, count) for _, start, count, _ in self._answered]
 
     def writes(self) -> list[PushedWrite]:
         """What was written since the last call, in its order."""

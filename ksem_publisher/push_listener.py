@@ -16,6 +16,7 @@ from typing import Protocol
 
 from ksem_publisher.push_connection import PushConnection, PushedWrite, WrittenRegisters
 from ksem_publisher.push_peers import PushPeers
+from ksem_publisher.push_rhythm import AWAY_SECONDS
 from ksem_publisher.settings import MeterSettings
 from modbus_codec.errors import BadFrame
 from service_runtime.clock import boottime
@@ -36,6 +37,9 @@ _TICK = 5.0
 WAIT = 0.02
 """Seconds for which the beginning of a cycle waits for its next write, to be worked on with it: while it is, the meter
 would wait for the answer to the next one."""
+WATCH_LATE = 0.02
+"""Seconds by which the look at pushes that stay away may be late: what comes at the very moment it is due saves it a
+wake-up of its own."""
 _GONE = select.EPOLLHUP | select.EPOLLERR
 
 log = logging.getLogger("ksem_publisher.push")
@@ -48,7 +52,9 @@ class PushTaker(Protocol):
 
     def on_writes(self, connection: PushConnection, writes: Sequence[PushedWrite]) -> None: ...
 
-    def may_wait(self, connection: PushConnection, writes: Sequence[PushedWrite]) -> bool: ...
+    def may_wait(self, connection: PushConnection, places: Sequence[tuple[int, int]]) -> bool: ...
+
+    def watch(self, now: float) -> float: ...
 
     def on_closed(self, connection: PushConnection) -> None: ...
 
@@ -72,6 +78,7 @@ class PushListener:
         self._open: dict[int, tuple[socket.socket, PushConnection]] = {}
         self._waiting: dict[tuple[socket.socket, PushConnection], float] = {}
         """Connections with writes that wait, and until when."""
+        self._watch_due = 0.0
         self._quiet = QuietLog()
         self._resolved_at = float("-inf")
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -158,7 +165,8 @@ class PushListener:
     def _serve_until_woken(self, listener: socket.socket, wake: int, ready: select.epoll) -> None:
         looked = self._clock()
         while True:
-            for descriptor, events in ready.poll(WAIT if self._waiting else _TICK):
+            sleep = WAIT if self._waiting else min(_TICK, max(0.0, self._watch_due + WATCH_LATE - self._clock()))
+            for descriptor, events in ready.poll(sleep):
                 known = self._open.get(descriptor)
                 if known is not None:
                     self._move(*known, events, ready)
@@ -169,6 +177,8 @@ class PushListener:
             now = self._clock()
             for sock, connection in [one for one, until in self._waiting.items() if now >= until]:
                 self._move(sock, connection, 0, ready)
+            if now >= self._watch_due:
+                self._watch_due = min(taker.watch(now) for taker in self._takers.values())
             if now - looked >= _TICK:
                 looked = now
                 self._look_after(now)
@@ -209,9 +219,7 @@ class PushListener:
                 if answers:
                     # The meter waits for this; everything else comes after it.
                     self._send(sock, connection, answers, ready)
-                if writes := connection.writes():
-                    connection.waiting += writes
-                    self._hand_on(sock, connection, wait=True)
+                self._hand_on(sock, connection, wait=True)
                 if not data:
                     self._hand_on(sock, connection, wait=False)
                     self._close(sock, connection)
@@ -225,14 +233,14 @@ class PushListener:
             self._give_up(sock, connection, f"a push of {connection.peer} failed with {type(error).__name__}: {error}")
 
     def _hand_on(self, sock: socket.socket, connection: PushConnection, *, wait: bool) -> None:
-        taker, writes = self._takers[connection.meter], connection.waiting
-        if wait and taker.may_wait(connection, writes):
-            self._waiting.setdefault((sock, connection), writes[0].at + WAIT)
+        taker, places = self._takers[connection.meter], connection.places()
+        if places and wait and taker.may_wait(connection, places):
+            self._waiting.setdefault((sock, connection), self._clock() + WAIT)
             return
         self._waiting.pop((sock, connection), None)
-        connection.waiting = []
-        if writes:
-            taker.on_writes(connection, writes)
+        if places:
+            taker.on_writes(connection, connection.writes())
+            self._watch_due = min(self._watch_due, self._clock() + AWAY_SECONDS)
 
     def _send(self, sock: socket.socket, connection: PushConnection, answers: bytes, ready: select.epoll) -> None:
         waiting = connection.unsent

@@ -11,14 +11,14 @@ from ksem_publisher.meter_service import MeterService
 from ksem_publisher.push_listener import PushListener
 from ksem_publisher.settings import PublisherSettings
 from service_runtime import systemd
-from service_runtime.clock import boottime
+from service_runtime.clock import boottime, until_beat
 from service_runtime.health_file import HealthFile
 from service_runtime.version import VERSION
 
 RESTART = 1.0
 """Seconds until a part that failed unexpectedly is started again."""
-_HEALTH_TICK = 0.5
-_STATUS_TICK = 1.0
+_TICK = 1.0
+"""Seconds between two looks at what the service manager is told."""
 
 log = logging.getLogger("ksem_publisher")
 
@@ -39,8 +39,7 @@ class Publisher:
             tasks.append(_start(f"{meter.id}: polling", meter.poll.run))
             tasks.append(_start(f"{meter.id}: supervision", meter.watch))
         tasks += [_start("the push listener", listener.run) for listener in self.listeners]
-        tasks.append(_start("the watchdog", self._tell_systemd))
-        tasks.append(_start("the health file", self._tell_health))
+        tasks.append(_start("the service manager's news", self._tell_manager))
         sys.setswitchinterval(0.0005)  # a meter that pushes waits at most this long for another thread's Python code
         gc.freeze()  # what is loaded now lives as long as the process: no collection looks at it again
         try:
@@ -51,25 +50,20 @@ class Publisher:
             with ThreadPoolExecutor(len(self.meters)) as threads:
                 list(threads.map(MeterService.stop, self.meters))
 
-    async def _tell_systemd(self) -> None:
+    async def _tell_manager(self) -> None:
+        """Tell systemd and a container's health check how it goes."""
         systemd.notify("READY=1")
         interval = systemd.watchdog_interval()
-        told = ""
+        file, told = HealthFile(), ""
         while True:
-            status = "; ".join(self._missing()) or "live data flows"
-            if status != told:
+            missing, now = "; ".join(self._missing()), boottime()
+            if (status := missing or "live data flows") != told:
                 told = status
                 systemd.notify(f"STATUS={status}")
             if interval is not None:
                 systemd.notify("WATCHDOG=1")
-            await asyncio.sleep(min(interval or _STATUS_TICK, _STATUS_TICK))
-
-    async def _tell_health(self) -> None:
-        file = HealthFile()
-        while file.wanted:
-            missing = self._missing()
-            file.tell(not missing, "; ".join(missing), boottime())
-            await asyncio.sleep(_HEALTH_TICK)
+            file.tell(not missing, missing, now)
+            await asyncio.sleep(until_beat(min(interval or _TICK, _TICK), now))
 
     def _missing(self) -> list[str]:
         return [why for meter in self.meters if (why := meter.why_not_served())]

@@ -8,8 +8,8 @@ from ksem_contract.freshness import block_stamp
 from ksem_contract.topics import Topics
 from ksem_contract.value_keys import VALUE_KEYS
 from ksem_contract.values import decode_device, decode_energy, decode_live, format_value
-from ksem_contract.values_message import ValuesMessage
-from ksem_publisher.block_publisher import Publish
+from ksem_contract.values_writer import ValuesWriter
+from ksem_publisher.block_publisher import PublishTogether
 from ksem_publisher.openwb import counter_messages
 from ksem_publisher.snapshot import Words
 from service_runtime.clock import boottime, wall_time
@@ -26,7 +26,7 @@ class ValuePublisher:
         self,
         meter: str,
         topics: Topics,
-        publish: Publish,
+        publish: PublishTogether,
         interval: float,
         clock: Callable[[], float] = boottime,
         openwb: Sequence[int] = (),
@@ -39,6 +39,7 @@ class ValuePublisher:
         self._interval = interval
         self._clock = clock
         self._live_due = float("-inf")
+        self._writer = ValuesWriter()
         self._guard = CounterGuard()
         self._kept: dict[str, float] = {}
         self._counters: tuple[Mapping[str, float], float] = ({}, float("-inf"))
@@ -49,16 +50,16 @@ class ValuePublisher:
         values = decode_live(words)
         counters, counted = self._counters
         everything = {**values, **counters} if now - counted <= COUNTERS_FOR else values
-        message = ValuesMessage(time=wall_time(), age_ms=block_stamp(now, measured)[1], values=everything)
-        self._publish(self._topic, message.encode())
+        age_ms = block_stamp(now, measured)[1]
+        messages = [(self._topic, self._writer.write(time=wall_time(), age_ms=age_ms, values=everything), False)]
         # Cycles are never quite on time: what is due within half of the shortest one goes with this one.
         if now >= self._live_due - 0.05:
             in_pace = now - self._live_due < self._interval
             self._live_due = (self._live_due if in_pace else now) + self._interval
-            self._each(values)
+            messages += self._each(values)
             for counter in self._openwb:
-                for topic, payload in counter_messages(counter, everything):
-                    self._publish(topic, payload)
+                messages += [(topic, payload, False) for topic, payload in counter_messages(counter, everything)]
+        self._publish(messages)
 
     def energy(self, words: Words, measured: float, now: float) -> tuple[Withheld, ...]:
         """Counters were read; those withheld are told."""
@@ -66,7 +67,7 @@ class ValuePublisher:
         self._counters = (counters, measured)
         self._kept.update(counters)
         # Unchanged ones, too: by its time-out a reader tells a counter that stands still from one that is read no more.
-        self._each(counters)
+        self._publish(self._each(counters))
         return withheld
 
     def device(self, words: Words) -> None:
@@ -74,14 +75,14 @@ class ValuePublisher:
         values = decode_device(words)
         changed = {key: value for key, value in values.items() if self._kept.get(key) != value}
         self._kept.update(changed)
-        self._each(changed)
+        self._publish(self._each(changed))
 
     def republish(self) -> None:
         """A new connection: the retained values again."""
-        self._each(dict(self._kept))  # another thread may be reading counters meanwhile
+        self._publish(self._each(dict(self._kept)))  # another thread may be reading counters meanwhile
 
-    def _each(self, values: Mapping[str, float]) -> None:
-        for name, value in values.items():
-            key = _KEYS[name]
-            payload = format_value(value, key.decimals).encode()
-            self._publish(self._topic_of[name], payload, retain=key.retained)
+    def _each(self, values: Mapping[str, float]) -> list[tuple[str, bytes, bool]]:
+        return [
+            (self._topic_of[name], format_value(value, _KEYS[name].decimals).encode(), _KEYS[name].retained)
+            for name, value in values.items()
+        ]

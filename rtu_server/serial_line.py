@@ -25,7 +25,7 @@ REOPEN: Final = 0.4
 STALL: Final = 0.1
 """Seconds without a look at the clock that count as standing still: bytes found after that may be of any age, and an
 answer later than this would be taken for the next one's."""
-LOOK: Final = 0.06
+LOOK: Final = 0.075
 """Seconds that the thread sleeps at most. The rest to `STALL` is what a busy host may be late by without being taken to
 have stood still: on a core with four others at work a thread waits up to 24 ms (the scheduler's latency target)."""
 LOOK_AGAIN: Final = 0.005
@@ -34,7 +34,7 @@ GLANCE: Final = 0.001
 """Seconds between looks at a port that delivered less than a whole request; at rest the thread sleeps."""
 MAX_NAMED: Final = 16
 """First requests that are worth a line in the log; who asks through all addresses gets no line for each."""
-WARM_UP: Final = 0.00015
+WARM_UP: Final = 0.0001
 """Seconds before an answer is due at which the thread wakes to prepare it: a sleep overshoots by 50 to 80 us, and what
 was not run for 100 ms takes 30 us and more. Both lie before the moment that counts; what is left to spin is little."""
 LATE: Final = 0.0005
@@ -222,12 +222,12 @@ class SerialLine:
     def _answer_on_time(self, port: SerialPort, frame: bytes, heard: float) -> None:
         """Answer what is a request for us already, if nothing follows it for t3.5. All but the writing lies before."""
         due = heard + self._gap
-        ahead = due - WARM_UP - self._look()
-        if ahead > 0:
-            time.sleep(ahead)
         answer = self._judge(port, frame, heard, due)
         if answer is None:
             return
+        ahead = due - WARM_UP - self._look()
+        if ahead > 0:
+            time.sleep(ahead)
         now = 0.0
         while now < due:
             overtaken = port.unread()

@@ -13,7 +13,7 @@ from ksem_contract.health import Transit, UnitHealth
 from ksem_contract.home_assistant import Discovery, node_device
 from ksem_contract.topics import Topics
 from service_runtime.announcer import Announcer
-from service_runtime.clock import boottime, wall_time
+from service_runtime.clock import boottime, until_beat, wall_time
 from service_runtime.health_file import HealthFile
 from service_runtime.link_state import LinkState
 from service_runtime.mqtt_link import Incoming, MqttLink
@@ -34,8 +34,9 @@ from .settings import DoorSettings, FreshnessSettings, LineSettings, RtuServerSe
 from .tcp_door import TcpDoor
 from .unit_state import UnitView, judge
 
-TICK: Final = 0.5
+TICK: Final = 1.0
 """Seconds between looks at what should be told: a status is right within 3 s, a ping that was lost goes out anew."""
+_SOON: Final = 0.005
 TOPICS_IN_MIND: Final = 64
 """Topics that are taken apart once: a meter has a dozen, and they come again with each of its cycles."""
 
@@ -95,7 +96,7 @@ class RtuServer:
             door.start()
         notify("READY=1")
         try:
-            while not stopping.wait(TICK):
+            while not stopping.wait(self._rest(boottime())):
                 self._tick(boottime())
         finally:
             notify("STOPPING=1")
@@ -104,6 +105,13 @@ class RtuServer:
             for door in self._doors.values():
                 door.stop()
             self._link.stop([(self._topics.node_status(self._node), b"offline", 1, True)])
+
+    def _rest(self, now: float) -> float:
+        """Seconds until the next look. What expires before the next beat is told at once."""
+        expire = [
+            feed.state.vital_expires + _SOON - now for feed in self._feeds.values() if feed.fresh_since is not None
+        ]
+        return max(_SOON, min(until_beat(TICK, now), self._recorder.rest, *expire))
 
     def _build_line(self, line: LineSettings) -> SerialLine:
         units = {unit.id: self._build_unit(unit) for unit in line.unit}

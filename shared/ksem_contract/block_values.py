@@ -37,6 +37,8 @@ class BlockValues:
         place = {register: position for position, register in enumerate(registers)}
         self._parts = [slice(one.address - block.start, one.address - block.start + one.count) for one in registers]
         self._unknown = [_unknown(register) for register in registers]
+        self._odd = frozenset(count for counts in self._unknown for count in counts)
+        """Counts that mean "no value" in one register or another, so seldom that each is looked at only then."""
         self._words = struct.Struct(f">{block.count}H")
         self._counts = struct.Struct(_layout(block, registers))
         self._keys = [(key.key, _MAKE[key.recipe], key.divisor, [place[one] for one in key.registers]) for key in keys]
@@ -44,14 +46,15 @@ class BlockValues:
     def decode(self, registers: Sequence[int | None], start: int) -> dict[str, float]:
         """The values, by key, of the registers from address `start` on. What is not known is left out."""
         words = registers if (start, len(registers)) == self._whole else self._placed(registers, start)
-        known: list[int | None]
+        known: Sequence[int | None]
         try:
-            known = list(self._counts.unpack(self._words.pack(*words)))
+            known = self._counts.unpack(self._words.pack(*words))
         except struct.error:  # there are holes
             filled = self._words.pack(*(word or 0 for word in words))
             counts = zip(self._parts, self._counts.unpack(filled), strict=True)
             known = [None if None in words[part] else count for part, count in counts]
-        known = [None if count in unknown else count for count, unknown in zip(known, self._unknown, strict=True)]
+        if not self._odd.isdisjoint(known):
+            known = [None if count in unknown else count for count, unknown in zip(known, self._unknown, strict=True)]
         found: dict[str, float] = {}
         for key, make, divisor, places in self._keys:
             made_of = [known[place] for place in places]

@@ -1,7 +1,5 @@
 """Writes the messages of one block of one session, cycle by cycle."""
 
-from collections.abc import Sequence
-
 from ksem_contract.block_message import BlockMessage, Source
 from ksem_contract.message_json import write_numbers
 
@@ -12,19 +10,19 @@ class BlockWriter:
     A meter measures five times a second: what stays the same from one message to the next is checked and written once.
     """
 
-    __slots__ = ("_block", "_head", "_meter", "_session", "_shape", "_tail")
+    __slots__ = ("_block", "_head", "_meter", "_rest", "_session", "_shape", "_words")
 
     def __init__(self, meter: str, block: str, session: str) -> None:
         self._meter = meter
         self._block = block
         self._session = session
         self._shape: tuple[object, ...] = ()
-        self._head = self._tail = ""
+        self._head = self._words = self._rest = ""
 
     def write(
         self,
         start: int,
-        registers: Sequence[int | None],
+        registers: tuple[int | None, ...],
         *,
         seq: int,
         boot_ms: int,
@@ -40,18 +38,22 @@ class BlockWriter:
         shape = (start, len(registers), cycle_ms, source)
         if shape != self._shape:
             self._begin(BlockMessage(
-                meter=self._meter, block=self._block, start=start, registers=tuple(registers), session=self._session,
+                meter=self._meter, block=self._block, start=start, registers=registers, session=self._session,
                 seq=seq, boot_ms=boot_ms, age_ms=age_ms, cycle_ms=cycle_ms, source=source, time=time,
             ))  # fmt: skip
             self._shape = shape
-        words = write_numbers(registers)
-        return (
-            f'{self._head}{words},"session":"{self._session}","seq":{seq},"boot_ms":{boot_ms},"age_ms":{age_ms},'
-            f'{self._tail}"{time}"}}'
-        ).encode("ascii")
+        try:
+            words = self._words % registers
+        except TypeError:  # there are holes
+            words = write_numbers(registers)
+        return (self._head + words + self._rest % (seq, boot_ms, age_ms, time)).encode("ascii")
 
     def _begin(self, first: BlockMessage) -> None:
         cycle = "null" if first.cycle_ms is None else first.cycle_ms
         # Names and sources hold nothing that JSON escapes: the message has checked them.
         self._head = f'{{"v":1,"meter":"{first.meter}","block":"{first.block}","start":{first.start},"registers":'
-        self._tail = f'"cycle_ms":{cycle},"source":"{first.source}","time":'
+        self._words = f"[{','.join(['%d'] * len(first.registers))}]"
+        self._rest = (
+            f',"session":"{first.session}","seq":%d,"boot_ms":%d,"age_ms":%d,"cycle_ms":{cycle},'
+            f'"source":"{first.source}","time":"%s"}}'
+        )

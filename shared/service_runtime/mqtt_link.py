@@ -1,7 +1,7 @@
 """The link to the broker: the only door to paho [shell].
 
-QoS 0 messages go past paho, straight to its socket (`mqtt_publish` says why): while a part of one could not be sent,
-nothing else is.
+QoS 0 messages go past paho, straight to its socket, and are taken apart without it (`mqtt_publish` says why): while a
+part of one could not be sent, nothing else is.
 
 One thread per link connects, reads and heals; `publish()` writes to the socket from the caller's own thread.
 
@@ -28,7 +28,7 @@ from service_runtime import mqtt_reasons
 from service_runtime.backoff import Backoff, QuickEnds
 from service_runtime.clock import boottime
 from service_runtime.common_settings import MqttSettings
-from service_runtime.mqtt_publish import publish_packet
+from service_runtime.mqtt_publish import is_plain, publish_packet, read_publish
 from service_runtime.mqtt_tls import TlsContexts
 from service_runtime.quiet_log import QuietLog
 from service_runtime.spared_imports import stand_in
@@ -45,7 +45,9 @@ CONNECT_TIMEOUT = 2.0
 STOP_TIMEOUT = 1.5
 TAKEN_OVER_PAUSE = 30.0
 _FAREWELL_TIMEOUT = 1.0
-_TURN = 0.25
+_TURN = 0.35
+"""Seconds between two looks at the keepalive: with it, a link that is half open is found out within twice the keepalive
+and a second."""
 _TCP_USER_TIMEOUT_MS = 3000
 # Bytes the kernel may hold unsent: during a stall live data is dropped here soon, and not sent late in a burst.
 _MOST_UNSENT = 4096
@@ -143,6 +145,16 @@ class MqttLink:
                 return False
             return self._hand_over(self._connection, (topic, payload, qos, retain), expiry) is not None
 
+    def publish_together(self, messages: Sequence[tuple[str, bytes, bool]]) -> bool:
+        """Hand messages of QoS 0 (topic, payload, retain) to the socket in one piece; as `publish`, all or none."""
+        with self._lock:
+            connection = self._connection
+            if not self._up or self._stopping or connection is None:
+                return False
+            sent = connection.send_now(b"".join([connection.packet(*message) for message in messages]))
+            self._look_after(connection)
+            return sent is not None
+
     def stop(self, farewell: Sequence[Farewell] = ()) -> None:
         """Publish `farewell`, wait for its acknowledgements, disconnect cleanly; 1.5 s at most in all."""
         deadline = boottime() + STOP_TIMEOUT
@@ -176,15 +188,20 @@ class MqttLink:
     def _hand_over(self, connection: "_Connection", message: Farewell, expiry: int | None) -> Any:
         """Give one message to the socket or to paho, under the lock; None where it was dropped."""
         info: Any
-        if message[2] == 0:
-            info = connection.publish_now(message, expiry)
+        topic, payload, qos, retain = message
+        if qos == 0:
+            info = connection.send_now(connection.packet(topic, payload, retain, expiry))
         else:
             info = connection.publish(message, expiry)
             if info is not None and self._on_acknowledged is not None:
-                self._unacknowledged[info.mid] = message[0]
-        if connection.unsent or connection.ended is not None:
-            self._wake()  # the rest goes out, or the loss is told, in the link's thread
+                self._unacknowledged[info.mid] = topic
+        self._look_after(connection)
         return info
+
+    def _look_after(self, connection: "_Connection") -> None:
+        """After something was handed over: the rest goes out, or the loss is told, in the link's thread."""
+        if connection.unsent or connection.ended is not None:
+            self._wake()
 
     def _wake(self) -> None:
         """Make the link's thread look up; under the lock, so that the descriptor is still ours."""
@@ -334,6 +351,22 @@ class _AttemptFailedError(Exception):
 _READABLE, _GONE, _WOKEN = 1, 2, 4
 
 
+class _Client(Client):
+    """paho's, which leaves messages of QoS 0 to `on_plain`: the packet's first byte, and all behind its length.
+
+    A paho that has renamed the method takes them apart itself, and `on_message` brings them.
+    """
+
+    on_plain: Callable[[int, bytearray], None] | None = None
+
+    def _handle_publish(self) -> MQTTErrorCode:
+        head = self._in_packet["command"]
+        if self.on_plain is None or not is_plain(head):
+            return super()._handle_publish()
+        self.on_plain(head, self._in_packet["packet"])
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+
 class _Connection:
     """One connection through one paho Client. All but `open()` and `wait()` are called under the link's lock.
 
@@ -359,7 +392,7 @@ class _Connection:
         """Of a message of QoS 0 that is half sent: nothing may come between."""
         self._rest_since = 0.0
         newest = settings.version == 5
-        client = self._client = Client(
+        client = self._client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
             clean_session=None if newest else True,
@@ -376,6 +409,7 @@ class _Connection:
         client.on_connect = self._note_connack
         client.on_subscribe = self._note_suback
         client.on_message = self._note_message
+        client.on_plain = self._note_plain
         client.on_disconnect = self._note_end
 
     def want_acknowledgements(self) -> None:
@@ -432,7 +466,8 @@ class _Connection:
                 self._client.loop_write()
             self._reads += 1
             now = boottime()
-            if clear and now >= self._misc_due and (self._reads > _READS_IN_A_ROW or not self._more_to_read()):
+            read_all = not ready & _READABLE or self._reads > _READS_IN_A_ROW
+            if clear and now >= self._misc_due and (read_all or not self._more_to_read()):
                 self._reads, self._misc_due = 0, now + _TURN
                 self._client.loop_misc()
             if not clear and now - self._rest_since > self._settings.keepalive:
@@ -475,18 +510,20 @@ class _Connection:
         info = self._client.publish(topic, payload, qos, retain, properties)
         return info if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS and self.ended is None else None
 
-    def publish_now(self, message: Farewell, expiry: int | None) -> bool | None:
-        """Send a message of QoS 0 at once: True, or None where it was dropped because older bytes are still unsent."""
+    def packet(self, topic: str, payload: bytes, retain: bool, expiry: int | None = None) -> bytes:
+        """A message of QoS 0 as it travels."""
+        return publish_packet(topic, payload, retain=retain, expiry=expiry, version=self._settings.version)
+
+    def send_now(self, packets: bytes) -> bool | None:
+        """Send messages of QoS 0 at once: True, or None where they were dropped as older bytes are still unsent."""
         if self.ended is not None or not self._flush():
             return None
         if self._client.want_write():
             self._client.loop_write()
             if self._client.want_write() or self.ended is not None:
                 return None
-        topic, payload, _, retain = message
-        packet = publish_packet(topic, payload, retain=retain, expiry=expiry, version=self._settings.version)
         try:
-            self._rest = self._send(packet)
+            self._rest = self._send(packets)
         except BlockingIOError:
             return None
         if self._rest:
@@ -524,7 +561,7 @@ class _Connection:
         client = self._client
         # Else Client and _Connection hold each other until the garbage collector runs.
         client.on_socket_open = client.on_connect = client.on_subscribe = None
-        client.on_message = client.on_disconnect = client.on_publish = None
+        client.on_message = client.on_plain = client.on_disconnect = client.on_publish = None
         sock: Any = client.socket()
         if sock is not None:
             sock.close()
@@ -553,6 +590,14 @@ class _Connection:
         except UnicodeDecodeError:
             return
         self.inbox.append(Incoming(topic, bytes(message.payload), message.retain, received))
+
+    def _note_plain(self, head: int, body: bytearray) -> None:
+        received = boottime()
+        try:
+            topic, payload, retained = read_publish(head, body, version=self._settings.version)
+        except UnicodeDecodeError:
+            return
+        self.inbox.append(Incoming(topic, payload, retained, received))
 
     def _note_end(self, _client: Client, _userdata: object, flags: Any, reason: Any, _properties: Any) -> None:
         where = mqtt_reasons.address(self._settings)

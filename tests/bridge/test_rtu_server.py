@@ -81,11 +81,14 @@ def test_a_cold_server_refuses_and_serves_as_soon_as_a_block_was_dated(wire: Wir
 
 
 @pytest.mark.usefixtures("server")
-def test_blocks_of_a_publisher_that_answers_no_ping_are_never_served(wire: Wire, publisher: FakePublisher) -> None:
-    publisher.answers = False
-    for _ in range(20):
-        publisher.send()
-        assert wire.ask(READ_TOTALS, 5) == STALE
+def test_blocks_of_a_publisher_that_answers_no_ping_are_never_served(broker: Broker, wire: Wire) -> None:
+    publisher = FakePublisher(broker.port, answers=False).start()
+    try:
+        for _ in range(20):
+            publisher.send()
+            assert wire.ask(READ_TOTALS, 5) == STALE
+    finally:
+        publisher.stop()
 
 
 def test_yesterdays_retained_blocks_are_never_served(

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -78,6 +79,11 @@ class Recorder:
             if self._feed.begins:
                 self._trouble = None  # a recording begins with how the service is
             self.tape.on = True
+
+    @property
+    def rest(self) -> float:
+        """Seconds until the next `tick` is needed."""
+        return TICK if self.tape.on else inf
 
     def tick(self, now: float, trouble: str = "") -> None:
         """Look after the tape, some times a second. `trouble`: what is wrong with the service, in words."""

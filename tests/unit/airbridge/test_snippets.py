@@ -6,7 +6,7 @@ The names are the rules of the programs: HA = Home Assistant, and so on. Sources
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -43,12 +43,9 @@ class Published:
         self.payloads: dict[str, bytes] = {}
         self.retained: set[str] = set()
 
-    def publish(
-        self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False, expiry: int | None = None
-    ) -> bool:
-        self.payloads[topic] = payload
-        if retain:
-            self.retained.add(topic)
+    def publish(self, messages: Sequence[tuple[str, bytes, bool]]) -> bool:
+        self.payloads |= {topic: payload for topic, payload, _ in messages}
+        self.retained |= {topic for topic, _, retain in messages if retain}
         return True
 
     def number(self, topic: str) -> float:

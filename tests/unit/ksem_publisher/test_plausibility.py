@@ -71,11 +71,18 @@ def test_a_pause_without_cycles_does_not_count_as_frozen() -> None:
 def test_other_strange_things_are_remarked_upon_after_three_cycles_and_never_block(name: str, strange: object) -> None:
     judge = checks()
     assert callable(strange)
-    for at in range(5):
+    for at in range(9):
         assert judge.refusal(strange(at), at / 5) is None
     assert name in [remark.name for remark in judge.remarks]
-    judge.refusal(words(7), 1.2)
+    judge.refusal(words(7), 1.8)
     assert judge.remarks == ()
+
+
+def test_what_is_strange_for_less_than_three_cycles_is_no_news() -> None:
+    judge = checks()
+    for at in range(30):
+        judge.refusal(words(w1=9000 + at) if at in (10, 11) else words(at), at / 5)
+        assert judge.remarks == ()
 
 
 def test_a_counter_that_goes_back_is_remarked_upon() -> None:

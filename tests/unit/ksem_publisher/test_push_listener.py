@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from math import inf
 
 import pytest
 
@@ -34,8 +35,11 @@ class Taker:
         self.failing = False
         self.begins = False
 
-    def may_wait(self, connection: PushConnection, writes: Sequence[PushedWrite]) -> bool:
-        return self.begins and len(writes) == 1
+    def may_wait(self, connection: PushConnection, places: Sequence[tuple[int, int]]) -> bool:
+        return self.begins and len(places) == 1
+
+    def watch(self, now: float) -> float:
+        return inf
 
     def on_opened(self, connection: PushConnection) -> None: ...
 

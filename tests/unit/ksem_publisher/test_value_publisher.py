@@ -1,6 +1,7 @@
 """Decoded values: what stands in the JSON, and for how long."""
 
 import json
+from collections.abc import Sequence
 
 from ksem_contract.blocks import ENERGY, LIVE
 from ksem_contract.topics import Topics
@@ -11,10 +12,8 @@ class Broker:
     def __init__(self) -> None:
         self.heard: list[tuple[str, bytes, bool]] = []
 
-    def publish(
-        self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False, expiry: int | None = None
-    ) -> bool:
-        self.heard.append((topic, payload, retain))
+    def publish(self, messages: Sequence[tuple[str, bytes, bool]]) -> bool:
+        self.heard += messages
         return True
 
     def newest_json(self) -> dict[str, object]:
