@@ -59,6 +59,8 @@ class PushConnection:
         self.last_heard = now
         self.unsent = b""
         """Answers that the socket did not take yet."""
+        self.places: list[tuple[int, int]] = []
+        """Start and count of all that was written since the last call of `writes`, in its order."""
         self._written = written
         self._reader = MbapReader()
         self._answered: list[tuple[MbapFrame, int, int, float]] = []
@@ -73,22 +75,19 @@ class PushConnection:
         self.last_heard = now
         return b"".join([self._answer(frame, now) for frame in self._reader.feed(data)])
 
-    def places(self) -> list[tuple[int, int]]:
-        """Start and count of all that was written since the last call of `writes`, in its order."""
-        known = [(write.start, len(write.registers)) for write in self._writes]
-        return known + [(start, count) for _, start, count, _ in self._answered]
-
     def writes(self) -> list[PushedWrite]:
         """What was written since the last call, in its order."""
         self._look_at_registers()
-        writes, self._writes = self._writes, []
+        writes, self._writes, self.places = self._writes, [], []
         return writes
 
     def _answer(self, frame: MbapFrame, now: float) -> bytes:
         pdu = frame.pdu
         try:
             if pdu[0] == FunctionCode.WRITE_MULTIPLE_REGISTERS:
-                self._answered.append((frame, *check_write_multiple(pdu), now))
+                place = check_write_multiple(pdu)
+                self._answered.append((frame, *place, now))
+                self.places.append(place)
                 reply = pdu[:WRITE_REPLY]
             else:
                 reply = self._answer_seldom(frame, decode_request(pdu), now)
@@ -100,6 +99,7 @@ class PushConnection:
         self._look_at_registers()
         if isinstance(request, WriteSingleRequest):
             self._note(PushedWrite(6, frame.unit, request.address, (request.value,), now))
+            self.places.append((request.address, 1))
             return frame.pdu[:WRITE_REPLY]
         assert isinstance(request, ReadRequest)
         return _read_back(request, self._written).encode()

@@ -233,12 +233,12 @@ class PushListener:
             self._give_up(sock, connection, f"a push of {connection.peer} failed with {type(error).__name__}: {error}")
 
     def _hand_on(self, sock: socket.socket, connection: PushConnection, *, wait: bool) -> None:
-        taker, places = self._takers[connection.meter], connection.places()
-        if places and wait and taker.may_wait(connection, places):
+        taker, written = self._takers[connection.meter], bool(connection.places)
+        if written and wait and taker.may_wait(connection, connection.places):
             self._waiting.setdefault((sock, connection), self._clock() + WAIT)
             return
         self._waiting.pop((sock, connection), None)
-        if places:
+        if written:
             taker.on_writes(connection, connection.writes())
             self._watch_due = min(self._watch_due, self._clock() + AWAY_SECONDS)
 

@@ -69,7 +69,8 @@ class SerialPort:
 
         False too when the time is over: less than a request's worth may be there then.
         """
-        return self._fd in dict(self._ready.poll(seconds, 2))
+        ready = self._ready.poll(seconds, 2)
+        return bool(ready) and self._fd in dict(ready)
 
     def read(self) -> bytes:
         """Return the bytes that are there, up to `READ_SIZE`, maybe none."""

@@ -45,7 +45,7 @@ CONNECT_TIMEOUT = 2.0
 STOP_TIMEOUT = 1.5
 TAKEN_OVER_PAUSE = 30.0
 _FAREWELL_TIMEOUT = 1.0
-_TURN = 0.35
+_TURN = 0.4
 """Seconds between two looks at the keepalive: with it, a link that is half open is found out within twice the keepalive
 and a second."""
 _TCP_USER_TIMEOUT_MS = 3000
