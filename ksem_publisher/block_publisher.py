@@ -35,8 +35,10 @@ class Publish(Protocol):
     ) -> bool: ...
 
 
-PublishTogether = Callable[[Sequence[tuple[str, bytes, bool]]], bool]
-"""`MqttLink.publish_together`, or a stand-in: topic, payload, retain of each message."""
+Message = tuple[str, bytes, bool, int | None]
+"""Topic, payload, retain, and the seconds for which the broker keeps it (None: for ever)."""
+PublishTogether = Callable[[Sequence[Message]], bool]
+"""`MqttLink.publish_together`, or a stand-in."""
 
 
 @dataclass
@@ -63,7 +65,7 @@ class BlockPublisher:
         meter: str,
         topics: Topics,
         session: str,
-        publish: Publish,
+        publish: PublishTogether,
         clock: Callable[[], float] = boottime,
     ) -> None:
         self._meter = meter
@@ -75,9 +77,19 @@ class BlockPublisher:
         self._lock = threading.Lock()
 
     def put(
-        self, name: str, start: int, words: Words, measured: float, source: Source, cycle_ms: int | None = None
+        self,
+        name: str,
+        start: int,
+        words: Words,
+        measured: float,
+        source: Source,
+        cycle_ms: int | None = None,
+        along: Sequence[Message] = (),
     ) -> bool:
-        """A block was measured at `measured`: publish it now. False if the link dropped it."""
+        """A block was measured at `measured`: publish it now, and `along` behind it. False if the link dropped it.
+
+        One piece for both: each that is sent wakes the broker, which takes the processor from what is still to be done.
+        """
         with self._lock:
             held = self._held.get(name)
             if held is None:
@@ -87,7 +99,7 @@ class BlockPublisher:
             else:
                 held.start, held.words, held.measured = start, words, measured
                 held.source, held.cycle_ms = source, cycle_ms
-            return self._send(name, held)
+            return self._send(name, held, along)
 
     def republish(self) -> None:
         """A new connection: publish again what is held, each with its true age, unless the broker would not keep it."""
@@ -131,7 +143,7 @@ class BlockPublisher:
         with self._lock:
             return {name: _health(name, held, now) for name, held in self._held.items()}
 
-    def _send(self, name: str, held: _Held) -> bool:
+    def _send(self, name: str, held: _Held, along: Sequence[Message] = ()) -> bool:
         now = self._clock()
         boot_ms, age_ms = block_stamp(now, held.measured)
         held.seq += 1
@@ -145,7 +157,7 @@ class BlockPublisher:
             source=held.source,
             time=wall_time(),
         )
-        went = self._publish(held.topic, payload, retain=True, expiry=EXPIRY.get(name, EXPIRY_OTHERS))
+        went = self._publish([(held.topic, payload, True, EXPIRY.get(name, EXPIRY_OTHERS)), *along])
         if went:
             held.sent.append(now)
         return went

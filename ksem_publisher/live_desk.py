@@ -85,8 +85,7 @@ class LiveDesk:
 
     def _publish(self, source: Source, snapshot: Snapshot, cycle_ms: int | None) -> None:
         words = self.words.fill(snapshot.words)
-        self._blocks.put("live", 0, words, snapshot.at, source, cycle_ms)
+        values = () if self._values is None else self._values.live(words, snapshot.at)
+        self._blocks.put("live", 0, words, snapshot.at, source, cycle_ms, values)
         self._measured = snapshot.at
         self._on_live()
-        if self._values is not None:
-            self._values.live(words, snapshot.at)

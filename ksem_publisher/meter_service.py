@@ -12,7 +12,7 @@ from ksem_contract.block_message import BlockMessage
 from ksem_contract.home_assistant import Discovery, meter_device
 from ksem_contract.topics import Topics
 from ksem_publisher.block_desk import BlockDesk, read_kept
-from ksem_publisher.block_publisher import BlockPublisher
+from ksem_publisher.block_publisher import BlockPublisher, Message
 from ksem_publisher.demand import Demand
 from ksem_publisher.demand_ear import DemandEar
 from ksem_publisher.echo_answer import EchoAnswer
@@ -52,7 +52,7 @@ class Link(Protocol):
         self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False, expiry: int | None = None
     ) -> bool: ...
 
-    def publish_together(self, messages: Sequence[tuple[str, bytes, bool]]) -> bool: ...
+    def publish_together(self, messages: Sequence[Message]) -> bool: ...
 
     def stop(self, farewell: list[Farewell] = ...) -> None: ...
 
@@ -110,7 +110,7 @@ class MeterService:
         self.status = MeterStatus(topics.meter_status(meter.id), publish, clock)
         self._echo = EchoAnswer(meter.id, topics, self.session, publish, clock)
         self._others = OtherPublishers(self.session)
-        self._blocks = BlockPublisher(meter.id, topics, self.session, publish, clock)
+        self._blocks = BlockPublisher(meter.id, topics, self.session, self.link.publish_together, clock)
         self._source = LiveSource(push=settings.push.enabled)
         self._desk = LiveDesk(self._blocks, values, self._source, settings.checks, self._on_live, clock)
         self._block_desk = BlockDesk(

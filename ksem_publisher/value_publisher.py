@@ -9,7 +9,7 @@ from ksem_contract.topics import Topics
 from ksem_contract.value_keys import VALUE_KEYS
 from ksem_contract.values import decode_device, decode_energy, decode_live, format_value
 from ksem_contract.values_writer import ValuesWriter
-from ksem_publisher.block_publisher import PublishTogether
+from ksem_publisher.block_publisher import Message, PublishTogether
 from ksem_publisher.openwb import counter_messages
 from ksem_publisher.snapshot import Words
 from service_runtime.clock import boottime, wall_time
@@ -44,22 +44,24 @@ class ValuePublisher:
         self._kept: dict[str, float] = {}
         self._counters: tuple[Mapping[str, float], float] = ({}, float("-inf"))
 
-    def live(self, words: Words, measured: float) -> None:
-        """A measuring cycle was published."""
+    def live(self, words: Words, measured: float) -> list[Message]:
+        """What there is to publish of a measuring cycle."""
         now = self._clock()
         values = decode_live(words)
         counters, counted = self._counters
         everything = {**values, **counters} if now - counted <= COUNTERS_FOR else values
         age_ms = block_stamp(now, measured)[1]
-        messages = [(self._topic, self._writer.write(time=wall_time(), age_ms=age_ms, values=everything), False)]
+        messages: list[Message] = [
+            (self._topic, self._writer.write(time=wall_time(), age_ms=age_ms, values=everything), False, None)
+        ]
         # Cycles are never quite on time: what is due within half of the shortest one goes with this one.
         if now >= self._live_due - 0.05:
             in_pace = now - self._live_due < self._interval
             self._live_due = (self._live_due if in_pace else now) + self._interval
             messages += self._each(values)
             for counter in self._openwb:
-                messages += [(topic, payload, False) for topic, payload in counter_messages(counter, everything)]
-        self._publish(messages)
+                messages += [(topic, payload, False, None) for topic, payload in counter_messages(counter, everything)]
+        return messages
 
     def energy(self, words: Words, measured: float, now: float) -> tuple[Withheld, ...]:
         """Counters were read; those withheld are told."""
@@ -81,8 +83,8 @@ class ValuePublisher:
         """A new connection: the retained values again."""
         self._publish(self._each(dict(self._kept)))  # another thread may be reading counters meanwhile
 
-    def _each(self, values: Mapping[str, float]) -> list[tuple[str, bytes, bool]]:
+    def _each(self, values: Mapping[str, float]) -> list[Message]:
         return [
-            (self._topic_of[name], format_value(value, _KEYS[name].decimals).encode(), _KEYS[name].retained)
+            (self._topic_of[name], format_value(value, _KEYS[name].decimals).encode(), _KEYS[name].retained, None)
             for name, value in values.items()
         ]

@@ -145,8 +145,8 @@ class MqttLink:
                 return False
             return self._hand_over(self._connection, (topic, payload, qos, retain), expiry) is not None
 
-    def publish_together(self, messages: Sequence[tuple[str, bytes, bool]]) -> bool:
-        """Hand messages of QoS 0 (topic, payload, retain) to the socket in one piece; as `publish`, all or none."""
+    def publish_together(self, messages: Sequence[tuple[str, bytes, bool, int | None]]) -> bool:
+        """Hand messages of QoS 0 to the socket in one piece, all or none; else as `publish`."""
         with self._lock:
             connection = self._connection
             if not self._up or self._stopping or connection is None:

@@ -19,6 +19,7 @@ from airbridge.command import app
 from ksem_contract.blocks import ENERGY
 from ksem_contract.topics import Topics
 from ksem_contract.value_keys import VALUE_KEYS
+from ksem_publisher.block_publisher import Message
 from ksem_publisher.openwb import counter_messages
 from ksem_publisher.settings import PublisherSettings
 from ksem_publisher.value_publisher import ValuePublisher
@@ -43,9 +44,9 @@ class Published:
         self.payloads: dict[str, bytes] = {}
         self.retained: set[str] = set()
 
-    def publish(self, messages: Sequence[tuple[str, bytes, bool]]) -> bool:
-        self.payloads |= {topic: payload for topic, payload, _ in messages}
-        self.retained |= {topic for topic, _, retain in messages if retain}
+    def publish(self, messages: Sequence[Message]) -> bool:
+        self.payloads |= {topic: payload for topic, payload, *_ in messages}
+        self.retained |= {topic for topic, _, retain, _ in messages if retain}
         return True
 
     def number(self, topic: str) -> float:
@@ -65,7 +66,7 @@ def house(watts: tuple[int, int, int]) -> Published:
     published = Published()
     values = ValuePublisher("attic", Topics("site/house"), published.publish, 1.0, lambda: 100.0)
     values.energy(tuple(counters), 100.0, 100.0)
-    values.live(tuple(words), 100.0)
+    published.publish(values.live(tuple(words), 100.0))
     return published
 
 
@@ -253,16 +254,16 @@ def test_openwb_is_told_at_the_pace_of_the_values_and_never_retained() -> None:
     published = Published()
     now = [100.0]
     values = ValuePublisher("main", Topics(), published.publish, 1.0, lambda: now[0], openwb=[3])
-    values.live(tuple(live_words(1)), now[0])
+    published.publish(values.live(tuple(live_words(1)), now[0]))
     topic = "openWB/set/mqtt/counter/3/get/power"
     assert topic in published.payloads
     assert topic not in published.retained
     published.payloads.clear()
     now[0] += 0.2
-    values.live(tuple(live_words(2)), now[0])
+    published.publish(values.live(tuple(live_words(2)), now[0]))
     assert topic not in published.payloads
     now[0] += 0.9
-    values.live(tuple(live_words(3)), now[0])
+    published.publish(values.live(tuple(live_words(3)), now[0]))
     assert topic in published.payloads
 
 

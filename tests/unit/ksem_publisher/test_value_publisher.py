@@ -5,14 +5,15 @@ from collections.abc import Sequence
 
 from ksem_contract.blocks import ENERGY, LIVE
 from ksem_contract.topics import Topics
+from ksem_publisher.block_publisher import Message
 from ksem_publisher.value_publisher import COUNTERS_FOR, ValuePublisher
 
 
 class Broker:
     def __init__(self) -> None:
-        self.heard: list[tuple[str, bytes, bool]] = []
+        self.heard: list[Message] = []
 
-    def publish(self, messages: Sequence[tuple[str, bytes, bool]]) -> bool:
+    def publish(self, messages: Sequence[Message]) -> bool:
         self.heard += messages
         return True
 
@@ -30,13 +31,13 @@ def energy_words(tenths_of_wh: int) -> tuple[int, ...]:
 def test_the_json_carries_the_newest_counters_while_they_are_young() -> None:
     broker, now = Broker(), 100.0
     values = ValuePublisher("main", Topics(), broker.publish, 1.0, lambda: now)
-    values.live((0,) * LIVE.count, now)
+    broker.publish(values.live((0,) * LIVE.count, now))
     assert "energy_import" not in broker.newest_json()
     values.energy(energy_words(12_345_678), now, now)
-    values.live((0,) * LIVE.count, now)
+    broker.publish(values.live((0,) * LIVE.count, now))
     assert broker.newest_json()["energy_import"] == 1234.5678
     now += COUNTERS_FOR + 1
-    values.live((0,) * LIVE.count, now)
+    broker.publish(values.live((0,) * LIVE.count, now))
     assert "energy_import" not in broker.newest_json()
     assert "power" in broker.newest_json()
 
@@ -47,7 +48,7 @@ def test_a_counter_that_steps_back_is_in_neither_the_json_nor_a_topic() -> None:
     values.energy(energy_words(20_000), now, now)
     broker.heard.clear()
     assert values.energy(energy_words(10_000), now, now)
-    values.live((0,) * LIVE.count, now)
+    broker.publish(values.live((0,) * LIVE.count, now))
     assert "energy_import" not in broker.newest_json()
     assert "energy_export" in broker.newest_json()
-    assert "ksem/main/value/energy_import" not in [topic for topic, _, _ in broker.heard]
+    assert "ksem/main/value/energy_import" not in [topic for topic, *_ in broker.heard]
