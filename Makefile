@@ -3,13 +3,15 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 READY   = $(VENV)/.ready
+# Files in the order given: the slow ones first, so that both cores have work until the end.
+BOTH_CORES = -n 2 --dist loadfile --no-loadscope-reorder
 MINUTES ?= 10
 SECONDS ?= 60
 # Home Assistant's core needs a later Python than ours, and a venv of its own.
 HOME_PYTHON ?= python3.13
 HOME_VENV   ?= .venv-homeassistant
 
-.PHONY: help demo test test-faults test-platform test-browser test-homeassistant check format bench faults-table soak fuzz docs deb tools clean
+.PHONY: help demo test test-faults test-slow test-platform test-browser test-homeassistant check format bench faults-table soak fuzz docs deb tools clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -26,10 +28,13 @@ demo: $(READY) ## the whole chain, live in the terminal, without hardware (ARGS=
 	@$(BIN)/airbridge demo $(ARGS)
 
 test: $(READY) tools ## unit tests and the bridge with real processes, within 5 minutes
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/bridge tests/faults -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest $(BOTH_CORES) tests/faults tests/bridge tests/unit -m "not slow" $(ARGS)
 
 test-faults: $(READY) tools ## everything that can be broken, broken for real, within 15 minutes
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/faults $(ARGS)
+	$(BIN)/python -m pytest $(BOTH_CORES) tests/faults $(ARGS)
+
+test-slow: $(READY) tools ## what takes its time and breaks nothing: a minute recorded and said again, ranges that end
+	$(BIN)/python -m pytest tests/bridge -m slow $(ARGS)
 
 test-platform: $(READY) tools ## Docker and systemd for real, on Debian as root, in 20 minutes
 	$(BIN)/python -m tests.platform.compose
@@ -50,7 +55,7 @@ test-homeassistant: $(HOME_VENV)/.ready ## discovery judged by Home Assistant's 
 	PYTHONPATH=.:shared $(HOME_VENV)/bin/python -m pytest tests/homeassistant $(ARGS)
 
 faults-table: $(READY) tools ## docs/faults.md: every fault, what the inverter saw, how long it took
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/faults --faults-table docs/faults.md $(ARGS)
+	$(BIN)/python -m pytest $(BOTH_CORES) tests/faults --faults-table docs/faults.md $(ARGS)
 
 soak: $(READY) tools ## compressed days with faults at random, MINUTES=10 (SEED=1 repeats the same faults)
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))

@@ -100,6 +100,7 @@ def test_the_serial_number_is_left_out_unless_it_is_asked_for(chain: LoginChain,
         assert not _of(records, "request"), "only this meter was asked for"
 
 
+@pytest.mark.slow
 def test_the_services_fall_silent_when_nobody_asks_any_more(chain: LoginChain, tmp_path: Path) -> None:
     assert record(chain, tmp_path / "one.jsonl", seconds=0.5).returncode == 0
     for service in (chain.publisher, chain.server):
@@ -136,6 +137,7 @@ class TestReplay:
         assert ran.returncode == 0, ran.stderr
         self.check(file, tmp_path, 60.0, least=0.98)
 
+    @pytest.mark.slow
     def test_the_demo_says_it_again_for_people(self, recorded: Path) -> None:
         command = [sys.executable, "-m", "airbridge", "demo", "--plain", "--replay", str(recorded)]
         ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -224,6 +226,7 @@ class Comparison:
         )
 
 
+@pytest.mark.slow
 def test_after_a_fault_each_service_writes_what_happened_and_a_bundle_has_it(chain: LoginChain, tmp_path: Path) -> None:
     kept = chain.folder / "kept"
     chain.meter.kill()

@@ -120,6 +120,7 @@ def test_nothing_goes_on_running_when_the_demo_itself_is_killed(tmp_path: Path) 
     _wait_until(lambda: not _running(str(tmp_path)), 10)
 
 
+@pytest.mark.slow
 def test_keys_pull_and_put_back_and_the_terminal_is_left_as_it_was(tmp_path: Path) -> None:
     master, slave = os.openpty()
     ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))

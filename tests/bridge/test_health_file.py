@@ -61,8 +61,8 @@ def test_a_change_is_told_at_once_and_the_same_once_a_second(file: Path) -> None
         return file.read_text().split(" ", 1)[1] if file.exists() else ""
 
     assert told(True, "", 100.0) == "ok -\n"
-    assert told(True, "", 100.9) == ""
-    assert told(False, "stale", 100.95) == "bad stale\n"
+    assert told(True, "", 100.8) == ""
+    assert told(False, "stale", 100.85) == "bad stale\n"
     assert told(False, "stale", 102.0) == "bad stale\n"
 
 

@@ -66,6 +66,7 @@ def test_a_range_the_meter_has_becomes_a_block_and_reaches_the_inverter(chain: C
     chain.assert_never()
 
 
+@pytest.mark.slow
 def test_a_range_the_meter_refuses_stays_exception_2_and_is_asked_once(chain: Chain, ear: FakePublisher) -> None:
     await_outcome(chain, ear, 49206, "exception-2")
     chain.publisher.await_log("the meter refuses the block r49206-10")
@@ -82,6 +83,7 @@ def test_garbage_on_a_requests_topic_is_ignored_and_told_once(chain: Chain, ear:
     assert chain.publisher.log_text().count("breaks the contract") == 1
 
 
+@pytest.mark.slow
 def test_a_range_that_is_asked_no_more_is_read_no_more(chain: Chain, ear: FakePublisher) -> None:
     chain.server.stop()  # its status is offline then: nobody asks
     ear.await_payload("ksem/rtu/attic/status", b"offline")
