@@ -13,7 +13,8 @@ import uvicorn
 from ksem_contract.topics import Topics
 from service_runtime.clock import boottime
 from service_runtime.health_file import HealthFile
-from service_runtime.mqtt_link import Incoming, MqttLink
+from service_runtime.mqtt_connection import Incoming
+from service_runtime.mqtt_link import MqttLink
 from service_runtime.systemd import notify, watchdog_interval
 
 from .healthz import health_verdict

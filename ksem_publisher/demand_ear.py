@@ -7,7 +7,7 @@ from ksem_contract.errors import InvalidMessage
 from ksem_contract.requests import RequestsMessage
 from ksem_contract.topics import ParsedTopic, Topics
 from ksem_publisher.demand import Demand
-from service_runtime.mqtt_link import Incoming
+from service_runtime.mqtt_connection import Incoming
 from service_runtime.quiet_log import QuietLog
 
 

@@ -32,7 +32,8 @@ from ksem_publisher.settings import MeterSettings, PublisherSettings
 from ksem_publisher.value_publisher import ValuePublisher
 from service_runtime.announcer import Announcer
 from service_runtime.clock import boottime, until_beat
-from service_runtime.mqtt_link import Farewell, Incoming, MqttLink
+from service_runtime.mqtt_connection import Farewell, Incoming
+from service_runtime.mqtt_link import MqttLink
 from service_runtime.recorder.recorder import Recorder
 
 TICK = 1.0

@@ -10,7 +10,7 @@ from ksem_contract.echo import Ping, Pong
 from ksem_contract.errors import InvalidMessage
 from ksem_contract.topics import ParsedTopic, Topics
 from service_runtime.clock import boottime
-from service_runtime.mqtt_link import Incoming
+from service_runtime.mqtt_connection import Incoming
 from service_runtime.quiet_log import QuietLog
 
 from .echo_schedule import EchoSchedule

@@ -16,7 +16,8 @@ from service_runtime.announcer import Announcer
 from service_runtime.clock import boottime, until_beat, wall_time
 from service_runtime.health_file import HealthFile
 from service_runtime.link_state import LinkState
-from service_runtime.mqtt_link import Incoming, MqttLink
+from service_runtime.mqtt_connection import Incoming
+from service_runtime.mqtt_link import MqttLink
 from service_runtime.recorder.recorder import Recorder
 from service_runtime.systemd import notify, watchdog_interval
 from service_runtime.version import VERSION

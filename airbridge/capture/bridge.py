@@ -16,7 +16,8 @@ from ksem_contract.errors import InvalidMessage
 from ksem_contract.topics import ParsedTopic, Topics
 from service_runtime.clock import boottime
 from service_runtime.common_settings import MqttSettings
-from service_runtime.mqtt_link import Incoming, MqttLink
+from service_runtime.mqtt_connection import Incoming
+from service_runtime.mqtt_link import MqttLink
 
 LEASE: Final = 8
 """Seconds that a question counts."""

@@ -8,7 +8,8 @@ from typing import Final
 
 from ksem_contract.topics import Topics
 from service_runtime.common_settings import MqttSettings
-from service_runtime.mqtt_link import Farewell, Incoming, MqttLink
+from service_runtime.mqtt_connection import Farewell, Incoming
+from service_runtime.mqtt_link import MqttLink
 
 _log: Final = logging.getLogger("airbridge.demo")
 

@@ -11,7 +11,7 @@ from ksem_contract.errors import InvalidMessage
 from ksem_contract.health import MeterHealth, NodeHealth
 from ksem_contract.requests import RequestsMessage
 from ksem_contract.topics import ParsedTopic, Topics
-from service_runtime.mqtt_link import Incoming
+from service_runtime.mqtt_connection import Incoming
 
 _FAMILIES = {
     "status": "{}/+/status",

@@ -9,7 +9,8 @@ from typing import Final, Self
 from ksem_dashboard.picture import Picture
 from service_runtime.clock import boottime
 from service_runtime.common_settings import MqttSettings
-from service_runtime.mqtt_link import Incoming, MqttLink
+from service_runtime.mqtt_connection import Incoming
+from service_runtime.mqtt_link import MqttLink
 
 _log: Final = logging.getLogger("airbridge.monitor")
 

@@ -15,7 +15,8 @@ from ksem_contract.register_range import RegisterRange
 from ksem_contract.topics import Topics
 from ksem_simulators.truth import TruthReader
 from service_runtime.common_settings import MqttSettings
-from service_runtime.mqtt_link import Incoming, MqttLink
+from service_runtime.mqtt_connection import Incoming
+from service_runtime.mqtt_link import MqttLink
 
 
 class MeterAudience:

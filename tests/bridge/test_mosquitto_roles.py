@@ -22,7 +22,8 @@ from ksem_contract.node_health import NodeHealth, Percentiles, Transit, UnitHeal
 from ksem_contract.requests import RequestEntry, RequestsMessage
 from rtu_server.line_counters import MAX_ASKED
 from service_runtime.common_settings import MqttSettings
-from service_runtime.mqtt_link import Incoming, MqttLink
+from service_runtime.mqtt_connection import Incoming
+from service_runtime.mqtt_link import MqttLink
 from tests.bridge.certificates import make_certificates
 from tests.bridge.shipped_broker import MOSQUITTO, ROLES, TESTER, ShippedBroker
 

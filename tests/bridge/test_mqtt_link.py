@@ -14,7 +14,8 @@ import pytest
 
 from service_runtime.clock import boottime
 from service_runtime.common_settings import MqttSettings
-from service_runtime.mqtt_link import Incoming, MqttLink
+from service_runtime.mqtt_connection import Incoming
+from service_runtime.mqtt_link import MqttLink
 from tests.bridge.broker import Broker, free_port
 from tests.bridge.certificates import make_certificates
 
