@@ -179,8 +179,13 @@ class MeterService:
 
     def _on_push_away(self) -> None:
         """In the listener's thread."""
+
+        def look() -> None:
+            with self._turn:
+                self._look_at_source(self._clock())
+
         with contextlib.suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(lambda: self._look_at_source(self._clock()))
+            self._loop.call_soon_threadsafe(look)
 
     def _on_live(self) -> None:
         if not self.status.online:

@@ -35,8 +35,8 @@ GLANCE: Final = 0.001
 MAX_NAMED: Final = 16
 """First requests that are worth a line in the log; who asks through all addresses gets no line for each."""
 WARM_UP: Final = 0.0001
-"""Seconds before an answer is due at which the thread wakes to prepare it: a sleep overshoots by 50 to 80 us, and what
-was not run for 100 ms takes 30 us and more. Both lie before the moment that counts; what is left to spin is little."""
+"""Seconds before an answer is due at which the thread wakes, with the answer in its hand: a sleep overshoots by 50 to
+80 us, which thereby lies before the moment that counts; what is left to spin is little."""
 LATE: Final = 0.0005
 """Seconds after which an answer that was prepared ahead is judged again."""
 MAX_KNOWN: Final = 64

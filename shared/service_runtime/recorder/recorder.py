@@ -82,11 +82,11 @@ class Recorder:
 
     @property
     def rest(self) -> float:
-        """Seconds until the next `tick` is needed."""
-        return TICK if self.tape.on else inf
+        """Seconds until the next `tick` is needed; with nobody who listens, whenever the service looks up anyway."""
+        return TICK if self._is_told else inf
 
     def tick(self, now: float, trouble: str = "") -> None:
-        """Look after the tape, some times a second. `trouble`: what is wrong with the service, in words."""
+        """Look after the tape, once a second or more often. `trouble`: what is wrong with the service, in words."""
         if not self.tape.on or now < self._due:
             return
         self._due = now + TICK

@@ -34,12 +34,15 @@ class Taker:
         self.taken = threading.Semaphore(0)
         self.failing = False
         self.begins = False
+        self.watched = threading.Semaphore(0)
+        self.watch_every = inf
 
     def may_wait(self, connection: PushConnection, places: Sequence[tuple[int, int]]) -> bool:
         return self.begins and len(places) == 1
 
     def watch(self, now: float) -> float:
-        return inf
+        self.watched.release()
+        return now + self.watch_every
 
     def on_opened(self, connection: PushConnection) -> None: ...
 
@@ -222,5 +225,31 @@ def test_the_end_closes_what_is_open_and_frees_the_port() -> None:
         assert await asyncio.to_thread(meter.recv, 100) == b""
         assert not _accepts(port)
         meter.close()
+
+    asyncio.run(main())
+
+
+def test_pushes_that_stay_away_are_looked_for_though_nothing_comes() -> None:
+    async def main() -> None:
+        taker = Taker()
+        taker.watch_every = 0.05
+        async with listening(taker):
+            for _ in range(4):
+                assert await asyncio.to_thread(taker.watched.acquire, timeout=5)
+
+    asyncio.run(main())
+
+
+def test_once_given_up_a_meter_is_looked_for_again_after_it_has_written() -> None:
+    async def main() -> None:
+        taker = Taker()
+        async with listening(taker) as (_, port):
+            assert await asyncio.to_thread(taker.watched.acquire, timeout=5)
+            with _connect(port) as meter:
+                meter.sendall(WRITE)
+                assert await asyncio.to_thread(meter.recv, 100) == ANSWER
+                begun = time.monotonic()
+                assert await asyncio.to_thread(taker.watched.acquire, timeout=5)
+                assert time.monotonic() - begun > 0.3, "it is looked for in time, not at once"
 
     asyncio.run(main())

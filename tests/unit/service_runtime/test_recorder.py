@@ -4,6 +4,7 @@ import logging
 import random
 import struct
 import threading
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,16 @@ def test_at_rest_nothing_is_noted_and_nothing_is_told() -> None:
     assert not bench.is_on()
     assert not OFF.on
     assert bench.sent == []
+
+
+def test_only_while_somebody_listens_the_service_looks_at_the_tape_more_often() -> None:
+    bench = _Bench()
+    assert bench.recorder.rest == inf
+    bench.ask(seconds=6)
+    bench.tick()
+    assert bench.recorder.rest == TICK
+    bench.tick(seconds=7)
+    assert bench.recorder.rest == inf
 
 
 def test_a_question_is_answered_at_once_with_the_clock_and_what_must_be_known_of_the_wires() -> None:
