@@ -9,6 +9,7 @@ does not sum up to the total's in the cycles so found, the cut counts in which i
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import NamedTuple
 
 from ksem_publisher.register_mask import mask_of
 
@@ -33,8 +34,7 @@ _SHORTEST_PERIOD = 0.015
 """Seconds. Writes that repeat faster come out of a queue and tell nothing of the meter's pace."""
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """Registers the meter wrote, cut to the block they belong to. `start` counts from the block's first register."""
 
     start: int

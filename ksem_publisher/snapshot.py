@@ -31,7 +31,7 @@ def power_gap(words: Sequence[int | None]) -> int | None:
     `words` are those of `live`, from register 0 on.
     """
     try:
-        return abs(sum(_net(words, phase) for phase in _PHASES) - _net(words, 0))
+        return abs(_net(words, 40) + _net(words, 80) + _net(words, 120) - _net(words, 0))
     except TypeError:
         return None
 

@@ -177,29 +177,21 @@ class SerialLine:
         whole = port.wait(LOOK_AGAIN if self._lying else LOOK)
         try:
             heard = self._look()
-            if whole:
-                self._lying = 0
-                data = port.read()
-                if self._tape.on:
-                    self._tape.add(heard, IN, self.settings.name, data)
-                if self._is_ours(data) and not self._reader.pending:
-                    self._answer_on_time(port, data, heard)
-                else:
-                    self._answer(port, self._sift(port, data, heard))
-            else:
-                self._look_after(port, heard)
-        except _StoodStill:
-            self._forget(port)
-
-    def _look_after(self, port: SerialPort, now: float) -> None:
-        """Take from the port what `wait` sleeps through, once it grows no more."""
-        lying = port.unread()
-        if lying and lying == self._lying:
+            if not whole:
+                # Less than a request, which `wait` sleeps through, is taken once it grows no more.
+                before, self._lying = self._lying, port.unread()
+                if not self._lying or self._lying != before:
+                    return
+            self._lying = 0
             data = port.read()
             if self._tape.on:
-                self._tape.add(now, IN, self.settings.name, data)
-            self._answer(port, self._sift(port, data, now))
-        self._lying = lying
+                self._tape.add(heard, IN, self.settings.name, data)
+            if self._is_ours(data) and not self._reader.pending:
+                self._answer_on_time(port, data, heard)
+            else:
+                self._answer(port, self._sift(port, data, heard))
+        except _StoodStill:
+            self._forget(port)
 
     def _look(self) -> float:
         """Return the time. Every moment of this thread is taken here: no bytes are older than the look before."""

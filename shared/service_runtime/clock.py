@@ -17,7 +17,8 @@ def without_slewing(read: Callable[[int], int] = time.clock_gettime_ns) -> Calla
     """Make a clock that begins as CLOCK_BOOTTIME and then goes on by the oscillator and by what the host slept.
 
     The sleep is what CLOCK_BOOTTIME is ahead of CLOCK_MONOTONIC, both of which are slewed alike. Read in this order, a
-    stall between two reads makes a difference too small, never too great: so the greatest seen is the right one.
+    stall between two reads makes a difference too small, never too great: so the greatest seen is the right one. The
+    oscillator is read first: a sleep in between is then counted.
     """
     boot, monotonic, raw = time.CLOCK_BOOTTIME, time.CLOCK_MONOTONIC, time.CLOCK_MONOTONIC_RAW
     slept = max(read(boot) - read(monotonic) for _ in range(3))
@@ -25,10 +26,11 @@ def without_slewing(read: Callable[[int], int] = time.clock_gettime_ns) -> Calla
 
     def now() -> float:
         nonlocal slept
+        awake = read(raw) + slewed
         ahead = read(boot) - read(monotonic)
         if ahead > slept:  # noqa: PLR1730  (max() costs as much as the rest: this runs with all that is done)
             slept = ahead
-        return (read(raw) + slewed + slept) * 1e-9
+        return (awake + slept) * 1e-9
 
     return now
 
