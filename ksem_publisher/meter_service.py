@@ -38,8 +38,6 @@ from service_runtime.recorder.recorder import Recorder
 
 TICK = 1.0
 """Seconds between two looks at what is to be told; status is right within 3 s."""
-REPORT_EVERY = 1.9
-"""Seconds between two looks at how all parts are: every second beat."""
 _SOON = 0.005
 
 
@@ -152,14 +150,12 @@ class MeterService:
 
     async def watch(self) -> None:
         """Keep status and health true until cancelled."""
-        report_due = 0.0
         while True:
             now = self._clock()
             with self._turn:
                 self._look_at_source(now)
-                if self._set_status(online=self._desk.flows(now)) or now >= report_due:
-                    report_due = now + REPORT_EVERY
-                    self._report.tell(self._view(now))
+                self._set_status(online=self._desk.flows(now))
+                self._report.tell(self._view(now))
                 self._announcer.tick(self.link)
                 self._drop_unwanted(now)
                 stops = self._desk.stops_at
@@ -195,11 +191,9 @@ class MeterService:
         if not self.status.online:
             self._set_status(online=True)
 
-    def _set_status(self, *, online: bool) -> bool:
-        changed = self.status.set(online=online)
-        if changed:
+    def _set_status(self, *, online: bool) -> None:
+        if self.status.set(online=online):
             self.log.info("live data %s", "flows" if online else "has stopped")
-        return changed
 
     def _devices(self, prefix: str) -> list[Discovery]:
         return [meter_device(self._topics, prefix, self.id, version=self._version, texts=self._block_desk.texts)]

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -98,6 +99,7 @@ def test_health_is_bad_while_the_broker_is_away(scene: Scene) -> None:
 def test_metrics_are_what_prometheus_reads(scene: Scene) -> None:
     # The RTU server tells its counters every 10 s.
     await_true(lambda: sum(unit["requests"] for unit in scene.dashboard.state()["nodes"]["attic"]["units"]), 15)
+    await_true(lambda: bool(re.search(r"^ksem_push_up\S* 1", scene.dashboard.get("metrics")[1], re.MULTILINE)), 15)
     status, text, headers = scene.dashboard.get("metrics")
     assert (status, headers["content-type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
     samples = {

@@ -48,6 +48,7 @@ def test_in_lines_it_ends_by_itself(chain: Chain) -> None:
     assert "main " in seen.stdout.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_without_a_publisher_it_says_so_and_fails(chain: Chain) -> None:
     chain.publisher.stop()
     try:
@@ -58,6 +59,7 @@ def test_without_a_publisher_it_says_so_and_fails(chain: Chain) -> None:
     assert "The publisher of meter main is gone." in seen.stdout
 
 
+@pytest.mark.slow
 def test_without_a_broker_it_says_so_and_fails() -> None:
     seen = monitor("--broker", f"127.0.0.1:{free_port()}", "--once")
     assert seen.returncode == 1

@@ -117,6 +117,7 @@ def test_more_readers_than_there_is_room_for_cost_the_oldest_its_connection(hous
             connection.close()
 
 
+@pytest.mark.slow
 def test_the_door_stands_in_health_beside_the_lines(house: House) -> None:
     raw(house, READ_TOTALS)
     ear = FakePublisher(house.broker.port, session="ear", answers=False).start()
