@@ -38,6 +38,8 @@ from service_runtime.recorder.recorder import Recorder
 
 TICK = 1.0
 """Seconds between two looks at what is to be told; status is right within 3 s."""
+TICK_IN_TROUBLE = 0.5
+"""The same while something is wrong: its reason changes faster."""
 _SOON = 0.005
 
 
@@ -160,7 +162,8 @@ class MeterService:
                 self._drop_unwanted(now)
                 stops = self._desk.stops_at
             self._recorder.tick(now, self._report.trouble or ("" if self.link.connected else "no link to the broker"))
-            sleep = min(until_beat(TICK, now), self._recorder.rest)
+            beat = TICK_IN_TROUBLE if self._report.trouble else TICK
+            sleep = min(until_beat(beat, now), self._recorder.rest)
             # What stops before the next beat is told at once, without another look while all is well.
             await asyncio.sleep(max(_SOON, min(sleep, stops + _SOON - now) if stops >= now else sleep))
 

@@ -4,8 +4,8 @@ What goes wrong shows its cause a moment later (a push that lacks a group first 
 comes back within that moment was no change.
 """
 
-STILL = 1.0
-"""Seconds for which a reason must stand still."""
+STILL = 0.9
+"""Seconds for which a reason must stand still: two beats of whoever looks while something is wrong, and no third."""
 PATIENCE = 2.5
 """Seconds after which it is told although it does not."""
 

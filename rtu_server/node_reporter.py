@@ -17,7 +17,7 @@ HEALTH_EVERY: Final = 10.0
 REQUESTS_EVERY: Final = 10.0
 NEWS_EVERY: Final = 1.0
 """Seconds between two health messages at least, however fast things change."""
-SETTLED: Final = 2.0
+SETTLED: Final = 1.9
 """Seconds that another reason for the same state must last to be logged: a state is reached through several."""
 _LINES_AT_ONCE: Final = 4
 
@@ -51,6 +51,11 @@ class NodeReporter:
         self._logged = self._overall
         self._changed_at = 0.0
         self._quiet = QuietLog()
+
+    @property
+    def has_logged(self) -> bool:
+        """Whether the log says how the node is, or need not: nothing waits to be settled."""
+        return self._overall == self._logged or self._overall.waiting
 
     def on_link_up(self) -> None:
         """The broker may have forgotten everything: tell it all again with the next tick."""

@@ -108,11 +108,12 @@ class RtuServer:
             self._link.stop([(self._topics.node_status(self._node), b"offline", 1, True)])
 
     def _rest(self, now: float) -> float:
-        """Seconds until the next look. What expires before the next beat is told at once."""
+        """Seconds until the next look: at once at what expires, soon at what is new, with the next beat else."""
         expire = [
             feed.state.vital_expires + _SOON - now for feed in self._feeds.values() if feed.fresh_since is not None
         ]
-        return max(_SOON, min(until_beat(TICK, now), self._recorder.rest, *expire))
+        beat = TICK if self._reporter.has_logged else TICK / 2
+        return max(_SOON, min(until_beat(beat, now), self._recorder.rest, *expire))
 
     def _build_line(self, line: LineSettings) -> SerialLine:
         units = {unit.id: self._build_unit(unit) for unit in line.unit}

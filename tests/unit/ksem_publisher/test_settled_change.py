@@ -2,6 +2,9 @@
 
 from ksem_publisher.settled_change import PATIENCE, STILL, SettledChange
 
+LOOK = 0.25
+"""Seconds between two looks: four of them are the first moment at which STILL is over."""
+
 
 def told(change: SettledChange, *looks: tuple[float, str, str]) -> list[float]:
     """The moments at which a change was told, of looks at (time, state, reason)."""
@@ -9,8 +12,8 @@ def told(change: SettledChange, *looks: tuple[float, str, str]) -> list[float]:
 
 
 def test_a_change_is_told_once_when_its_reason_stands_still() -> None:
-    looks = [(at / 4, "down", "a group is off" if at > 2 else "a write is missing") for at in range(40)]
-    assert told(SettledChange("up"), *looks) == [0.75 + STILL]
+    looks = [(at * LOOK, "down", "a group is off" if at > 2 else "a write is missing") for at in range(40)]
+    assert told(SettledChange("up"), *looks) == [7 * LOOK]
 
 
 def test_a_reason_that_never_stands_still_is_told_after_a_while() -> None:
@@ -37,7 +40,7 @@ def test_another_reason_for_what_was_told_is_clearer_once_when_it_stands_still()
     change = SettledChange("up")
     clearer = []
     for at in range(40):
-        now, why = at / 4, "no rhythm" if at < 20 else "too slow"
+        now, why = at * LOOK, "no rhythm" if at < 20 else "too slow"
         if not change.is_due("down", why, now, at_once=False) and change.is_clearer(now):
             clearer.append(now)
-    assert clearer == [5.0 + STILL]
+    assert clearer == [24 * LOOK]
