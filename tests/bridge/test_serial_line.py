@@ -265,10 +265,11 @@ wire = Wire(Path(sys.argv[1]))
 line = build(wire)
 line.start()
 wire.await_port(up=True)
+wire.feed()
 print("ready", flush=True)
 while True:
-    wire.feed()
     __import__("time").sleep(0.05)
+    wire.feed()
 """
 
 
