@@ -25,7 +25,7 @@ REOPEN: Final = 0.4
 STALL: Final = 0.1
 """Seconds without a look at the clock that count as standing still: bytes found after that may be of any age, and an
 answer later than this would be taken for the next one's."""
-LOOK: Final = 0.075
+LOOK: Final = 0.065
 """Seconds that the thread sleeps at most. The rest to `STALL` is what a busy host may be late by without being taken to
 have stood still: on a core with four others at work a thread waits up to 24 ms (the scheduler's latency target)."""
 LOOK_AGAIN: Final = 0.005
