@@ -26,11 +26,6 @@ class HealthFile:
         self._told: tuple[bool, str] | None = None
         self._due = 0.0
 
-    @property
-    def wanted(self) -> bool:
-        """False where nobody reads it: no loop is needed for it then."""
-        return self._path is not None
-
     def tell(self, ok: bool, why: str, now: float) -> None:
         """Write it, if it is due or has changed. Call from the service's loop, once a second or more often.
 
