@@ -77,11 +77,14 @@ class ValuePublisher:
         values = decode_device(words)
         changed = {key: value for key, value in values.items() if self._kept.get(key) != value}
         self._kept.update(changed)
-        self._publish(self._each(changed))
+        if changed:
+            self._publish(self._each(changed))
 
     def republish(self) -> None:
         """A new connection: the retained values again."""
-        self._publish(self._each(dict(self._kept)))  # another thread may be reading counters meanwhile
+        kept = dict(self._kept)  # another thread may be reading counters meanwhile
+        if kept:
+            self._publish(self._each(kept))
 
     def _each(self, values: Mapping[str, float]) -> list[Message]:
         return [
