@@ -77,14 +77,11 @@ class ValuePublisher:
         values = decode_device(words)
         changed = {key: value for key, value in values.items() if self._kept.get(key) != value}
         self._kept.update(changed)
-        if changed:
-            self._publish(self._each(changed))
+        self._publish(self._each(changed))
 
     def republish(self) -> None:
         """A new connection: the retained values again."""
-        kept = dict(self._kept)  # another thread may be reading counters meanwhile
-        if kept:
-            self._publish(self._each(kept))
+        self._publish(self._each(dict(self._kept)))  # another thread may be reading counters meanwhile
 
     def _each(self, values: Mapping[str, float]) -> list[Message]:
         return [
