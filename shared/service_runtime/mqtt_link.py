@@ -114,6 +114,8 @@ class MqttLink:
             connection = self._connection
             if not self._up or self._stopping or connection is None:
                 return False
+            if not messages:
+                return True
             sent = connection.send_now(b"".join([connection.packet(*message) for message in messages]))
             self._look_after(connection)
             return sent is not None

@@ -121,6 +121,22 @@ def test_a_message_arrives_with_topic_payload_retain_flag_and_time(broker: Broke
             assert late.messages[0].payload == b"kept"
 
 
+def test_messages_in_one_piece_arrive_in_their_order_and_none_while_the_link_is_down(
+    broker: Broker, version: int
+) -> None:
+    some = [("t/a", b"first", True, 60), ("t/b", b"", False, None), ("t/c", b"x" * 3000, False, None)]
+    with Peer(broker.port, version=version) as peer:
+        peer.until_up()
+        assert peer.link.publish_together([])
+        assert peer.link.publish_together(some)
+        peer.until(lambda: len(peer.messages) == 3)
+        assert [(m.topic, m.payload) for m in peer.messages] == [(topic, payload) for topic, payload, _, _ in some]
+        with Peer(broker.port, "late", version=version) as late:
+            late.until(lambda: len(late.messages) == 1)
+            assert (late.messages[0].topic, late.messages[0].retained) == ("t/a", True)
+    assert not peer.link.publish_together(some)
+
+
 @pytest.mark.parametrize("qos", [0, 1])
 def test_messages_of_every_length_arrive_whole(broker: Broker, version: int, qos: int) -> None:
     around = (0, 1, 100, 120, 127, 128, 16_360, 16_384, 100_000)  # a packet's length takes one to three bytes
