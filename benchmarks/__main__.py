@@ -14,14 +14,15 @@ from typing import Any, Final
 
 from benchmarks.cold import measure_cold
 from benchmarks.contenders import OURS, all_contenders
-from benchmarks.hops import BareHop, meter_with_empty_receiver
+from benchmarks.hops import BareHop
 from benchmarks.house import House
+from benchmarks.meter_wait import measure_waits
 from benchmarks.native_programs import CannotBuild, build
 from benchmarks.plot import plot
 from benchmarks.processes import memory_mb
 from benchmarks.results import BOTH, chain_results, line_results, measuring_error, ratios
 from benchmarks.rounds import FULL, QUICK, run_rounds
-from benchmarks.samples import median
+from benchmarks.samples import median, summary
 from benchmarks.scale import measure_scale
 from benchmarks.table import tables
 from benchmarks.verdicts import verdicts
@@ -68,15 +69,14 @@ def _measure(options: argparse.Namespace, programs: dict[str, Path], folder: Pat
         stack.enter_context(house)
         contenders = stack.enter_context(all_contenders(programs, folder, house, wire))
         stack.enter_context(hop.running(house.broker.port))
-        beside = stack.enter_context(meter_with_empty_receiver(folder))
         findings = run_rounds(QUICK if options.quick else FULL, contenders, house, progress)
         memory = _memory(house)
-        empty_wait = beside.status()["push"][0]["answer_wait_ms"]
+        waits = measure_waits(programs["pushing_meter"], folder, house, 6.0 if options.quick else 30.0, progress)
     bare = {state: hop.within(findings.windows[state]) for state in BOTH}
     found["line"] = line_results(findings)
     found["ratios"] = ratios(findings, found["line"])
     found["chain"] = chain_results(findings, bare)
-    found["chain"]["rest"]["empty_receiver_wait_ms"] = empty_wait
+    found["chain"]["rest"] |= {f"{name}_wait_ms": summary(samples) for name, samples in waits.items()}
     found["error"] = measuring_error(findings)
     found["memory_mb"] = memory
     found["wrong"] = findings.wrong

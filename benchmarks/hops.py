@@ -1,9 +1,8 @@
-"""What runs beside the chain for comparison: the bare broker hop, a receiver that only acknowledges [shell]."""
+"""What runs beside the chain for comparison: the bare broker hop [shell]."""
 
 import struct
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +10,6 @@ from typing import Final
 
 from benchmarks.bare_hop import RECORD
 from ksem_contract.block_message import BlockMessage
-from ksem_simulators.handles import KsemHandle
-from tests.bridge.broker import accepts, free_port
 
 _PAYLOAD: Final = BlockMessage(
     meter="main",
@@ -61,18 +58,3 @@ class BareHop:
             for number, at in sent
             if number in heard and any(begin <= at <= end for begin, end in windows)
         ]
-
-
-@contextmanager
-def meter_with_empty_receiver(folder: Path) -> Iterator[KsemHandle]:
-    """Another meter, which pushes 5 times a second to a receiver that only acknowledges."""
-    port = free_port()
-    receiver = subprocess.Popen([sys.executable, "-m", "benchmarks.empty_receiver", str(port)])
-    try:
-        while not accepts("127.0.0.1", port):
-            time.sleep(0.02)
-        with KsemHandle(folder, push=("127.0.0.1", port), name="beside") as meter:
-            yield meter
-    finally:
-        receiver.kill()
-        receiver.wait()

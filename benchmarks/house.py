@@ -51,6 +51,11 @@ class House:
         """Publisher and RTU server."""
         return self.publisher.pid, self.server.pid
 
+    @property
+    def push_port(self) -> int:
+        """Where the publisher takes pushes."""
+        return self._push_port
+
     def __enter__(self) -> Self:
         if self._has_own_broker:
             self._stack.enter_context(self.broker)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 _SOURCES: Final = Path(__file__).parent / "native"
-_PROGRAMS: Final = {"wire": [], "reference": [], "libmodbus_server": ["-lmodbus"]}
+_PROGRAMS: Final = {"wire": [], "reference": [], "pushing_meter": [], "libmodbus_server": ["-lmodbus"]}
 
 
 class CannotBuild(Exception):

@@ -58,7 +58,7 @@ def chain_results(findings: Findings, bare: dict[str, list[float]]) -> dict[str,
             "hop_ratio": {name: _ratio(findings.hops[state], bare[state], share) for name, share in SHARES.items()},
             "age_ms": summary(findings.ages[state]),
             "perfect_age_ms": summary(findings.perfect[state]),
-            "meter_wait_ms": {name: median([wait[name] for wait in waits]) for name in SHARES},
+            "simulated_meter_wait_ms": {name: median([wait[name] for wait in waits]) for name in SHARES},
         }
     return found
 

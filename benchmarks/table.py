@@ -38,8 +38,9 @@ def _chain(found: dict[str, Any]) -> Iterator[str]:
             "bare paho to mosquitto to paho": "bare_hop_ms",
             "age of the served value": "age_ms",
             "age behind a perfect bridge": "perfect_age_ms",
-            "the meter waits for both answers": "meter_wait_ms",
-            "the same with a receiver that does nothing": "empty_receiver_wait_ms",
+            "a meter in C waits for both answers": "our_wait_ms",
+            "it waits for a receiver that does nothing": "empty_wait_ms",
+            "the simulated meter (Python) waits": "simulated_meter_wait_ms",
         }
         for text, key in rows.items():
             part = found["chain"][state].get(key)
