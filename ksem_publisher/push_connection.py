@@ -8,7 +8,7 @@ from modbus_codec.errors import BadRequest
 from modbus_codec.pdu import check_write_multiple, decode_request, written_words
 from modbus_codec.replies import WRITE_REPLY, ExceptionReply, ReadReply
 from modbus_codec.requests import ReadRequest, Request, WriteSingleRequest
-from modbus_codec.tcp import MbapFrame, MbapReader, encode_frame
+from modbus_codec.tcp import HEADER, MbapFrame, MbapReader, encode_frame, whole_write, write_reply
 
 MOST_SHAPES = 256
 """Different writes remembered for reading back."""
@@ -63,8 +63,8 @@ class PushConnection:
         """Start and count of all that was written since the last call of `writes`, in its order."""
         self._written = written
         self._reader = MbapReader()
-        self._answered: list[tuple[MbapFrame, int, int, float]] = []
-        """Writes whose registers were not looked at yet: frame, start, count, when it was read."""
+        self._answered: list[tuple[int, bytes, int, int, float]] = []
+        """Writes whose registers were not looked at yet: unit, PDU, start, count, when it was read."""
         self._writes: list[PushedWrite] = []
 
     def take(self, data: bytes, now: float) -> bytes:
@@ -73,6 +73,11 @@ class PushConnection:
         Raises BadFrame where it is no Modbus TCP: the connection is to be closed.
         """
         self.last_heard = now
+        place = None if self._reader.pending else whole_write(data)
+        if place is not None:  # nearly always: a meter writes once and waits for the answer
+            self._answered.append((data[HEADER - 1], data[HEADER:], *place, now))
+            self.places.append(place)
+            return write_reply(data)
         return b"".join([self._answer(frame, now) for frame in self._reader.feed(data)])
 
     def writes(self) -> list[PushedWrite]:
@@ -86,7 +91,7 @@ class PushConnection:
         try:
             if pdu[0] == FunctionCode.WRITE_MULTIPLE_REGISTERS:
                 place = check_write_multiple(pdu)
-                self._answered.append((frame, *place, now))
+                self._answered.append((frame.unit, pdu, *place, now))
                 self.places.append(place)
                 reply = pdu[:WRITE_REPLY]
             else:
@@ -106,8 +111,8 @@ class PushConnection:
 
     def _look_at_registers(self) -> None:
         answered, self._answered = self._answered, []
-        for frame, start, count, at in answered:
-            self._note(PushedWrite(16, frame.unit, start, written_words(frame.pdu, count), at))
+        for unit, pdu, start, count, at in answered:
+            self._note(PushedWrite(16, unit, start, written_words(pdu, count), at))
 
     def _note(self, write: PushedWrite) -> None:
         self._written.note(write.start, write.registers)

@@ -4,11 +4,16 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-from modbus_codec.codes import MAX_PDU
+from modbus_codec.codes import ADDRESSES, MAX_PDU, MAX_WRITE, FunctionCode
 from modbus_codec.errors import BadFrame
+from modbus_codec.replies import WRITE_REPLY
 
 HEADER: Final = 7
 _LENGTH_END: Final = 6
+_WRITE: Final = struct.Struct(">HHHBBHHB")
+"""A write of registers (function 16) up to them: transaction, protocol, length, unit, function, start, count, bytes."""
+_WRITE_REPLY_REST: Final = b"\0\6"
+"""The length of what follows it in a write's reply: unit, function, start, count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,27 @@ class MbapFrame:
 def encode_frame(transaction: int, unit: int, pdu: bytes) -> bytes:
     """Return a frame as it travels; its parts as in MbapFrame, taken for what they are."""
     return struct.pack(">HHHB", transaction, 0, len(pdu) + 1, unit) + pdu
+
+
+def whole_write(data: bytes) -> tuple[int, int] | None:
+    """Return start and count where `data` is one write of registers (function 16) from its first byte to its last.
+
+    None for everything else, wrong writes among it: what that is tells `MbapReader`. For who is waited for.
+    """
+    size = len(data) - _WRITE.size
+    if size < 2:
+        return None
+    _, protocol, length, _, function, start, count, byte_count = _WRITE.unpack_from(data)
+    if function != FunctionCode.WRITE_MULTIPLE_REGISTERS or protocol or length != len(data) - _LENGTH_END:
+        return None
+    if not byte_count == 2 * count == size or count > MAX_WRITE or start + count > ADDRESSES:
+        return None
+    return start, count
+
+
+def write_reply(write: bytes) -> bytes:
+    """Return the reply to a whole write of registers: its own begin, with another length."""
+    return write[:4] + _WRITE_REPLY_REST + write[_LENGTH_END : HEADER + WRITE_REPLY]
 
 
 class MbapReader:

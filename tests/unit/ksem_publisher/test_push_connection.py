@@ -1,6 +1,8 @@
 import struct
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ksem_publisher.push_connection import PushConnection, PushedWrite, WrittenRegisters
 from modbus_codec.errors import BadFrame
@@ -56,6 +58,43 @@ def test_a_write_in_fragments_is_answered_once_it_is_whole() -> None:
     for byte in data[:-1]:
         assert peer.say(bytes((byte,))) == b""
     assert peer.say(data[-1:]) == mbap(bytes((16, 0, 0, 0, 28)))
+
+
+@st.composite
+def nearly_writes(draw: st.DrawFn) -> list[bytes]:
+    """A write of registers, whole and right; with one byte changed, lost, too many, too many registers; and two."""
+    few, many = (st.lists(st.integers(0, 0xFFFF), min_size=low, max_size=high) for low, high in ((0, 4), (121, 125)))
+    words = draw(few | many)
+    pdu = fc16(draw(st.integers(0, 200) | st.integers(0xFF80, 0xFFFF)), tuple(words))
+    frame = mbap(pdu, unit=draw(st.integers(0, 255)))
+    at, byte = draw(st.integers(0, 12)), draw(st.binary(min_size=1, max_size=1))
+    wrong = frame[:at] + byte + frame[at + 1 :], frame[:at] + frame[at + 1 :], frame[:at] + byte + frame[at:]
+    return [frame, *wrong, mbap(pdu + byte + byte), frame + frame]
+
+
+def said(chunks: list[bytes]) -> tuple[bytes, list[PushedWrite], list[tuple[int, int]], str]:
+    """What a peer hears that says this, what it wrote, where, and why the connection ended."""
+    connection = PushConnection("192.168.1.20", 4711, "main", WrittenRegisters(), 0.0)
+    answers, why = b"", ""
+    try:
+        for chunk in chunks:
+            answers += connection.take(chunk, 5.0)
+    except BadFrame as error:
+        why = str(error)
+    places = list(connection.places)
+    return answers, connection.writes(), places, why
+
+
+@given(nearly_writes())
+def test_a_write_is_taken_alike_in_one_piece_and_in_many(frames: list[bytes]) -> None:
+    for data in frames:
+        halves = [data[: len(data) // 2], data[len(data) // 2 :]]
+        whole = said([data])
+        if whole[3]:  # where it ends in an error it ends sooner in pieces, with the same words
+            assert said(halves)[3] == whole[3]
+        else:
+            assert said(halves) == whole
+            assert whole[2] == [(write.start, len(write.registers)) for write in whole[1]]
 
 
 def test_what_was_written_can_be_read_back_the_newest_first() -> None:
