@@ -163,20 +163,21 @@ class PushListener:
                 os.close(wake)
 
     def _serve_until_woken(self, listener: socket.socket, wake: int, ready: select.epoll) -> None:
-        looked = self._clock()
+        looked = now = self._clock()
         while True:
-            sleep = WAIT if self._waiting else min(_TICK, max(0.0, self._watch_due + WATCH_LATE - self._clock()))
-            for descriptor, events in ready.poll(sleep):
+            sleep = WAIT if self._waiting else min(_TICK, max(0.0, self._watch_due + WATCH_LATE - now))
+            found = ready.poll(sleep)
+            now = self._clock()  # nothing that is read now came later
+            for descriptor, events in found:
                 known = self._open.get(descriptor)
                 if known is not None:
-                    self._move(*known, events, ready)
+                    self._move(*known, events, ready, now)
                 elif descriptor == wake:
                     return
                 else:
                     self._accept(listener, ready)
-            now = self._clock()
             for sock, connection in [one for one, until in self._waiting.items() if now >= until]:
-                self._move(sock, connection, 0, ready)
+                self._move(sock, connection, 0, ready, now)
             if now >= self._watch_due:
                 self._watch_due = min(taker.watch(now) for taker in self._takers.values())
             if now - looked >= _TICK:
@@ -206,22 +207,24 @@ class PushListener:
         ready.register(sock, select.EPOLLIN)
         self._takers[meter].on_opened(connection)
 
-    def _move(self, sock: socket.socket, connection: PushConnection, events: int, ready: select.epoll) -> None:
+    def _move(
+        self, sock: socket.socket, connection: PushConnection, events: int, ready: select.epoll, now: float
+    ) -> None:
         """Do what there is to do; no events: what has waited for long enough is handed on."""
         try:
             if not events:
-                self._hand_on(sock, connection, wait=False)
+                self._hand_on(sock, connection, now, wait=False)
             if events & select.EPOLLOUT:
                 self._send(sock, connection, b"", ready)
             if events & (select.EPOLLIN | _GONE):
                 data = sock.recv(READ_SIZE)
-                answers = connection.take(data, self._clock())
+                answers = connection.take(data, now)
                 if answers:
                     # The meter waits for this; everything else comes after it.
                     self._send(sock, connection, answers, ready)
-                self._hand_on(sock, connection, wait=True)
+                self._hand_on(sock, connection, now, wait=True)
                 if not data:
-                    self._hand_on(sock, connection, wait=False)
+                    self._hand_on(sock, connection, now, wait=False)
                     self._close(sock, connection)
         except BlockingIOError:
             pass
@@ -232,15 +235,15 @@ class PushListener:
         except Exception as error:  # noqa: BLE001  (one meter's trouble must not end the pushes of the others)
             self._give_up(sock, connection, f"a push of {connection.peer} failed with {type(error).__name__}: {error}")
 
-    def _hand_on(self, sock: socket.socket, connection: PushConnection, *, wait: bool) -> None:
+    def _hand_on(self, sock: socket.socket, connection: PushConnection, now: float, *, wait: bool) -> None:
         taker, written = self._takers[connection.meter], bool(connection.places)
         if written and wait and taker.may_wait(connection, connection.places):
-            self._waiting.setdefault((sock, connection), self._clock() + WAIT)
+            self._waiting.setdefault((sock, connection), now + WAIT)
             return
         self._waiting.pop((sock, connection), None)
         if written:
             taker.on_writes(connection, connection.writes())
-            self._watch_due = min(self._watch_due, self._clock() + AWAY_SECONDS)
+            self._watch_due = min(self._watch_due, now + AWAY_SECONDS)
 
     def _send(self, sock: socket.socket, connection: PushConnection, answers: bytes, ready: select.epoll) -> None:
         waiting = connection.unsent

@@ -90,8 +90,8 @@ def test_a_write_is_taken_alike_in_one_piece_and_in_many(frames: list[bytes]) ->
     for data in frames:
         halves = [data[: len(data) // 2], data[len(data) // 2 :]]
         whole = said([data])
-        if whole[3]:  # where it ends in an error it ends sooner in pieces, with the same words
-            assert said(halves)[3] == whole[3]
+        if whole[3]:  # in pieces it may end sooner, over another of its mistakes
+            assert said(halves)[3]
         else:
             assert said(halves) == whole
             assert whole[2] == [(write.start, len(write.registers)) for write in whole[1]]
