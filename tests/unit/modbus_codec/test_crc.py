@@ -23,6 +23,13 @@ def test_crc_is_pymodbuss(data: bytes) -> None:
     assert crc16(data).to_bytes(2, "little") == FramerRTU.compute_CRC(data).to_bytes(2, "big")
 
 
+@pytest.mark.parametrize("byte", [0x00, 0x01, 0x80, 0xA5, 0xFF])
+def test_crc_is_pymodbuss_at_every_length(byte: int) -> None:
+    for size in (*range(262), 1000):
+        data = bytes((byte,)) * size
+        assert crc16(data).to_bytes(2, "little") == FramerRTU.compute_CRC(data).to_bytes(2, "big"), size
+
+
 @given(st.binary(min_size=1, max_size=260))
 def test_bytes_with_their_crc_are_valid(data: bytes) -> None:
     assert has_valid_crc(append_crc(data))
