@@ -35,8 +35,12 @@ GLANCE: Final = 0.001
 MAX_NAMED: Final = 16
 """First requests that are worth a line in the log; who asks through all addresses gets no line for each."""
 WARM_UP: Final = 0.0001
-"""Seconds before an answer is due at which the thread wakes, with the answer in its hand: a sleep overshoots by 50 to
-80 us, which thereby lies before the moment that counts; what is left to spin is little."""
+"""Seconds before an answer is due at which the thread wakes, with the answer in its hand, until it knows better: a
+sleep overshoots (by 50 to 80 us where this was measured), which thereby lies before the moment that counts."""
+MAX_WARM_UP: Final = 0.0003
+LATER, EARLIER = 0.000001, 0.000009
+"""Seconds by which it wakes later after it woke in time, and earlier after it woke too late: so it is too late one time
+in ten, by little, and what is left to spin is no more than this host's sleep asks for."""
 LATE: Final = 0.0005
 """Seconds after which an answer that was prepared ahead is judged again."""
 MAX_KNOWN: Final = 64
@@ -106,6 +110,7 @@ class SerialLine:
         """Requests that the log names."""
         self._given: deque[tuple[bytes, float, Answer, float]] = deque(maxlen=MAX_GIVEN)
         """Request, when it was heard, answer, when that was given: not counted yet."""
+        self._warm_up = WARM_UP
         self._stopping = threading.Event()
         self._wake, self._waker = os.pipe()
         self._thread = threading.Thread(target=self._run, name=f"line {settings.name}", daemon=True)
@@ -217,13 +222,16 @@ class SerialLine:
         answer = self._judge(port, frame, heard, due)
         if answer is None:
             return
-        ahead = due - WARM_UP - self._look()
+        ahead = due - self._warm_up - self._look()
         if ahead > 0:
             time.sleep(ahead)
-        now = 0.0
+        overtaken, now = port.unread(), self._look()
+        if now < due:
+            self._warm_up = max(0.0, self._warm_up - LATER)
+        else:
+            self._warm_up = min(self._warm_up + EARLIER, MAX_WARM_UP)
         while now < due:
-            overtaken = port.unread()
-            now = self._look()
+            overtaken, now = port.unread(), self._look()
         if overtaken:
             self._answer(port, self._sift(port, frame, heard))
         elif now - due > LATE:
