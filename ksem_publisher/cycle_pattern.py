@@ -8,7 +8,6 @@ does not sum up to the total's in the cycles so found, the cut counts in which i
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import NamedTuple
 
 from ksem_publisher.register_mask import mask_of
@@ -94,7 +93,7 @@ def find_pattern(
     run = _repeating_tail(writes, length)
     silences = [_silences_before(run, position, length) for position in range(length)]
     intervals = [run[i + length].at - run[i].at for i in range(len(run) - length)]
-    period = median(intervals)
+    period = _median(intervals)
     newest = intervals[-length * (CYCLES_SEEN - 1) :]
     if max(newest) > _UNEVEN * min(newest) and len(run) < _ENOUGH_CYCLES * length:
         return Undecided("the meter's pace is not clear yet")
@@ -167,8 +166,14 @@ def _choose_cut(
     return best if not _rivals(fitting, best, silences) else ambiguous
 
 
+def _median(values: Sequence[float]) -> float:
+    # The module statistics would bring decimal and fractions along, half a megabyte.
+    ordered, middle = sorted(values), len(values) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+
 def _longest(positions: Sequence[int], silences: Sequence[Sequence[float]]) -> int:
-    return max(positions, key=lambda position: median(silences[position]))
+    return max(positions, key=lambda position: _median(silences[position]))
 
 
 def _rivals(positions: Sequence[int], best: int, silences: Sequence[Sequence[float]]) -> list[int]:

@@ -93,7 +93,12 @@ class PushAssembler:
             return None
         self._last_write = now
         self._history.append(write)
-        return self._learn() if self._pattern is None else self._follow(self._pattern, write)
+        if self._pattern is None:
+            return self._learn()
+        # All that evidence is gathered from: without this, minutes of words lie in memory.
+        while len(self._history) > CYCLES_KEPT * len(self._pattern.shapes):
+            self._history.popleft()
+        return self._follow(self._pattern, write)
 
     def is_begun_by(self, source: Hashable, writes: Sequence[tuple[int, int]]) -> bool:
         """Whether these writes (start, count), not taken yet, go on with the cycle and leave it unfinished.

@@ -1,4 +1,5 @@
 import random
+import tracemalloc
 from collections.abc import Iterable
 
 import pytest
@@ -277,3 +278,16 @@ def test_another_cut_of_the_cycle_is_learned_within_two_seconds(
     assert blocks[0][0] - later[0][0] <= 2.0
     for _, block in blocks:
         changed.cycle_of(block.words)
+
+
+@pytest.mark.parametrize("shapes", [TWO_GROUPS, MANY])
+def test_what_is_kept_of_a_steady_push_does_not_grow(shapes: tuple[tuple[int, int], ...]) -> None:
+    assembler, meter = live_assembler(), ModelMeter(shapes=shapes)
+    assert feed(assembler, meter.writes(20))
+    tracemalloc.start()
+    try:
+        for number in range(20, 420):
+            feed(assembler, ModelMeter(shapes=shapes).cycle(number))
+        assert tracemalloc.get_traced_memory()[0] < 300_000  # eight cycles are 50 kB, all 400 would be 2 MB
+    finally:
+        tracemalloc.stop()
