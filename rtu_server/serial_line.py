@@ -251,6 +251,8 @@ class SerialLine:
             # From now, not from `heard`: bytes may have come in between the look at the clock and the read.
             if not self._more(port, self._look() + quiet):
                 break
+            if pending is not None:
+                self._reader.crowd()
             heard, data = self._look(), port.read()
             if self._tape.on:
                 self._tape.add(heard, IN, self.settings.name, data)

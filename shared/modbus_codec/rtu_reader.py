@@ -34,8 +34,8 @@ class Request:
     stray: int = GLITCH
     """So many bytes behind it may be a glitch: none where any noise lies before it."""
     dug_out: bool = False
-    """More than a glitch lies before it, or what another request overtook: it may be a part of something longer, of
-    which more is still to come, so only an idle gap tells that it ends here."""
+    """More than a glitch lies before it, or another request without a silence between: it may be a part of something
+    longer, of which more is still to come, so only an idle gap tells that it ends here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,8 @@ class RtuFrameReader:
         """Where a frame may begin; the bytes before it begin none."""
         self._after_gap = True
         """Nothing but silence or a whole frame lies before what is held, so that it may be one frame of any form."""
+        self._crowded = False
+        """What is held follows a request without the silence that ends a frame."""
         self._at = 0.0
 
     @property
@@ -97,11 +99,19 @@ class RtuFrameReader:
         """Give what is held if nothing came for `idle_gap`, else nothing. Frames keep their time of arrival."""
         return self._search(ended=True) if self._held and now >= self._at + self.idle_gap else []
 
+    def crowd(self) -> None:
+        """What comes next follows the request heard last without the silence that ends a frame.
+
+        No client does that, so both may lie in another unit's frame whose head was lost.
+        """
+        self._crowded = True
+
     def reset(self) -> None:
         """Forget what is held: it can't be dated any more, or comes from another port."""
         self._held.clear()
         self._begin = 0
         self._after_gap = True
+        self._crowded = False
 
     def _search(self, *, ended: bool = False, behind: int = 0) -> list[Heard]:
         """Take all frames that can be told now; `behind` more bytes have arrived after what is held."""
@@ -127,19 +137,22 @@ class RtuFrameReader:
             self._drop_noise(heard)
         if ended:
             self._after_gap = True
+            self._crowded = False
         return heard
 
     def _may_become_one_frame(self) -> bool:
         return self._after_gap and len(self._held) <= MAX_FRAME
 
     def _is_one_frame(self) -> bool:
-        if not self._may_become_one_frame() or len(self._held) < MIN_FRAME:
+        if self._crowded or not self._may_become_one_frame() or len(self._held) < MIN_FRAME:
             return False
         return 0 < self._held[1] < EXCEPTION_BIT and has_valid_crc(self._held)
 
     def _take(self, heard: list[Heard], kind: Kind, length: int, behind: int) -> None:
-        after_noise = self._begin > 0 or not self._after_gap
-        dug_out = self._begin > GLITCH or not self._after_gap
+        unclear = self._crowded or not self._after_gap
+        after_noise = unclear or self._begin > 0
+        dug_out = unclear or self._begin > GLITCH
+        self._crowded = False
         self._drop_noise(heard)
         frame = bytes(self._held[:length])
         del self._held[:length]

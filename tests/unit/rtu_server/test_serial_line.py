@@ -4,8 +4,11 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import accumulate, pairwise
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from modbus_codec.crc import append_crc
 from rtu_server.register_cache import FreshnessLimits, RegisterCache
@@ -218,3 +221,22 @@ def test_first_requests_are_told_up_to_a_bound(line: SerialLine, caplog: pytest.
     told = [record.message for record in caplog.records]
     assert len(told) == 16
     assert "topic requests" in told[-1]
+
+
+HOLDS_REQUESTS = append_crc(bytes((2, 3, 56)) + READ_TOTALS * 7)
+"""Another unit's reply, whose registers hold seven requests to us."""
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3, 4, 11])
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_no_request_inside_another_units_reply_is_answered_however_it_is_handed_over(
+    lost: int, data: st.DataObject
+) -> None:
+    rest = HOLDS_REQUESTS[lost:]
+    sizes = [data.draw(st.integers(8, 10)), *data.draw(st.lists(st.integers(2, 4), min_size=30, max_size=30))]
+    cuts = [0, *(at for at in accumulate(sizes) if at < len(rest)), len(rest)]
+    with line_with(FreshnessLimits(), idle_gap=0.004) as line:
+        port = Port(*(rest[begin:end] for begin, end in pairwise(cuts)))
+        while port.coming:
+            assert serve(line, port) == [], cuts
