@@ -167,7 +167,7 @@ class PushListener:
         while True:
             sleep = WAIT if self._waiting else min(_TICK, max(0.0, self._watch_due + WATCH_LATE - now))
             found = ready.poll(sleep)
-            now = self._clock()  # nothing that is read now came later
+            now = self._clock()  # before anything is read: a stall in between makes it look older, never younger
             for descriptor, events in found:
                 known = self._open.get(descriptor)
                 if known is not None:

@@ -10,7 +10,6 @@
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
-#include <errno.h>
 #include <netinet/tcp.h>
 #include <sched.h>
 #include <stdint.h>
@@ -22,20 +21,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
+
 #define HEADER 7   /* transaction, protocol, length, unit */
 #define ANSWER 12  /* the header, function, start, count */
 #define LONGEST 260
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_BOOTTIME, &t);
-    return t.tv_sec + t.tv_nsec * 1e-9;
-}
-
-static void sleep_until(double moment) {
-    struct timespec t = {(time_t)moment, (long)((moment - (time_t)moment) * 1e9)};
-    while (clock_nanosleep(CLOCK_BOOTTIME, TIMER_ABSTIME, &t, NULL) == EINTR) {}
-}
 
 static int connect_to(int port) {
     struct sockaddr_in there = {.sin_family = AF_INET, .sin_port = htons(port)};

@@ -12,7 +12,6 @@
  * All times are CLOCK_BOOTTIME. Runs under SCHED_FIFO where it may, so that its own lateness stays small.
  */
 #define _GNU_SOURCE
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
@@ -24,6 +23,8 @@
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "clock.h"
 
 #define TIMEOUT 0.150   /* seconds until an answer must have begun */
 #define FRAME_GAP 0.00175
@@ -42,17 +43,6 @@ static const char *link_path;
 static FILE *out;
 static int master = -1, slave = -1;
 static double character;
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_BOOTTIME, &t);
-    return t.tv_sec + t.tv_nsec * 1e-9;
-}
-
-static void sleep_until(double moment) {
-    struct timespec t = {(time_t)moment, (long)((moment - (time_t)moment) * 1e9)};
-    while (clock_nanosleep(CLOCK_BOOTTIME, TIMER_ABSTIME, &t, NULL) == EINTR) {}
-}
 
 static int readable(double seconds) {
     struct pollfd one = {master, POLLIN, 0};
