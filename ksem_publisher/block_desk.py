@@ -9,7 +9,7 @@ from ksem_contract.values import decode_texts
 from ksem_publisher.block_publisher import BlockPublisher
 from ksem_publisher.block_reading import BlockRead
 from ksem_publisher.demand import EVERY
-from ksem_publisher.plausibility import Remark, counters_backwards, foreign_device
+from ksem_publisher.plausibility import CountersCheck, Remark, foreign_device
 from ksem_publisher.snapshot import Words
 from ksem_publisher.value_publisher import ValuePublisher
 from service_runtime.clock import boottime
@@ -37,7 +37,8 @@ class BlockDesk:
         self._doubted = doubted
         self._on_texts = on_texts
         self._clock = clock
-        self._remarks: dict[str, Remark] = {}
+        self._counters = CountersCheck()
+        self._withheld: Remark | None = None
         self.texts: dict[str, str] = {}
         """What the meter says it is: vendor, product, serial number, firmware."""
         self.interval_ms: int | None = None
@@ -46,13 +47,12 @@ class BlockDesk:
     @property
     def remarks(self) -> tuple[Remark, ...]:
         """What is strange about the newest blocks."""
-        return tuple(self._remarks.values())
+        return tuple(remark for remark in (self._counters.remark, self._withheld) if remark is not None)
 
     def take(self, block: BlockRead, source: Source) -> None:
         """A whole block, from the meter. A meter that boots has no counters to tell, so they are left out then."""
         if block.name == "energy" and self._doubted():
             return
-        before = self._blocks.words(block.name)
         cycle_ms = self.interval_ms if parse_block_name(block.name) is None else ON_DEMAND_MS
         self._blocks.put(block.name, block.start, block.words, block.at, source, cycle_ms)
         if block.name == "device":
@@ -60,7 +60,7 @@ class BlockDesk:
             if self._values is not None:
                 self._values.device(block.words)
         elif block.name == "energy":
-            self._remember("counters", None if before is None else counters_backwards(before, block.words))
+            self._counters.look(block.words, block.at)
             self._decode_energy(block)
 
     def adopt(self, message: BlockMessage, now: float) -> bool:
@@ -87,13 +87,7 @@ class BlockDesk:
             return
         withheld = self._values.energy(block.words, block.at, self._clock())
         text = "; ".join(f"{one.key} of {one.value:g} kWh follows {one.last} kWh" for one in withheld)
-        self._remember("withheld", Remark("counters-withheld", f"not published: {text}") if text else None)
-
-    def _remember(self, name: str, remark: Remark | None) -> None:
-        if remark is None:
-            self._remarks.pop(name, None)
-        else:
-            self._remarks[name] = remark
+        self._withheld = Remark("counters-withheld", f"not published: {text}") if text else None
 
 
 def read_kept(payload: bytes, meter: str, block: str) -> BlockMessage | None:

@@ -24,6 +24,8 @@ _LOOK_EVERY = 1.0
 """Seconds between two looks for what is strange; where something is, each cycle is looked at."""
 _TELL_AFTER = 3
 """A remark is made after so many cycles in a row."""
+_TELL_FOR = 60.0
+"""Seconds for which a counter's step backwards is told: it lasts for one look, and health is looked at less often."""
 _CLOCK = 8245
 _TEXTS = ((8196, 16), (8212, 16), (8228, 16))
 _MEASURED = tuple((part.start, part.stop) for part in VALUES)
@@ -93,6 +95,25 @@ class LiveChecks:
             return
         self._counts = {name: self._counts.get(name, 0) + 1 for name in found}
         self._remarks = tuple(found[name] for name, count in self._counts.items() if count >= _TELL_AFTER)
+
+
+class CountersCheck:
+    """Judges the energy counters that come from one meter, in the order of their measuring."""
+
+    def __init__(self) -> None:
+        self._before: Words | None = None
+        self._told = float("-inf")
+        self.remark: Remark | None = None
+        """The newest step backwards, for a minute."""
+
+    def look(self, words: Words, now: float) -> None:
+        """The words of `energy` that arrived at `now`."""
+        found = None if self._before is None else counters_backwards(self._before, words)
+        self._before = words
+        if found is not None:
+            self.remark, self._told = found, now
+        elif now - self._told >= _TELL_FOR:
+            self.remark = None
 
 
 def foreign_device(words: Sequence[int | None]) -> str | None:

@@ -1,7 +1,7 @@
 import pytest
 
 from ksem_contract.blocks import DEVICE
-from ksem_publisher.plausibility import LiveChecks, counters_backwards, foreign_device
+from ksem_publisher.plausibility import CountersCheck, LiveChecks, counters_backwards, foreign_device
 
 from .model_meter import live_words
 
@@ -92,6 +92,18 @@ def test_a_counter_that_goes_back_is_remarked_upon() -> None:
     assert remark is not None
     assert "512" in remark.text
     assert counters_backwards(tuple(after), tuple(before)) is None
+
+
+def test_a_counter_that_went_back_is_told_for_a_minute_however_often_counters_are_read() -> None:
+    check = CountersCheck()
+    told = []
+    for tenth in range(0, 1000, 4):
+        counted = 1000 + tenth if tenth < 200 else tenth
+        check.look((0, 0, 0, counted) * 70, tenth / 10)
+        if check.remark is not None:
+            told.append(tenth / 10)
+    assert (told[0], told[-1]) == (20.0, 79.6)
+    assert len(told) == 150
 
 
 def device(**changes: int) -> list[int]:
