@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.bare_cost import measure_costs
 from benchmarks.cold import measure_cold
 from benchmarks.contenders import OURS, all_contenders
 from benchmarks.hops import BareHop
@@ -72,6 +73,8 @@ def _measure(options: argparse.Namespace, programs: dict[str, Path], folder: Pat
         findings = run_rounds(QUICK if options.quick else FULL, contenders, house, progress)
         memory = _memory(house)
         waits = measure_waits(programs["pushing_meter"], folder, house, 6.0 if options.quick else 30.0, progress)
+        seconds = 1.5 if options.quick else 6.0
+        found["bare"] = measure_costs(programs["wire"], folder, house, contenders, seconds, progress)
     bare = {state: hop.within(findings.windows[state]) for state in BOTH}
     found["line"] = line_results(findings)
     found["ratios"] = ratios(findings, found["line"])

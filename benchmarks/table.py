@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.contenders import ABOUT, NAMES
+from benchmarks.contenders import ABOUT, NAMES, PYMODBUS
 from benchmarks.verdicts import Verdict
 
 
 def tables(found: dict[str, Any], lines: list[Verdict]) -> str:
     """All tables, for the terminal."""
-    return "\n".join([*_line(found), *_chain(found), *_scale(found), *_error(found), *_verdicts(lines)])
+    parts = (_line(found), _chain(found), _bare(found), _scale(found), _error(found), _verdicts(lines))
+    return "\n".join(line for part in parts for line in part)
 
 
 def _line(found: dict[str, Any]) -> Iterator[str]:
@@ -46,6 +47,14 @@ def _chain(found: dict[str, Any]) -> Iterator[str]:
             part = found["chain"][state].get(key)
             if part is not None:
                 yield f"{text:46}{_f(part['p50'])}{_f(part['p90'])}{_f(part['p99'])}"
+
+
+def _bare(found: dict[str, Any]) -> Iterator[str]:
+    yield "\nCPU beside a bare chain, whose two services check, date, decode and tell nothing, 5 pushes a second"
+    yield f"{'':18}{'at rest, ms/s':>16}{'mixed, s/1000':>16}{'x pymodbus':>12}{'n':>8}"
+    for name, cost in found["bare"].items():
+        ratio = cost["mixed_s_1000"] / found["bare"][PYMODBUS]["mixed_s_1000"]
+        yield f"{name:18}{cost['idle_ms_s']:16.2f}{cost['mixed_s_1000']:16.3f}{ratio:12.2f}{cost['transactions']:8}"
 
 
 def _scale(found: dict[str, Any]) -> Iterator[str]:
