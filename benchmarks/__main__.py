@@ -92,7 +92,7 @@ def _measure(options: argparse.Namespace, programs: dict[str, Path], folder: Pat
     if away:
         found["port_away_ms_s"] = round(1000 * median(away), 2)
     if not options.quick:
-        found["scale"] = measure_scale(programs["wire"], folder, 8.0, progress)
+        found["scale"] = measure_scale(programs["wire"], folder, progress)
     return found
 
 

@@ -11,6 +11,8 @@ from ksem_contract.echo import PING_EVERY, Ping
 from ksem_contract.topics import Topics
 
 _CONNECT, _SUBSCRIBE, _PUBLISH = 0x10, 0x82, 0x30
+LEARNING: Final = 2.0
+"""Seconds within which each node has asked twice: with the second answer it knows how seldom it may."""
 _EVERY: Final = re.compile(rb'"every_ms":(\d+)')
 
 
@@ -30,6 +32,7 @@ def _packet(kind: int, body: bytes) -> bytes:
 class Subscribers:
     """So many nodes, subscribed to a meter's blocks, status and pongs as an RTU server is; `pings`: each asks for the
     publisher's clock every 10 s, or as seldom as it wishes, as an RTU server does. `topic`: subscribe to this alone.
+    After `LEARNING` their pings lie evenly spread.
     """
 
     def __init__(self, port: int, count: int, *, pings: bool, topic: str = "") -> None:
@@ -64,7 +67,8 @@ class Subscribers:
 
     def _run(self) -> None:
         topics = Topics()
-        nonce, due = 0, [time.monotonic() + PING_EVERY * node / self._count for node in range(self._count)]
+        now = time.monotonic()
+        nonce, asked, due = 0, [0] * self._count, [now + node / self._count for node in range(self._count)]
         every = PING_EVERY
         with selectors.DefaultSelector() as selector:
             for sock in self._sockets:
@@ -80,4 +84,6 @@ class Subscribers:
                 for node in [node for node, at in enumerate(due) if self._pings and at <= now]:
                     ping = topics.ping("main", f"node-{node}")
                     self._sockets[node].sendall(_packet(_PUBLISH, _text(ping) + Ping(f"{nonce:08x}").encode()))
-                    nonce, due[node] = nonce + 1, now + every
+                    nonce, asked[node] = nonce + 1, asked[node] + 1
+                    spread = (node + 1) / self._count if asked[node] == 2 else 1.0
+                    due[node] = now + (LEARNING / 2 - 0.1 if asked[node] == 1 else every * spread)

@@ -10,7 +10,7 @@ from ksem_contract.topics import Topics
 from ksem_publisher.block_publisher import Publish
 from service_runtime.clock import boottime
 
-PER_SECOND: Final = 2.0
+PER_SECOND: Final = 1.0
 """Pings that all nodes together may send: what an answer costs so often does not show beside the pushes."""
 MOST_NODES: Final = int(PING_SELDOM * PER_SECOND)
 FORGOTTEN: Final = 3 * PING_SELDOM

@@ -37,7 +37,7 @@ def test_a_broken_ping_gets_no_answer() -> None:
     assert nodes.heard == []
 
 
-def test_many_nodes_are_told_to_ask_so_seldom_that_all_together_ask_twice_a_second() -> None:
+def test_many_nodes_are_told_to_ask_so_seldom_that_all_together_ask_once_a_second() -> None:
     nodes = Nodes()
     for number in range(200):
         pong = nodes.ask(f"node-{number}")
