@@ -21,6 +21,8 @@ RANGES: Final = {
 PERIOD_MS: Final = {"cycle": 162.0, "small": 0.0, "mixed": 0.0}
 REST: Final = "rest"
 LOAD: Final = "load"
+HELD_UP: Final = 0.0001
+"""Seconds: handing over a byte takes a tenth of this."""
 METER: Final = {REST: (), LOAD: ("--cycle", "20")}
 UNDER_LOAD: Final = (REFERENCE, OURS, AGAIN, PYMODBUS, LIBMODBUS, AT_ONCE)
 
@@ -44,7 +46,8 @@ class Part:
 
     turnarounds: list[float] = field(default_factory=list)
     early: int = 0
-    """Begun before t3.5 was over, counted from the moment at which the last byte had been handed over for sure."""
+    """Begun before t3.5 was over, counted from the moment at which the last byte had been handed over for sure; where the
+    host held that up for longer than `HELD_UP`, from its begin: the byte may have left at any moment since."""
     requests: int = 0
     unanswered: int = 0
     disturbed: int = 0
@@ -65,7 +68,7 @@ class Part:
                 self.unanswered += 1
             elif not one.disturbed:
                 self.turnarounds.append(one.turnaround)
-                self.early += one.turnaround - one.handing < FRAME_GAP
+                self.early += one.turnaround - (one.handing if one.handing < HELD_UP else 0.0) < FRAME_GAP
         for one, following in pairwise(exchanges):
             if one.is_data:
                 self.busy += following.begun - one.begun

@@ -10,10 +10,12 @@ from benchmarks.verdicts import Verdict
 from benchmarks.wire import CHARACTER, FRAME_GAP, Exchange, least_time
 
 
-def exchange(turnaround: float, *, begun: float = 10.0, count: int = 2, disturbed: bool = False) -> Exchange:
+def exchange(
+    turnaround: float, *, begun: float = 10.0, handing: float = 0.0, count: int = 2, disturbed: bool = False
+) -> Exchange:
     asked = begun + 8 * CHARACTER
     answer = bytes((1, 3, 2 * count)) + struct.pack(f">{count}H", *range(count)) + b"\0\0"
-    return Exchange(begun, asked, asked + turnaround, 0.0, 0, count, disturbed, answer)
+    return Exchange(begun, asked, asked + turnaround, handing, 0, count, disturbed, answer)
 
 
 def test_a_percentile_is_a_sample_that_so_many_do_not_exceed() -> None:
@@ -32,6 +34,18 @@ def test_an_answer_before_t35_is_early_and_a_disturbed_request_says_nothing() ->
     part = Part()
     part.add([exchange(0.0017), exchange(0.00176), exchange(0.0001, disturbed=True)], cpu=0.1)
     assert (part.early, part.disturbed, len(part.turnarounds)) == (1, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("turnaround", "handing", "early"),
+    [(0.00176, 0.00002, True), (0.0018, 0.00002, False), (0.0018, 0.0015, False), (0.0017, 0.0015, True)],
+)
+def test_t35_counts_from_the_end_of_handing_over_or_from_its_begin_where_the_host_held_it_up(
+    turnaround: float, handing: float, early: bool
+) -> None:
+    part = Part()
+    part.add([exchange(turnaround, handing=handing)], cpu=0.0)
+    assert part.early == early
 
 
 def test_efficiency_is_one_when_every_answer_begins_exactly_at_t35() -> None:
