@@ -46,8 +46,8 @@ class Part:
 
     turnarounds: list[float] = field(default_factory=list)
     early: int = 0
-    """Begun before t3.5 was over, counted from the moment at which the last byte had been handed over for sure; where the
-    host held that up for longer than `HELD_UP`, from its begin: the byte may have left at any moment since."""
+    """Begun before t3.5 was over, counted from the moment at which the last byte had been handed over for sure. Where
+    the host held that up for longer than `HELD_UP`, from its begin: the byte may have left at any moment since."""
     requests: int = 0
     unanswered: int = 0
     disturbed: int = 0
