@@ -77,10 +77,11 @@ class NodeReporter:
     ) -> None:
         """Publish what is due or has changed; nothing else is put together, for this runs a few times a second."""
         self._status = b"online" if served else b"offline"
-        if self._status != self._status_told and self._link.publish(
-            self._status_topic, self._status, qos=1, retain=True
-        ):
+        if self._status != self._status_told:
+            # Noted first: while it goes out the link's thread may hear another one, which must not be forgotten.
             self._status_told = self._status
+            if not self._link.publish(self._status_topic, self._status, qos=1, retain=True):
+                self._status_told = None
         if node.state != self._overall.state:
             self._since = wall_time()
         if node != self._overall:
