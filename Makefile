@@ -40,7 +40,7 @@ test-platform: $(READY) tools ## Docker and systemd for real, on Debian as root,
 	$(BIN)/python -m tests.platform.compose
 	$(BIN)/python -m pytest tests/platform $(ARGS)
 
-bench: $(READY) tools ## the bridge measured beside other servers, 18 minutes (ARGS=--quick: 2 minutes); needs gcc, libmodbus-dev
+bench: $(READY) tools ## the bridge measured beside other servers, 18 minutes (ARGS=--quick: 3 minutes); needs gcc, libmodbus-dev
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 test-browser: $(READY) tools ## the dashboard's page in a headless Chromium (Debian's chromium and chromium-driver)

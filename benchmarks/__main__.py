@@ -118,7 +118,7 @@ def _machine() -> dict[str, Any]:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench ARGS=...", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="2 minutes: fewer samples, no recoveries, no scale")
+    parser.add_argument("--quick", action="store_true", help="3 minutes: fewer samples, no recoveries, no scale")
     parser.add_argument("--realtime", type=int, default=0, help="SCHED_FIFO priority for our line's thread (default 0)")
     parser.add_argument("--out", type=Path, default=_WHERE, help="folder for JSON, SVG and text (default %(default)s)")
     return parser.parse_args()
