@@ -4,11 +4,13 @@ set -euo pipefail
 
 CHECKOUT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly CHECKOUT
-readonly HOME_DIR=/opt/ksem-airbridge
-readonly SETTINGS=/etc/ksem-airbridge
-readonly COMMANDS=/usr/local/bin
-readonly UNITS=/usr/local/lib/systemd/system
-readonly BROKER=/etc/mosquitto
+# Python finds modules in the current folder first, and anybody may write to /tmp. So nothing here runs where the user stood.
+cd /
+HOME_DIR=/opt/ksem-airbridge
+SETTINGS=/etc/ksem-airbridge
+COMMANDS=/usr/local/bin
+UNITS=/usr/local/lib/systemd/system
+BROKER=/etc/mosquitto
 # Every service that may be installed: command, unit and user have one name.
 readonly SERVICES=(ksem-publisher rtu-server ksem-dashboard)
 readonly TOOLS=(airbridge)
@@ -18,6 +20,9 @@ readonly DONE=0 FAILED=1 USAGE=2 SETTINGS_WANTED=3
 export PYTHONDONTWRITEBYTECODE=1 # a look at the settings leaves nothing behind
 umask 022
 changes=0
+SCRATCH=$(mktemp -d)
+readonly SCRATCH
+trap 'rm -rf "$SCRATCH"' EXIT
 
 help() {
     cat <<'TEXT'
@@ -156,7 +161,7 @@ fingerprint() {
 install_programs() {
     local name version file extras=tools
     [[ " $* " != *" ksem-dashboard "* ]] || extras+=,dashboard
-    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "needs Python 3.11 or later, there is $(python3 --version)"
+    python3 -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "needs Python 3.11 or later, there is $(python3 --version)"
     name=$(fingerprint "$extras")
     version=$HOME_DIR/versions/$name
     if [[ -e $version/complete ]]; then
@@ -165,8 +170,8 @@ install_programs() {
         changed "programs" "installing $name, a few minutes on a small Raspberry Pi ..."
         rm -rf "$version"
         mkdir -p "$HOME_DIR/versions"
-        python3 -m venv "$version" || fail "python3 -m venv failed"
-        "$version/bin/python" -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-warn-script-location \
+        python3 -I -m venv "$version" || fail "python3 -I -m venv failed"
+        "$version/bin/python" -I -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-warn-script-location \
             --constraint "$CHECKOUT/constraints.txt" "${CHECKOUT}[$extras]" ||
             { rm -rf "$version" && fail "pip failed: is the network there? What ran before still runs."; }
         touch "$version/complete"
@@ -191,8 +196,54 @@ link_command() {
     done
 }
 
+# Whose the port is, in words; nothing where it is free or the service mosquitto has it without a listener line.
+owner_of_port() {
+    local port=$1 file line process
+    for file in "$BROKER/mosquitto.conf" "$BROKER"/conf.d/*.conf; do
+        [[ -f $file && ${file##*/} != ksem-airbridge*.conf ]] || continue
+        line=$(grep -nE "^[[:space:]]*(listener|port)[[:space:]]+$port([[:space:]]|\$)" "$file" | head -n 1 || true)
+        if [[ -n $line ]]; then
+            printf '%s line %s (%s)' "$file" "${line%%:*}" "${line#*:}"
+            return
+        fi
+    done
+    process=$(listener_of "$port")
+    [[ -z $process || $process == "$(main_process mosquitto)" ]] || printf 'process %s (%s)' "$process" "$(name_of "$process")"
+}
+
+listener_of() {
+    command -v ss >/dev/null || return 0
+    ss -Hltnp "sport = :$1" 2>/dev/null | sed -n 's/.*pid=\([0-9]*\).*/\1/p' | head -n 1
+}
+main_process() { if has_systemd; then systemctl show --value --property MainPID "$1" 2>/dev/null || true; fi; }
+name_of() { cat "/proc/$1/comm" 2>/dev/null || echo gone; }
+
+# Before anything is changed: a second owner of a port would keep the broker from starting.
+check_broker_ports() {
+    local port owner
+    [[ ! -e $BROKER/conf.d/ksem-airbridge.conf ]] || return 0
+    for port in 1883 1884; do
+        owner=$(owner_of_port "$port")
+        [[ -z $owner ]] || fail "Port $port already belongs to $owner; nothing was changed. Remove that listener, or use this broker as it is: leave --mosquitto out and see docs/security.md, \"Your own broker\"."
+    done
+}
+
+# restart_broker FILE...: with these new files; what was there before comes back if it does not start
+restart_broker() {
+    local file why since
+    since=$(date '+%Y-%m-%d %H:%M:%S')
+    systemctl restart mosquitto && systemctl is-active --quiet mosquitto && return
+    why=$(journalctl --no-pager --output=cat --unit=mosquitto --since="$since" 2>/dev/null | grep -i error | tail -n 1 || true)
+    [[ -n $why ]] || why=$(grep -i error /var/log/mosquitto/mosquitto.log 2>/dev/null | tail -n 1 || true)
+    for file in "$@"; do
+        if [[ -e $SCRATCH/${file##*/} ]]; then cp -p "$SCRATCH/${file##*/}" "$file"; else rm -f "$file"; fi
+    done
+    systemctl restart mosquitto || true
+    fail "mosquitto does not start with our files, so they were taken out again (${why:-journalctl -u mosquitto})"
+}
+
 install_broker() {
-    local owner=mosquitto:mosquitto restart=no reload=no service role
+    local owner=mosquitto:mosquitto restart=no reload=no service role new_files=()
     mkdir -p "$BROKER/ksem-airbridge"
     for service in "${SERVICES[@]}"; do
         make_login "$(role_of "$service")" "$service" && reload=yes
@@ -206,8 +257,10 @@ install_broker() {
     find "$BROKER/ksem-airbridge" -type f ! -user mosquitto -exec chown "$owner" {} +
     local file
     for file in "$CHECKOUT"/mosquitto/conf.d/*; do
+        if [[ -e $BROKER/conf.d/${file##*/} ]]; then cp -p "$BROKER/conf.d/${file##*/}" "$SCRATCH/"; fi
         if put_kept "$file" "$BROKER/conf.d/${file##*/}" 644 root:root && [[ $file == *.conf ]]; then
             restart=yes
+            new_files+=("$BROKER/conf.d/${file##*/}")
         fi
     done
     if [[ $restart == yes ]]; then
@@ -220,7 +273,7 @@ install_broker() {
     if has_systemd; then
         systemctl is-enabled --quiet mosquitto || systemctl enable --quiet mosquitto
         if [[ $restart == yes ]] || ! systemctl is-active --quiet mosquitto; then
-            systemctl restart mosquitto || fail "mosquitto does not start: journalctl -u mosquitto"
+            restart_broker "${new_files[@]}"
         elif [[ $reload == yes ]]; then
             systemctl reload mosquitto
         fi
@@ -232,7 +285,7 @@ make_login() {
     local before after
     getent group "$2" >/dev/null || set -- "$1" root
     before=$(sha256sum "$BROKER/ksem-airbridge/passwords" 2>/dev/null || true)
-    python3 "$CHECKOUT/mosquitto/make-users" "$1" --group "$2" >/dev/null || fail "make-users $1 failed"
+    python3 -I -B "$CHECKOUT/mosquitto/make-users" "$1" --group "$2" >/dev/null || fail "make-users $1 failed"
     after=$(sha256sum "$BROKER/ksem-airbridge/passwords")
     [[ $before != "$after" ]]
 }
@@ -261,7 +314,7 @@ make_settings() {
         step "$target" "kept${given:+; change it there, not by $given}"
         return
     fi
-    new=$(mktemp)
+    new=$SCRATCH/settings
     cp "$CHECKOUT/packaging/$(basename "$target")" "$new"
     case $service in
     ksem-publisher)
@@ -281,7 +334,6 @@ make_settings() {
         sed -i 's|^# \(username = \)|\1|; s|^# \(password_file = \)|\1|' "$new"
     fi
     install -m 640 -o root -g "$service" "$new" "$target"
-    rm "$new"
     changed "$target" "made"
     [[ $service != ksem-dashboard ]] || page_made=yes
 }
@@ -344,6 +396,7 @@ install_all() {
     # What is here already goes on with the same programs, and the broker with the rights they need.
     [[ ! -e $BROKER/conf.d/ksem-airbridge.conf ]] || mosquitto=yes
     [[ $mosquitto == no ]] || packages+=(mosquitto) beside=' and mosquitto'
+    [[ $mosquitto == no ]] || check_broker_ports
     for service in "${SERVICES[@]}"; do
         if is_installed "$service"; then want "$service"; fi
     done
@@ -352,7 +405,7 @@ install_all() {
     install_packages "${packages[@]}"
     for service in "${wanted[@]}"; do make_user "$service"; done
     mkdir -p "$SETTINGS"
-    old_versions=$(mktemp)
+    old_versions=$SCRATCH/old_versions
     install_programs "${wanted[@]}"
     [[ $mosquitto == no ]] || install_broker
     for service in "${wanted[@]}"; do
@@ -361,7 +414,6 @@ install_all() {
     done
     for service in "${wanted[@]}"; do start "$service" || waiting=1; done
     xargs -r -d '\n' rm -rf <"$old_versions"
-    rm "$old_versions"
     if ((changes == 0)); then say "Nothing had to be changed."; fi
     if has_systemd; then
         ((changes == 0)) || sleep 3 # until they have found the broker, the meter and the inverter, or have not
@@ -458,6 +510,7 @@ check_word() {
 
 meter='' port='' broker='' given='' mosquitto=no purge=no page_made=no wanted=() action=''
 old_versions=
+[[ ${BASH_SOURCE[0]} == "$0" ]] || return 0 # a test calls its functions one by one
 while (($#)); do
     case $1 in
     -h | --help) help && exit "$DONE" ;;
