@@ -10,7 +10,8 @@ def probes(role: Role, topics: Topics, name: str) -> list[tuple[str, str, bool]]
     They are not retained, and nothing listens to a meter of that name.
     """
     prefix = topics.prefix
-    discovery = ("homeassistant/device/+/config", f"homeassistant/device/{name}/config", False)
+    level = f"homeassistant/device/ksem_{role}"
+    discovery = (f"{level}/+/config", f"{level}/{name}/config", False)
     if role == "publisher":
         return [
             (f"{prefix}/+/status", topics.meter_status(name), True),

@@ -1,6 +1,7 @@
 """What Home Assistant is told so that the devices appear by themselves: MQTT device discovery.
 
-One retained message a device on `<discovery prefix>/device/<object id>/config`, sent again on Home Assistant's
+One retained message a device on `<discovery prefix>/device/<role>/<object id>/config` (a level of its own for
+each role, so that a login can replace no other device), sent again on Home Assistant's
 birth message. The rules (homeassistant/components/mqtt/schemas.py, energy/validate.py): a device has identifiers, the
 message an origin with a name, each component a platform and a unique_id; ids are [a-zA-Z0-9_-]; an energy sensor that
 the dashboard takes has device_class energy and state_class total_increasing.
@@ -71,7 +72,7 @@ def meter_device(
     }
     if known.get("firmware_version"):
         device["sw_version"] = known["firmware_version"]
-    return _message(discovery_prefix, ident, device, components, version)
+    return _message(f"{discovery_prefix}/device/ksem_publisher", ident, device, components, version)
 
 
 def node_device(topics: Topics, discovery_prefix: str, node: str, meter: str, *, version: str) -> Discovery:
@@ -94,7 +95,7 @@ def node_device(topics: Topics, discovery_prefix: str, node: str, meter: str, *,
         "sw_version": version,
         "via_device": _ident(topics.prefix, meter),
     }
-    return _message(discovery_prefix, ident, device, components, version)
+    return _message(f"{discovery_prefix}/device/ksem_rtu", ident, device, components, version)
 
 
 def removal(discovery: Discovery) -> Discovery:
@@ -106,14 +107,14 @@ def _ident(prefix: str, name: str) -> str:
     return "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in f"airbridge_{prefix}_{name}")
 
 
-def _message(discovery_prefix: str, ident: str, device: JsonObject, components: JsonObject, version: str) -> Discovery:
+def _message(level: str, ident: str, device: JsonObject, components: JsonObject, version: str) -> Discovery:
     found: JsonObject = {
         "device": device,
         "origin": {"name": "KSEM AirBridge", "sw_version": version},
         "components": components,
         "qos": 0,
     }
-    return Discovery(f"{discovery_prefix}/device/{ident}/config", write_object(found))
+    return Discovery(f"{level}/{ident}/config", write_object(found))
 
 
 def _value(topics: Topics, meter: str, ident: str, key: ValueKey) -> JsonObject:

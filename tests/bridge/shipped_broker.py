@@ -27,6 +27,7 @@ class ShippedBroker(Broker):
         super().__init__(folder)
         self.logins = folder / "logins"
         self.files = folder / "broker"
+        self.local_port = free_port()
         self.tls_port = free_port() if tls else None
         self.websockets_port = free_port() if websockets else None
         run_script("make-users", "--broker", self.files, "--logins", self.logins, "--acl", MOSQUITTO / "acl")
@@ -53,6 +54,7 @@ class ShippedBroker(Broker):
             text = (MOSQUITTO / "conf.d" / name).read_text()
             assert listener in text
             text = text.replace(f"\n{listener}\n", f"\nlistener {port} {self.host}\n")
+            text = text.replace("\nlistener 1884 ", f"\nlistener {self.local_port} ")
             text = text.replace("/etc/mosquitto/ksem-airbridge/", f"{self.files}/")
             (drop_ins / name.removesuffix(".off")).write_text(text)
         # As Debian's own file does it: persistence on, ours to switch off.

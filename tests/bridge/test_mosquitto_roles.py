@@ -1,8 +1,10 @@
 """The broker we ship, for real: each role can do what it must and nothing else, and nobody gets in without a login."""
 
+import contextlib
 import dataclasses
 import logging
 import re
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,7 +41,7 @@ WRITES = {
         "ksem/<meter>/value/<key>",
         "ksem/<meter>/pong/<node>",
         "ksem/<meter>/capture/records",
-        "homeassistant/device/<id>/config",
+        "homeassistant/device/ksem_publisher/<id>/config",
     },
     "rtu": {
         "ksem/<meter>/ping/<node>",
@@ -47,7 +49,7 @@ WRITES = {
         "ksem/rtu/<node>/health",
         "ksem/rtu/<node>/requests",
         "ksem/rtu/<node>/capture/records",
-        "homeassistant/device/<id>/config",
+        "homeassistant/device/ksem_rtu/<id>/config",
     },
     "dashboard": set(),
     "reader": set(),
@@ -268,6 +270,40 @@ def test_the_broker_says_its_limits_and_keeps_them(broker: ShippedBroker) -> Non
         client.publish("t/large", bytes(PACKET_LIMIT))
         client.until(lambda: client.gone is not None)
         assert "Packet too large" in str(client.gone)
+
+
+def test_a_flood_of_filters_is_ended_and_the_services_go_on(tmp_path: Path) -> None:
+    """1000 filters of 80 levels a packet: what took 1.5 GB within seconds."""
+    with (
+        ShippedBroker(tmp_path / "b") as broker,
+        Client(broker.local_port, "publisher", broker.password("publisher")) as publisher,
+        Client(broker.port, "reader", broker.password("reader")) as flooder,
+    ):
+        for packet in range(50):
+            filters = [(f"{packet}/{number}/" + "/".join("x" * 78), 0) for number in range(1000)]
+            flooder._paho.subscribe(filters)
+        flooder.until(lambda: flooder.gone is not None, 60.0)
+        memory = int(re.findall(r"VmRSS:\s+(\d+)", Path(f"/proc/{broker.pid}/status").read_text())[0])
+        assert memory < 128 * 1024
+        assert publisher.publish_each(["ksem/main/status"]) == {"ksem/main/status": True}
+        assert publisher.gone is None
+
+
+def test_silent_connections_to_the_open_listener_leave_the_services_their_own(tmp_path: Path) -> None:
+    with ShippedBroker(tmp_path / "b") as broker, contextlib.ExitStack() as silent:
+        for _ in range(110):
+            silent.enter_context(socket.create_connection(("127.0.0.1", broker.port), 5.0))
+        with Client(broker.local_port, "publisher", broker.password("publisher")) as publisher:
+            assert publisher.accepted
+
+
+def test_wrong_passwords_in_a_loop_do_not_fill_the_log(tmp_path: Path) -> None:
+    with ShippedBroker(tmp_path / "b") as broker:
+        before = len(broker.log_text())
+        for _ in range(50):
+            with Client(broker.port, "reader", "wrong") as client:
+                assert not client.accepted
+        assert broker.log_text()[before:].count("\n") < 10
 
 
 def test_nothing_is_kept_over_a_restart_although_debians_file_switches_persistence_on(tmp_path: Path) -> None:

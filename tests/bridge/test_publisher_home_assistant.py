@@ -12,7 +12,7 @@ from .service import Service
 
 __all__ = ["start"]
 
-TOPIC = "homeassistant/device/airbridge_ksem_main/config"
+TOPIC = "homeassistant/device/ksem_publisher/airbridge_ksem_main/config"
 
 
 @pytest.fixture

@@ -172,7 +172,7 @@ def test_health_and_requests_tell_what_the_inverter_asks_and_gets(wire: Wire, pu
 def test_home_assistant_is_told_again_when_it_starts_and_forgets_the_device_when_asked_to(
     broker: Broker, wire: Wire, server: Service, publisher: FakePublisher, tmp_path: Path
 ) -> None:
-    topic = "homeassistant/device/airbridge_ksem_rtu_attic/config"
+    topic = "homeassistant/device/ksem_rtu/airbridge_ksem_rtu_attic/config"
     ear = FakePublisher(broker.port, session="ear", subscriptions=[topic]).start()
     ear.await_count(topic, 1)
     assert json.loads(ear.heard[topic][-1])["device"]["via_device"] == "airbridge_ksem_main"

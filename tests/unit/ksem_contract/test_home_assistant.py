@@ -107,7 +107,7 @@ def test_object_id_is_not_used_since_default_entity_id_has_replaced_it(found: Di
 @BOTH
 def test_object_ids_are_made_of_letters_digits_underscore_and_dash(found: Discovery) -> None:
     """mqtt/discovery.py: TOPIC_MATCHER"""
-    assert re.fullmatch(r"homeassistant/device/[a-zA-Z0-9_-]+/config", found.topic)
+    assert re.fullmatch(r"homeassistant/device/ksem_(publisher|rtu)/[a-zA-Z0-9_-]+/config", found.topic)
 
 
 @pytest.mark.parametrize(

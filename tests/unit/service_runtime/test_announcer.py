@@ -8,7 +8,7 @@ from service_runtime.announcer import Announcer
 from service_runtime.common_settings import HomeAssistantSettings
 from service_runtime.mqtt_connection import Incoming
 
-DEVICE = Discovery("homeassistant/device/airbridge_ksem_main/config", b"{}")
+DEVICE = Discovery("homeassistant/device/ksem_publisher/airbridge_ksem_main/config", b"{}")
 
 
 class Broker:
