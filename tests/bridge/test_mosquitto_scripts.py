@@ -2,6 +2,7 @@
 
 import stat
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -154,3 +155,32 @@ def test_a_name_that_is_none_is_refused(tmp_path: Path) -> None:
     ended = make_certs(tmp_path, "http://broker", check=False)
     assert ended.returncode == 2
     assert "neither a host name nor an address: http://broker" in ended.stderr
+
+
+def test_certificates_and_the_list_of_revoked_ones_begin_a_day_ago(tmp_path: Path) -> None:
+    """A host whose clock is some hours behind takes them."""
+    make_certs(tmp_path, "broker.lan", "--role", "rtu")
+    begun = int(time.time()) - 12 * 3600
+    certs = tmp_path / "broker" / "certs"
+    for certificate in (certs / "server.pem", tmp_path / "logins" / "rtu" / "cert.pem"):
+        words = ("openssl", "verify", "-attime", str(begun), "-crl_check", "-CRLfile", str(certs / "crl.pem"))
+        subprocess.run([*words, "-CAfile", str(tmp_path / "ca" / "ca.pem"), str(certificate)], check=True)
+
+
+def test_each_run_sets_the_rights_of_logins_anew(tmp_path: Path) -> None:
+    run_script("make-users", *places(tmp_path))
+    make_certs(tmp_path, "broker.lan")
+    reader = tmp_path / "logins" / "reader"
+    opened = [reader / "password", reader / "key.pem", tmp_path / "broker" / "passwords"]
+    for path in opened:
+        path.chmod(0o666)
+    reader.chmod(0o777)
+    run_script("make-users", *places(tmp_path))
+    make_certs(tmp_path, "broker.lan")
+    assert [mode(path) for path in opened] == [0o640, 0o640, 0o600]
+    assert mode(reader) == 0o750
+
+
+def test_names_or_a_role_to_revoke_and_not_both(tmp_path: Path) -> None:
+    for words in ((), ("broker.lan", "--revoke", "rtu")):
+        assert make_certs(tmp_path, *words, check=False).returncode == 2
