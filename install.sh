@@ -11,11 +11,12 @@ SETTINGS=/etc/ksem-airbridge
 COMMANDS=/usr/local/bin
 UNITS=/usr/local/lib/systemd/system
 BROKER=/etc/mosquitto
+SERIAL=/dev/serial
 # Every service that may be installed: command, unit and user have one name.
 readonly SERVICES=(ksem-publisher rtu-server ksem-dashboard)
 readonly TOOLS=(airbridge)
 
-readonly DONE=0 FAILED=1 USAGE=2 SETTINGS_WANTED=3
+readonly DONE=0 FAILED=1 USAGE=2 SETTINGS_WANTED=3 NO_DATA=4
 
 export PYTHONDONTWRITEBYTECODE=1 # a look at the settings leaves nothing behind
 umask 022
@@ -45,6 +46,7 @@ options:
   --meter HOST     the KSEM's address or host name (publisher; else you are asked, or the settings file is)
   --port PATH      the RS485 port (rtu-server; not needed where just one USB adapter is plugged in)
   --broker HOST    the broker's address (default: localhost)
+  --page WHO       who may open the web page: host (this host only, the default) or house (the whole network)
   --help
 
 examples:
@@ -57,7 +59,7 @@ examples:
 what goes where:
   /etc/ksem-airbridge/             settings and logins, all there is to back up
   /opt/ksem-airbridge/             the programs, in a Python environment of their own
-  /usr/local/bin/                  ksem-publisher, rtu-server, ksem-dashboard, airbridge: links to them
+  /usr/local/bin/                  ksem-publisher, rtu-server, ksem-dashboard, airbridge: they start them
   /usr/local/lib/systemd/system/   ksem-publisher.service, rtu-server.service, ksem-dashboard.service
   /etc/mosquitto/                  conf.d/ksem-airbridge.conf, ksem-airbridge/ (with --mosquitto)
   users                            ksem-publisher, rtu-server, ksem-dashboard, without rights
@@ -66,7 +68,8 @@ exit codes:
   0  installed and running (or removed)
   1  something failed; what ran before still runs
   2  wrong command line
-  3  installed, but a service waits for its settings; what is missing is told
+  3  installed, but a service waits for its settings; what is missing is printed
+  4  installed and running, but no data flows yet; what the services report is printed
 TEXT
 }
 
@@ -190,9 +193,21 @@ install_programs() {
 link_command() {
     local name
     for name in "$@"; do
-        [[ $(readlink "$COMMANDS/$name" || true) == "$HOME_DIR/current/bin/$name" ]] && continue
-        mkdir -p "$COMMANDS"
-        ln -sfn "$HOME_DIR/current/bin/$name" "$COMMANDS/$name"
+        # Not a link: after an upgrade of Debian (12 to 13) the environment's Python has no modules any more.
+        cat >"$SCRATCH/launcher" <<LAUNCHER
+#!/bin/sh
+# Made by install.sh of KSEM AirBridge.
+home=$HOME_DIR/current
+python=\$(readlink -f "\$home/bin/python3")
+if [ ! -x "\$python" ] || [ ! -d "\$home/lib/\${python##*/}" ]; then
+    echo "$name: this host has another Python now (\${python##*/}), as after an upgrade of Debian." >&2
+    echo "Renew KSEM AirBridge in its checkout:  sudo ./install.sh upgrade" >&2
+    exit 1
+fi
+exec "\$home/bin/$name" "\$@"
+LAUNCHER
+        if [[ -L $COMMANDS/$name ]]; then rm "$COMMANDS/$name"; fi
+        put "$SCRATCH/launcher" "$COMMANDS/$name" 755 || true
     done
 }
 
@@ -290,14 +305,108 @@ make_login() {
     [[ $before != "$after" ]]
 }
 
-# The one adapter that is plugged in; nothing where there is none or several.
+# Names of things that are plugged in by USB and speak something else: Zigbee, Z-Wave, Thread, LTE, a GPS, a Bluetooth stick.
+readonly NO_RS485='zigbee|z-?wave|zwave|thread|conbee|raspbee|sonoff|skyconnect|home_assistant|zbdongle|slzb|nortek|aeotec|zooz|silabs_.*ezsp|cc2[56]|efr32|modem|lte|huawei|quectel|gps|u-blox|arduino|esp32|mcu'
+
+# find_port: the adapter to use, in `port`; doubts are asked where somebody can answer, else nothing is taken
 find_port() {
-    local found=()
+    local found=() good=() each answer
     shopt -s nullglob
-    found=(/dev/serial/by-id/*)
+    found=("$SERIAL"/by-id/*)
+    # Two equal adapters without a serial number share one by-id link: only their sockets (by-path) tell them apart.
+    local sockets=("$SERIAL"/by-path/*) named='' nodes=''
+    for each in "${sockets[@]}"; do
+        [[ $nodes == *" $(readlink -f "$each") "* ]] && continue # Debian 13 has two links for one socket
+        nodes+=" $(readlink -f "$each") "
+        for named in "${found[@]}"; do
+            [[ $(readlink -f "$named") == "$(readlink -f "$each")" ]] && continue 2
+        done
+        found+=("$each")
+    done
     shopt -u nullglob
-    [[ ${#found[@]} == 1 ]] && printf '%s' "${found[0]}"
+    for each in "${found[@]}"; do
+        if [[ ! $each =~ [Ii]nterface_[0-9] ]] && ! grep -qiE "$NO_RS485" <<<"${each##*/}"; then good+=("$each"); fi
+    done
+    if [[ ${#found[@]} == 1 && ${#good[@]} == 1 ]]; then
+        port=${good[0]}
+        step "RS485 port" "$port"
+        return
+    fi
+    if [[ ${#found[@]} == 0 ]]; then
+        step "RS485 port" "No USB-RS485 adapter was found. Plug it in and run this command again."
+        return
+    fi
+    say "  Which of these is the RS485 adapter to the inverter?"
+    for each in "${!found[@]}"; do
+        say "    $((each + 1))  ${found[each]}$(grep -qiE "$NO_RS485" <<<"${found[each]##*/}" && echo '   (does not look like one)')"
+    done
+    if [[ -t 0 ]]; then
+        read -rp "  Its number (empty: later): " answer
+        [[ $answer =~ ^[0-9]+$ ]] && ((answer >= 1 && answer <= ${#found[@]})) && port=${found[answer - 1]}
+    else
+        say "    None was taken. Run this again with --port PATH."
+    fi
+    [[ -z $port ]] || step "RS485 port" "$port"
 }
+
+# host_of TEXT: a host name or address out of what a browser's address line holds
+host_of() {
+    local text=$1
+    text=${text#*://}
+    text=${text%%/*}
+    [[ $text == *@* ]] && text=${text##*@}
+    if [[ $text =~ ^\[(.*)\](:[0-9]+)?$ ]]; then text=${BASH_REMATCH[1]}; fi
+    if [[ $text =~ ^([^:]+):[0-9]+$ ]]; then text=${BASH_REMATCH[1]}; fi
+    printf '%s' "$text"
+}
+
+# A Modbus TCP server there; a look before its address is written. True too where nothing can be found out.
+# shellcheck disable=SC2016
+meter_answers() { timeout 3 bash -c 'exec 3<>"/dev/tcp/$0/502"' "$1" 2>/dev/null; }
+
+check_meter() {
+    [[ -n $meter ]] || return 0
+    meter_answers "$meter" || step "KSEM" "nothing answers at $meter, port 502: is that its address, and its Modbus switched on? It is written all the same."
+}
+
+# fill FILE TABLE KEY VALUE OPTION: a value into a settings file that is there. A placeholder or a missing value is filled,
+# another value is kept, and the line to change is printed.
+fill() {
+    local file=$1 table=$2 key=$3 value=$4 option=$5 line number old
+    [[ -n $value ]] || return 0
+    # The first line of that key, active or as a comment, after the first header of its table.
+    line=$(awk -v table="$table" -v key="$key" '
+        /^\[/ { inside = ($0 ~ "^\\[+" table "\\]+") }
+        inside && $0 ~ "^(# )?" key " *=" { kind = /^#/ ? "#" : "="; if (kind == "=") { print NR kind; found = 1; exit } if (!first) first = NR kind }
+        /^\[/ && inside && !header { header = NR }
+        END { if (!found) print first ? first : (header ? header "[" : "") }' "$file")
+    number=${line%[\#=\[]}
+    old=$(sed -n "${number:-0}s/^$key *= *//p" "$file" 2>/dev/null | sed 's/ *#.*//; s/^"\(.*\)"$/\1/' || true)
+    case $line in
+    *=)
+        [[ $old == "$value" ]] && return 0
+        if [[ $old != 192.168.1.50 && $old != */usb-... && $old != '' ]] || [[ $old == 192.168.1.50 && $value == "$old" ]]; then
+            if [[ -t 0 ]]; then
+                local answer
+                read -rp "  $file says $key = \"$old\". Write \"$value\" instead? [y/N] " answer
+                [[ $answer == [yYjJ]* ]] || return 0
+            else
+                say "      $file line $number: $key = \"$old\" was kept. For $option write there: $key = \"$value\""
+                say "      Then: sudo systemctl restart $service"
+                kept=yes
+                return 0
+            fi
+        fi
+        sed -i "${number}s|.*|$key = \"$value\"|" "$file"
+        ;;
+    *\#) sed -i "${number}s|.*|$key = \"$value\"|" "$file" ;;
+    *\[) sed -i "${number}a $key = \"$value\"" "$file" ;;
+    *) printf '\n[%s]\n%s = "%s"\n' "$table" "$key" "$value" >>"$file" ;;
+    esac
+    changed "$file" "$key = \"$value\""
+}
+
+has_port() { grep -E '^port *= *["'"'"']/' "$1" | grep -qvF '/usb-...'; }
 
 make_settings() {
     local service=$1 target role login new
@@ -309,9 +418,27 @@ make_settings() {
         own_by_group "$service" 750 "$login"
         find "$login" -type f | while read -r file; do own_by_group "$service" 640 "$file"; done
     fi
+    [[ ! -e ${target%.toml}.env ]] || own_by_group root 600 "${target%.toml}.env" # systemd reads it, as root
     if [[ -e $target ]]; then
         own_by_group "$service" 640 "$target"
-        step "$target" "kept${given:+; change it there, not by $given}"
+        local before=$changes kept=no
+        case $service in
+        ksem-publisher)
+            check_meter
+            fill "$target" meter host "$meter" --meter
+            ;;
+        rtu-server)
+            has_port "$target" || [[ -n $port || -e ${target%.toml}.env ]] || find_port
+            [[ -z $port ]] || fill "$target" line port "$port" --port
+            ;;
+        ksem-dashboard) [[ $page != house ]] || fill "$target" dashboard listen 0.0.0.0 --page ;;
+        esac
+        fill "$target" mqtt host "$broker" --broker
+        if [[ -e $login/password ]] && ! grep -qE '^(username|cert_file|password|password_file) *=' "$target"; then
+            fill "$target" mqtt username "$role" login
+            fill "$target" mqtt password_file "$login/password" login
+        fi
+        [[ $changes != "$before" || $kept == yes ]] || step "$target" "kept"
         return
     fi
     new=$SCRATCH/settings
@@ -322,14 +449,29 @@ make_settings() {
             read -rp "  The KSEM's address or host name (empty: later): " meter
             check_word --meter "$meter"
         fi
+        meter=$(host_of "$meter")
+        check_meter
         set_key "$new" host "$meter"
         ;;
     rtu-server)
-        [[ -n $port ]] || port=$(find_port || true)
+        [[ -n $port ]] || find_port
         set_key "$new" port "$port"
         ;;
+    ksem-dashboard)
+        if [[ -z $page && -t 0 ]]; then
+            local answer
+            read -rp "  Who may open the web page? It has no login. 1: this host only, 2: everybody in this network [1] " answer
+            [[ $answer != 2 ]] || page=house
+        fi
+        [[ $page != house ]] || sed -i 's|^# listen = .*|listen = "0.0.0.0"|' "$new"
+        ;;
     esac
-    [[ -z $broker ]] || sed -i "s|^# host = \"localhost\"|host = \"$broker\"|" "$new"
+    if [[ -n $broker ]]; then
+        sed -i "s|^# host = \"localhost\"|host = \"$broker\"|" "$new"
+    elif [[ $mosquitto == yes ]] && grep -qs '^listener 1884 127.0.0.1' "$BROKER/conf.d/ksem-airbridge.conf"; then
+        # The broker's listener for this host: nobody from the network can take all of its places.
+        sed -i '/^\[mqtt\]/,/^\[/s|^# host = "localhost"|host = "127.0.0.1"|; /^\[mqtt\]/,/^\[/s|^# port = 1883|port = 1884|' "$new"
+    fi
     if [[ -e $login/password ]]; then
         sed -i 's|^# \(username = \)|\1|; s|^# \(password_file = \)|\1|' "$new"
     fi
@@ -365,7 +507,29 @@ install_unit() {
     else
         step "$service.service" "there"
     fi
+    [[ $service != rtu-server ]] || allow_port
     systemctl is-enabled --quiet "$service" 2>/dev/null || systemctl enable --quiet "$service"
+}
+
+# The unit may open serial ports of the settings' kind alone. By kind and not by node: an adapter that is plugged in again gets
+# another number.
+allow_port() {
+    local ports=() each node major drop_in=$UNITS/rtu-server.service.d/serial-port.conf made=$SCRATCH/serial-port.conf
+    mapfile -t ports < <(sed -n 's/^port = "\(.*\)".*/\1/p' "$(settings_of rtu-server)" 2>/dev/null | grep '^/' || true)
+    [[ ${#ports[@]} != 0 ]] || return 0
+    [[ ! -e $SETTINGS/rtu-server.env ]] || return 0 # it may name other ports
+    printf '# Made by install.sh from %s: the kinds of its ports, and no other device.\n[Service]\nDeviceAllow=\n' \
+        "$(settings_of rtu-server)" >"$made"
+    for each in "${ports[@]}"; do
+        node=$(readlink -f "$each")
+        [[ -c $node ]] || return 0 # it is not plugged in now: the unit's own list stays
+        major=$((0x$(stat -c %t "$node")))
+        grep -qx "DeviceAllow=char-$major rw" "$made" || printf 'DeviceAllow=char-%s rw\n' "$major" >>"$made"
+    done
+    if put "$made" "$drop_in" 644; then
+        changed "rtu-server.service" "may open ${ports[*]} and devices of that kind only"
+        if has_systemd; then systemctl daemon-reload; fi
+    fi
 }
 
 # start SERVICE: running with what is installed now; false where its settings are not complete
@@ -422,12 +586,44 @@ install_all() {
             step "$service" "$(systemctl show --value --property StatusText "$service" | grep . || echo "not running")"
         done
     fi
+    ((changes == 0)) || show_news
     if ((waiting)); then exit "$SETTINGS_WANTED"; fi
     if [[ $page_made == yes ]]; then
-        say "The web page is at http://127.0.0.1:8080, for this host only: it has no login. For your whole network write"
-        say "listen = \"0.0.0.0\" into $SETTINGS/dashboard.toml, then: sudo systemctl restart ksem-dashboard"
+        if [[ $page == house ]]; then
+            say "The web page is at http://$(hostname):8080, for everybody in this network: it has no login."
+        else
+            say "The web page is at http://127.0.0.1:8080, for this host only: it has no login. For your whole network write"
+            say "listen = \"0.0.0.0\" into $SETTINGS/dashboard.toml, then: sudo systemctl restart ksem-dashboard"
+        fi
+    fi
+    if has_systemd && ! data_flows; then
+        say "Installed and running, but no data flows yet. What is wrong, and the remedy: sudo airbridge doctor"
+        exit "$NO_DATA"
     fi
     say "Done. What is going on: systemctl status ${wanted[*]}"
+}
+
+# Each service that carries data reports in its status line that it does. Some seconds are given to it after a start.
+data_flows() {
+    local service tries=$(((changes > 0) * 10 + 1))
+    for service in "${wanted[@]}"; do
+        [[ $service != ksem-dashboard ]] || continue
+        until carries_data "$(systemctl show --value --property StatusText "$service")"; do
+            ((--tries > 0)) || return 1
+            sleep 1
+        done
+    done
+}
+carries_data() { [[ $1 == 'live data flows'* || $1 == 'the inverter asks and gets data'* ]]; }
+
+# What is new, from the changelog: its part above the version that was here before.
+show_news() {
+    local now=$CHECKOUT/CHANGELOG.md before=$HOME_DIR/CHANGELOG.md
+    if [[ -f $before ]] && ! cmp -s "$before" "$now"; then
+        say "What is new:"
+        diff --unchanged-line-format= --old-line-format= --new-line-format='%L' "$before" "$now" | sed -n 's/^/    /; /[^ ]/p' || true
+    fi
+    put "$now" "$before" 644 || true
 }
 
 uninstall() {
@@ -475,7 +671,9 @@ uninstall() {
 }
 
 remove_link() {
-    if [[ $(readlink "$COMMANDS/$1" || true) == "$HOME_DIR"/* ]]; then rm "$COMMANDS/$1"; fi
+    if [[ $(readlink "$COMMANDS/$1" || true) == "$HOME_DIR"/* ]] || grep -qs "^home=$HOME_DIR/current" "$COMMANDS/$1"; then
+        rm "$COMMANDS/$1"
+    fi
 }
 
 remove_broker() {
@@ -508,7 +706,7 @@ check_word() {
     [[ $2 =~ ^[A-Za-z0-9._:/@%+,=-]*$ ]] || misused "$1 $2: only letters, digits and . _ : / @ % + , = - can stand there"
 }
 
-meter='' port='' broker='' given='' mosquitto=no purge=no page_made=no wanted=() action=''
+meter='' port='' broker='' page='' given='' mosquitto=no purge=no page_made=no wanted=() action=''
 old_versions=
 [[ ${BASH_SOURCE[0]} == "$0" ]] || return 0 # a test calls its functions one by one
 while (($#)); do
@@ -521,7 +719,7 @@ while (($#)); do
     upgrade | uninstall) action=$1 ;;
     --mosquitto) mosquitto=yes ;;
     --purge) purge=yes ;;
-    --meter | --port | --broker)
+    --meter | --port | --broker | --page)
         [[ -n ${2:-} ]] || misused "$1 needs a value"
         check_word "$1" "$2"
         declare "${1#--}=$2"
@@ -532,6 +730,8 @@ while (($#)); do
     esac
     shift
 done
+meter=$(host_of "$meter")
+[[ -z $page || $page == host || $page == house ]] || misused "--page $page: host or house"
 [[ -z $action || ${#wanted[@]} == 0 ]] || misused "$action takes no part: it is for all that are here"
 [[ $purge == no || $action == uninstall ]] || misused "--purge goes with uninstall"
 case $action${wanted[*]} in
