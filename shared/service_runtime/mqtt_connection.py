@@ -117,7 +117,7 @@ class Connection:
         client.connect_timeout = CONNECT_TIMEOUT
         client.max_queued_messages_set(_MOST_UNACKNOWLEDGED)
         if settings.username is not None:
-            client.username_pw_set(settings.username, settings.password)
+            client.username_pw_set(settings.username, settings.current_password())
         if will is not None:
             client.will_set(*will, qos=1, retain=True)
         client.on_socket_open = self._tune

@@ -202,6 +202,7 @@ class TreeReader:
                     self.mistakes.append(f"{place}: {field.name} and {by_file}: give one of them")
                     continue
                 if from_environment[0]:
+                    del values[by_file]  # the environment's password is the one in force
                     continue
             try:
                 values[field.name] = self.read_secret(path)

@@ -245,6 +245,19 @@ def test_a_wrong_password_is_told_with_the_keys_to_look_at(tmp_path: Path, versi
         assert "bad user name or password" in peer.links[0][1]
 
 
+def test_a_corrected_password_file_is_taken_at_the_next_connection(tmp_path: Path, version: int) -> None:
+    file = tmp_path / "password"
+    file.write_text("wrong\n")
+    login = {"username": "rtu", "password": "wrong", "password_file": file}
+    with (
+        Broker(tmp_path / "broker", users={"rtu": "right"}) as broker,
+        Peer(broker.port, version=version, **login) as peer,
+    ):
+        peer.until_down("mqtt.password")
+        file.write_text("right\n")
+        peer.until_up()
+
+
 def test_what_the_broker_refuses_to_take_is_told_by_topic(tmp_path: Path) -> None:
     told: list[tuple[str, bool]] = []
     news = threading.Event()

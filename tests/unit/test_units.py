@@ -65,6 +65,17 @@ def test_a_service_has_a_user_of_its_own_and_waits_for_its_settings(unit: Path) 
     assert f"ConditionPathExists=|/etc/ksem-airbridge/{unit.stem.removeprefix('ksem-')}.toml" in lines
 
 
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_a_service_has_a_memory_limit_and_needs_no_folder_to_start(unit: Path) -> None:
+    """On a read-only root StateDirectory= fails for ever (238) where the folder was never made."""
+    keys = {line.partition("=")[0] for line in unit.read_text().splitlines() if not line.startswith("#")}
+    assert "MemoryMax" in keys
+    assert "StateDirectory" not in keys
+    for line in unit.read_text().splitlines():
+        if line.startswith(("ExecStartPre=", "ReadWritePaths=")):
+            assert line.partition("=")[2].startswith("-"), "it may fail"
+
+
 def example_module() -> ModuleType:
     spec = importlib.util.spec_from_file_location("example_settings", ROOT / "packaging" / "example_settings.py")
     assert spec is not None
