@@ -155,7 +155,7 @@ fingerprint() {
         cd "$CHECKOUT"
         python3 --version
         echo "$1"
-        find airbridge ksem_* rtu_server shared pyproject.toml constraints.txt README.md LICENSE -type f \
+        find airbridge ksem_* rtu_server shared pyproject.toml locked.txt README.md LICENSE -type f \
             ! -name '*.pyc' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
     ) | sha256sum | sed "s/^\(.\{8\}\).*/$version-\1/"
 }
@@ -174,8 +174,11 @@ install_programs() {
         rm -rf "$version"
         mkdir -p "$HOME_DIR/versions"
         python3 -I -m venv "$version" || fail "python3 -I -m venv failed"
-        "$version/bin/python" -I -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-warn-script-location \
-            --constraint "$CHECKOUT/constraints.txt" "${CHECKOUT}[$extras]" ||
+        # First everything by its hash, what builds our own package too; then nothing but that is taken.
+        { "$version/bin/python" -I -m pip download --quiet --disable-pip-version-check --no-cache-dir --require-hashes \
+            --no-deps --only-binary :all: --dest "$SCRATCH/wheels" --requirement "$CHECKOUT/locked.txt" &&
+            "$version/bin/python" -I -m pip install --quiet --disable-pip-version-check --no-cache-dir \
+                --no-warn-script-location --no-index --find-links "$SCRATCH/wheels" "${CHECKOUT}[$extras]"; } ||
             { rm -rf "$version" && fail "pip failed: is the network there? What ran before still runs."; }
         touch "$version/complete"
     fi

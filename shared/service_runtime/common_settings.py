@@ -65,12 +65,15 @@ class MqttSettings:
             raise ValueError(*mistakes)
 
     def current_password(self) -> str | None:
-        """Return the password as its file holds it now, so that a corrected one needs no restart; else the loaded one."""
+        """Return the password as its file holds it now, so that a corrected one needs no restart.
+
+        A file that is gone or half written gives the loaded password; the broker refuses one that is old.
+        """
         if self.password_file is None:
             return self.password
         try:
             return self.password_file.read_text(encoding="utf-8").rstrip("\r\n") or self.password
-        except (OSError, UnicodeDecodeError):  # gone or half written; the broker answers for a password that is old
+        except (OSError, UnicodeDecodeError):
             return self.password
 
 

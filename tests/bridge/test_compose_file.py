@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from ksem_dashboard.settings import KsemDashboardSettings
 from ksem_publisher.settings import PublisherSettings
@@ -119,6 +120,16 @@ def test_what_is_installed_is_made_for_no_processor_in_particular(extra: str) ->
         tags = re.findall(r"^Tag: (\S+)$", wheel, re.MULTILINE)
         assert tags, name
         assert all(tag.endswith("-none-any") for tag in tags), f"{name}: {tags}"
+
+
+def test_what_is_installed_is_locked_by_hash_with_what_builds_it() -> None:
+    lines = [line for line in (ROOT / "locked.txt").read_text().splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==\S+ --hash=sha256:[0-9a-f]{64}", line) for line in lines)
+    locked = {canonicalize_name(line.split("==")[0]): line.split(" ")[0].split("==")[1] for line in lines}
+    pinned = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
+    assert locked.items() <= {canonicalize_name(name): version for name, version in pinned.items()}.items()
+    needed = {*distributions("ksem-airbridge", {"", "tools", "dashboard"}), "hatchling"}
+    assert {canonicalize_name(name) for name in needed} - {"ksem-airbridge"} <= locked.keys()
 
 
 def distributions(name: str, extras: set[str]) -> Iterator[str]:

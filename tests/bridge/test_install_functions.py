@@ -84,6 +84,20 @@ def test_nothing_in_the_folder_that_it_is_started_from_is_imported(tmp_path: Pat
     assert not mark.exists()
 
 
+def test_programs_whose_hash_is_another_one_are_not_installed(tmp_path: Path) -> None:
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    (checkout / "locked.txt").write_text("mdurl==0.1.2 --hash=sha256:" + "0" * 64 + "\n")
+    source = (ROOT / "install.sh").read_text().replace('CHECKOUT=$(cd "$(dirname', f"CHECKOUT={checkout} # ")
+    source = source.replace(f"CHECKOUT={checkout} # ", f"CHECKOUT={checkout}\n: # ", 1)
+    (checkout / "install.sh").write_text(source)
+    program = f"source {checkout}/install.sh; HOME_DIR={tmp_path}/opt; fingerprint() {{ echo one; }}; install_programs"
+    ended = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "What ran before still runs" in ended.stderr
+    assert not (tmp_path / "opt/versions/one").exists()
+
+
 def test_no_temporary_file_stays_after_a_failure(tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
