@@ -281,6 +281,10 @@ install_broker() {
             new_files+=("$BROKER/conf.d/${file##*/}")
         fi
     done
+    if put "$CHECKOUT/systemd/mosquitto.conf" "$UNITS/mosquitto.service.d/ksem-airbridge.conf" 644; then
+        changed "mosquitto.service" "is started again however it ends"
+        if has_systemd; then systemctl daemon-reload; fi
+    fi
     if [[ $restart == yes ]]; then
         changed "mosquitto" "configured"
     elif [[ $reload == yes ]]; then
@@ -644,6 +648,8 @@ uninstall() {
     done
     for file in "${TOOLS[@]}"; do remove_link "$file"; done
     if has_systemd && ((changes)); then systemctl daemon-reload; fi
+    rm -rf "$UNITS/mosquitto.service.d/ksem-airbridge.conf"
+    rmdir "$UNITS/mosquitto.service.d" 2>/dev/null || true
     rmdir "$UNITS" "${UNITS%/*}" 2>/dev/null || true # where nobody else's units are there
     remove_broker
     if [[ -d $HOME_DIR ]]; then

@@ -479,3 +479,18 @@ def test_a_certificate_that_was_taken_back_lets_nobody_in_and_the_others_stay(tm
         for role in ("publisher", "rtu"):
             with TlsPeer(broker, role) as peer:
                 assert peer.up.wait(5.0), peer.why
+
+
+def test_a_flood_of_retained_messages_leaves_a_broker_that_goes_on_or_has_ended(tmp_path: Path) -> None:
+    """mosquitto 2.0.11 ends itself at its limit; whoever starts it again gets an empty one. It never grows without end."""
+    with ShippedBroker(tmp_path / "b") as broker:
+        with Client(broker.port, "rtu", broker.password("rtu")) as flooder:
+            for number in range(1000):
+                flooder.publish(f"ksem/x{number}/ping/y", bytes(120_000), qos=0, retain=True)
+            flooder.until(lambda: flooder.gone is not None, 60.0)
+        if broker.running:
+            status = Path(f"/proc/{broker.pid}/status").read_text()
+            assert int(re.findall(r"VmHWM:\s+(\d+)", status)[0]) < 128 * 1024
+        broker.restart()
+        with Client(broker.local_port, "publisher", broker.password("publisher")) as publisher:
+            assert publisher.publish_each(["ksem/main/status"]) == {"ksem/main/status": True}

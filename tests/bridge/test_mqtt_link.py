@@ -248,10 +248,9 @@ def test_a_wrong_password_is_told_with_the_keys_to_look_at(tmp_path: Path, versi
 def test_a_corrected_password_file_is_taken_at_the_next_connection(tmp_path: Path, version: int) -> None:
     file = tmp_path / "password"
     file.write_text("wrong\n")
-    login = {"username": "rtu", "password": "wrong", "password_file": file}
     with (
         Broker(tmp_path / "broker", users={"rtu": "right"}) as broker,
-        Peer(broker.port, version=version, **login) as peer,
+        Peer(broker.port, version=version, username="rtu", password="wrong", password_file=file) as peer,
     ):
         peer.until_down("mqtt.password")
         file.write_text("right\n")
