@@ -488,9 +488,9 @@ def test_a_flood_of_retained_messages_leaves_a_broker_that_goes_on_or_has_ended(
             for number in range(1000):
                 flooder.publish(f"ksem/x{number}/ping/y", bytes(120_000), qos=0, retain=True)
             flooder.until(lambda: flooder.gone is not None, 60.0)
-        if broker.running:
+        with contextlib.suppress(OSError):  # it has ended
             status = Path(f"/proc/{broker.pid}/status").read_text()
-            assert int(re.findall(r"VmHWM:\s+(\d+)", status)[0]) < 128 * 1024
+            assert all(int(size) < 128 * 1024 for size in re.findall(r"VmHWM:\s+(\d+)", status))
         broker.restart()
         with Client(broker.local_port, "publisher", broker.password("publisher")) as publisher:
             assert publisher.publish_each(["ksem/main/status"]) == {"ksem/main/status": True}
