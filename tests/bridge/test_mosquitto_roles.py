@@ -482,7 +482,7 @@ def test_a_certificate_that_was_taken_back_lets_nobody_in_and_the_others_stay(tm
 
 
 def test_a_flood_of_retained_messages_leaves_a_broker_that_goes_on_or_has_ended(tmp_path: Path) -> None:
-    """mosquitto 2.0.11 ends itself at its limit; whoever starts it again gets an empty one. It never grows without end."""
+    """mosquitto 2.0.11 ends itself at its limit and is empty when it starts again. It never grows without end."""
     with ShippedBroker(tmp_path / "b") as broker:
         with Client(broker.port, "rtu", broker.password("rtu")) as flooder:
             for number in range(1000):
