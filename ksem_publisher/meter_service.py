@@ -213,7 +213,7 @@ class MeterService:
             remarks.append(Remark("starved", text))
         push = self.push.condition(now)
         if self._listener is not None:
-            remarks += [Remark(f"push-refused-{i}", text) for i, text in enumerate(self._listener.refused)]
+            remarks += [Remark(f"push-refused-{i}", text) for i, text in enumerate(self._listener.refused(self.id))]
             if self._listener.why_closed and push[0] != "up":
                 push = ("down", self._listener.why_closed)
         if not self._push_wanted:
