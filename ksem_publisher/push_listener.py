@@ -59,6 +59,8 @@ class PushTaker(Protocol):
 
     def on_closed(self, connection: PushConnection) -> None: ...
 
+    def on_moved(self, now: float) -> None: ...
+
 
 class PushListener:
     """Listens on one port for the pushes of some meters."""
@@ -167,6 +169,8 @@ class PushListener:
                 line = self._quiet.say(f"moved {name}", text, now)
                 if line:
                     log.warning("meter %s has another address: %s", meter, line)
+                if self._peers.is_polled(meter, name):
+                    self._takers[meter].on_moved(now)
         for sock, connection in list(self._open.values()):
             if self._peers.meter_of(connection.peer) != connection.meter:
                 self._close(sock, connection)

@@ -57,8 +57,9 @@ class PushPeers:
                     self._found[meter.id, name] = frozenset((plain_address(name),))
                 else:
                     self._pending.add((meter.id, name))
-        self.names = tuple(sorted(self._pending))
-        """Meter and host name, for all that is to be looked up."""
+        polled = {(meter.id, meter.host) for meter in self._meters.values() if not _is_address(meter.host)}
+        self.names = tuple(sorted(self._pending | polled))
+        """Meter and host name, for all that is to be looked up: also those that are only polled."""
         self._owners = self._sort()
 
     def resolved(self, meter: str, name: str, addresses: Iterable[str] | None) -> tuple[str, ...]:
@@ -86,6 +87,10 @@ class PushPeers:
         plain = plain_address(address)
         with self._lock:
             return any(plain in self._found.get(key, ()) for key in self.names)
+
+    def is_polled(self, meter: str, name: str) -> bool:
+        """Whether the meter is polled by this name."""
+        return self._meters[meter].host == name
 
     def refuse(self, address: str, now: float) -> None:
         """Note a refused peer, unless it may still turn out to be a meter's, or is one that means several."""
@@ -116,8 +121,8 @@ class PushPeers:
 
     def _sort(self) -> dict[str, tuple[str, ...]]:
         owners: dict[str, dict[str, None]] = defaultdict(dict)
-        for (meter, _), addresses in sorted(self._found.items()):
-            for address in sorted(addresses):
+        for (meter, name), addresses in sorted(self._found.items()):
+            for address in sorted(addresses) if name in self._meters[meter].push_sources else ():
                 owners[address][meter] = None
         return {address: tuple(meters) for address, meters in owners.items()}
 

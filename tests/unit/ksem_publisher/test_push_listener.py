@@ -64,6 +64,8 @@ class Taker:
         self.writes += writes
         self.taken.release()
 
+    def on_moved(self, now: float) -> None: ...
+
     def on_closed(self, connection: PushConnection) -> None:
         self.open.remove(connection)
         self.closed.release()

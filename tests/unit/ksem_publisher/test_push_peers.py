@@ -19,7 +19,9 @@ def test_pushes_are_taken_from_the_meters_own_address() -> None:
 
 def test_push_from_replaces_the_meters_own_address_and_addresses_need_no_lookup() -> None:
     peers = PushPeers([MeterSettings(host="ksem.lan", push_from=("10.0.0.1", "10.0.0.2", "ksem.vpn"))])
-    assert peers.names == (("main", "ksem.vpn"),)
+    assert peers.names == (("main", "ksem.lan"), ("main", "ksem.vpn")), "the first is polled"
+    peers.resolved("main", "ksem.lan", ["10.0.0.9"])
+    assert peers.meter_of("10.0.0.9") is None
     assert (peers.meter_of("10.0.0.1"), peers.meter_of("10.0.0.2")) == ("main", "main")
 
 
