@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ksem_contract.blocks import DEVICE, ENERGY, LIVE, block_name
+from ksem_contract.blocks import DEVICE, ENERGY, LIVE, SEQLOCK_HEAD, block_name
 from ksem_contract.register_range import RegisterRange
 from ksem_contract.sunspec_chain import SunspecChain
 from ksem_publisher.snapshot import Words
@@ -116,6 +116,11 @@ def device_reading() -> PiecewiseReading:
 def demanded_reading(wanted: RegisterRange) -> PiecewiseReading:
     """A range on demand, which becomes a block of its own."""
     return PiecewiseReading(block_name(wanted), cut(wanted, ()))
+
+
+def check_reading() -> PiecewiseReading:
+    """The totals, to be compared with what is pushed."""
+    return PiecewiseReading("check", (SEQLOCK_HEAD,))
 
 
 def gaps_reading() -> PiecewiseReading:

@@ -43,6 +43,10 @@ class LiveSource:
         self._last_poll = now
         return not self.push_carries(now) and self._is_newer(measured)
 
+    def drop_push(self) -> None:
+        """Nothing that was pushed counts any more."""
+        self._last_push = float("-inf")
+
     def _is_newer(self, measured: float) -> bool:
         if measured < self._newest:
             return False

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ksem_contract.link_health import LinkCondition
@@ -53,7 +53,10 @@ class MeterPoll:
         log: logging.Logger,
         clock: Callable[[], float] = boottime,
         tape: Tape = OFF,
+        on_answer: Callable[[int, Sequence[int], float, float], None] = lambda *_: None,
     ) -> None:
+        """`on_answer` is called with each answer, `turn` held: first register, registers, when sent, when received."""
+        self._on_answer = on_answer
         self._tape = tape
         self._client = client
         self._plan = plan
@@ -63,6 +66,7 @@ class MeterPoll:
         self._log = log
         self._clock = clock
         self._wake = asyncio.Event()
+        self._moved = False
         self._condition: tuple[LinkCondition, str] = ("waiting", f"{client.where} was not asked yet")
         self.requests = 0
         self.errors = 0
@@ -84,6 +88,11 @@ class MeterPoll:
         """There may be something new to ask for."""
         self._wake.set()
 
+    def reconnect(self) -> None:
+        """The meter's name means another address now: whoever answers here may be another meter."""
+        self._moved = True
+        self._wake.set()
+
     async def run(self) -> None:
         """Ask until cancelled."""
         try:
@@ -94,6 +103,9 @@ class MeterPoll:
 
     async def _step(self) -> None:
         now = self._clock()
+        if self._moved:
+            self._moved = False
+            self._client.close()
         if self._plan.wait(now) > 0:
             await self._rest(self._plan.wait(now))
             return
@@ -133,7 +145,12 @@ class MeterPoll:
         else:
             if self._tape.on:
                 note_answer(self._tape, self._clock(), registers)
+            if self._moved:  # the answer is that of the old address
+                self._plan.fail(self._clock())
+                return
             self._condition = ("up", "the meter answers")
+            with self._turn:
+                self._on_answer(wanted.start, registers, sent, self._clock())
             self._take(self._plan.answer(registers, sent, self._clock()))
 
     async def _failed(self, error: PollError) -> None:

@@ -15,17 +15,22 @@ from ksem_publisher.block_reading import BlockRead
 from ksem_publisher.live_desk import LiveDesk
 from ksem_publisher.live_words import VALUES
 from ksem_publisher.poll_plan import PollPlan
+from ksem_publisher.push_agreement import PushAgreement
 from ksem_publisher.push_assembler import PushAssembler
 from ksem_publisher.push_connection import PushConnection, PushedWrite
 from ksem_publisher.push_rhythm import AWAY_PERIODS
 from ksem_publisher.recording import note_connection, note_writes
 from ksem_publisher.register_mask import mask_of, mask_of_ranges, ranges_of
-from ksem_publisher.snapshot import sums_up
+from ksem_publisher.snapshot import Snapshot, sums_up
 from service_runtime.recorder.tape import CLOSED, CONNECTED, OFF, Tape
 
 MOST_SHAPES = 200
 _LISTENING = 3.0
 """Seconds for which a kind of write counts as being pushed."""
+_PASSED_OVER = 10.0
+"""Seconds for which another connection than the one that disagrees with polls gets its turn."""
+_RIVAL = 5.0
+"""Seconds for which two connections must push before that is reported: a meter may be opening a new one."""
 _STOPPED = 1.5
 """Seconds of silence, or three periods, after which the meter has stopped pushing."""
 _LIVE_GROUPS = (PUSH_GROUPS["total"], PUSH_GROUPS["phases"])
@@ -50,9 +55,24 @@ class MeterPush:
         on_away: Callable[[], None],
         log: logging.Logger,
         tape: Tape = OFF,
+        on_check: Callable[[], None] = lambda: None,
+        on_moved: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_away` is called in the listener's thread, where the push does not carry live data any more."""
+        """All may be called in the listener's thread.
+
+        `on_away`: the push does not carry live data any more. `on_check`: a read is to confirm it. `on_moved`: the
+        meter's name means another address now.
+        """
         self._on_away = on_away
+        self._on_check = on_check
+        self._on_moved = on_moved
+        self._agreement = PushAgreement()
+        self._current: PushConnection | None = None
+        """The connection of the newest whole cycle."""
+        self._passed_over: PushConnection | None = None
+        self._passed_over_until = float("-inf")
+        self._rival_since = self._rival_at = float("-inf")
+        """When live data came on another connection than that of the cycles in use: since when, and lately."""
         self._tape = tape
         self._desk = desk
         self._others = others
@@ -96,14 +116,50 @@ class MeterPush:
 
     def _take(self, connection: PushConnection, writes: Sequence[PushedWrite]) -> None:
         for write in writes:
+            self._note(connection, write)
+            if self._is_passed_over(connection, write):
+                continue
             snapshot = self._live.write(connection, write.start, write.registers, write.at)
             if snapshot is not None:
-                self._desk.pushed(snapshot)
-            self._desk.words.note(write.start, write.registers)
+                self._take_cycle(connection, snapshot, write.at)
+            if self._agreement.counts(write.at):
+                self._desk.words.note(write.start, write.registers)
             self._take_energy(connection, write)
-            self._note(connection, write)
         if self._tape.on:
             note_writes(self._tape, connection, writes)
+
+    def _take_cycle(self, connection: PushConnection, snapshot: Snapshot, now: float) -> None:
+        self._current = connection
+        agreement = self._agreement
+        agreement.interval_ms = self._others.interval_ms
+        agreement.pushed(snapshot, connection, now)
+        self._look_at_agreement(now)
+        if agreement.counts(now):
+            self._desk.pushed(snapshot)
+        if agreement.check_due(now):
+            self._plan.check_push(now)
+            self._on_check()
+
+    def _is_passed_over(self, connection: PushConnection, write: PushedWrite) -> bool:
+        """Of two connections, one whose cycles are not the polled meter's makes room for the other."""
+        rivals = write.start < LIVE.stop and connection is not self._current and self._current in self._connections
+        if self._current is not None and rivals and self._agreement.differs:
+            self._passed_over, self._passed_over_until = self._current, write.at + _PASSED_OVER
+            self._live.closed(self._current)
+            self._energy.closed(self._current)
+            self._agreement.start_over(write.at)
+            self._current = None
+        return connection is self._passed_over and write.at < self._passed_over_until
+
+    def polled(self, start: int, registers: Sequence[int], sent: float, now: float) -> None:
+        """The meter has answered a read. `turn` is held."""
+        self._agreement.polled(start, registers, sent, now)
+        self._look_at_agreement(now)
+
+    def _look_at_agreement(self, now: float) -> None:
+        if not self._agreement.counts(now) and self._desk.source.push_carries(now):
+            self._desk.source.drop_push()
+            self._on_away()
 
     def may_wait(self, connection: PushConnection, places: Sequence[tuple[int, int]]) -> bool:
         """Whether writes that were answered may wait for the next one: they begin a cycle that is not whole yet."""
@@ -118,6 +174,13 @@ class MeterPush:
             return inf
         return change
 
+    def on_moved(self, now: float) -> None:
+        """The meter's name means another address now."""
+        with self._turn:
+            self._agreement.forget_polled(now)
+            self._look_at_agreement(now)
+        self._on_moved()
+
     def on_closed(self, connection: PushConnection) -> None:
         """A connection has ended."""
         with self._turn:
@@ -128,6 +191,15 @@ class MeterPush:
             self._connections.discard(connection)
             if not self._connections:
                 self.peer = None
+
+    def rival(self, now: float) -> str:
+        """Words about a second meter on a connection of its own, which is left out; empty where there is none."""
+        if now - self._rival_at > _LISTENING or self._rival_at - self._rival_since < _RIVAL:
+            return ""
+        return (
+            f"two connections from {self.peer} push at once: two meters behind one address; "
+            "only the polled one is used; give each meter a push_port of its own"
+        )
 
     def condition(self, now: float) -> tuple[LinkCondition, str]:
         """How the push is, and why, in words."""
@@ -140,6 +212,11 @@ class MeterPush:
             )
         if now - self._last_write > self._patience:
             return "down", "the meter has stopped pushing: see the slaves in its Modbus menu, and the network"
+        if self._agreement.is_doubtful(now):
+            return "down", (
+                f"what {self.peer or 'the meter'} pushes is not what the meter answers to polls: two meters behind one "
+                "address, or a push that stands still; give each meter a push_port of its own"
+            )
         if self._live.missing and len(self._connections) > 1:
             return "down", f"registers {self._missing()} come on another connection than the rest: two senders at once?"
         if self._live.missing:
@@ -150,6 +227,8 @@ class MeterPush:
             return "down", self._live.why
         if (period := self._live.period) and period > 0.5:
             return "down", f"a cycle every {period:.3g} s is too slow: set no fixed interval in the meter's Modbus menu"
+        if self._current is not None and not self._agreement.counts(now):
+            return "down", "a poll is awaited that confirms what is pushed"
         return "down", "whole cycles are awaited"
 
     def _missing(self) -> str:
@@ -183,7 +262,11 @@ class MeterPush:
         if write.start >= ENERGY.stop or write.start + len(write.registers) <= ENERGY.start:
             return
         snapshot = self._energy.write(connection, write.start, write.registers, write.at)
-        if snapshot is None or write.at < self._energy_due:
+        if (
+            snapshot is None
+            or write.at < self._energy_due
+            or not self._agreement.counters_fit(snapshot.words, write.at)
+        ):
             return
         words = list(snapshot.words)
         polled = self._blocks.words("energy")
@@ -191,10 +274,14 @@ class MeterPush:
             words = [known if word is None else word for word, known in zip(words, polled, strict=True)]
         self._energy_due = write.at + self._energy_every
         self._others.take(BlockRead("energy", ENERGY.start, tuple(words), snapshot.at), "push")
-        if polled is not None:
+        if polled is not None and self._agreement.knows_counters(write.at):
             self._plan.energy_pushed(write.at)
 
     def _note(self, connection: PushConnection, write: PushedWrite) -> None:
+        if write.start < LIVE.stop and connection is not self._current and self._current in self._connections:
+            if write.at - self._rival_at > _LISTENING:
+                self._rival_since = write.at
+            self._rival_at = write.at
         self.writes += 1
         self._last_write = write.at
         self._connections.add(connection)

@@ -132,7 +132,6 @@ class MeterService:
         wires = meter_wires(meter, topics, client.where, lambda: held_blocks(self._blocks, clock()))
         self._recorder = Recorder(wires, publish, settings.recorder, self.log, clock)
         tape = self._recorder.tape
-        self.poll = MeterPoll(client, self._plan, self._desk, self._block_desk, self._turn, self.log, clock, tape)
         self.push = MeterPush(
             self._desk,
             self._block_desk,
@@ -143,6 +142,19 @@ class MeterService:
             self._on_push_away,
             self.log,
             tape,
+            self._on_push_check,
+            self._on_moved,
+        )
+        self.poll = MeterPoll(
+            client,
+            self._plan,
+            self._desk,
+            self._block_desk,
+            self._turn,
+            self.log,
+            clock,
+            tape,
+            self.push.polled,
         )
         self._report = MeterReport(topics.meter_health(meter.id), version, self.session, publish, self.log, clock)
 
@@ -190,6 +202,16 @@ class MeterService:
         with contextlib.suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(look)
 
+    def _on_push_check(self) -> None:
+        """In the listener's thread."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self.poll.look_again)
+
+    def _on_moved(self) -> None:
+        """In the listener's thread."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self.poll.reconnect)
+
     def _on_live(self) -> None:
         if not self.status.online:
             self._set_status(online=True)
@@ -211,9 +233,12 @@ class MeterService:
                 f"the broker delivers nothing we subscribed to: let this user read {self._topics.meter_status(self.id)}"
             )
             remarks.append(Remark("starved", text))
+        rival = self.push.rival(now)
+        if rival:
+            remarks.append(Remark("push-rival", rival))
         push = self.push.condition(now)
         if self._listener is not None:
-            remarks += [Remark(f"push-refused-{i}", text) for i, text in enumerate(self._listener.refused)]
+            remarks += [Remark(f"push-refused-{i}", text) for i, text in enumerate(self._listener.refused(self.id))]
             if self._listener.why_closed and push[0] != "up":
                 push = ("down", self._listener.why_closed)
         if not self._push_wanted:

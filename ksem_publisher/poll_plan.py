@@ -17,6 +17,7 @@ from ksem_publisher.block_reading import (
     BlockRead,
     Reading,
     SunspecReading,
+    check_reading,
     demanded_reading,
     device_reading,
     energy_reading,
@@ -70,7 +71,8 @@ class PollPlan:
         self._energy = _Job("energy", energy, energy_reading)
         self._gaps = _Job("gaps", 0.0, gaps_reading, RETRY_LATE)
         self._sunspec = _Job("sunspec", sunspec, SunspecReading, RETRY_LATE)
-        self._jobs = [self._device, self._gaps, self._energy, self._sunspec]
+        self._check = _Job("check", 0.0, check_reading, due=float("inf"))
+        self._jobs = [self._check, self._device, self._gaps, self._energy, self._sunspec]
         self._asked: _Job | SeqlockReader | None = None
         self._firmware: int | None = None
         self._unknown = True
@@ -90,6 +92,10 @@ class PollPlan:
     def energy_pushed(self, now: float) -> None:
         """The push has brought the energy counters: no need to read them soon."""
         self._energy.due = now + self._energy.every
+
+    def check_push(self, now: float) -> None:
+        """A cycle was pushed just now that is to be compared with a read."""
+        self._check.due = now
 
     def next(self, now: float) -> RegisterRange | None:
         """What to read now; None if nothing is due. Follow it with `answer`, `refuse` or `fail`."""
@@ -128,6 +134,8 @@ class PollPlan:
         result, reading = asked.reading.result, asked.reading
         asked.reading = asked.refused = None
         asked.due = now + asked.every if asked.every else float("inf")
+        if asked is self._check:
+            return ()
         if asked is self._device:
             return self._identify(result, now)
         if self._demand is not None and asked.demanded is not None:
@@ -149,6 +157,9 @@ class PollPlan:
         if self._demand is not None and asked.demanded is not None:
             self._demanded = None
             return asked.name, self._demand.refused(asked.demanded, code, now)
+        if asked is self._check:
+            asked.reading, asked.due = None, float("inf")
+            return "live", False
         news = asked.refused != code
         asked.refused = code
         self._put_off(asked, now, code)
@@ -162,6 +173,8 @@ class PollPlan:
         asked, self._asked = self._asked, None
         if self._demand is not None and isinstance(asked, _Job) and asked.demanded is not None:
             self._demand.unanswered(asked.demanded, now)
+        elif asked is self._check:
+            self._check.due = float("inf")
         elif isinstance(asked, _Job) and asked is not self._device:
             self._put_off(asked, now, _NO_ANSWER)
         self._stop_readings()

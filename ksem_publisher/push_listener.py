@@ -7,29 +7,30 @@ wake-up as what is done with a write.
 import asyncio
 import contextlib
 import logging
-import os
 import select
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from ksem_publisher.push_connection import PushConnection, PushedWrite, WrittenRegisters
-from ksem_publisher.push_peers import PushPeers
+from ksem_publisher.push_peers import PushPeers, socket_address
 from ksem_publisher.push_rhythm import AWAY_SECONDS
 from ksem_publisher.settings import MeterSettings
 from modbus_codec.errors import BadFrame
 from service_runtime.clock import boottime
 from service_runtime.quiet_log import QuietLog
+from service_runtime.tcp_listener import open_listener
 
 MOST_CONNECTIONS = 4
 """Of one peer; a further one closes the peer's oldest."""
 MOST_UNSENT = 65536
 """Bytes of unread answers after which the peer is given up."""
 IDLE_TIMEOUT = 180.0
-RESOLVE_EVERY = 60.0
+RESOLVE_EVERY = 10.0
 RESOLVE_SOON = 5.0
-"""Names are looked up again when an unknown peer comes, but not more often than this."""
+"""Names are looked up again when a peer comes that is unknown or known by name, but not more often than this."""
 READ_SIZE = 4096
 _BACKLOG = 64
 _REOPEN = 1.0
@@ -58,6 +59,8 @@ class PushTaker(Protocol):
 
     def on_closed(self, connection: PushConnection) -> None: ...
 
+    def on_moved(self, now: float) -> None: ...
+
 
 class PushListener:
     """Listens on one port for the pushes of some meters."""
@@ -67,7 +70,7 @@ class PushListener:
         address: str,
         port: int,
         meters: Sequence[MeterSettings],
-        takers: dict[str, PushTaker],
+        takers: Mapping[str, PushTaker],
         clock: Callable[[], float] = boottime,
     ) -> None:
         self._address, self._port = address, port
@@ -80,102 +83,139 @@ class PushListener:
         """Connections with writes that wait, and until when."""
         self._watch_due = 0.0
         self._quiet = QuietLog()
-        self._resolved_at = float("-inf")
+        self._accept_again = float("inf")
+        """When to accept again, where the system had no room for another connection."""
+        self._lookup_due = float("-inf")
+        self._looked_up_at = float("-inf")
+        self._under_way: set[tuple[str, str]] = set()
+        self._found: deque[tuple[str, str, tuple[str, ...] | None, str]] = deque()
+        """Names that were looked up: meter, name, addresses or None, why not."""
+        self._waker: socket.socket | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._stranger = asyncio.Event()
         self._failed = asyncio.Event()
         self.why_closed: str | None = None
         """Why nobody can push; None while all is well."""
 
-    @property
-    def refused(self) -> tuple[str, ...]:
-        """Peers that were refused, each with the settings line that would let it in."""
-        return self._peers.refused(self._clock())
+    def refused(self, meter: str) -> tuple[str, ...]:
+        """Peers that were refused, each with the settings line that would let it in, and addresses of two meters."""
+        return self._peers.refused(meter, self._clock())
 
     async def run(self) -> None:
         """Listen until cancelled; an address that can't be listened on is tried again."""
         self._loop = asyncio.get_running_loop()
         while True:
             try:
-                await self._resolve()
-                listener = self._listen()
+                # In a thread: the address may be a name, and must not keep the meters' polls waiting.
+                listener = await asyncio.to_thread(open_listener, self._address, self._port, _BACKLOG)
             except OSError as error:
                 self._complain(f"can't listen on {self._address}:{self._port}: {error.strerror or error}")
                 await asyncio.sleep(_REOPEN)
                 continue
             self.why_closed = None
-            log.info("listening for pushes on %s:%d", self._address, self._port)
+            line = self._quiet.say("listening", f"listening for pushes on {self._address}:{self._port}", self._clock())
+            if line:
+                log.info("%s", line)
             self._failed.clear()
-            wake, waker = os.pipe()
+            wake, waker = socket.socketpair()
+            wake.setblocking(False)
+            waker.setblocking(False)
+            self._waker = waker
             thread = threading.Thread(target=self._serve, args=(listener, wake), name="push", daemon=True)
-            thread.start()
             try:
-                await self._keep_resolving()
+                thread.start()
+                await self._failed.wait()
+                self.why_closed = "the push listener failed, it is opened anew: see the log"
             finally:
-                os.write(waker, b"!")
-                thread.join(1.0)
-                os.close(waker)
+                waker.close()  # which ends the thread
+                if thread.ident is not None:
+                    thread.join(1.0)
             await asyncio.sleep(_REOPEN)
 
-    async def _keep_resolving(self) -> None:
-        """Look names up again now and then, and soon after an unknown peer came; returns if the thread has failed."""
-        while not self._failed.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(RESOLVE_EVERY):
-                    await self._stranger.wait()
-            if not self._failed.is_set():
-                await asyncio.sleep(self._resolved_at + RESOLVE_SOON - self._clock())
-                await self._resolve()
+    def _look_up_names(self, now: float) -> None:
+        """Begin to look up all names, each in a thread of its own: a name server may take its time."""
+        self._looked_up_at, self._lookup_due = now, now + RESOLVE_EVERY
+        for one in self._peers.names:
+            if one not in self._under_way:
+                self._under_way.add(one)
+                threading.Thread(target=self._look_up, args=one, name="push-names", daemon=True).start()
 
-    async def _resolve(self) -> None:
-        self._stranger.clear()
-        self._resolved_at = self._clock()
-        loop = asyncio.get_running_loop()
-        for meter, name in self._peers.names:
-            try:
-                found = await loop.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-            except OSError as error:
-                line = self._quiet.say(f"resolve {name}", f"{name}: {error.strerror}", self._clock())
+    def _look_up(self, meter: str, name: str) -> None:
+        """In a thread of its own."""
+        addresses, why = None, ""
+        try:
+            found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+            addresses = tuple(socket_address(entry[4]) for entry in found)
+        except (OSError, UnicodeError) as error:
+            why = str(getattr(error, "strerror", None) or error)
+        finally:
+            self._found.append((meter, name, addresses, why))
+            waker = self._waker
+            if waker is not None:
+                with contextlib.suppress(OSError):  # the listener has ended, or has enough to wake up for
+                    waker.send(b"!")
+
+    def _take_names(self, now: float) -> None:
+        """What was looked up counts from now on, for the connections that are open, too."""
+        while self._found:
+            meter, name, addresses, why = self._found.popleft()
+            self._under_way.discard((meter, name))
+            gone = self._peers.resolved(meter, name, addresses)
+            if addresses is None:
+                line = self._quiet.say(f"resolve {name}", f"{name}: {why}", now)
                 if line:
                     log.warning("the address of meter %s can't be found: %s", meter, line)
-                continue
-            self._peers.resolved(meter, (str(entry[4][0]) for entry in found))
+            elif gone:
+                text = f"{name} is {', '.join(sorted(set(addresses)))} now, not {', '.join(gone)} any more"
+                line = self._quiet.say(f"moved {name}", text, now)
+                if line:
+                    log.warning("meter %s has another address: %s", meter, line)
+                if self._peers.is_polled(meter, name):
+                    self._takers[meter].on_moved(now)
+        for sock, connection in list(self._open.values()):
+            if self._peers.meter_of(connection.peer) != connection.meter:
+                self._close(sock, connection)
 
-    def _listen(self) -> socket.socket:
-        family = socket.AF_INET6 if ":" in self._address else socket.AF_INET
-        listener = socket.create_server((self._address, self._port), family=family, backlog=_BACKLOG)
-        listener.setblocking(False)
-        return listener
-
-    def _serve(self, listener: socket.socket, wake: int) -> None:
-        """Answer until something is written to `wake`'s other end."""
-        with listener, select.epoll() as ready:
+    def _serve(self, listener: socket.socket, wake: socket.socket) -> None:
+        """Answer until the other end of `wake` is closed."""
+        with listener, wake, select.epoll() as ready:
             ready.register(listener, select.EPOLLIN)
             ready.register(wake, select.EPOLLIN)
             try:
-                self._serve_until_woken(listener, wake, ready)
-            except Exception:
-                log.exception("the push listener failed; it is opened anew")
-                self._tell_loop(self._failed, self._stranger)
+                self._serve_until_closed(listener, wake, ready)
+            except Exception as error:
+                line = self._quiet.say(
+                    "failed", f"the push listener failed with {error!r}; it is opened anew", self._clock()
+                )
+                if line:
+                    log.exception("%s", line)
+                self._report_failure()
             finally:
                 for sock, connection in list(self._open.values()):
-                    self._close(sock, connection)
-                os.close(wake)
+                    with contextlib.suppress(Exception):  # the others are to be closed, too
+                        self._close(sock, connection)
 
-    def _serve_until_woken(self, listener: socket.socket, wake: int, ready: select.epoll) -> None:
+    def _serve_until_closed(self, listener: socket.socket, wake: socket.socket, ready: select.epoll) -> None:
         looked = now = self._clock()
+        self._take_names(now)
         while True:
-            sleep = WAIT if self._waiting else min(_TICK, max(0.0, self._watch_due + WATCH_LATE - now))
-            found = ready.poll(sleep)
+            if now >= self._lookup_due:
+                self._look_up_names(now)
+            if now >= self._accept_again:
+                self._accept_again = float("inf")
+                ready.modify(listener, select.EPOLLIN)
+            due = min(self._watch_due + WATCH_LATE, self._lookup_due, self._accept_again)
+            found = ready.poll(WAIT if self._waiting else min(_TICK, max(0.0, due - now)))
             now = self._clock()  # before anything is read: a stall in between makes it look older, never younger
             for descriptor, events in found:
                 known = self._open.get(descriptor)
                 if known is not None:
                     self._move(*known, events, ready, now)
-                elif descriptor == wake:
-                    return
-                else:
+                elif descriptor == listener.fileno():
                     self._accept(listener, ready)
+                elif descriptor == wake.fileno():
+                    if not wake.recv(READ_SIZE):
+                        return
+                    self._take_names(now)
             for sock, connection in [one for one, until in self._waiting.items() if now >= until]:
                 self._move(sock, connection, 0, ready, now)
             if now >= self._watch_due:
@@ -187,14 +227,29 @@ class PushListener:
     def _accept(self, listener: socket.socket, ready: select.epoll) -> None:
         try:
             sock, address = listener.accept()
-        except OSError:
+        except (BlockingIOError, ConnectionError):
             return  # it has gone already
-        peer, now = str(address[0]), self._clock()
+        except OSError as error:
+            # No descriptor or no memory left: whoever comes waits, the open connections go on.
+            self._accept_again = self._clock() + _REOPEN
+            ready.modify(listener, 0)
+            line = self._quiet.say("accept", f"can't accept a push: {error.strerror or error}", self._clock())
+            if line:
+                log.warning("%s", line)
+            return
+        try:
+            self._admit(sock, address, ready)
+        except OSError:
+            sock.close()  # it has gone already
+
+    def _admit(self, sock: socket.socket, address: tuple[object, ...], ready: select.epoll) -> None:
+        peer, now = socket_address(address), self._clock()
         meter = self._peers.meter_of(peer)
+        if meter is None or self._peers.is_by_name(peer):
+            self._lookup_due = min(self._lookup_due, self._looked_up_at + RESOLVE_SOON)
         if meter is None:
             sock.close()
             self._peers.refuse(peer, now)
-            self._tell_loop(self._stranger)
             return
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -202,9 +257,9 @@ class PushListener:
         same = sorted((one for one in self._open.values() if one[1].peer == peer), key=lambda one: one[1].last_heard)
         for oldest in same[: max(0, len(same) + 1 - MOST_CONNECTIONS)]:
             self._close(*oldest)
-        connection = PushConnection(peer, address[1], meter, self._written[meter], now)
-        self._open[sock.fileno()] = sock, connection
+        connection = PushConnection(peer, int(str(address[1])), meter, self._written[meter], now)
         ready.register(sock, select.EPOLLIN)
+        self._open[sock.fileno()] = sock, connection
         self._takers[meter].on_opened(connection)
 
     def _move(
@@ -236,6 +291,8 @@ class PushListener:
             self._give_up(sock, connection, f"a push of {connection.peer} failed with {type(error).__name__}: {error}")
 
     def _hand_on(self, sock: socket.socket, connection: PushConnection, now: float, *, wait: bool) -> None:
+        if sock.fileno() < 0:
+            return  # closed meanwhile: nothing of it counts, and nothing of it is kept
         taker, written = self._takers[connection.meter], bool(connection.places)
         if written and wait and taker.may_wait(connection, connection.places):
             self._waiting.setdefault((sock, connection), now + WAIT)
@@ -267,6 +324,7 @@ class PushListener:
         if self._open.pop(sock.fileno(), None) is not None:
             sock.close()
             self._waiting.pop((sock, connection), None)
+            connection.unsent = b""
             self._takers[connection.meter].on_closed(connection)
 
     def _give_up(self, sock: socket.socket, connection: PushConnection, why: str) -> None:
@@ -275,11 +333,10 @@ class PushListener:
         if line:
             log.warning("%s", line)
 
-    def _tell_loop(self, *events: asyncio.Event) -> None:
+    def _report_failure(self) -> None:
+        assert self._loop is not None
         with contextlib.suppress(RuntimeError):  # the loop has ended
-            for event in events:
-                assert self._loop is not None
-                self._loop.call_soon_threadsafe(event.set)
+            self._loop.call_soon_threadsafe(self._failed.set)
 
     def _complain(self, why: str) -> None:
         if why != self.why_closed:

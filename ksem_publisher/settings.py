@@ -1,6 +1,8 @@
 """Settings of the meter's side: publisher.toml."""
 
 from collections import Counter
+from ipaddress import ip_address
+from itertools import combinations
 
 import attrs
 
@@ -32,6 +34,11 @@ class MeterSettings:
     def poll_port(self) -> int:
         """The port to ask on."""
         return TLS_PORT if self.tls and self.port == 502 else self.port
+
+    @property
+    def push_sources(self) -> tuple[str, ...]:
+        """The addresses and names from which this meter pushes."""
+        return self.push_from or (self.host,)
 
     def __attrs_post_init__(self) -> None:
         if self.id == "rtu":
@@ -124,7 +131,30 @@ class PublisherSettings:
             raise ValueError(f"openwb: counter: there is no meter {', '.join(strangers)}")
         if self.openwb.counter and not self.values.enabled:
             raise ValueError("openwb: counter: needs enabled = true in [values]")
-        ports = [meter.push_port or self.push.port for meter in self.meter]
-        places = Counter(zip(ports, (meter.push_from or meter.host for meter in self.meter), strict=True))
-        if self.push.enabled and any(count > 1 for count in places.values()):
-            raise ValueError("meter: several with one address can't be told apart, give each a push_port of its own")
+        if self.push.enabled:
+            for one, other in combinations(self.meter, 2):
+                if (one.push_port or self.push.port) == (other.push_port or self.push.port):
+                    _check_sources(one, other)
+
+
+def _check_sources(one: MeterSettings, other: MeterSettings) -> None:
+    """Refuse two meters on one port where a push of one could be taken for the other's."""
+    sources = {_comparable(name): name for name in one.push_sources}
+    twice = [name for name in other.push_sources if _comparable(name) in sources]
+    for meter, stranger in ((one, other), (other, one)):
+        if _comparable(meter.host) != _comparable(stranger.host):
+            twice += [name for name in meter.push_from if _comparable(name) == _comparable(stranger.host)]
+    if twice:
+        raise ValueError(
+            f'meter: pushes from "{twice[0]}" may be those of "{one.id}" or of "{other.id}": '
+            "list it in push_from of one of them only, or give each a push_port of its own"
+        )
+
+
+def _comparable(name: str) -> str:
+    """A name or an address such that equal ones are equal texts."""
+    try:
+        parsed = ip_address(name)
+    except ValueError:
+        return name.lower().rstrip(".")
+    return str(getattr(parsed, "ipv4_mapped", None) or parsed)

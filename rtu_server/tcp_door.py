@@ -13,6 +13,7 @@ from typing import Final
 from modbus_codec.errors import BadFrame
 from service_runtime.clock import boottime
 from service_runtime.quiet_log import QuietLog
+from service_runtime.tcp_listener import open_listener
 
 from .door_client import DoorClient
 from .door_peers import DoorPeers
@@ -85,9 +86,7 @@ class TcpDoor:
 
     def _open(self) -> socket.socket:
         wanted = self.settings
-        family = socket.AF_INET6 if ":" in wanted.listen else socket.AF_INET
-        listener = socket.create_server((wanted.listen, wanted.port), family=family, backlog=MAX_READERS)
-        listener.setblocking(False)
+        listener = open_listener(wanted.listen, wanted.port, MAX_READERS)
         self._selector.register(listener, selectors.EVENT_READ)
         return listener
 

@@ -13,6 +13,11 @@ MAX_TEXT: Final = 2000
 """Longest text that is read, in characters."""
 
 
+def bounded_text(text: str) -> str:
+    """The text, cut to what `Fields.text` reads."""
+    return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 4]} ..."
+
+
 class Fields:
     """One JSON object. Each reader raises InvalidMessage if the field is missing or holds something else."""
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal, cast, get_args
 
-from ksem_contract.fields import Fields
+from ksem_contract.fields import Fields, bounded_text
 from ksem_contract.message_json import JsonObject
 
 LinkCondition = Literal["up", "down", "waiting"]
@@ -30,7 +30,7 @@ class LinkHealth:
 
     def to_json(self) -> JsonObject:
         """As it stands in a message."""
-        return {"state": self.state, "since": self.since, "why": self.why, "changes": self.changes}
+        return {"state": self.state, "since": self.since, "why": bounded_text(self.why), "changes": self.changes}
 
     @classmethod
     def from_json(cls, fields: Fields) -> "LinkHealth":

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast, get_args
+from typing import Final, cast, get_args
 
 from ksem_contract.block_message import Source
-from ksem_contract.fields import Fields
+from ksem_contract.fields import Fields, bounded_text
 from ksem_contract.link_health import HealthCondition, LinkHealth, read_health_condition
 from ksem_contract.message_json import JsonObject, read_versioned, write_object
 from ksem_contract.register_range import RegisterRange
+
+MAX_CHECKS: Final = 16
+"""Checks in a message: with texts of the greatest length it stays below what readers take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,7 @@ class CheckFlag:
 
     def to_json(self) -> JsonObject:
         """As it stands in a message."""
-        return {"name": self.name, "since": self.since, "text": self.text}
+        return {"name": self.name, "since": self.since, "text": bounded_text(self.text)}
 
     @classmethod
     def from_json(cls, fields: Fields) -> "CheckFlag":
@@ -170,11 +173,11 @@ class MeterHealth:
                 "session": self.session,
                 "since": self.since,
                 "state": self.state,
-                "why": self.why,
+                "why": bounded_text(self.why),
                 "push": self.push.to_json(),
                 "poll": self.poll.to_json(),
                 "blocks": {name: block.to_json() for name, block in self.blocks.items()},
-                "checks": [check.to_json() for check in self.checks],
+                "checks": [check.to_json() for check in self.checks[:MAX_CHECKS]],
                 "publishers": list(self.publishers),
             }
         )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ksem_contract.fields import Fields
+from ksem_contract.fields import Fields, bounded_text
 from ksem_contract.histogram import Histogram
 from ksem_contract.link_health import HealthCondition, LinkHealth, read_health_condition
 from ksem_contract.message_json import JsonObject, read_versioned, write_object
@@ -173,7 +173,7 @@ class NodeHealth:
                 "version": self.version,
                 "since": self.since,
                 "state": self.state,
-                "why": self.why,
+                "why": bounded_text(self.why),
                 "broker": self.broker.to_json(),
                 "units": [unit.to_json() for unit in self.units],
                 "transit": {meter: transit.to_json() for meter, transit in self.transit.items()},

@@ -57,6 +57,26 @@ def test_what_is_wrong_is_named(text: str, told: str, tmp_path: Path) -> None:
     assert told in mistakes(text, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "named"),
+    [
+        ('host = "10.0.0.5"', 'host = "b"\npush_from = ["10.0.0.5"]', "10.0.0.5"),
+        ('host = "a"\npush_from = ["c", "10.0.0.5"]', 'host = "::ffff:10.0.0.5"', "10.0.0.5"),
+        ('host = "a"\npush_from = ["c"]', 'host = "b"\npush_from = ["d", "c"]', "c"),
+        ('host = "a"\npush_from = ["c"]', 'host = "b"\npush_from = ["A."]', "A."),
+        ('host = "a"', 'host = "a"', "a"),
+    ],
+)
+def test_an_address_of_which_two_meters_may_push_is_refused_with_both_names(
+    one: str, other: str, named: str, tmp_path: Path
+) -> None:
+    told = mistakes(f'[[meter]]\nid = "x"\n{one}\n[[meter]]\nid = "y"\n{other}', tmp_path)
+    assert f'{named}" may be those of "x" or of "y"' in told
+    assert "push_port" in told
+    apart = f'[[meter]]\nid = "x"\npush_port = 5021\n{one}\n[[meter]]\nid = "y"\n{other}'
+    assert len(loaded(apart, tmp_path).meter) == 2
+
+
 def test_two_meters_with_one_address_are_told_apart_by_push_ports(tmp_path: Path) -> None:
     text = '[[meter]]\nhost = "a"\npush_port = 5021\n[[meter]]\nid = "two"\nhost = "a"\npush_port = 5022'
     assert len(loaded(text, tmp_path).meter) == 2
