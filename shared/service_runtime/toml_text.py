@@ -14,6 +14,8 @@ def toml_word(value: object) -> str:
     """A value as TOML spells it."""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, int) and value.bit_length() > 64:
+        return hex(value)  # Python refuses to write thousands of decimal digits
     if isinstance(value, str | Path):
         return '"' + "".join(_ESCAPES.get(c, c if c.isprintable() else f"\\U{ord(c):08X}") for c in str(value)) + '"'
     if isinstance(value, list | tuple):
