@@ -38,12 +38,12 @@ _ENDS = {
 # X509_V_ERR_*, from OpenSSL's x509_vfy.h
 _EXPIRED, _NOT_YET, _UNKNOWN_CA, _OTHER_NAME = {10}, {9}, {2, 18, 19, 20, 21}, {62, 64}
 _UNFIT_CA = {24, 32, 79, 92, 94}
-"""No CA, no right to sign, basic constraints or key usage missing: what Python 3.13 and later look at (VERIFY_X509_STRICT)."""
+"""The CA may not sign, or lacks key usage: Python 3.13 and later look at both (VERIFY_X509_STRICT)."""
 # The alert with which a broker ends the handshake
 _ALERTS = {
     "CERTIFICATE_EXPIRED": "mqtt.cert_file {cert} has expired, or the broker's clock is wrong",
     "UNKNOWN_CA": "mqtt.cert_file {cert} is not signed by the broker's CA",
-    "BAD_CERTIFICATE": "mqtt.cert_file {cert} is refused: expired, not valid yet by the broker's clock, or of another CA",
+    "BAD_CERTIFICATE": "mqtt.cert_file {cert} is refused: expired, not valid yet, or of another CA",
     "CERTIFICATE_REVOKED": "mqtt.cert_file {cert} was revoked",
     "UNSUPPORTED_CERTIFICATE": "mqtt.cert_file {cert} is not a client's certificate",
 }
