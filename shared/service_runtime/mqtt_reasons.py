@@ -37,8 +37,11 @@ _ENDS = {
 }
 # X509_V_ERR_*, from OpenSSL's x509_vfy.h
 _EXPIRED, _NOT_YET, _UNKNOWN_CA, _OTHER_NAME = {10}, {9}, {2, 18, 19, 20, 21}, {62, 64}
-_UNFIT_CA = {24, 32, 79, 92, 94}
-"""The CA may not sign, or lacks key usage: Python 3.13 and later look at both (VERIFY_X509_STRICT)."""
+_UNFIT_CA = {24, 32, 79, 92}
+"""INVALID_CA (24 in OpenSSL 1.1.1, 79 since 3.0), KEYUSAGE_NO_CERTSIGN, CA_CERT_MISSING_KEY_USAGE.
+
+The last is looked at by Python 3.13 and later alone (VERIFY_X509_STRICT).
+"""
 # The alert with which a broker ends the handshake
 _ALERTS = {
     "CERTIFICATE_EXPIRED": "mqtt.cert_file {cert} has expired, or the broker's clock is wrong",

@@ -177,7 +177,7 @@ class TreeReader:
         words = [rule.words for rule in rules]
         if value is WRONG:
             words.insert(0, type_words(kind))
-        word = MASK if field.metadata.get("secret") else toml_word(raw if shown is None else shown)
+        word = MASK if field.metadata.get("secret") else toml_word(raw if shown is None or _holds_table(raw) else shown)
         self.mistakes.append(f"{where} = {word}: {', '.join(words)}")
         return WRONG
 
@@ -211,6 +211,10 @@ class TreeReader:
             except ValueError as error:
                 self.mistakes.append(f"{place} {by_file} = {toml_word(path)}: {error}")
             self.sources[key] = f"file {path}"
+
+
+def _holds_table(raw: object) -> bool:
+    return isinstance(raw, Mapping) or (isinstance(raw, list) and any(map(_holds_table, raw)))
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

@@ -334,3 +334,22 @@ def test_without_a_settings_file_the_error_names_the_file_and_what_it_needs(tmp_
         load(Service, path=None, environ={}, default_path=tmp_path / "none.toml")
     assert caught.value.mistakes[0] == f"no settings file at {tmp_path / 'none.toml'}"
     assert "[[line]]: at least one is needed, with port" in caught.value.mistakes[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "environ"),
+    [
+        ('[mqtt]\nhost = {password = "hunter2"}\n', {}),
+        ('[mqtt.host]\npassword = "hunter2"\n', {}),
+        ('[mqtt]\nhost = [[{password = "hunter2"}]]\n', {}),
+        ('[freshness]\nvital = [{password = "hunter2"}]\n', {}),
+        ("", {"AIRBRIDGE_MQTT__PORT": '{password = "hunter2"}'}),
+    ],
+)
+def test_a_password_in_a_table_where_a_value_belongs_is_not_printed(
+    tmp_path: Path, text: str, environ: dict[str, str]
+) -> None:
+    found = mistakes(tmp_path, LINE + text, environ)
+    assert len(found) == 1
+    assert "password = ..." in found[0]
+    assert "hunter2" not in found[0]
