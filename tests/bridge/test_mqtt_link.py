@@ -522,12 +522,9 @@ def test_tls_troubles_are_told_by_file_and_cause(tmp_path: Path) -> None:
 @pytest.mark.parametrize("client", ["other CA", "expired"])
 def test_a_refused_client_certificate_is_named(tmp_path: Path, client: str) -> None:
     config, settings = _tls_files(tmp_path)
-    if client == "expired":
-        refused = make_certificates(tmp_path, days=-1)  # a CA anew; the broker trusts this one
-    else:
-        refused = make_certificates(tmp_path / "other")
+    refused = make_certificates(tmp_path / "other", days=-1 if client == "expired" else 30)
     wrong = {**settings, "cert_file": refused.client_cert, "key_file": refused.client_key}
-    if client == "expired":  # the server's certificate has expired, too
+    if client == "expired":  # of a CA that the broker trusts
         good = make_certificates(tmp_path / "good")
         config = [f"cafile {refused.ca}", f"certfile {good.server_cert}", f"keyfile {good.server_key}", config[3]]
         wrong["ca_file"] = good.ca
