@@ -63,6 +63,7 @@ def snippets(
     tables, mqtt = _publisher(config)
     if tables.get("values", {}).get("enabled") is False:
         _refuse("[values] enabled = false in the publisher's settings: there are no values to read")
+    meters: Any = tables.get("meter") or [{}]
     role = "homeassistant" if program is Program.HOME_ASSISTANT else "reader"
     secure = (mqtt is not None and mqtt.tls) if tls is None else tls
     own_port = mqtt.port if mqtt is not None and mqtt.tls == secure and broker is None else 0
@@ -76,7 +77,7 @@ def snippets(
             secure,
             username,
             Topics(prefix or (mqtt.prefix if mqtt is not None else "ksem")),
-            meter or str(next(iter(tables.get("meter", ())), {}).get("id", "main")),
+            meter or str(meters[0].get("id", "main")),
             role,
             float(tables.get("values", {}).get("interval", 1.0)),
             float(tables.get("poll", {}).get("energy", 10.0)),

@@ -54,7 +54,7 @@ class Place:
             yield f"{comment}The password of {self.username}: on the broker's host, sudo cat {self.file('password')}"
         if self.tls:
             yield f"{comment}TLS: copy ca.pem, cert.pem and key.pem from {LOGINS}/{self.role} on the broker's host."
-            yield f"{comment}The certificate is the login; where the broker asks for passwords instead, ca.pem is enough."
+            yield f"{comment}The certificate is the login; where the broker takes passwords instead, ca.pem is enough."
             yield f"{comment}The broker's address must be a name or address that make-certs was given."
         else:
             yield f"{comment}If the broker has an encrypted listener (port 8883), print this again with --tls."
