@@ -70,7 +70,7 @@ def _publisher(picture: Picture, view: MeterView, now: float) -> Part:
         return Part("publisher", name, "unknown", "")
     if view.status == "online":
         degraded = view.health is not None and view.health.state != "ok"
-        return Part("publisher", name, "warned" if degraded else "up", "something is missing" if degraded else "runs")
+        return Part("publisher", name, "warned" if degraded else "up", "runs")
     if view.runs(now):
         return Part("publisher", name, "down", "no data to pass on")
     return Part("publisher", name, "down", _seen(view.last_seen, now) or "does not run")
@@ -90,7 +90,9 @@ def _node(picture: Picture, view: NodeView, now: float) -> Part:
     if not view.runs(now):
         return Part("node", "rtu-server", "down", _seen(view.last_seen, now) or "does not run", view.node)
     waits = view.health is not None and view.health.state == "degraded"
-    return Part("node", "rtu-server", "warned" if waits else "down", "no data to pass on", view.node)
+    has_port = view.health is None or all(unit.port.state == "up" for unit in view.health.units)
+    text = "waits" if waits else "no data to pass on" if has_port else "has no port"
+    return Part("node", "rtu-server", "warned" if waits else "down", text, view.node)
 
 
 def _inverter(picture: Picture, view: NodeView, meter: str, now: float) -> Part:
