@@ -42,15 +42,15 @@ class Chain:
 
 def chains(picture: Picture, meter: MeterView, now: float) -> list[Chain]:
     """One for each RTU server that this meter's data goes to; one that ends at the broker if there is none."""
-    head = (_meter(picture, meter, now), _publisher(picture, meter), _broker(picture))
+    head = (_meter(picture, meter, now), _publisher(picture, meter, now), _broker(picture))
     links = (_from_meter(picture, meter, now), _published(picture, meter, now))
     nodes = [node for node in picture.nodes.values() if meter.meter in node.meters]
     if not nodes:
         return [Chain(head, links)]
     return [
         Chain(
-            (*head, _node(picture, node), _inverter(picture, node, meter.meter)),
-            (*links, _delivered(picture, node, meter.meter), _rs485(picture, node, meter.meter)),
+            (*head, _node(picture, node, now), _inverter(picture, node, meter.meter, now)),
+            (*links, _delivered(picture, node, meter.meter, now), _rs485(picture, node, meter.meter, now)),
         )
         for node in nodes
     ]
@@ -58,20 +58,22 @@ def chains(picture: Picture, meter: MeterView, now: float) -> list[Chain]:
 
 def _meter(picture: Picture, view: MeterView, now: float) -> Part:
     if not picture.link_up:
-        return Part("meter", "meter", "unknown", "", view.meter)
+        return Part("meter", "meter", "unknown", _seen(view.last_seen, now), view.meter)
     if view.flows(now):
         return Part("meter", "meter", "up", "measures", view.meter)
     return Part("meter", "meter", "down" if view.status == "offline" else "unknown", "no data", view.meter)
 
 
-def _publisher(picture: Picture, view: MeterView) -> Part:
+def _publisher(picture: Picture, view: MeterView, now: float) -> Part:
     name = "publisher"
     if not picture.link_up or view.status is None:
         return Part("publisher", name, "unknown", "")
     if view.status == "online":
         degraded = view.health is not None and view.health.state != "ok"
-        return Part("publisher", name, "warned" if degraded else "up", "degraded" if degraded else "online")
-    return Part("publisher", name, "down", "offline")
+        return Part("publisher", name, "warned" if degraded else "up", "runs")
+    if view.runs(now):
+        return Part("publisher", name, "down", "no data to pass on")
+    return Part("publisher", name, "down", _seen(view.last_seen, now) or "does not run")
 
 
 def _broker(picture: Picture) -> Part:
@@ -80,17 +82,21 @@ def _broker(picture: Picture) -> Part:
     return Part("broker", "broker", "up" if picture.link_up else "down", "connected" if picture.link_up else "away")
 
 
-def _node(picture: Picture, view: NodeView) -> Part:
+def _node(picture: Picture, view: NodeView, now: float) -> Part:
     if not picture.link_up or view.status is None:
-        return Part("node", "rtu-server", "unknown", "", view.node)
+        return Part("node", "rtu-server", "unknown", _seen(view.last_seen, now), view.node)
     if view.status == "online":
-        return Part("node", "rtu-server", "up", "online", view.node)
+        return Part("node", "rtu-server", "up", "runs", view.node)
+    if not view.runs(now):
+        return Part("node", "rtu-server", "down", _seen(view.last_seen, now) or "does not run", view.node)
     waits = view.health is not None and view.health.state == "degraded"
-    return Part("node", "rtu-server", "warned" if waits else "down", "offline", view.node)
+    has_port = view.health is None or all(unit.port.state == "up" for unit in view.health.units)
+    text = "waits" if waits else "no data to pass on" if has_port else "has no port"
+    return Part("node", "rtu-server", "warned" if waits else "down", text, view.node)
 
 
-def _inverter(picture: Picture, view: NodeView, meter: str) -> Part:
-    if not picture.link_up or view.status is None:
+def _inverter(picture: Picture, view: NodeView, meter: str, now: float) -> Part:
+    if not picture.link_up or not view.runs(now):
         return Part("inverter", "inverter", "unknown", "")
     if view.status == "online":
         return Part("inverter", "inverter", "up", "gets data")
@@ -117,17 +123,18 @@ def _published(picture: Picture, view: MeterView, now: float) -> Link:
     return Link("MQTT", "up", _rate(view.arrivals.per_s(now)), "")
 
 
-def _delivered(picture: Picture, view: NodeView, meter: str) -> Link:
+def _delivered(picture: Picture, view: NodeView, meter: str, now: float) -> Link:
     if not picture.link_up or view.status is None or view.health is None:
         return Link("MQTT", "unknown", "", "")
+    if not view.runs(now):
+        return Link("MQTT", "down" if view.is_gone(now) else "unknown", "", "")
     transit = view.health.transit.get(meter)
     trip = "" if transit is None or transit.rtt_ms is None else f"{transit.rtt_ms:.1f} ms round trip"
-    gone = view.status != "online" and view.health.state == "ok"
-    return Link("MQTT", "down" if gone or view.health.broker.state != "up" else "up", "", trip)
+    return Link("MQTT", "up" if view.health.broker.state == "up" else "down", "", trip)
 
 
-def _rs485(picture: Picture, view: NodeView, meter: str) -> Link:
-    if not picture.link_up or view.status is None or view.health is None:
+def _rs485(picture: Picture, view: NodeView, meter: str, now: float) -> Link:
+    if not picture.link_up or view.health is None or not view.runs(now):
         return Link("RS485", "unknown", "", "")
     units = [unit for unit in view.health.units if unit.meter == meter]
     if any(unit.port.state != "up" for unit in units):
@@ -138,6 +145,16 @@ def _rs485(picture: Picture, view: NodeView, meter: str) -> Link:
     if view.status != "online":
         return Link("RS485", "warned" if rate else "unknown", _rate(rate) if rate else "", "")
     return Link("RS485", "up", _rate(rate), age)
+
+
+def _seen(at: float | None, now: float) -> str:
+    """Of a service that says nothing now."""
+    if at is None:
+        return ""
+    seconds = now - at
+    if seconds < 100:
+        return f"last seen {seconds:.0f} s ago"
+    return f"last seen {seconds / 60:.0f} min ago" if seconds < 6000 else f"last seen {seconds / 3600:.0f} h ago"
 
 
 def _rate(per_s: float) -> str:

@@ -12,10 +12,10 @@ def health_verdict(picture: Picture, now: float) -> tuple[bool, str]:
     for fault in faults:
         if fault.severity == "bad":
             return False, fault.text
-    silent = [meter.meter for meter in picture.meters.values() if not meter.flows(now)]
+    silent = [meter.meter for meter in picture.meters.values() if not meter.flows(now) and not picture.is_memory(meter)]
     if silent or not picture.meters:
         return False, f"no fresh data yet of meter {', '.join(silent)}" if silent else "no meter has been heard of yet"
-    waiting = [node.node for node in picture.nodes.values() if node.status != "online"]
+    waiting = [node.node for node in picture.nodes.values() if node.status != "online" and not picture.is_memory(node)]
     if waiting:
-        return False, f"no inverter gets data yet at node {', '.join(waiting)}"
+        return False, f"no inverter gets data yet at RTU server {', '.join(waiting)}"
     return True, judge(picture, faults).text

@@ -11,6 +11,7 @@ from ksem_contract.values import decode_energy, decode_live
 from .arrival_clock import ArrivalClock
 from .arrival_rate import ArrivalRate
 from .energy_today import EnergyToday
+from .node_view import SILENT_AFTER
 from .power_history import PowerHistory
 
 _MOST_BLOCKS: Final = 16
@@ -33,6 +34,8 @@ class MeterView:
         self.meter = meter
         self.status: str | None = None
         self.told: Told | None = None
+        self.last_seen: float | None = None
+        """When a message of the publisher itself came last; what the broker kept does not count."""
         self.blocks: dict[str, BlockMessage] = {}
         self.values: dict[str, float] = {}
         self.counters: dict[str, float] = {}
@@ -49,6 +52,12 @@ class MeterView:
     def health(self) -> MeterHealth | None:
         """What the publisher told of itself last."""
         return self.told.health if self.told else None
+
+    def runs(self, now: float) -> bool:
+        """Whether what the publisher reported is about the present."""
+        if self.told is None or self.status is None or now - self.told.received > SILENT_AFTER:
+            return False
+        return self.status == "online" or self.told.health.state == "down"
 
     def on_block(self, block: BlockMessage, retained: bool, now: float, local: datetime) -> bool:
         """Take in a block; False if it does not count."""

@@ -3,7 +3,10 @@
 Values of a meter are left out while they are old, as they are on MQTT: a scrape never shows an old power as new.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Final
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -22,6 +25,9 @@ from .picture import Picture
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _STATES: Final[tuple[HealthCondition, ...]] = ("ok", "degraded", "down")
 _PHASES: Final = ("l1", "l2", "l3")
+_MOST: Final = 16
+"""Units, servers, blocks and checks of one message that become series: whoever may publish can't fill a database."""
+_is_outcome = re.compile(r"stale|silent|exception-([1-8]|10|11)").fullmatch
 _JOULES: Final = 3.6e6
 """Of a kWh."""
 
@@ -115,9 +121,11 @@ def _add_meter(families: _Families, view: MeterView, now: float) -> None:
     health, told = view.health, view.told
     if health is None or told is None:
         return
-    families.gauge("ksem_build_info", 1, "publisher", meter, health.version)
-    families.state("ksem_meter_state", health.state, meter)
     families.gauge("ksem_meter_health_age_seconds", now - told.received, meter)
+    if not view.runs(now):
+        return
+    families.gauge("ksem_build_info", 1, "publisher", meter, health.version[:40])
+    families.state("ksem_meter_state", health.state, meter)
     families.gauge("ksem_push_up", _is_up(health.push.link), meter)
     period = health.push.period_ms
     families.gauge("ksem_push_period_seconds", None if period is None else period / 1000, meter)
@@ -128,9 +136,9 @@ def _add_meter(families: _Families, view: MeterView, now: float) -> None:
     families.count("ksem_poll_errors", health.poll.errors, meter)
     families.count("ksem_poll_seqlock_retries", health.poll.seqlock_retries, meter)
     families.gauge("ksem_other_publishers", len(health.publishers), meter)
-    for check in health.checks:
-        families.gauge("ksem_check_failed", 1, meter, check.name)
-    for name, block in health.blocks.items():
+    for name in sorted({check.name[:40] for check in health.checks})[:_MOST]:
+        families.gauge("ksem_check_failed", 1, meter, name)
+    for name, block in islice(health.blocks.items(), _MOST):
         families.gauge(
             "ksem_block_limit_seconds", None if block.limit_ms is None else block.limit_ms / 1000, meter, name
         )
@@ -151,19 +159,21 @@ def _add_node(families: _Families, view: NodeView, now: float) -> None:
     families.gauge("ksem_node_online", view.status == "online", node)
     if health is None:
         return
-    families.gauge("ksem_build_info", 1, "rtu-server", node, health.version)
-    families.state("ksem_node_state", health.state, node)
     families.gauge("ksem_node_health_age_seconds", now - view.health_received, node)
+    if not view.runs(now):
+        return
+    families.gauge("ksem_build_info", 1, "rtu-server", node, health.version[:40])
+    families.state("ksem_node_state", health.state, node)
     families.gauge("ksem_node_broker_up", _is_up(health.broker), node)
-    for meter, transit in health.transit.items():
+    for meter, transit in islice(health.transit.items(), _MOST):
         trip = transit.rtt_ms
         families.gauge("ksem_node_round_trip_seconds", None if trip is None else trip / 1000, node, meter)
-    for unit in health.units:
+    for unit in health.units[:_MOST]:
         labels = (node, unit.line, str(unit.unit), unit.meter)
         families.gauge("ksem_serial_port_up", _is_up(unit.port), *labels)
         families.state("ksem_unit_state", unit.state, *labels)
         families.count("ksem_requests", unit.requests, *labels)
-        for outcome, count in {"data": unit.data, **unit.refused}.items():
+        for outcome, count in _outcomes(unit).items():
             families.count("ksem_answers", count, *labels, outcome)
         families.count("ksem_foreign_frames", unit.foreign, *labels)
         families.count("ksem_noise_bytes", unit.noise, *labels)
@@ -172,15 +182,23 @@ def _add_node(families: _Families, view: NodeView, now: float) -> None:
         families.histogram("ksem_turnaround_seconds", unit.turnaround_histogram_ms, *labels)
         families.histogram("ksem_inverter_data_age_seconds", unit.age_histogram_ms, *labels)
         families.gauge("ksem_last_request_age_seconds", _asked_ago(unit, view, now), *labels)
-    for door in health.doors:
+    for door in health.doors[:_MOST]:
         labels = (node, door.line, str(door.unit), door.meter)
         families.gauge("ksem_door_up", door.state == "ok", *labels)
         families.count("ksem_door_requests", door.requests, *labels)
-        for outcome, count in {"data": door.data, **door.refused}.items():
+        for outcome, count in _outcomes(door).items():
             families.count("ksem_door_answers", count, *labels, outcome)
         families.histogram("ksem_door_turnaround_seconds", door.turnaround_histogram_ms, *labels)
         families.histogram("ksem_door_data_age_seconds", door.age_histogram_ms, *labels)
         families.gauge("ksem_door_last_request_age_seconds", _asked_ago(door, view, now), *labels)
+
+
+def _outcomes(unit: UnitHealth) -> Mapping[str, int]:
+    """What requests got, by the names that the contract knows; anything else is `other`."""
+    found = Counter({"data": unit.data})
+    for name, count in unit.refused.items():
+        found[name if _is_outcome(name) else "other"] += count
+    return found
 
 
 def _asked_ago(unit: UnitHealth, view: NodeView, now: float) -> float | None:

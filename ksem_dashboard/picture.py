@@ -86,7 +86,7 @@ class Picture:
             if topic.meter is not None:
                 self._on_meter(topic, topic.meter, payload, retained, now, local)
             elif topic.node is not None:
-                self._on_node(topic, topic.node, payload, now)
+                self._on_node(topic, topic.node, payload, retained, now)
         except InvalidMessage as error:
             self.unreadable += 1
             self.last_unreadable = Unreadable(topic_text[:120], str(error)[:200], now)
@@ -113,7 +113,10 @@ class Picture:
     def _on_meter(
         self, topic: ParsedTopic, name: str, payload: bytes, retained: bool, now: float, local: datetime
     ) -> None:
-        if topic.kind not in {"status", "health", "block"} or not _may_hold(self.meters, name, self._only_meters):
+        alive = not retained and not (topic.kind == "status" and payload != b"online")
+        if topic.kind not in {"status", "health", "block"}:
+            return
+        if not _may_hold(self.meters, name, self._only_meters, alive):
             return
         if topic.kind == "block":
             block = BlockMessage.decode(payload)
@@ -121,6 +124,8 @@ class Picture:
                 return  # its status or its next block shows that it is more than a memory
             view = self._meter(name)
             was_fresh = view.is_fresh(now)
+            if alive:
+                view.last_seen = now
             view.on_block(block, retained, now, local)
             self.changes += block.block != "live" or not was_fresh
             return
@@ -129,9 +134,12 @@ class Picture:
             self._meter(name).status = payload.decode("ascii", "replace")[:20]
         else:
             self._meter(name).told = Told(MeterHealth.decode(payload), now)
+        if alive:
+            self._meter(name).last_seen = now
 
-    def _on_node(self, topic: ParsedTopic, name: str, payload: bytes, now: float) -> None:
-        if not _may_hold(self.nodes, name, self._only_nodes):
+    def _on_node(self, topic: ParsedTopic, name: str, payload: bytes, retained: bool, now: float) -> None:
+        alive = not retained and not (topic.kind == "node_status" and payload != b"online")
+        if not _may_hold(self.nodes, name, self._only_nodes, alive):
             return
         self.changes += 1
         view = self.nodes.get(name) or NodeView(name)
@@ -141,7 +149,19 @@ class Picture:
             view.health, view.health_received = NodeHealth.decode(payload), now
         elif topic.kind == "node_requests":
             view.requests, view.requests_received = RequestsMessage.decode(payload).requests, now
+        else:
+            return
+        if alive:
+            view.last_seen = now
         self.nodes[name] = view
+
+    def is_memory(self, view: MeterView | NodeView) -> bool:
+        """Whether only the broker's memory knows it, while others run: most likely it was given up."""
+        if view.status == "online" or view.last_seen is not None:
+            return False
+        if isinstance(view, MeterView):
+            return view.meter not in self._only_meters and any(one.status == "online" for one in self.meters.values())
+        return view.node not in self._only_nodes and any(one.status == "online" for one in self.nodes.values())
 
     def _meter(self, name: str) -> MeterView:
         if name not in self.meters:
@@ -149,5 +169,14 @@ class Picture:
         return self.meters[name]
 
 
-def _may_hold(held: Collection[str], name: str, only: Collection[str]) -> bool:
-    return name in held or (not only and len(held) < _MOST)
+def _may_hold(held: dict[str, MeterView] | dict[str, NodeView], name: str, only: Collection[str], alive: bool) -> bool:
+    """Whether there is room for it. One that is alive takes the place of one that is not."""
+    if name in held or (not only and len(held) < _MOST):
+        return True
+    if only or not alive:
+        return False
+    offline = [other for other, view in held.items() if view.status != "online"]
+    if not offline:
+        return False
+    held.pop(min(offline, key=lambda other: held[other].last_seen or 0.0))
+    return True

@@ -92,14 +92,19 @@ def _meter(picture: Picture, view: MeterView, now: float) -> Json:
 def _node(view: NodeView, now: float) -> Json:
     health = view.health
     since = int(1000 * (now - view.requests_received))
+    runs = view.runs(now)
     return {
         "status": view.status,
+        "runs": runs,
+        "seen_ms": None if view.last_seen is None else _ms(now - view.last_seen),
         "why": health.why if health else None,
         "told_ms": int(1000 * (now - view.health_received)) if health else None,
         "units": [_unit(unit, view, now) for unit in health.units] if health else [],
         "doors": [_unit(door, view, now) for door in health.doors] if health else [],
         "requests": [
-            {**entry.to_json(), "last_ago_ms": entry.last_ago_ms + since} for entry in view.requests if entry.per_s > 0
+            {**entry.to_json(), "last_ago_ms": entry.last_ago_ms + since}
+            for entry in view.requests
+            if entry.per_s > 0 and runs
         ],
     }
 
@@ -107,19 +112,20 @@ def _node(view: NodeView, now: float) -> Json:
 def _unit(unit: UnitHealth, view: NodeView, now: float) -> Json:
     """A unit on a line or at a door."""
     ago = unit.last_request_ago_ms
+    runs = view.runs(now)  # what was measured last is no news of a server that has ended
     return {
         "line": unit.line,
         "unit": unit.unit,
         "meter": unit.meter,
-        "state": unit.state,
+        "state": unit.state if runs else "unknown",
         "port": _link(unit.port),
         "requests": unit.requests,
         "data": unit.data,
         "refused": dict(unit.refused),
         "foreign": unit.foreign,
         "noise": unit.noise,
-        "turnaround_ms": _percentiles(unit.turnaround_ms),
-        "age_ms": _percentiles(unit.age_ms),
+        "turnaround_ms": _percentiles(unit.turnaround_ms if runs else Percentiles()),
+        "age_ms": _percentiles(unit.age_ms if runs else Percentiles()),
         "turnaround_histogram_ms": _histogram(unit.turnaround_histogram_ms),
         "age_histogram_ms": _histogram(unit.age_histogram_ms),
         "last_ago_ms": None if ago is None else ago + int(1000 * (now - view.health_received)),

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ksem_contract.topics import Topics
 from service_runtime.clock import boottime
@@ -63,7 +64,7 @@ class Dashboard:
         except _CanNotListenError as error:
             log.error("%s", error)  # noqa: TRY400  (the trace would say no more)
             return 1
-        server = _Server(_web_settings(make_app(self._picture, self._stream, boottime)))
+        server = _Server(_web_settings(make_app(self._picture, self._stream, boottime, self._settings.hosts)))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         self._link.start()
         log.info("the page is at http://%s", _address(listener))
@@ -113,6 +114,10 @@ class Dashboard:
             notify("WATCHDOG=1")
 
 
+REQUEST_WITHIN = 5.0
+"""Seconds within which a connection sends its next request; it is closed after twice that at the latest."""
+
+
 class _CanNotListenError(Exception):
     """The address is none of this host, or the port is taken."""
 
@@ -125,10 +130,27 @@ class _Server(uvicorn.Server):
         yield
 
 
+class _Connection(H11Protocol):
+    """Closes a connection that sends no whole request: enough of them would lock everybody out."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.loop.call_later(REQUEST_WITHIN, self._look, None)
+
+    def _look(self, before: object) -> None:
+        if self.transport.is_closing():
+            return
+        idle = self.cycle is None or self.cycle.response_complete
+        if idle and self.cycle is before:
+            self.transport.close()
+            return
+        self.loop.call_later(REQUEST_WITHIN, self._look, self.cycle)
+
+
 def _web_settings(app: object) -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
-        http="h11",
+        http=_Connection,
         loop="asyncio",
         ws="none",
         lifespan="off",

@@ -14,6 +14,11 @@ class DashboardSettings:
         default="127.0.0.1", help="address to listen on; 0.0.0.0 lets the whole network in", allowed=not_empty()
     )
     port: int = setting(default=8080, help="TCP port of the page", allowed=port())
+    hosts: tuple[str, ...] = setting(
+        factory=tuple,
+        help="more host names by which browsers reach the page; addresses, localhost and this host's name always do",
+        allowed=each(not_empty()),
+    )
     meters: tuple[str, ...] = setting(
         factory=tuple, help="ids of the meters to show; empty = all that are heard of", allowed=each(name())
     )

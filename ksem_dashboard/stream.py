@@ -44,16 +44,12 @@ class Stream:
 
     async def events(self) -> AsyncIterator[str]:
         """What one page gets, until it or the service ends."""
-        self.listeners += 1
-        try:
-            yield "retry: 1000\n\n"
-            now = self._clock()
-            for view in self._picture.meters.values():
-                yield _event("history", history(view, now))
-            async for text in self._follow(slot_of(now)):
-                yield text
-        finally:
-            self.listeners -= 1
+        yield "retry: 1000\n\n"
+        now = self._clock()
+        for view in self._picture.meters.values():
+            yield _event("history", history(view, now))
+        async for text in self._follow(slot_of(now)):
+            yield text
 
     async def _follow(self, slot: int) -> AsyncIterator[str]:
         state_due, changes = 0.0, -1

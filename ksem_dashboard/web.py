@@ -1,7 +1,9 @@
 """What is answered over HTTP: the page, its events, /metrics, /healthz, /state.json [shell]."""
 
 import hashlib
-from collections.abc import Awaitable, Callable
+import ipaddress
+import socket
+from collections.abc import Awaitable, Callable, Iterable
 from importlib import resources
 from typing import Final
 
@@ -35,8 +37,8 @@ HEADERS: Final = {
 }
 
 
-def make_app(picture: Picture, stream: Stream, clock: Callable[[], float]) -> ASGIApp:
-    """The application; everything it needs is given."""
+def make_app(picture: Picture, stream: Stream, clock: Callable[[], float], hosts: Iterable[str] = ()) -> ASGIApp:
+    """The application; everything it needs is given. `hosts`: more names by which browsers may reach it."""
     exposition = Exposition(picture, clock)
 
     async def metrics(_request: Request) -> Response:
@@ -54,7 +56,7 @@ def make_app(picture: Picture, stream: Stream, clock: Callable[[], float]) -> AS
         if stream.is_full:
             return PlainTextResponse("too many pages are open\n", status_code=503, headers={"retry-after": "10"})
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-        return StreamingResponse(stream.events(), media_type="text/event-stream", headers=headers)
+        return _Events(stream, headers)
 
     routes = [Route(f"/{path}", _file(*found)) for path, found in FILES.items()]
     routes += [
@@ -63,7 +65,22 @@ def make_app(picture: Picture, stream: Stream, clock: Callable[[], float]) -> AS
         Route("/state.json", state),
         Route("/events", events),
     ]
-    return _with_headers(Starlette(routes=routes))
+    return _with_headers(_with_known_hosts(Starlette(routes=routes), hosts))
+
+
+class _Events(StreamingResponse):
+    """Counts as a listener from its first step, so that pages which open at the same moment keep the limit."""
+
+    def __init__(self, stream: Stream, headers: dict[str, str]) -> None:
+        super().__init__(stream.events(), media_type="text/event-stream", headers=headers)
+        self._stream = stream
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._stream.listeners += 1
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._stream.listeners -= 1
 
 
 def _file(name: str, content_type: str) -> Callable[[Request], Awaitable[Response]]:
@@ -77,6 +94,41 @@ def _file(name: str, content_type: str) -> Callable[[Request], Awaitable[Respons
         return Response(body, headers=headers)
 
     return answer
+
+
+def _with_known_hosts(app: ASGIApp, hosts: Iterable[str]) -> ASGIApp:
+    """Refuse other names: a page on the web could let its own name point here and read all (DNS rebinding)."""
+    own = socket.gethostname().lower()
+    first = own.partition(".")[0]
+    known = {"localhost", own, first, f"{first}.local", *(host.lower().rstrip(".") for host in hosts)}
+    refusal = PlainTextResponse(
+        "This page is not known by that name. Use its address, or add the name to [dashboard] hosts.\n", status_code=421
+    )
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        given = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        good = len(given) == 1 and is_known_host(given[0], known)
+        await (app if good else refusal)(scope, receive, send)
+
+    return answer
+
+
+def is_known_host(header: str, known: set[str]) -> bool:
+    """Tell whether a Host header holds an address or a known name. An address can't be pointed elsewhere."""
+    if header.startswith("["):
+        host, bracket, port = header[1:].partition("]")
+        if not bracket or (port and not port.startswith(":")):
+            return False
+        port = port[1:]
+    else:
+        host, _, port = header.partition(":")
+    if port and not (port.isascii() and port.isdigit()):
+        return False
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return not header.startswith("[") and host.lower().rstrip(".") in known
+    return True
 
 
 def _with_headers(app: ASGIApp) -> ASGIApp:

@@ -81,7 +81,7 @@ class MeterService:
         self._turn = threading.Lock()
         self._topics = topics = Topics(settings.mqtt.prefix)
         self._version = version
-        self._announcer = Announcer(settings.homeassistant, lambda: self._devices(settings.homeassistant.prefix))
+        self._announcer = Announcer(settings.homeassistant, lambda: self._devices(settings))
         self._demand = Demand(meter.id, settings.demand.max_ranges)
         self._ear = DemandEar(self._demand, topics, self._on_demand, self.log) if settings.demand.enabled else None
         self._push_wanted = settings.push.enabled
@@ -220,8 +220,18 @@ class MeterService:
         if self.status.set(online=online):
             self.log.info("live data %s", "flows" if online else "has stopped")
 
-    def _devices(self, prefix: str) -> list[Discovery]:
-        return [meter_device(self._topics, prefix, self.id, version=self._version, texts=self._block_desk.texts)]
+    def _devices(self, settings: PublisherSettings) -> list[Discovery]:
+        return [
+            meter_device(
+                self._topics,
+                settings.homeassistant.prefix,
+                self.id,
+                version=self._version,
+                texts=self._block_desk.texts,
+                values=settings.values.enabled,
+                interval=settings.values.interval,
+            )
+        ]
 
     def _view(self, now: float) -> MeterView:
         remarks = [*self._desk.remarks(), *self._block_desk.remarks]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from math import ceil, inf
 
+from ksem_contract.blocks import LIVE
 from ksem_contract.health import Histogram, Percentiles
 from ksem_contract.histogram import AGE_BOUNDS_MS, TURNAROUND_BOUNDS_MS
 from ksem_contract.register_range import RegisterRange
@@ -132,6 +133,11 @@ def percentiles_ms(samples: deque[float]) -> Percentiles:
         p99=round(1000 * ordered[ceil(0.99 * len(ordered)) - 1], 2),
         max=round(1000 * ordered[-1], 2),
     )
+
+
+def is_live(request: bytes) -> bool:
+    """Whether a read request asks for live values; the age of a block that is read once a minute would hide theirs."""
+    return int.from_bytes(request[2:4]) < LIVE.stop
 
 
 def asked_range(request: bytes) -> tuple[int, RegisterRange | None]:

@@ -13,7 +13,7 @@ from modbus_codec.rtu_reader import Heard, Noise, Request, RtuFrameReader
 from service_runtime.clock import boottime
 from service_runtime.recorder.tape import FORGET, IN, OFF, OUT, Tape
 
-from .line_counters import LineCounters, UnitCounters
+from .line_counters import LineCounters, UnitCounters, is_live
 from .real_time import be_real_time, in_force, sharpen_timers
 from .reply_book import DATA, Answer
 from .responder import SAY_NOTHING, Responder
@@ -135,7 +135,8 @@ class SerialLine:
             counters = self.counters.units[frame[0]]
             counters.note(frame, answer.outcome, now)
             if answer.frame:
-                counters.note_times(now - heard, now - answer.measured if answer.outcome == DATA else None)
+                age = now - answer.measured if answer.outcome == DATA and is_live(frame) else None
+                counters.note_times(now - heard, age)
 
     def _run(self) -> None:
         sharpen_timers()

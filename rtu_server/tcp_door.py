@@ -17,7 +17,7 @@ from service_runtime.tcp_listener import open_listener
 
 from .door_client import DoorClient
 from .door_peers import DoorPeers
-from .line_counters import LineCounters, UnitCounters
+from .line_counters import LineCounters, UnitCounters, is_live
 from .reply_book import DATA
 from .responder import Responder
 from .settings import DoorSettings
@@ -161,7 +161,8 @@ class TcpDoor:
             self.counters.foreign += 1
         else:
             counters.note(request, answer.outcome, began)
-            counters.note_times(ended - began, began - answer.measured if answer.outcome == DATA else None)
+            age = began - answer.measured if answer.outcome == DATA and is_live(request) else None
+            counters.note_times(ended - began, age)
         time.sleep(REST * (ended - began))
 
     def _send(self, connection: socket.socket, reader: DoorClient) -> None:

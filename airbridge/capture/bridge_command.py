@@ -60,9 +60,13 @@ def bridge(
         with opened(
             output or default_path("bridge"), "bridge", f"{names} at {where}", force, with_serial_number
         ) as file:
-            console.print(f"Recording {names} at {where}, writing to {file.path}. Ctrl-C ends.", highlight=False)
+            console.print(
+                f"Recording {names} at {where}, writing to {file.path}. Ctrl-C ends.", highlight=False, markup=False
+            )
             for place in ear.silent():
-                console.print(f"{place} does not answer, and is left out while it does not.", highlight=False)
+                console.print(
+                    f"{place} does not answer, and is left out while it does not.", highlight=False, markup=False
+                )
             try:
                 with Progress(console) as shown:
                     _record(ear, file, summary, shown, stop, seconds)
@@ -70,8 +74,8 @@ def bridge(
                 fail(f"{file.path}: {error.strerror}")
     console.print(bridge_report(summary))
     if ear.lost:
-        console.print(f"{ear.lost} events or messages were lost on the way.", highlight=False)
-    console.print(f"{file.records} records in {file.path}", highlight=False)
+        console.print(f"{ear.lost} events or messages were lost on the way.", highlight=False, markup=False)
+    console.print(f"{file.records} records in {file.path}", highlight=False, markup=False)
 
 
 def _record(

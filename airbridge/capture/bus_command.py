@@ -60,7 +60,9 @@ def bus(
     failed = ""
     source = f"{baudrate} baud, parity {parity}, {stopbits} stop bits"
     with listener, opened(output or default_path("bus"), "bus", source, force, with_serial_number) as file:
-        console.print(f"Listening on {port}, {source}, writing to {file.path}. Ctrl-C ends.", highlight=False)
+        console.print(
+            f"Listening on {port}, {source}, writing to {file.path}. Ctrl-C ends.", highlight=False, markup=False
+        )
         with Progress(console) as shown:
             try:
                 bus_shell.listen(

@@ -43,5 +43,7 @@ def show(
         summary.add(record)
     summary.finish(records[-1].t if records else 0.0)
     console = Console()
-    console.print(f"{header.kind}, {header.source}, {header.started}, airbridge {header.tool}", highlight=False)
+    console.print(
+        f"{header.kind}, {header.source}, {header.started}, airbridge {header.tool}", highlight=False, markup=False
+    )
     console.print(bridge_report(summary) if isinstance(summary, BridgeSummary) else report(header.kind, summary))

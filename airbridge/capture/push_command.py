@@ -43,7 +43,9 @@ def push(
     console = Console()
     with opened(output or default_path("push"), "push", f"{listen}:{port}", force, with_serial_number) as file:
         capture = push_shell.PushCapture(file, serial_number=with_serial_number)
-        console.print(f"Listening on {listen}:{port}, writing to {file.path}. Ctrl-C ends.", highlight=False)
+        console.print(
+            f"Listening on {listen}:{port}, writing to {file.path}. Ctrl-C ends.", highlight=False, markup=False
+        )
         try:
             asyncio.run(_push(capture, console, file, listen, port, seconds))
         except OSError as error:

@@ -18,6 +18,7 @@ from service_runtime.settings import SettingsError, load
 PLACES = {
     "ksem-publisher": ("ksem_publisher", Path("/etc/ksem-airbridge/publisher.toml"), "AIRBRIDGE_METER__"),
     "rtu-server": ("rtu_server", Path("/etc/ksem-airbridge/rtu-server.toml"), "AIRBRIDGE_LINE__"),
+    "ksem-dashboard": ("ksem_dashboard", Path("/etc/ksem-airbridge/dashboard.toml"), "AIRBRIDGE_DASHBOARD__"),
 }
 """Service: its package, its settings file, the variables without which it has no settings."""
 _PATIENCE = 20.0
@@ -46,6 +47,30 @@ def gather_settings(service: str, path: Path | None) -> tuple[SettingsFacts, Mqt
     except SettingsError as error:
         return replace(facts, mistakes=tuple(error.mistakes)), None
     return facts, loaded.mqtt
+
+
+def settings_of_this_host(config: Path | None = None) -> MqttSettings | None:
+    """How a service of this host reaches the broker: one of these may read what all publish. None: there is none.
+
+    ValueError where there are settings that can't be used.
+    """
+    places = (
+        (config,) if config else tuple(PLACES[one][1] for one in ("ksem-dashboard", "ksem-publisher", "rtu-server"))
+    )
+    mistakes: list[str] = []
+    for path in places:
+        if not _exists(path):
+            continue
+        try:
+            return load(_Mqtt, path=path, environ={**_env_file(path.with_suffix(".env")), **os.environ}).mqtt
+        except SettingsError as error:
+            mistakes += error.mistakes
+    if not mistakes:
+        return None
+    hint = "\nrun it with sudo, or give --broker, --user and --password-file" * any(
+        "ermission" in one for one in mistakes
+    )
+    raise ValueError("\n".join(mistakes) + hint)
 
 
 def _checked(service: str, module: str, origin: str, options: list[str], environ: Mapping[str, str]) -> SettingsFacts:

@@ -5,9 +5,11 @@ import sys
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.text import Text
 
+from airbridge.demo.keys import Keys
 from airbridge.monitor.listener import Listener
 from airbridge.monitor.screen import printable, screen
 from ksem_contract.topics import Topics
@@ -57,10 +59,18 @@ class Monitor:
 
     def _on_screen(self, console: Console, listener: Listener, picture: Picture) -> None:
         begun = boottime()
-        with Live(console=console, screen=True, auto_refresh=False) as live:
+        with Keys() as keys, Live(console=console, screen=True, auto_refresh=False) as live:
             while self.seconds is None or boottime() - begun < self.seconds:
                 listener.take_in(DRAW_EVERY)
-                live.update(screen(picture, boottime(), width=console.width, broker=self._broker), refresh=True)
+                if "q" in keys.wait(0.0).lower():
+                    return
+                live.update(
+                    self._with_keys(screen(picture, boottime(), width=console.width, broker=self._broker)), refresh=True
+                )
+
+    @staticmethod
+    def _with_keys(drawn: RenderableType) -> RenderableType:
+        return Group(Text("q ends", "dim"), drawn)
 
     def _in_lines(self, console: Console, listener: Listener, picture: Picture) -> None:
         begun, due, told = boottime(), 0.0, ""

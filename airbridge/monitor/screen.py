@@ -36,26 +36,35 @@ def screen(picture: Picture, now: float, *, width: int, broker: str) -> Renderab
     verdict = judge(picture, faults)
     tone = _TONES[verdict.state]
     lines: list[RenderableType] = [
-        Text.assemble((f" {printable(verdict.text)} ", f"bold {tone} reverse"), (f"  {broker}", "dim"), no_wrap=True)
+        Text.assemble(
+            *((f" {printable(verdict.text)} ", f"bold {tone} reverse"), (f"  {broker}", "dim")),
+            no_wrap=True,
+            overflow="ellipsis",
+        )
     ]
     for fault in faults:
         lines.append(
             Text.assemble((f"{fault.where}: ", "dim"), (printable(fault.text), "bold " + _TONES[fault.severity]))
         )
         lines.append(Text(f"  {printable(fault.remedy)}", "dim"))
+        lines += [Text(f"  {printable(one)}", "dim") for one in fault.details]
     for meter in sorted(picture.meters.values(), key=lambda view: view.meter):
         lines += [_chain(chain, width) for chain in chains(picture, meter, now)]
         nodes = [node for node in picture.nodes.values() if meter.meter in node.meters]
         lines += _beside(
             width,
             _meter(meter, now),
-            [*(_node(node, meter.meter) for node in nodes), *_doors(picture, meter.meter), _blocks(meter, now)],
+            [
+                *(_node(node, meter.meter, now) for node in nodes),
+                *_doors(picture, meter.meter, now),
+                _blocks(meter, now),
+            ],
         )
     return Group(*lines)
 
 
 def _chain(chain: Chain, width: int) -> RenderableType:
-    parts = [Part(part.id or part.name, part.condition, part.text) for part in chain.parts]
+    parts = [Part(part.id or part.name, part.condition, _in_box(part.text)) for part in chain.parts]
     if width < ROOMY:  # between two boxes is room for a word
         links = [
             Part(link.name, link.condition, link.rate or _brief(link.age).replace(" ", "")) for link in chain.links
@@ -63,6 +72,11 @@ def _chain(chain: Chain, width: int) -> RenderableType:
     else:
         links = [Part(f"{link.name} {link.rate}".strip(), link.condition, _brief(link.age)) for link in chain.links]
     return chain_section(parts, links, width)
+
+
+def _in_box(text: str) -> str:
+    """A box has room for 13 letters."""
+    return text.replace("no data to pass on", "has no data").removeprefix("last ")
 
 
 def _brief(age: str) -> str:
@@ -110,8 +124,11 @@ def _meter(view: MeterView, now: float) -> RenderableType:
     return Group(heading(f"Meter {view.meter}"), state, table, curve)
 
 
-def _node(view: NodeView, meter: str) -> RenderableType:
+def _node(view: NodeView, meter: str, now: float) -> RenderableType:
     lines: list[RenderableType] = [heading(f"Inverter at {view.node}")]
+    if not view.runs(now):
+        seen = "" if view.last_seen is None else f", last seen {now - view.last_seen:.0f} s ago"
+        return Group(*lines, Text(f"the RTU server does not report{seen}", "dim"))
     asked = [entry for entry in view.requests if entry.meter == meter and entry.per_s > 0]
     for entry in asked[:_MOST_RANGES]:
         tone = "green" if entry.last == "data" else "yellow"
@@ -128,10 +145,10 @@ def _node(view: NodeView, meter: str) -> RenderableType:
     return Group(*lines)
 
 
-def _doors(picture: Picture, meter: str) -> Iterator[RenderableType]:
+def _doors(picture: Picture, meter: str, now: float) -> Iterator[RenderableType]:
     """Who else reads this meter's registers, over Modbus TCP."""
     for node in picture.nodes.values():
-        doors = [door for door in (node.health.doors if node.health else ()) if door.meter == meter]
+        doors = [door for door in (node.health.doors if node.health and node.runs(now) else ()) if door.meter == meter]
         if doors:
             yield heading(f"Side doors at {node.node}")
         for door in doors:

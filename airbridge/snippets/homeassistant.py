@@ -10,18 +10,22 @@ from service_runtime.version import VERSION
 _HEAD = """\
 # configuration.yaml. Not needed where discovery works, which is the default: the same sensors appear by themselves.
 # The ids are those of discovery, so that a change to it keeps the history.
-mqtt:
-  sensor:
+# The broker itself is set in Home Assistant's page: Settings, Devices & services, MQTT:
+#   broker {broker}, port {port}{login}
 """
 
 
 def render(place: Place) -> str:
     """The settings. JSON texts are YAML, too."""
     found: dict[str, Any] = json.loads(
-        meter_device(place.topics, "homeassistant", place.meter, version=VERSION).payload
+        meter_device(place.topics, "homeassistant", place.meter, version=VERSION, interval=place.interval).payload
     )
     device = {key: found["device"][key] for key in ("identifiers", "name", "manufacturer", "model")}
-    parts = [_HEAD]
+    login = f", user {place.username}" if place.username else ""
+    login += '; advanced options: "Use a client certificate", and the CA by "Upload"' if place.tls else ""
+    parts = [_HEAD.format(broker=place.broker, port=place.port, login=login)]
+    parts += [f"{note}\n" for note in place.login_notes()]
+    parts.append("mqtt:\n  sensor:\n")
     for component in found["components"].values():
         if component["platform"] != "sensor":
             continue

@@ -7,9 +7,13 @@ from airbridge.snippets.place import LIVE_TIMEOUT, Place
 
 
 def render(place: Place) -> str:
-    """The flow, as JSON. A login is set in the broker's node: Node-RED never imports passwords."""
+    """The flow, as JSON. Node-RED imports no logins: a comment in the flow has what to type in."""
+    notes = [f"In the node of the broker, Security: user {place.username}."] if place.username else []
+    if place.tls:
+        notes.append("The TLS node reads its files under /data: correct the paths to where you put them.")
+    notes += place.login_notes("")
     flow = "airbridge-flow"
-    broker = {
+    broker: dict[str, Any] = {
         "id": "airbridge-broker",
         "type": "mqtt-broker",
         "name": "KSEM AirBridge",
@@ -19,6 +23,27 @@ def render(place: Place) -> str:
         "protocolVersion": "4",
         "cleansession": True,
         "keepalive": "60",
+    }
+    secure = {
+        "id": "airbridge-tls",
+        "type": "tls-config",
+        "name": "KSEM AirBridge",
+        "ca": "/data/ca.pem",
+        "cert": "/data/cert.pem",
+        "key": "/data/key.pem",
+        "verifyservercert": True,
+    }
+    if place.tls:
+        broker["tls"] = secure["id"]
+    comment = {
+        "id": "airbridge-login",
+        "type": "comment",
+        "z": flow,
+        "name": "How to log in",
+        "info": "\n\n".join(notes),
+        "x": 140,
+        "y": 20,
+        "wires": [],
     }
     stopped = {
         "id": "airbridge-stopped",
@@ -40,6 +65,8 @@ def render(place: Place) -> str:
     nodes: list[dict[str, Any]] = [
         {"id": flow, "type": "tab", "label": f"KSEM {place.meter}"},
         broker,
+        *([secure] if place.tls else []),
+        comment,
         _listener(flow, "airbridge-values", "all values", place.values, "json", 80, ["airbridge-stopped"]),
         _listener(flow, "airbridge-status", "live data", place.status, "utf8", 200, []),
         stopped,

@@ -20,6 +20,12 @@ id = {counter}
 #   connection openwb
 #   address OPENWB:1883
 #   topic openWB/set/mqtt/counter/{counter}/get/# out 0
+#   # Is openWB's user management on? Then its broker takes logins alone, encrypted on port 8883: make a user in openWB
+#   # that may write the counter's topics, and instead of the line `address` above:
+#   #   address OPENWB:8883
+#   #   bridge_cafile /etc/ssl/certs/ca-certificates.crt     (or the CA that signed openWB's certificate)
+#   #   remote_username USER
+#   #   remote_password PASSWORD
 # and, where the broker has an ACL, allow it to the publisher:
 #   topic write openWB/set/mqtt/counter/#
 """

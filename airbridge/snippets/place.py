@@ -1,14 +1,18 @@
 """Where the values are, and how long a reader should trust one."""
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from ksem_contract.topics import Topics
 
 LIVE_TIMEOUT: Final = 10
-"""Seconds: live values come once a second by default, so ten of them are missing then."""
+"""Seconds, at least: live values come once a second by default, so ten of them are missing then."""
 ENERGY_TIMEOUT: Final = 60
-"""Seconds: counters come with each reading, every 10 s by default."""
+"""Seconds, at least: counters come with each reading, every 10 s by default."""
+LOGINS: Final = "/etc/ksem-airbridge/logins"
+"""Where make-users and make-certs put each role's files, on the broker's host."""
 PASSWORD: Final = "PASSWORD"  # noqa: S105  (a placeholder: what is printed may be shown to others)
 
 
@@ -23,6 +27,37 @@ class Place:
     """Empty: the broker lets everyone in."""
     topics: Topics
     meter: str
+    role: str = "reader"
+    """Whose files under LOGINS the program needs."""
+    interval: float = 1.0
+    """[values] interval: seconds between two messages of one value."""
+    energy_interval: float = 10.0
+    """[poll] energy: seconds between two readings of the counters."""
+
+    @property
+    def live_timeout(self) -> int:
+        """Seconds after which a value/<key> that was not renewed is old."""
+        return max(LIVE_TIMEOUT, math.ceil(3 * self.interval))
+
+    @property
+    def energy_timeout(self) -> int:
+        """Seconds after which a counter that was not renewed is old."""
+        return max(ENERGY_TIMEOUT, math.ceil(3 * max(self.interval, self.energy_interval)))
+
+    def file(self, name: str) -> str:
+        """Return where the broker's host has the password or a certificate of the program's role."""
+        return f"{LOGINS}/{self.role}/{name}"
+
+    def login_notes(self, comment: str = "# ") -> Iterator[str]:
+        """Yield comment lines: where password and certificates are."""
+        if self.username:
+            yield f"{comment}The password of {self.username}: on the broker's host, sudo cat {self.file('password')}"
+        if self.tls:
+            yield f"{comment}TLS: copy ca.pem, cert.pem and key.pem from {LOGINS}/{self.role} on the broker's host."
+            yield f"{comment}The certificate is the login; where the broker takes passwords instead, ca.pem is enough."
+            yield f"{comment}The broker's address must be a name or address that make-certs was given."
+        else:
+            yield f"{comment}If the broker has an encrypted listener (port 8883), print this again with --tls."
 
     @property
     def address(self) -> str:

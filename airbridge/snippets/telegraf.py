@@ -8,6 +8,7 @@ def render(place: Place) -> str:
     """The settings: one point for each measuring cycle, at the time the meter was read."""
     lines = [
         "# telegraf.conf. One point for each measuring cycle; topics that stop leave a gap, never a repeated value.",
+        *place.login_notes(),
         "[[inputs.mqtt_consumer]]",
         f"  servers = [{toml_word(place.url('tcp', 'ssl'))}]",
         f"  topics = [{toml_word(place.values)}]",
@@ -15,6 +16,9 @@ def render(place: Place) -> str:
     ]
     if place.username:
         lines += [f"  username = {toml_word(place.username)}", f'  password = "{PASSWORD}"']
+    if place.tls:
+        files = (("tls_ca", "ca.pem"), ("tls_cert", "cert.pem"), ("tls_key", "key.pem"))
+        lines += [f'  {key} = "/etc/telegraf/{name}"' for key, name in files]
     lines += [
         '  topic_tag = ""',
         '  name_override = "ksem"',

@@ -1,9 +1,17 @@
-"""uni-meter.conf: an input of type mqtt. Source: uni-meter's doc/input/Mqtt.md."""
+"""uni-meter.conf: an input of type mqtt. Source: uni-meter's doc/input/Mqtt.md and doc/output/Common.md."""
 
 import json
 
-from airbridge.snippets.place import PASSWORD, Place
+from airbridge.snippets.place import LIVE_TIMEOUT, PASSWORD, Place
 
+_JAVA = (
+    "# uni-meter has no settings for certificates; Java takes them from two stores. Make them of the three files:",
+    "#   keytool -importcert -noprompt -alias airbridge -file ca.pem -keystore ca.p12 -storepass changeit",
+    "#   openssl pkcs12 -export -in cert.pem -inkey key.pem -out login.p12 -passout pass:changeit",
+    "# and start it with",
+    "#   JAVA_TOOL_OPTIONS='-Djavax.net.ssl.trustStore=ca.p12 -Djavax.net.ssl.trustStorePassword=changeit",
+    "#     -Djavax.net.ssl.keyStore=login.p12 -Djavax.net.ssl.keyStorePassword=changeit'   (all in one line)",
+)
 _CHANNELS = (
     *((f"power-l{phase}", f"power_l{phase}") for phase in (1, 2, 3)),
     *((f"energy-consumption-l{phase}", f"energy_import_l{phase}") for phase in (1, 2, 3)),
@@ -15,7 +23,12 @@ def render(place: Place) -> str:
     """The settings: every channel out of one JSON, so that all are of one measuring cycle."""
     lines = [
         "# /etc/uni-meter.conf. All channels come from one message, so they belong to one measuring cycle.",
+        *place.login_notes(),
+        *(_JAVA if place.tls else ()),
         "uni-meter {",
+        '  output = "uni-meter.output-devices.shelly-pro3em"',
+        "  # Without it values would be given on for a minute after the last one came.",
+        f"  output-devices {{ shelly-pro3em {{ forget-interval = {LIVE_TIMEOUT}s }} }}",
         '  input = "uni-meter.input-devices.mqtt"',
         "  input-devices {",
         "    mqtt {",

@@ -3,7 +3,7 @@ import { histogram, hourPlot, html, icon, signedBar } from "./draw.js";
 
 const SILENT_AFTER = 2500; // ms; the dashboard says something at least once a second
 const RECONNECT_AFTER = 6000;
-const QUARTER = 900_000; // of an hour
+const SHORTEST = 31; // points of the last hour's picture: five minutes
 const LIVE_WITHIN = 1000; // up to here an age is not worth a number
 
 const byId = (id) => document.getElementById(id);
@@ -138,9 +138,9 @@ function drawPhases(values) {
   for (const phase of phases) while (Math.abs(phase[1] ?? 0) > most) most *= 2;
   show("phases", [phases, most], () => phases.map(([name, power, voltage, current]) =>
     html("div", { class: "phase" }, html("b", {}, name),
-      html("div", { class: "row" }, html("b", {}, power === undefined ? "\u2013" : `${watts(power)} W`),
+      html("div", { class: "row" }, html("b", { class: power < 0 ? "out" : "in" }, power === undefined ? "\u2013" : `${watts(Math.abs(power))} W`),
         html("span", { class: "quiet" }, voltage === undefined ? "" : `${voltage.toFixed(1)} V`),
-        html("span", { class: "quiet" }, current === undefined ? "" : `${current.toFixed(2).replace("-", "\u2212")} A`)),
+        html("span", { class: "quiet" }, current === undefined ? "" : `${Math.abs(current).toFixed(2)} A`)),
       signedBar(power ?? 0, most))));
 }
 
@@ -156,7 +156,8 @@ function drawState() {
   byId("faults").hidden = state.faults.length === 0;
   show("faults", state.faults, () => state.faults.map((fault) =>
     html("li", { "data-severity": fault.severity }, html("span", { class: "where quiet" }, fault.where),
-      html("b", {}, fault.text), html("span", { class: "quiet" }, fault.remedy))));
+      html("b", {}, fault.text), html("span", { class: "quiet" }, fault.remedy),
+      fault.details.length === 0 ? null : html("details", {}, html("summary", {}, "Details"), ...fault.details.map((one) => html("p", { class: "quiet" }, one))))));
   setText(byId("version"), `KSEM AirBridge ${state.version}`);
   drawLive();
   drawEnergy();
@@ -186,11 +187,17 @@ function drawPlot() {
   const width = place.clientWidth;
   if (!told || width < 50) return;
   const live = liveNow(), now = freshness() === "live" ? live?.values.power : undefined;
-  const points = [...told.points, now === undefined ? null : [now, now, now]];
+  const all = [...told.points, now === undefined ? null : [now, now, now]];
+  // In the first hour the axis begins at the first point: a nearly empty picture shows nothing.
+  const first = all.findIndex((point) => point !== null);
+  const points = first < 0 ? all : all.slice(Math.min(first, all.length - SHORTEST));
+  // So many minutes between two times that they don't touch on a phone.
+  const minutes = (points.length * told.step_s / 60) * 56 / Math.max(width - 76, 56);
+  const every = ([1, 2, 5, 10, 15, 30].find((one) => one >= minutes) ?? 60) * 60_000;
   const known = points.filter((point) => point !== null);
   const moment = (index) => Date.now() - (points.length - 1 - index) * told.step_s * 1000;
   const clock = (index) => new Date(moment(index)).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false });
-  const quarters = points.map((_, index) => index).filter((index) => moment(index) % QUARTER < told.step_s * 1000);
+  const quarters = points.map((_, index) => index).filter((index) => moment(index) % every < told.step_s * 1000);
   const label = known.length === 0 ? "No power measured in the last hour"
     : `Power of the last hour, between ${watts(Math.min(...known.map((point) => point[0])))} and ${watts(Math.max(...known.map((point) => point[2])))} W`;
   place.replaceChildren(hourPlot(points, told.step_s, width, 190, { label, quarters, watts: (value) => `${watts(value)} W`, time: clock }));
@@ -222,19 +229,24 @@ function table(columns, rows) {
     html("tbody", {}, ...rows.map((row) => html("tr", {}, ...row.map(([content, style], index) => cell("td", columns[index], content, style)))))));
 }
 
+// What a request got, in an owner's words.
+const OUTCOMES = { data: "fresh data", stale: "no answer: data too old", silent: "no answer", other: "something else" };
+const outcome = (name) => OUTCOMES[name] ?? (name.startsWith("exception-") ? `refused (${name.replace("-", " ")})` : name);
+const lastSeen = (node) => (node.seen_ms === null ? "The RTU server does not run." : `The RTU server was last seen ${inWords(Math.max(1000, node.seen_ms))} ago.`);
+
 function drawAsks() {
   const nodes = ofMeter();
-  const key = nodes.map((node) => [node.name, node.status, node.units, node.requests.map((one) => [one.start, one.count, one.per_s, one.last])]);
+  const key = nodes.map((node) => [node.name, node.status, node.units, node.requests.map((one) => [one.start, one.count, one.per_s, one.last]), node.runs || lastSeen(node)]);
   show("asks", key, () => nodes.length === 0 ? [html("p", { class: "quiet" }, "No RTU server serves this meter.")] : nodes.flatMap((node) => {
     const rows = node.requests.filter((one) => one.meter === chosen).slice(0, 8).map((one) => [
       [one.count > 1 ? `${one.start}\u2013${one.start + one.count - 1}` : `${one.start}`], [`${one.count}`], [`${one.per_s.toFixed(1)}/s`],
-      [one.last, one.last === "data" ? "good" : "poor"]]);
+      [outcome(one.last), one.last === "data" ? "good" : "poor"]]);
     const units = node.units.filter((unit) => unit.meter === chosen).map((unit) => {
-      const refused = Object.entries(unit.refused).map(([reason, times]) => `${count(times)} ${reason}`).join(", ");
+      const refused = Object.entries(unit.refused).map(([reason, times]) => `${count(times)} ${outcome(reason)}`).join(", ");
       return html("p", { class: "quiet under" }, `${node.name}, ${unit.line}, unit ${unit.unit}: ${count(unit.data)} of ${count(unit.requests)} requests got data${refused ? `; ${refused}` : ""}.`);
     });
-    const asked = rows.length === 0 ? html("p", { class: "quiet" }, "The inverter asks nothing at the moment.")
-      : table([{ name: "registers" }, { name: "words", number: true }, { name: "rate", number: true }, { name: "gets" }], rows);
+    const asked = !node.runs ? html("p", { class: "quiet" }, lastSeen(node)) : rows.length === 0 ? html("p", { class: "quiet" }, "The inverter asks nothing at the moment.")
+      : table([{ name: "registers" }, { name: "count", number: true }, { name: "rate", number: true }, { name: "gets" }], rows);
     return [asked, ...units];
   }));
 }
@@ -267,8 +279,8 @@ function drawDoors() {
   const doors = unitsOf("doors");
   byId("doors-card").hidden = doors.length === 0;
   const rows = doors.map(([name, door]) => {
-    const refused = Object.entries(door.refused).map(([reason, times]) => `${count(times)} ${reason}`).join(", ");
-    const stands = door.state === "ok" ? ["open", "good"] : [door.port.state === "up" ? "no fresh data" : "shut", "wrong"];
+    const refused = Object.entries(door.refused).map(([reason, times]) => `${count(times)} ${outcome(reason)}`).join(", ");
+    const stands = door.state === "unknown" ? ["not known", ""] : door.state === "ok" ? ["open", "good"] : [door.port.state === "up" ? "no fresh data" : "shut", "wrong"];
     return [[`${name}, ${door.line}`], [`${door.unit}`], stands, [count(door.requests)], [count(door.data)], [refused || "\u2013", refused ? "poor" : ""],
       [door.turnaround_ms.p99 === null ? "\u2013" : `${ms(door.turnaround_ms.p99)} ms`], [door.age_ms.p50 === null ? "\u2013" : `${ms(door.age_ms.p50)} ms`],
       [door.last_ago_ms === null ? "never" : door.last_ago_ms < 15_000 ? "now" : `${inWords(Math.round(door.last_ago_ms / 10_000) * 10_000)} ago`]];
@@ -277,14 +289,17 @@ function drawDoors() {
     { name: "refused", number: true }, { name: "99 % within", number: true }, { name: "data old", number: true }, { name: "asked last", number: true }], rows)]);
 }
 
+const BLOCKS = { live: "power, voltage, current", energy: "energy counters", device: "about the meter", sunspec: "SunSpec" };
+const BY = { push: "sent by the meter", poll: "read from the meter" };
+
 function drawBlocks() {
   const blocks = meterNow()?.blocks ?? [];
   const rows = blocks.map((block) => {
     const old = block.limit_ms !== null && block.age_ms !== null && block.age_ms > block.limit_ms;
-    return [[block.name], [block.source], [block.age_ms === null ? "\u2013" : inWords(block.age_ms < 1000 ? Math.round(block.age_ms / 50) * 50 : Math.round(block.age_ms / 1000) * 1000), old ? "wrong" : ""]];
+    return [[BLOCKS[block.name] ?? block.name], [BY[block.source] ?? block.source], [block.age_ms === null ? "\u2013" : inWords(block.age_ms < 1000 ? Math.round(block.age_ms / 50) * 50 : Math.round(block.age_ms / 1000) * 1000), old ? "wrong" : ""]];
   });
   show("blocks", rows, () => rows.length === 0 ? [html("p", { class: "quiet" }, "None has come yet.")]
-    : [table([{ name: "block" }, { name: "by" }, { name: "age", number: true }], rows)]);
+    : [table([{ name: "registers" }, { name: "how it came" }, { name: "age", number: true }], rows)]);
 }
 
 setInterval(() => {

@@ -11,7 +11,7 @@ from typing import Final
 from ksem_contract.capture_record import CaptureRecord, check_seconds, check_text
 from ksem_contract.checks import check_choice, take
 from ksem_contract.errors import InvalidMessage, UnknownVersion
-from ksem_contract.message_json import read_object, write_object
+from ksem_contract.message_json import printable, read_object, write_object
 
 __all__ = ["CaptureHeader", "CaptureRecord", "read_capture"]
 
@@ -55,7 +55,7 @@ class CaptureHeader:
     @classmethod
     def decode(cls, line: str) -> "CaptureHeader":
         """The header in the first line; InvalidMessage if it is none, UnknownVersion for a later format."""
-        found = read_object(line.encode())
+        found = printable(read_object(line.encode()))
         if found.get("capture") != FORMAT:
             raise InvalidMessage(f'no capture file: its first line has no "capture":"{FORMAT}"')
         if found.get("v") != 1:

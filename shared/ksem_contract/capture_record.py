@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from ksem_contract.checks import check_token, check_whole, take
 from ksem_contract.errors import InvalidMessage
-from ksem_contract.message_json import JsonObject, read_object, write_object
+from ksem_contract.message_json import JsonObject, printable, read_object, write_object
 from ksem_contract.register_range import RegisterRange
 
 SERIAL_NUMBERS: Final = (RegisterRange(8228, 16), RegisterRange(40052, 16))
@@ -58,7 +58,7 @@ class CaptureRecord:
     @classmethod
     def decode(cls, line: str) -> "CaptureRecord":
         """The record in a line. InvalidMessage if it is none; fields with unknown names are passed over."""
-        found = read_object(line.encode())
+        found = printable(read_object(line.encode()))
         taken = {name: _checked(name, found[name]) for name in _OPTIONAL if found.get(name) is not None}
         return cls(t=check_seconds("t", take(found, "t")), what=check_token("what", take(found, "what")), **taken)
 

@@ -7,6 +7,7 @@ message an origin with a name, each component a platform and a unique_id; ids ar
 the dashboard takes has device_class energy and state_class total_increasing.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -36,6 +37,11 @@ _ENABLED_BY_DEFAULT: Final = frozenset(
 )
 
 
+HEALTH_EXPIRES: Final = 60
+"""Seconds after which what health says is unavailable; it is published every 10 seconds."""
+_STATE_AND_WHY: Final = "{{ (value_json.state ~ ' ' ~ value_json.why)[:255] }}"
+
+
 @dataclass(frozen=True, slots=True)
 class Discovery:
     """One device's message: where it goes and what it says. An empty payload removes the device."""
@@ -50,16 +56,27 @@ def birth_topic(prefix: str) -> str:
 
 
 def meter_device(
-    topics: Topics, discovery_prefix: str, meter: str, *, version: str, texts: Mapping[str, str] | None = None
+    topics: Topics,
+    discovery_prefix: str,
+    meter: str,
+    *,
+    version: str,
+    texts: Mapping[str, str] | None = None,
+    values: bool = True,
+    interval: float = 1.0,
 ) -> Discovery:
-    """Return the meter's device. `texts`: what is known of vendor_name, product_name, firmware_version."""
+    """Return the meter's device. `texts`: what is known of vendor_name, product_name, firmware_version.
+
+    `values`, `interval`: the settings [values] enabled, interval; no sensors for values that nobody publishes.
+    """
     known = texts or {}
     ident = _ident(topics.prefix, meter)
-    components: JsonObject = {key.key: _value(topics, meter, ident, key) for key in VALUE_KEYS if key.block != "device"}
+    published = [key for key in VALUE_KEYS if values and key.block != "device"]
+    components: JsonObject = {key.key: _value(topics, meter, ident, key, interval) for key in published}
     components["data"] = _binary(ident, "data", "Live data", topics.meter_status(meter))
     health = topics.meter_health(meter)
     components |= {
-        "why": _text(ident, "why", "State", health, "{{ (value_json.state ~ ' ' ~ value_json.why)[:255] }}"),
+        "why": _text(ident, "why", "State", health, _STATE_AND_WHY),
         "live_age": _number(ident, "live_age", "Age of live data", health, "blocks.live.age_ms", "ms", "duration"),
         "push_period": _number(ident, "push_period", "Push period", health, "push.period_ms", "ms", "duration"),
         "poll_errors": _number(ident, "poll_errors", "Poll errors", health, "poll.errors", None, None, total=True),
@@ -77,12 +94,12 @@ def meter_device(
 
 def node_device(topics: Topics, discovery_prefix: str, node: str, meter: str, *, version: str) -> Discovery:
     """Return the RTU server's device, which hangs on its meter's."""
-    ident = _ident(topics.prefix, f"rtu_{node}")
+    ident = _ident(topics.prefix, "rtu", node)
     health = topics.node_health(node)
     first = "units[0]."
     components: JsonObject = {
         "served": _binary(ident, "served", "Inverter gets data", topics.node_status(node)),
-        "why": _text(ident, "why", "State", health, "{{ (value_json.state ~ ' ' ~ value_json.why)[:255] }}"),
+        "why": _text(ident, "why", "State", health, _STATE_AND_WHY),
         "turnaround": _number(ident, "turnaround", "Turnaround", health, f"{first}turnaround_ms.p50", "ms", "duration"),
         "age": _number(ident, "age", "Age at the inverter", health, f"{first}age_ms.p50", "ms", "duration"),
         "requests": _number(ident, "requests", "Requests", health, f"{first}requests", None, None, total=True),
@@ -103,8 +120,26 @@ def removal(discovery: Discovery) -> Discovery:
     return Discovery(discovery.topic, b"")
 
 
-def _ident(prefix: str, name: str) -> str:
-    return "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in f"airbridge_{prefix}_{name}")
+def _ident(prefix: str, *names: str) -> str:
+    """Return an id in [a-zA-Z0-9_]; different devices never share one: `_` separates, all else in a name is escaped.
+
+    The escape is `-` and the letter's number in hexadecimal, which ends at the next `-`.
+    """
+    return "_".join(("airbridge", *map(_escaped, (prefix, *names))))
+
+
+def _escaped(name: str) -> str:
+    return "".join(one if one.isascii() and one.isalnum() else f"-{ord(one):x}-" for one in name)
+
+
+def _number_template(path: str) -> str:
+    """Return a template that is unknown (`None`), not 0 and no error, while any part of `path` is missing or null."""
+    *parents, last = path.split(".")
+    value = "value_json"
+    for part in parents:
+        name, first, _ = part.partition("[0]")
+        value = f"({value}.get('{name}') or [{{}}])[0]" if first else f"({value}.get('{name}') or {{}})"
+    return f"{{{{ {value}.get('{last}') }}}}"
 
 
 def _message(level: str, ident: str, device: JsonObject, components: JsonObject, version: str) -> Discovery:
@@ -117,7 +152,7 @@ def _message(level: str, ident: str, device: JsonObject, components: JsonObject,
     return Discovery(f"{level}/{ident}/config", write_object(found))
 
 
-def _value(topics: Topics, meter: str, ident: str, key: ValueKey) -> JsonObject:
+def _value(topics: Topics, meter: str, ident: str, key: ValueKey, interval: float) -> JsonObject:
     device_class, state_class = _CLASSES.get(key.unit, ("power_factor", "measurement"))
     found: JsonObject = {
         "platform": "sensor",
@@ -127,7 +162,7 @@ def _value(topics: Topics, meter: str, ident: str, key: ValueKey) -> JsonObject:
         "device_class": device_class,
         "state_class": state_class,
         "suggested_display_precision": min(key.decimals, 2),
-        "expire_after": LIVE_EXPIRES if key.block == "live" else ENERGY_EXPIRES,
+        "expire_after": max(LIVE_EXPIRES if key.block == "live" else ENERGY_EXPIRES, math.ceil(3 * interval)),
     }
     if key.unit:
         found["unit_of_measurement"] = key.unit
@@ -159,6 +194,7 @@ def _text(ident: str, key: str, name: str, topic: str, template: str) -> JsonObj
         "state_topic": topic,
         "value_template": template,
         "entity_category": "diagnostic",
+        "expire_after": HEALTH_EXPIRES,
     }
 
 
@@ -178,11 +214,10 @@ def _number(
         "unique_id": f"{ident}_{key}",
         "name": name,
         "state_topic": topic,
-        # A number that is not known yet makes the state unknown, not 0.
-        "value_template": "{{ value_json." + path + " if value_json." + path + " is not none else 'None' }}",
+        "value_template": _number_template(path),
         "state_class": "total_increasing" if total else "measurement",
         "entity_category": "diagnostic",
-        "expire_after": 60,
+        "expire_after": HEALTH_EXPIRES,
     }
     if unit:
         found["unit_of_measurement"] = unit

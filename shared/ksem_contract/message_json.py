@@ -52,6 +52,17 @@ def read_versioned(payload: bytes) -> JsonObject:
     return found
 
 
+def printable(value: Any) -> Any:
+    """Return the value without control characters in any text: they could steer the terminal that shows it."""
+    if isinstance(value, str):
+        return value if value.isprintable() else "".join(filter(str.isprintable, value))
+    if isinstance(value, list):
+        return [printable(one) for one in value]
+    if isinstance(value, dict):
+        return _unique([(printable(key), printable(one)) for key, one in value.items()])
+    return value
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> JsonObject:
     found = dict(pairs)
     if len(found) != len(pairs):

@@ -7,7 +7,7 @@ from typing import Final, cast, get_args
 from ksem_contract.block_message import Source
 from ksem_contract.fields import Fields, bounded_text
 from ksem_contract.link_health import HealthCondition, LinkHealth, read_health_condition
-from ksem_contract.message_json import JsonObject, read_versioned, write_object
+from ksem_contract.message_json import JsonObject, printable, read_versioned, write_object
 from ksem_contract.register_range import RegisterRange
 
 MAX_CHECKS: Final = 16
@@ -185,7 +185,7 @@ class MeterHealth:
     @classmethod
     def decode(cls, payload: bytes) -> "MeterHealth":
         """The message in `payload`. Raises InvalidMessage (UnknownVersion for another `v`), and nothing else."""
-        fields = Fields(read_versioned(payload))
+        fields = Fields(printable(read_versioned(payload)))
         blocks = fields.part("blocks")
         return cls(
             version=fields.text("version"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ksem_contract.fields import Fields, bounded_text
 from ksem_contract.histogram import Histogram
 from ksem_contract.link_health import HealthCondition, LinkHealth, read_health_condition
-from ksem_contract.message_json import JsonObject, read_versioned, write_object
+from ksem_contract.message_json import JsonObject, printable, read_versioned, write_object
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +184,7 @@ class NodeHealth:
     @classmethod
     def decode(cls, payload: bytes) -> "NodeHealth":
         """The message in `payload`. Raises InvalidMessage (UnknownVersion for another `v`), and nothing else."""
-        fields = Fields(read_versioned(payload))
+        fields = Fields(printable(read_versioned(payload)))
         transit = fields.part("transit")
         return cls(
             version=fields.text("version"),

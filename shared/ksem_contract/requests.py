@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ksem_contract.errors import InvalidMessage
 from ksem_contract.fields import Fields
-from ksem_contract.message_json import JsonObject, read_versioned, write_object
+from ksem_contract.message_json import JsonObject, printable, read_versioned, write_object
 
 _is_outcome = re.compile(r"data|stale|silent|exception-[1-9][0-9]{0,2}").fullmatch
 
@@ -83,5 +83,5 @@ class RequestsMessage:
     @classmethod
     def decode(cls, payload: bytes) -> "RequestsMessage":
         """The message in `payload`. Raises InvalidMessage (UnknownVersion for another `v`), and nothing else."""
-        fields = Fields(read_versioned(payload))
+        fields = Fields(printable(read_versioned(payload)))
         return cls(requests=tuple(RequestEntry.from_json(request) for request in fields.parts("requests")))

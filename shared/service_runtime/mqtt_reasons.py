@@ -18,6 +18,8 @@ _REFUSALS = {
     0x89: "the broker is busy",
     0x8A: "the broker has banned this client",
     0x97: "the broker's quota is used up",
+    0x9A: "the broker does not keep retained messages: switch them on there",
+    0x9B: "the broker does not support QoS 1: switch it on there",
     0x9F: "the broker takes no more connections so fast",
 }
 _ENDS = {
@@ -29,10 +31,25 @@ _ENDS = {
     0x93: "the broker was sent too much at once",
     0x95: "the broker refuses a packet as too large: see its max_packet_size",
     0x97: "the broker's quota is used up",
+    0x9A: "the broker does not keep retained messages: switch them on there",
+    0x9B: "the broker does not support QoS 1: switch it on there",
     0x98: "the broker's administrator closed the link",
 }
 # X509_V_ERR_*, from OpenSSL's x509_vfy.h
 _EXPIRED, _NOT_YET, _UNKNOWN_CA, _OTHER_NAME = {10}, {9}, {2, 18, 19, 20, 21}, {62, 64}
+_UNFIT_CA = {24, 32, 79, 92}
+"""INVALID_CA (24 in OpenSSL 1.1.1, 79 since 3.0), KEYUSAGE_NO_CERTSIGN, CA_CERT_MISSING_KEY_USAGE.
+
+The last is looked at by Python 3.13 and later alone (VERIFY_X509_STRICT).
+"""
+# The alert with which a broker ends the handshake
+_ALERTS = {
+    "CERTIFICATE_EXPIRED": "mqtt.cert_file {cert} has expired, or the broker's clock is wrong",
+    "UNKNOWN_CA": "mqtt.cert_file {cert} is not signed by the broker's CA",
+    "BAD_CERTIFICATE": "mqtt.cert_file {cert} is refused: expired, not valid yet, or of another CA",
+    "CERTIFICATE_REVOKED": "mqtt.cert_file {cert} was revoked",
+    "UNSUPPORTED_CERTIFICATE": "mqtt.cert_file {cert} is not a client's certificate",
+}
 
 
 def address(settings: MqttSettings) -> str:
@@ -65,7 +82,11 @@ def no_greeting(settings: MqttSettings) -> str:
     text = f"{address(settings)} closed the connection without a word: does it speak MQTT {version} (mqtt.version)"
     if not settings.tls:
         return f"{text}, or does it want TLS (mqtt.tls)?"
-    return f"{text}?" if settings.cert_file else f"{text}, or does it ask for a client certificate (mqtt.cert_file)?"
+    if settings.cert_file:  # with TLS 1.3 a refused certificate looks like this
+        return (
+            f"{text}, or does it refuse mqtt.cert_file {settings.cert_file} (expired, of another CA, a clock is wrong)?"
+        )
+    return f"{text}, or does it ask for a client certificate (mqtt.cert_file)?"
 
 
 def no_answer(settings: MqttSettings) -> str:
@@ -123,10 +144,16 @@ def _tls(error: ssl.SSLError, settings: MqttSettings) -> str:
         if code in _UNKNOWN_CA:
             ca = f"the CA in mqtt.ca_file {settings.ca_file}" if settings.ca_file else "a CA known here (mqtt.ca_file)"
             return f"TLS: the certificate of {where} is not signed by {ca}"
-        return f"TLS: the certificate of {where} is refused: {error.verify_message}"
+        if code in _UNFIT_CA:
+            ca = f"mqtt.ca_file {settings.ca_file}" if settings.ca_file else "this host's store; see mqtt.ca_file"
+            return f"TLS: the CA in {ca} may not sign certificates: {error.verify_message}; make it anew"
+        return f"TLS: the certificate of {where} is refused: {error.verify_message} (mqtt.ca_file)"
     reason = error.reason or str(error)
     if "WRONG_VERSION_NUMBER" in reason or "RECORD_LAYER" in reason or "UNEXPECTED_EOF" in reason:
         return f"TLS: {where} does not speak TLS there (mqtt.port, mqtt.tls)"
+    if "ALERT" in reason and settings.cert_file:
+        known = next((text for name, text in _ALERTS.items() if name in reason), "look at mqtt.cert_file {cert}")
+        return f"TLS: {where} refuses us ({reason}): {known.format(cert=settings.cert_file)}"
     if "ALERT" in reason:
         return f"TLS: {where} refuses us ({reason}): does it ask for a client certificate (mqtt.cert_file)?"
     return f"TLS: no secure link to {where}: {reason}"

@@ -53,8 +53,11 @@ def converted(raw: object, kind: Any) -> Any:
         items = [converted(item, inner) for item in raw] if isinstance(raw, list) else [WRONG]
         return WRONG if any(item is WRONG for item in items) else tuple(items)
     if kind is float:
-        number = isinstance(raw, int | float) and not isinstance(raw, bool) and math.isfinite(raw)
-        return float(typing.cast("float", raw)) if number else WRONG
+        try:
+            number = float(raw) if isinstance(raw, int | float) and not isinstance(raw, bool) else math.nan
+        except OverflowError:  # a whole number with hundreds of digits
+            return WRONG
+        return number if math.isfinite(number) else WRONG
     if kind is Path:
         return Path(raw) if isinstance(raw, str) and raw else WRONG
     return raw if type(raw) is kind else WRONG

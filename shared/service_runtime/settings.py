@@ -6,6 +6,7 @@ A service's settings class has one field per table: `mqtt: MqttSettings`, `meter
 beats the file. An empty variable counts as not set, as compose files pass `${NAME:-}`.
 """
 
+import re
 import tomllib
 import typing
 from collections.abc import Collection, Iterable, Mapping
@@ -17,7 +18,7 @@ import attrs
 from service_runtime.common_settings import KNOWN_TABLES
 from service_runtime.setting_types import WRONG
 from service_runtime.settings_tree import TreeReader, Variable, suggestion
-from service_runtime.toml_text import describe, toml_word
+from service_runtime.toml_text import describe
 
 __all__ = ["Loaded", "SettingsError", "describe", "load", "load_with_sources"]
 
@@ -86,7 +87,8 @@ def load_with_sources(
     mistakes += reader.mistakes
     settings = WRONG if mistakes else reader.build(cls, values, file)
     if settings is WRONG:
-        raise SettingsError(mistakes or reader.mistakes)
+        missing = path is None and default_path is not None
+        raise SettingsError([f"no settings file at {default_path}"] * missing + (mistakes or reader.mistakes))
     return Loaded(settings, reader.sources)
 
 
@@ -99,7 +101,18 @@ def _read_file(path: Path | None) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise SettingsError([f"{path}: not UTF-8"]) from None
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError([f"{path}: not TOML: {error}"]) from None
+        raise SettingsError([f"{path}: not TOML: {error}{_quotes_hint(path, str(error))}"]) from None
+    except (ValueError, RecursionError):  # a number with thousands of digits; brackets hundreds deep
+        raise SettingsError([f"{path}: a number is too long or brackets are nested too deep"]) from None
+
+
+def _quotes_hint(path: Path | None, error: str) -> str:
+    """Return what to change where the line holds text without quotes. Its value is not shown: it may be a password."""
+    found = re.search(r"at line (\d+)", error)
+    lines = path.read_text(encoding="utf-8").split("\n") if path is not None and found else []
+    line = lines[int(found[1]) - 1] if found and int(found[1]) <= len(lines) else ""
+    bare = re.match(r"\s*([A-Za-z0-9_-]+)\s*=\s*[^\s\"'\[{#]", line)
+    return f'; text stands in quotes: {bare[1]} = "..."' if bare else ""
 
 
 def _unknown_tables(raw: Mapping[str, Any], known: Iterable[str], file: str) -> list[str]:
@@ -110,7 +123,8 @@ def _unknown_tables(raw: Mapping[str, Any], known: Iterable[str], file: str) -> 
         if isinstance(value, dict | list):
             mistakes.append(f"{file}: [{key}]: unknown table; {suggestion(key, known)}")
         else:
-            mistakes.append(f"{file}: {key} = {toml_word(value)}: stands outside of any table, like [mqtt]")
+            # Without its value: it may be a password.
+            mistakes.append(f"{file}: {key}: stands outside of any table, like [mqtt]")
     return mistakes
 
 

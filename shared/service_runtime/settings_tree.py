@@ -4,6 +4,7 @@ The file's side is what tomllib gave; the environment's side is a tree of texts 
 `{"meter": {"0": {"host": Variable("AIRBRIDGE_METER__0__HOST", "ksem.lan")}}}`. Mistakes are collected, not raised.
 """
 
+import re
 import tomllib
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -87,7 +88,7 @@ class TreeReader:
             return WRONG
         by_index: dict[int, Any] = {}
         for part, node in _parts(variables):
-            if not part.isdigit():
+            if not re.fullmatch("[0-9]{1,6}", part):
                 some = next(leaves(node)).name
                 self.mistakes.append(f"environment: {some}: [[{title}]] needs a number, counted from 0, after its name")
                 return WRONG
@@ -148,7 +149,9 @@ class TreeReader:
             return None
         title = ".".join(part for part in path if not part.isdigit())
         wrong = [rule for rule in field.metadata["rules"] if not rule.holds(made)]
-        self.mistakes += [f"{self.file}: [[{title}]]: {rule.words}" for rule in wrong]
+        needed = [one.name for one in attrs.fields(cls) if one.default is attrs.NOTHING] if not made else []
+        hint = f", with {' and '.join(needed)}" if needed else ""
+        self.mistakes += [f"{self.file}: [[{title}]]: {rule.words}{hint}" for rule in wrong]
         return (made,)
 
     def _variable(self, field: Any, kind: Any, variable: object, path: tuple[str, ...]) -> tuple[Any] | None:
@@ -160,7 +163,7 @@ class TreeReader:
         if leaf_type(kind) not in (str, Path):
             try:
                 raw = tomllib.loads(f"value = {variable.text}")["value"]
-            except tomllib.TOMLDecodeError:
+            except (ValueError, RecursionError):  # not TOML, or a number with thousands of digits
                 raw = variable.text  # told as a wrong value, with what is allowed
         value = self._checked(field, kind, raw, f"environment: {variable.name}", variable.text)
         self.sources[".".join(path)] = variable.name
@@ -174,7 +177,7 @@ class TreeReader:
         words = [rule.words for rule in rules]
         if value is WRONG:
             words.insert(0, type_words(kind))
-        word = MASK if field.metadata.get("secret") else toml_word(raw if shown is None else shown)
+        word = MASK if field.metadata.get("secret") else toml_word(raw if shown is None or _holds_table(raw) else shown)
         self.mistakes.append(f"{where} = {word}: {', '.join(words)}")
         return WRONG
 
@@ -209,6 +212,10 @@ class TreeReader:
             except ValueError as error:
                 self.mistakes.append(f"{place} {by_file} = {toml_word(path)}: {error}")
             self.sources[key] = f"file {path}"
+
+
+def _holds_table(raw: object) -> bool:
+    return isinstance(raw, Mapping) or (isinstance(raw, list) and any(map(_holds_table, raw)))
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from ksem_dashboard.settings import KsemDashboardSettings
+from ksem_dashboard.web import is_known_host
 from ksem_publisher.settings import PublisherSettings
 from rtu_server.settings import RtuServerSettings
 from service_runtime.settings import load
@@ -81,6 +82,15 @@ def test_the_dashboards_variables_are_its_settings(login: Path, more: dict[str, 
     settings = load(KsemDashboardSettings, path=None, environ=made)
     assert (settings.dashboard.listen, settings.dashboard.port) == ("0.0.0.0", 8080)
     assert (settings.mqtt.host, settings.mqtt.username, settings.mqtt.password) == ("mosquitto", "dashboard", "secret")
+
+
+@pytest.mark.parametrize("more", [{}, {"DASHBOARD_HOST": "pi.local"}])
+def test_the_dashboard_answers_to_its_containers_name_and_the_hosts(login: Path, more: dict[str, str]) -> None:
+    """Each container has a host name of its own, which nobody uses."""
+    settings = load(KsemDashboardSettings, path=None, environ=environment("dashboard", EXAMPLE | more, login))
+    assert "dashboard" in SERVICES
+    for header in ("127.0.0.1:8080", "localhost:8080", "dashboard:8080", *more.values()):
+        assert is_known_host(header, {"localhost", *settings.dashboard.hosts})
 
 
 @pytest.mark.parametrize("service", SERVICES)

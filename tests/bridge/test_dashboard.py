@@ -173,6 +173,35 @@ def test_nothing_can_be_changed_through_it(scene: Scene, method: str) -> None:
         assert connection.getresponse().status == 405
 
 
+@pytest.mark.parametrize("path", ["/", "/state.json", "/metrics", "/events", "/healthz"])
+def test_a_foreign_host_name_is_refused(scene: Scene, path: str) -> None:
+    for host, status in (("evil.example", 421), ("localhost", 200)):
+        with closing(http.client.HTTPConnection("127.0.0.1", scene.dashboard.web_port, timeout=5)) as connection:
+            connection.request("GET", path, headers={"Host": host})
+            assert connection.getresponse().status == status
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /"])
+def test_a_connection_without_a_whole_request_is_closed(scene: Scene, sent: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", scene.dashboard.web_port), timeout=20) as silent:
+        silent.sendall(sent)
+        while silent.recv(4096):
+            pass
+
+
+def test_the_limit_holds_for_pages_that_open_at_the_same_moment(scene: Scene) -> None:
+    address = ("127.0.0.1", scene.dashboard.web_port)
+    opened = [socket.create_connection(address, timeout=5) for _ in range(80)]
+    try:
+        for page in opened:
+            page.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert sum(b" 200 " in page.recv(15) for page in opened) == 32
+    finally:
+        for page in opened:
+            page.close()
+    await_true(lambda: is_let_in(scene), 5)
+
+
 def test_it_stays_below_45_megabytes(scene: Scene) -> None:
     for _ in range(20):
         scene.dashboard.get("metrics")

@@ -1,14 +1,19 @@
 """`airbridge monitor` against the real services, as its user runs it."""
 
+import contextlib
 import json
 import os
+import select
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.bridge.broker import free_port
+from tests.bridge.doctor import LoginChain, a_broker
 from tests.chain import Chain
 
 
@@ -17,7 +22,17 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
     with Chain(tmp_path_factory.mktemp("monitor")) as chain:
         chain.start()
         chain.await_good()
+        until = time.monotonic() + 30
+        while not _is_told(chain):
+            assert time.monotonic() < until, chain.logs()
         yield chain
+
+
+def _is_told(chain: Chain) -> bool:
+    """Whether the retained health has the inverter's first answers: it comes at changes, and each 10 s."""
+    told = json.loads(monitor("--broker", f"127.0.0.1:{chain.broker.port}", "--json").stdout)
+    units = told["nodes"].get("attic", {}).get("units") or [{"data": 0}]
+    return told["verdict"]["state"] == "ok" and units[0]["data"] > 0
 
 
 def monitor(*arguments: str, within: float = 15.0) -> subprocess.CompletedProcess[str]:
@@ -70,3 +85,35 @@ def test_a_mistake_on_the_command_line_is_told() -> None:
     seen = monitor("--broker", "host:x")
     assert seen.returncode == 2
     assert "HOST:PORT" in seen.stderr
+
+
+def test_without_options_it_takes_broker_and_login_from_a_service(tmp_path: Path) -> None:
+    with LoginChain(tmp_path, broker=a_broker(tmp_path)) as chain:
+        chain.start()
+        chain.await_good()
+        refused = monitor("--broker", f"127.0.0.1:{chain.broker.port}", "--once")
+        assert refused.returncode == 1
+        for service in (chain.publisher, chain.server):
+            seen = monitor("--config", str(service.settings_path), "--json")
+            told = json.loads(seen.stdout)
+            assert told["meters"]["main"]["live"]["fresh"], seen.stdout + seen.stderr
+            assert "attic" in told["nodes"]
+
+
+def test_q_ends_the_screen_and_the_screen_says_so(chain: Chain) -> None:
+    master, slave = os.openpty()
+    command = [sys.executable, "-m", "airbridge", "monitor", "--broker", f"127.0.0.1:{chain.broker.port}"]
+    environ = {**os.environ, "TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
+    with subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=environ) as process:
+        os.close(slave)
+        drawn = b""
+        while b"q ends" not in drawn:
+            assert select.select([master], [], [], 20)[0], drawn
+            drawn += os.read(master, 65536)
+        os.write(master, b"q")
+        while process.poll() is None:  # a terminal that nobody reads would hold it
+            if select.select([master], [], [], 0.1)[0]:
+                with contextlib.suppress(OSError):
+                    os.read(master, 65536)
+        assert process.wait(20) in (0, 1)
+    os.close(master)

@@ -4,6 +4,7 @@ import gc
 import hashlib
 import logging
 import os
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -528,6 +529,38 @@ def test_tls_troubles_are_told_by_file_and_cause(tmp_path: Path) -> None:
         bad_key.until_down("not a certificate or key in PEM form")
         no_tls.until_down("does it speak TLS there (mqtt.port)")
         not_asked.until_down("mqtt.tls")
+
+
+@pytest.mark.parametrize("client", ["other CA", "expired"])
+def test_a_refused_client_certificate_is_named(tmp_path: Path, client: str) -> None:
+    config, settings = _tls_files(tmp_path)
+    refused = make_certificates(tmp_path / "other", days=-1 if client == "expired" else 30)
+    wrong = {**settings, "cert_file": refused.client_cert, "key_file": refused.client_key}
+    if client == "expired":  # of a CA that the broker trusts
+        good = make_certificates(tmp_path / "good")
+        config = [f"cafile {refused.ca}", f"certfile {good.server_cert}", f"keyfile {good.server_key}", config[3]]
+        wrong["ca_file"] = good.ca
+    with Broker(tmp_path / "broker", config=config) as broker, Peer(broker.port, "x", **wrong) as peer:
+        peer.until_down(f"mqtt.cert_file {refused.client_cert}")
+
+
+def test_a_ca_without_key_usage_in_the_systems_store_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Python 3.13 and later verify."""
+    config, settings = _tls_files(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(settings["ca_file"]))
+    make_context = ssl.create_default_context
+
+    def strict(**options: Any) -> ssl.SSLContext:
+        context = make_context(**options)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", strict)
+    with (
+        Broker(tmp_path / "broker", config=config) as broker,
+        Peer(broker.port, "x", **{**settings, "ca_file": None}) as peer,
+    ):
+        peer.until_down("may not sign certificates: CA cert does not include key usage extension")
 
 
 def test_a_link_that_only_receives_a_steady_flow_stays_up(broker: Broker) -> None:

@@ -169,6 +169,26 @@ def test_health_and_requests_tell_what_the_inverter_asks_and_gets(wire: Wire, pu
     assert "attic" not in json.loads(publisher.heard[HEALTH][-1])
 
 
+@pytest.mark.usefixtures("server")
+def test_the_age_of_data_is_that_of_live_values_alone(wire: Wire, publisher: FakePublisher) -> None:
+    """A Plenticore reads the measuring interval too, from a block that is renewed once in a minute."""
+    publisher.send("device", age=40.0)
+    ask_until(wire, data_reply(28, 7), publisher)
+    interval = append_crc(bytes.fromhex("01 03 20 34 00 01"))
+    assert wire.ask(interval, 7)[:3] == b"\x01\x03\x02"
+    publisher.await_count(HEALTH, 1)
+    deadline = time.monotonic() + 20  # health comes every 10 s
+    while time.monotonic() < deadline:
+        ask_until(wire, data_reply(28, 7), publisher)
+        health = NodeHealth.decode(publisher.heard[HEALTH][-1])
+        if health.units[0].data > 20 and health.units[0].age_ms.max is not None:
+            break
+        time.sleep(0.05)
+    assert health.units[0].data > 20
+    assert health.units[0].age_ms.max is not None
+    assert health.units[0].age_ms.max < 10_000
+
+
 def test_home_assistant_is_told_again_when_it_starts_and_forgets_the_device_when_asked_to(
     broker: Broker, wire: Wire, server: Service, publisher: FakePublisher, tmp_path: Path
 ) -> None:

@@ -100,7 +100,7 @@ def test_says_old_when_the_publisher_is_stopped_and_live_when_it_is_back_without
     old = scene.await_fresh("old", 3.0)
     assert scene.browser.run("return document.getElementById('pill').textContent").startswith("old")
     assert scene.browser.run("return document.getElementById('watts').textContent") == "\u2013"
-    scene.await_true(lambda: "publisher of meter main is gone" in scene.browser.run(SENTENCE), 3, "the fault in words")
+    scene.await_true(lambda: "No data from the meter." in scene.browser.run(SENTENCE), 3, "the fault in words")
     assert "systemctl status ksem-publisher" in scene.browser.run("return document.getElementById('faults').innerText")
     scene.chain.publisher.start()
     live = scene.await_fresh("live", 10)

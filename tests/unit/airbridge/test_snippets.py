@@ -34,7 +34,7 @@ UNITS = {key.key: key.unit for key in VALUE_KEYS}
 def snippet(program: str, *options: str) -> str:
     ran = CliRunner().invoke(app, ["snippets", program, *(options or OWN)])
     assert ran.exit_code == 0, ran.output
-    return ran.output
+    return ran.stdout
 
 
 class Published:
@@ -373,3 +373,87 @@ def test_node_red_flow_is_whole_and_says_when_values_stop(importing: Published) 
     assert trigger["id"] in values["wires"][0]
     assert trigger["extend"] is True
     assert (trigger["duration"], trigger["units"]) == ("10", "s")
+
+
+# --- logins, TLS, the publisher's settings
+
+
+@pytest.fixture
+def publisher_toml(tmp_path: Path) -> Path:
+    path = tmp_path / "publisher.toml"
+    password = tmp_path / "password"
+    password.write_text("hunter2\n")
+    path.write_text(
+        '[[meter]]\nid = "cellar"\nhost = "ksem.lan"\n'
+        f'[mqtt]\nprefix = "site/house"\nusername = "publisher"\npassword_file = "{password}"\n'
+        "[values]\ninterval = 20\n[poll]\nenergy = 30\n"
+    )
+    return path
+
+
+def test_the_publishers_settings_give_topics_login_address_and_time_outs(publisher_toml: Path) -> None:
+    text = snippet("evcc", "--config", str(publisher_toml))
+    found = yaml.safe_load(text)
+    power, energy = (found["meters"][0][key] for key in ("power", "energy"))
+    assert power == {"source": "mqtt", "topic": "site/house/cellar/value/power", "timeout": "60s"}
+    assert energy["timeout"] == "90s"
+    assert found["mqtt"]["user"] == "reader"
+    assert not found["mqtt"]["broker"].startswith(("localhost", "127."))
+    assert "sudo cat /etc/ksem-airbridge/logins/reader/password" in text
+    assert "hunter2" not in text
+
+
+def test_ha_time_outs_follow_the_settings_and_its_login_is_its_own(publisher_toml: Path) -> None:
+    text = snippet("homeassistant", "--config", str(publisher_toml))
+    sensors = yaml.safe_load(text)["mqtt"]["sensor"]
+    assert next(one for one in sensors if one["name"] == "Power")["expire_after"] == 60
+    assert "user homeassistant" in text
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_where_no_values_are_published_nobody_gets_a_snippet(publisher_toml: Path, program: str) -> None:
+    publisher_toml.write_text(publisher_toml.read_text().replace("interval = 20", "enabled = false"))
+    ran = CliRunner().invoke(app, ["snippets", program, "--config", str(publisher_toml)])
+    assert ran.exit_code == 2
+    assert "[values] enabled = false" in ran.output
+
+
+def test_evcc_publishes_nothing_with_a_login_that_may_only_read() -> None:
+    assert evcc()["mqtt"]["topic"] == ""
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("evcc", ("caCert: |", "clientCert: |", "clientKey: |", "tls://192.0.2.7:8883")),
+        ("homeassistant", ("port 8883", "client certificate")),
+        ("telegraf", ("tls_ca = ", "tls_cert = ", "tls_key = ", "ssl://192.0.2.7:8883")),
+        ("uni-meter", ("ssl://192.0.2.7:8883", "javax.net.ssl.trustStore", "javax.net.ssl.keyStore")),
+        ("node-red", ('"tls-config"', '"tls": "airbridge-tls"', '"port": "8883"')),
+    ],
+)
+def test_with_tls_each_program_gets_its_certificates(program: str, words: tuple[str, ...]) -> None:
+    text = snippet(program, *OWN, "--tls")
+    for word in (*words, "/etc/ksem-airbridge/logins/"):
+        assert word in text
+    if program in ("evcc", "homeassistant"):
+        yaml.safe_load(text)
+    elif program == "telegraf":
+        tomllib.loads(text)
+    elif program == "node-red":
+        json.loads(text)
+
+
+@pytest.mark.parametrize("program", ["evcc", "homeassistant", "telegraf", "uni-meter", "node-red"])
+def test_without_tls_each_says_how_to_get_it(program: str) -> None:
+    assert "8883" in snippet(program)
+
+
+def test_uni_meter_forgets_values_that_stop() -> None:
+    assert "forget-interval = 10s" in snippet("uni-meter")
+
+
+def test_openwb_says_what_its_user_management_needs() -> None:
+    text = snippet("openwb")
+    assert "remote_username" in text
+    assert "does not look at a value's age" in text

@@ -215,3 +215,61 @@ def test_an_empty_retained_payload_removes_the_device() -> None:
 def test_home_assistants_birth_message_is_expected_below_its_prefix() -> None:
     """mqtt/const.py: DEFAULT_BIRTH; documentation of MQTT: discovery is to be sent again then"""
     assert birth_topic("homeassistant") == "homeassistant/status"
+
+
+def render(template: str, payload: dict[str, Any]) -> str:
+    """Evaluate the subset of Jinja that the number templates use; it means the same in Python."""
+    return str(eval(template.removeprefix("{{ ").removesuffix(" }}"), {"value_json": payload}))
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {},
+        {"blocks": {}, "push": {}, "poll": {}, "units": []},
+        {"blocks": None, "push": None, "poll": None, "units": None},
+        {"blocks": {"live": None}, "units": [{}]},
+        {"blocks": {"live": {}}, "units": [{"turnaround_ms": None, "age_ms": None}]},
+        {"blocks": {"live": {"age_ms": None}}, "units": [{"turnaround_ms": {}}]},
+    ],
+)
+@BOTH
+def test_a_number_that_health_does_not_have_is_unknown_and_no_error(found: Discovery, payload: dict[str, Any]) -> None:
+    for one in components(found).values():
+        if one["platform"] == "sensor" and ".get(" in one.get("value_template", ""):
+            assert render(one["value_template"], payload) == "None"
+
+
+def test_a_number_that_health_has_is_shown() -> None:
+    assert render(components(METER)["live_age"]["value_template"], {"blocks": {"live": {"age_ms": 0}}}) == "0"
+    unit = {"turnaround_ms": {"p50": 3.5}, "requests": 7}
+    assert render(components(NODE)["turnaround"]["value_template"], {"units": [unit]}) == "3.5"
+    assert render(components(NODE)["requests"]["value_template"], {"units": [unit]}) == "7"
+
+
+@BOTH
+def test_everything_that_health_says_is_unavailable_once_health_stops(found: Discovery) -> None:
+    for one in components(found).values():
+        assert "expire_after" in one or one["platform"] == "binary_sensor"  # its topic has a will
+
+
+def test_no_sensor_for_values_that_nobody_publishes() -> None:
+    made = components(meter_device(TOPICS, "homeassistant", "main", version="1", values=False))
+    assert not [one for one in made.values() if "/value/" in one["state_topic"]]
+    assert "live_age" in made
+
+
+@pytest.mark.parametrize(("interval", "expires"), [(0.0, 15), (1.0, 15), (20.0, 60), (6.5, 20)])
+def test_a_live_value_outlives_its_interval(interval: float, expires: int) -> None:
+    made = components(meter_device(TOPICS, "homeassistant", "main", version="1", interval=interval))
+    assert made["power"]["expire_after"] == expires
+
+
+def test_different_devices_never_share_a_topic() -> None:
+    names = ["a-b", "a_b", "rtu_x", "rtu-x", "x", "rtu", "a-2d-b", "a-b-", "2d"]
+    prefixes = ["ksem", "ksem/rtu", "ksem_rtu", "ksem-rtu"]
+    made = [
+        meter_device(Topics(p), "homeassistant", n, version="1").topic for p in prefixes for n in names if n != "rtu"
+    ]
+    made += [node_device(Topics(p), "homeassistant", n, "main", version="1").topic for p in prefixes for n in names]
+    assert len(set(made)) == len(made)

@@ -6,7 +6,7 @@ from ksem_contract.health import CheckFlag
 from ksem_dashboard.faults import Verdict, find_faults, judge
 from ksem_dashboard.healthz import health_verdict
 
-from .house import DOOR, DOWN, METER_HEALTH, UNIT, House
+from .house import DOOR, DOWN, METER_HEALTH, NODE_HEALTH, UNIT, House
 
 
 def texts(house: House) -> list[tuple[str, str]]:
@@ -24,7 +24,10 @@ def test_without_an_inverter_the_meters_data_is_what_counts() -> None:
     house = House()
     house.status()
     house.pass_time(4)
-    assert health_verdict(house.picture, house.now) == (True, "All is well. The meter's data flows.")
+    assert health_verdict(house.picture, house.now) == (True, "The meter's data flows. No inverter is served yet.")
+    (fault,) = find_faults(house.picture, house.now)
+    assert fault.severity == "warn"
+    assert "rtu-server" in fault.remedy
 
 
 def test_no_link_to_the_broker_hides_everything_else() -> None:
@@ -53,7 +56,9 @@ def test_a_publisher_that_is_gone_is_told_from_a_meter_that_is_gone() -> None:
     house.status(b"offline")
     assert ("bad", "The publisher of meter main is gone.") in texts(house)
     house.health(state="down", why="no live data; push: silent; poll: no route")
-    assert ("bad", "Meter main gives no live data: no live data; push: silent; poll: no route.") in texts(house)
+    fault = find_faults(house.picture, house.now)[0]
+    assert (fault.text, fault.details) == ("Meter main gives no live data: push: silent.", ("poll: no route",))
+    assert judge(house.picture, [fault]) == Verdict("bad", "No data from the meter.")
 
 
 def test_live_data_that_stops_while_the_status_says_online_is_a_fault() -> None:
@@ -87,9 +92,13 @@ def test_what_is_missing_while_data_flows_is_a_warning_with_its_remedy() -> None
 def test_an_inverter_without_data_is_a_fault_with_its_reason() -> None:
     house = House().run_well()
     house.node(b"offline", state="degraded", why="the inverter has stopped asking; check wiring A/B")
-    assert texts(house) == [
-        ("bad", "The inverter at attic gets no data: the inverter has stopped asking; check wiring A/B.")
-    ]
+    (fault,) = find_faults(house.picture, house.now)
+    assert (fault.severity, fault.text) == (
+        "bad",
+        "The inverter at attic gets no data: the inverter has stopped asking.",
+    )
+    assert fault.remedy == "Check wiring A/B."
+    assert judge(house.picture, [fault]) == Verdict("bad", "The inverter gets no data.")
 
 
 def test_what_only_follows_from_the_meter_is_not_told_twice() -> None:
@@ -149,3 +158,31 @@ def test_health_is_bad_while_anything_known_is_silent(gone: str) -> None:
     else:
         house.node(b"offline")
     assert health_verdict(house.picture, house.now)[0] is False
+
+
+def test_nodes_that_only_the_broker_remembers_do_not_make_a_house_ill_that_is_served() -> None:
+    house = House().run_well()
+    house.node()
+    for number in range(15):
+        house.say(house.topics.node_status(f"old{number}"), b"offline", retained=True)
+        house.say(house.topics.meter_status(f"old{number}"), b"offline", retained=True)
+    house.pass_time(1)
+    assert health_verdict(house.picture, house.now)[0] is True
+    assert {severity for severity, _ in texts(house)} == {"warn"}
+
+
+def test_a_node_that_ended_while_we_looked_is_a_fault_however_many_others_run() -> None:
+    house = House().run_well()
+    house.say(house.topics.node_health("attic"), NODE_HEALTH.encode())
+    house.say(house.topics.node_status("cellar"), b"online")
+    house.say(house.topics.node_health("cellar"), NODE_HEALTH.encode())
+    house.node(b"offline")
+    assert ("bad", "The RTU server attic is gone.") in texts(house)
+
+
+def test_a_node_that_was_killed_while_it_was_degraded_is_gone_after_a_while() -> None:
+    house = House().run_well()
+    house.node(b"offline", state="degraded", why="the inverter is silent")
+    assert "The RTU server attic is gone." not in str(texts(house))
+    house.pass_time(40)
+    assert ("bad", "The RTU server attic is gone.") in texts(house)

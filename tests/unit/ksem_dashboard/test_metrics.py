@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from ksem_contract.health import CheckFlag, Transit
 from ksem_dashboard.metric_table import COUNTERS, GAUGES, HISTOGRAMS
 from ksem_dashboard.metrics import Exposition
 
-from .house import UNIT, House
+from .house import UNIT, WHEN, House
 
 _DOCS = Path(__file__).parents[3] / "docs"
 _PARTS = {f"{name}_{part}" for name in HISTOGRAMS for part in ("bucket", "sum", "count")}
@@ -136,3 +137,26 @@ def test_the_documentation_lists_every_metric_with_its_labels() -> None:
     ):
         told = ", ".join(f"`{label}`" for label in labels)
         assert f"| `{name}` | {kind} | {told} | {text} |" in page, f"{name}: run: python docs/generate_metrics.py"
+
+
+def test_invented_names_do_not_become_series() -> None:
+    house = House().run_well()
+    before = len(samples(house))
+    refused = {"stale": 2, **{f"invented-{number}": 1 for number in range(20)}}
+    units = tuple(replace(UNIT, unit=number, refused=refused) for number in range(1, 40))
+    checks = tuple(CheckFlag(f"check-{number}", WHEN, "x") for number in range(300))
+    house.health(checks=checks, version="9" * 5000)
+    house.node(units=units, transit={f"m{number}": Transit(1.0, "aaaa") for number in range(100)})
+    assert len(samples(house)) < 20 * before
+    labels = {"node": "attic", "line": "rs485", "unit": "1", "meter": "main"}
+    assert value(house, "ksem_answers_total", **labels, outcome="other") == 20
+    assert value(house, "ksem_answers_total", **labels, outcome="stale") == 2
+
+
+def test_a_service_that_has_ended_leaves_no_state_as_the_present() -> None:
+    house = House().run_well()
+    house.node(b"offline")
+    house.status(b"offline")
+    names = {name for name, _ in samples(house)}
+    assert {"ksem_node_online", "ksem_node_health_age_seconds", "ksem_meter_online"} <= names
+    assert not names & {"ksem_serial_port_up", "ksem_unit_state", "ksem_push_up", "ksem_node_state", "ksem_meter_state"}

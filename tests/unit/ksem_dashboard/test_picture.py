@@ -136,3 +136,19 @@ def test_a_clock_that_is_slewed_for_a_day_makes_nothing_look_old(rate: float) ->
         age = clock.age_of(int(1000 * rate * second), 0, second + 0.005)
         assert age is not None
         assert age < 0.02
+
+
+def test_what_is_gone_makes_room_for_what_runs() -> None:
+    """Sixteen names that once were are retained at the broker; the real ones come after them."""
+    house = House()
+    for number in range(16):
+        house.say(f"ksem/m{number}/status", b"offline", retained=True)
+        house.say(f"ksem/rtu/n{number}/status", b"offline", retained=True)
+    house.say("ksem/m99/status", b"offline", retained=True)
+    house.say("ksem/rtu/n99/status", b"offline", retained=True)
+    house.say("ksem/main/status", b"online")
+    house.say("ksem/rtu/attic/status", b"online")
+    assert len(house.picture.meters) == len(house.picture.nodes) == 16
+    assert "main" in house.picture.meters
+    assert "attic" in house.picture.nodes
+    assert "m99" not in house.picture.meters

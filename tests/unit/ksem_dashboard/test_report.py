@@ -3,7 +3,7 @@ import json
 from ksem_dashboard.power_history import SLOTS, slot_of
 from ksem_dashboard.report import history, point, report
 
-from .house import House
+from .house import NODE_HEALTH, House
 
 
 def test_everything_is_plain_json() -> None:
@@ -78,3 +78,38 @@ def test_the_hour_is_small() -> None:
     assert len(told["points"]) == SLOTS - 1
     assert len(json.dumps(told, separators=(",", ":"))) < 10_000
     assert point(meter, slot_of(house.now + 100))["point"] == [-12346, -12346, -12346]
+
+
+def test_an_rtu_server_that_has_ended_shows_when_it_was_seen_last_and_no_rates() -> None:
+    house = House().run_well()
+    house.say(house.topics.node_health("attic"), NODE_HEALTH.encode())
+    house.node(b"offline")
+    house.pass_time(12)
+    told = report(house.picture, house.now)
+    (chain,) = told["meters"]["main"]["chains"]
+    assert (chain["parts"][3]["condition"], chain["parts"][3]["text"]) == ("down", "last seen 12 s ago")
+    assert (chain["parts"][4]["condition"], chain["links"][3]["condition"]) == ("unknown", "unknown")
+    assert chain["links"][3]["rate"] == chain["links"][2]["age"] == ""
+    node = told["nodes"]["attic"]
+    assert (node["runs"], node["requests"]) == (False, [])
+    assert 11_900 <= node["seen_ms"] <= 12_100
+    assert node["units"][0]["turnaround_ms"]["p50"] is None
+    assert node["doors"][0]["state"] == "unknown"
+
+
+def test_without_the_broker_nothing_is_shown_as_the_present() -> None:
+    house = House().run_well()
+    house.picture.on_link(False, "gone", house.now)
+    told = report(house.picture, house.now)
+    (chain,) = told["meters"]["main"]["chains"]
+    assert not any(link["rate"] for link in chain["links"])
+    assert told["nodes"]["attic"]["requests"] == []
+
+
+def test_services_that_run_and_have_no_data_are_not_called_offline() -> None:
+    house = House().run_well()
+    house.status(b"offline")
+    house.health(state="down", why="no live data; push: silent; poll: no route")
+    house.node(b"offline", state="down", why="the publisher says offline")
+    (chain,) = report(house.picture, house.now)["meters"]["main"]["chains"]
+    assert [part["text"] for part in chain["parts"][1:4:2]] == ["no data to pass on"] * 2

@@ -142,7 +142,7 @@ def test_all_mistakes_are_told_at_once_with_file_table_key_value_and_what_is_all
     ("text", "words"),
     [
         ("[mqqt]\nhost = 1\n", "[mqqt]: unknown table; did you mean mqtt?"),
-        ("host = 1\n", "host = 1: stands outside of any table"),
+        ("host = 1\n", "host: stands outside of any table"),
         ('[line]\nport = "x"\n', "[line]: write [[line]], it may stand several times"),
         ("[[mqtt]]\nport = 1\n", "[mqtt]: write [mqtt], it stands once"),
         ("mqtt = 3\n", "[mqtt]: must be a table"),
@@ -297,3 +297,59 @@ def test_no_settings_whatever_end_in_anything_but_settings_or_mistakes(
         told = error.mistakes
     assert told
     assert all(told)
+
+
+def test_a_password_outside_of_any_table_is_not_printed(tmp_path: Path) -> None:
+    found = mistakes(tmp_path, 'password = "hunter2"\n' + LINE)
+    assert "hunter2" not in str(found)
+    assert "password: stands outside of any table" in found[0]
+
+
+@pytest.mark.parametrize(
+    "name", ["AIRBRIDGE_LINE__²__PORT", "AIRBRIDGE_LINE__" + "9" * 5000 + "__PORT", "AIRBRIDGE_LINE__٣__PORT"]
+)
+def test_an_odd_number_in_a_variable_name_is_a_mistake(tmp_path: Path, name: str) -> None:
+    assert "needs a number" in mistakes(tmp_path, LINE, {name: "/dev/x"})[0]
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "0x" + "f" * 5000])
+def test_a_number_with_thousands_of_digits_is_a_mistake(tmp_path: Path, number: str) -> None:
+    assert mistakes(tmp_path, LINE + f"[mqtt]\nport = {number}\n")
+    assert mistakes(tmp_path, LINE, {"AIRBRIDGE_MQTT__PORT": number})
+    assert mistakes(tmp_path, LINE, {"AIRBRIDGE_FRESHNESS__LIVE": number})
+
+
+def test_text_without_quotes_is_named_by_its_key_and_line(tmp_path: Path) -> None:
+    found = mistakes(tmp_path, LINE + "[mqtt]\nhost = 192.168.77.50\n")
+    assert "line 4" in found[0]
+    assert 'text stands in quotes: host = "..."' in found[0]
+
+
+def test_a_password_without_quotes_is_not_printed(tmp_path: Path) -> None:
+    assert "hunter2" not in str(mistakes(tmp_path, LINE + "[mqtt]\npassword = hunter2\n"))
+
+
+def test_without_a_settings_file_the_error_names_the_file_and_what_it_needs(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(Service, path=None, environ={}, default_path=tmp_path / "none.toml")
+    assert caught.value.mistakes[0] == f"no settings file at {tmp_path / 'none.toml'}"
+    assert "[[line]]: at least one is needed, with port" in caught.value.mistakes[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "environ"),
+    [
+        ('[mqtt]\nhost = {password = "hunter2"}\n', {}),
+        ('[mqtt.host]\npassword = "hunter2"\n', {}),
+        ('[mqtt]\nhost = [[{password = "hunter2"}]]\n', {}),
+        ('[freshness]\nvital = [{password = "hunter2"}]\n', {}),
+        ("", {"AIRBRIDGE_MQTT__PORT": '{password = "hunter2"}'}),
+    ],
+)
+def test_a_password_in_a_table_where_a_value_belongs_is_not_printed(
+    tmp_path: Path, text: str, environ: dict[str, str]
+) -> None:
+    found = mistakes(tmp_path, LINE + text, environ)
+    assert len(found) == 1
+    assert "password = ..." in found[0]
+    assert "hunter2" not in found[0]
