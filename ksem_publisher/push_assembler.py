@@ -89,9 +89,11 @@ class PushAssembler:
         first = max(start, self._block.start)
         cut = registers[first - start : max(0, self._block.stop - start)]
         write = Write(first - self._block.start, cut, now)
-        if not cut or not write.mask & self._wanted or not self._accept(source, now):
+        if not cut or not self._accept(source, now):
             return None
         self._last_write = now
+        if self._pattern is not None and self._is_extra(write) and write.shape not in self._pattern.shapes:
+            return None
         self._history.append(write)
         if self._pattern is None:
             return self._learn()
@@ -140,9 +142,9 @@ class PushAssembler:
         self._retry -= 1
         if self._retry > 0:
             return None
-        found = find_pattern(
-            tuple(self._history), self._wanted, self._size, self._fits, trust_silence=self._trust_silence
-        )
+        found = self._find_pattern(tuple(self._history))
+        if isinstance(found, Undecided):
+            found = self._find_pattern_without_extras(found)
         if isinstance(found, Undecided):
             self._undecided = found.why
             self._retry = found.retry
@@ -156,6 +158,28 @@ class PushAssembler:
             if self._pattern is not None:
                 result = self._follow(self._pattern, write)
         return result
+
+    def _find_pattern(self, writes: tuple[Write, ...]) -> CyclePattern | Undecided:
+        return find_pattern(writes, self._wanted, self._size, self._fits, trust_silence=self._trust_silence)
+
+    def _find_pattern_without_extras(self, undecided: Undecided) -> CyclePattern | Undecided:
+        """The pattern of the wanted registers alone, where writes between them come without order.
+
+        It takes one cycle more, for the extra writes that come in each cycle are part of it.
+        """
+        writes = tuple(write for write in self._history if not self._is_extra(write))
+        if len(writes) == len(self._history):
+            return undecided
+        found = self._find_pattern(writes)
+        if isinstance(found, Undecided) or len(writes) <= len(found.shapes) * CYCLES_SEEN:
+            return undecided
+        self._history.clear()
+        self._history.extend(writes)
+        return found
+
+    def _is_extra(self, write: Write) -> bool:
+        """Whether a write brings only registers that no cycle has to bring."""
+        return not write.mask & self._wanted
 
     def _follow(self, pattern: CyclePattern, write: Write) -> Snapshot | None:
         if write.shape != pattern.shapes[len(self._set)]:

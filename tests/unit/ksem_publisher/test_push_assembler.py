@@ -115,6 +115,31 @@ def test_a_second_half_that_is_always_slow_is_never_served() -> None:
     assert "spread" in assembler.why
 
 
+EXTRAS = ((0, 28), (28, 12), (40, 106), (146, 2))
+
+
+def test_writes_between_the_groups_that_each_cycle_brings_are_part_of_it() -> None:
+    for skip in range(len(EXTRAS)):
+        meter = ModelMeter(shapes=EXTRAS, gap=0.001)
+        blocks = feed(live_assembler(), meter.writes(12, skip))
+        assert [meter.cycle_of(block.words) for _, block in blocks][-8:] == list(range(4, 12))
+        assert all(None not in (*block.words[28:40], *block.words[146:]) for _, block in blocks)
+        assert all(at == meter.cycle(meter.cycle_of(block.words))[-1][0] for at, block in blocks)
+
+
+@pytest.mark.parametrize("every", [2, 3, 7])
+def test_writes_between_the_groups_that_come_now_and_then_disturb_nothing(every: int) -> None:
+    meter = ModelMeter()
+    writes = []
+    for number in range(30):
+        writes += meter.cycle(number)
+        if number % every == 0:
+            writes.append((writes[-1][0], 28, (7,) * 12))
+    cycles = [meter.cycle_of(block.words) for _, block in feed(live_assembler(), writes)]
+    assert cycles == list(range(cycles[0], 30))
+    assert cycles[0] <= 4
+
+
 @pytest.mark.parametrize("shapes", [((0, 28),), ((40, 106),), ((0, 28), (40, 50))])
 def test_a_group_switched_off_in_the_meter_is_named(shapes: tuple[tuple[int, int], ...]) -> None:
     assembler = live_assembler()
