@@ -127,3 +127,56 @@ def test_words_between_the_groups_are_of_the_cycle_that_brought_them(
     brought = [address for start, count in shapes for address in range(start, start + count)]
     assert len(bench.pushed) >= 10
     assert mixed(bench.pushed, [cycle_words(number) for number in range(30)], brought) == []
+
+
+@pytest.mark.parametrize("live_too", [True, False], ids=["live data", "counters alone"])
+def test_a_second_sender_that_is_refused_leaves_no_trace(bench: PushBench, *, live_too: bool) -> None:
+    shapes = ((0, 28), (40, 106))
+    foreign = [60_000 + word % 1000 for word in cycle_words(0)]
+
+    def push(number: int) -> None:
+        for start, registers in writes_of(shapes, cycle_words(number)):
+            bench.write("meter", start, registers)
+        if number >= 8:
+            if live_too:
+                for start, registers in writes_of(((0, 28), (28, 12), (40, 108)), foreign):
+                    bench.write("second", start, registers)
+            bench.write("second", 512, [7] * 40)
+            bench.write("second", 592, [7] * 100)
+            bench.write("second", 692, [7] * 100)
+
+    bench.cycles(40, push)
+    assert len(bench.pushed) >= 15
+    assert mixed(bench.pushed, [cycle_words(number) for number in range(40)], BROUGHT) == []
+    for block in bench.audience.live:
+        assert not {*block.registers[28:40], *block.registers[146:148]} & set(foreign), block.seq
+    for payload in bench.audience.heard["ksem/main/block/energy"]:
+        energy = BlockMessage.decode(payload)
+        assert (energy.source, energy.registers[0:40] == (7,) * 40) == ("poll", False)
+    health = bench.audience.health()
+    assert health is not None
+    assert not [group for group in health.push.groups if group.start >= 512 or group.stop > 146]
+
+
+OVERLAPS = {
+    "each cycle": lambda number, _part: number,
+    "each write": lambda number, part: 2 * number + part,
+}
+
+
+@pytest.mark.parametrize("late", [1, 2])
+@pytest.mark.parametrize("key_of", OVERLAPS.values(), ids=OVERLAPS)
+def test_a_push_whose_next_connection_opens_before_the_last_is_closed_is_used(
+    bench: PushBench, key_of: Callable[[int, int], int], late: int
+) -> None:
+    def push(number: int) -> None:
+        for part, (start, registers) in enumerate(writes_of(TWO_GROUPS, cycle_words(number))):
+            key = key_of(number, part)
+            bench.write(key, start, registers)
+            bench.close(key - late)
+
+    bench.cycles(60, push)
+    assert len(bench.pushed) >= 25
+    assert mixed(bench.pushed, [cycle_words(number) for number in range(60)], BROUGHT) == []
+    health = bench.audience.await_health(lambda health: health.push.link.state == "up", "the push is used")
+    assert health.push.period_ms == pytest.approx(1000 * PERIOD, abs=20)

@@ -1,6 +1,6 @@
 import random
 import tracemalloc
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ksem_contract.blocks import LIVE, MEASURED
 from ksem_contract.register_range import RegisterRange
-from ksem_publisher.push_assembler import PushAssembler
+from ksem_publisher.push_assembler import PushAssembler, PushSender
 from ksem_publisher.snapshot import Snapshot, sums_up
 
 from .model_meter import TWO_GROUPS, ModelMeter, Write
@@ -19,11 +19,39 @@ WITH_GAPS = ((0, 100), (100, 48))
 PHASES_FIRST = ((40, 106), (0, 28))
 
 
-def live_assembler() -> PushAssembler:
-    return PushAssembler(LIVE, MEASURED, sums_up)
+class Receiver:
+    """The assembler behind the choice of the sender, as a meter's push has them."""
+
+    def __init__(self) -> None:
+        self.sender = PushSender()
+        self.assembler = PushAssembler(LIVE, MEASURED, sums_up)
+        self.closed = self.sender.closed
+
+    def write(
+        self, source: Hashable, start: int, registers: tuple[int, ...], at: float, peer: str = "meter"
+    ) -> Snapshot | None:
+        if not self.sender.accept(source, peer, at):
+            return None
+        return self.assembler.write(start, registers, at, self.sender.epoch)
+
+    @property
+    def period(self) -> float | None:
+        return self.assembler.period
+
+    @property
+    def missing(self) -> tuple[RegisterRange, ...]:
+        return self.assembler.missing
+
+    @property
+    def why(self) -> str:
+        return self.assembler.why
 
 
-def feed(assembler: PushAssembler, writes: Iterable[Write], source: str = "one") -> list[tuple[float, Snapshot]]:
+def live_assembler() -> Receiver:
+    return Receiver()
+
+
+def feed(assembler: Receiver, writes: Iterable[Write], source: str = "one") -> list[tuple[float, Snapshot]]:
     found = []
     for at, start, registers in writes:
         snapshot = assembler.write(source, start, registers, at)
@@ -54,18 +82,17 @@ def test_a_block_is_handed_out_with_its_cycles_last_write_and_dated_by_its_first
         assert (at, block.at) == (cycle[-1][0], cycle[0][0])
 
 
-def test_only_the_known_beginning_of_a_cycle_of_the_same_sender_may_wait_for_the_next_write() -> None:
+def test_only_the_known_beginning_of_a_cycle_may_wait_for_the_next_write() -> None:
     assembler = live_assembler()
-    assert not assembler.is_begun_by("one", [(0, 28)])  # nothing is learned yet
+    assert not assembler.assembler.is_begun([(0, 28)])  # nothing is learned yet
     feed(assembler, ModelMeter().writes(5))
-    assert assembler.is_begun_by("one", [(0, 28)])
-    assert not assembler.is_begun_by("two", [(0, 28)])
-    assert not assembler.is_begun_by("one", [(0, 28), (40, 106)])  # it is whole
-    assert not assembler.is_begun_by("one", [(40, 106)])
-    assert not assembler.is_begun_by("one", [(512, 40)])
+    assert assembler.assembler.is_begun([(0, 28)])
+    assert not assembler.assembler.is_begun([(0, 28), (40, 106)])  # it is whole
+    assert not assembler.assembler.is_begun([(40, 106)])
+    assert not assembler.assembler.is_begun([(512, 40)])
     begun = ModelMeter().cycle(5)[0]
     assembler.write("one", begun[1], begun[2], begun[0])
-    assert not assembler.is_begun_by("one", [(40, 106)])
+    assert not assembler.assembler.is_begun([(40, 106)])
 
 
 def test_nothing_is_handed_out_before_three_equal_cycles_were_seen() -> None:
@@ -220,6 +247,62 @@ def test_a_connection_for_each_write_is_followed() -> None:
         count += assembler.write(number, start, registers, at) is not None
         assembler.closed(number)
     assert count == 8
+
+
+def overlapping(meter: ModelMeter, cycles: int, *, per_write: bool, late: int) -> list[tuple[str, int, Write | None]]:
+    """What a meter does that closes each connection only after `late` more of them have written."""
+    events: list[tuple[str, int, Write | None]] = []
+    connection = 0
+    for number in range(cycles):
+        for i, write in enumerate(meter.cycle(number)):
+            connection += per_write or i == 0
+            events.append(("write", connection, write))
+            if (per_write or i == 0) and connection > late:
+                events.append(("close", connection - late, None))
+    return events
+
+
+@pytest.mark.parametrize("per_write", [True, False])
+@pytest.mark.parametrize("late", [1, 2, 3, 1000])
+def test_a_connection_opened_before_the_last_is_closed_is_followed(*, per_write: bool, late: int) -> None:
+    meter, receiver, cycles = ModelMeter(gap=0.004), live_assembler(), []
+    for what, connection, write in overlapping(meter, 40, per_write=per_write, late=late):
+        if write is None:
+            assert what == "close"
+            receiver.closed(connection)
+        elif block := receiver.write(connection, *write[1:], write[0]):
+            cycles.append(meter.cycle_of(block.words))
+    assert cycles[-25:] == list(range(15, 40))
+
+
+def test_a_meter_that_hands_its_push_over_and_then_keeps_a_connection_is_followed_and_a_rival_refused_again() -> None:
+    meter, other, receiver = ModelMeter(), ModelMeter(), live_assembler()
+    other.truth = {n: [w ^ 1 for w in meter.words(n + 1000)] for n in range(100)}
+    for what, connection, write in overlapping(meter, 20, per_write=False, late=1):
+        if what == "close":
+            receiver.closed(connection)
+        elif write:
+            receiver.write(connection, *write[1:], write[0])
+    blocks = []
+    for number in range(20, 60):
+        blocks += [receiver.write("lasting", *write[1:], write[0]) for write in meter.cycle(number)]
+        for write in other.cycle(number) if number > 35 else ():
+            assert receiver.write("rival", *write[1:], write[0] + 0.05) is None
+    cycles = [meter.cycle_of(block.words) for block in blocks if block]
+    assert cycles == list(range(20, 60))
+
+
+def test_the_new_connections_of_another_address_are_refused_and_disturb_nothing() -> None:
+    meter, receiver, cycles = ModelMeter(), live_assembler(), []
+    for _, connection, write in overlapping(meter, 40, per_write=False, late=1):
+        if write is None:
+            receiver.closed(connection)
+        else:
+            if block := receiver.write(connection, *write[1:], write[0]):
+                cycles.append(meter.cycle_of(block.words))
+            foreign = tuple(word ^ 1 for word in write[2])
+            assert receiver.write(("other", connection), write[1], foreign, write[0] + 0.001, "other") is None
+    assert cycles[-25:] == list(range(15, 40))
 
 
 def test_what_a_stall_held_back_is_not_taken_for_new() -> None:
