@@ -108,6 +108,21 @@ def bench(tmp_path: Path) -> Iterator[PushBench]:
         yield made
 
 
+@pytest.mark.parametrize("lag", [0.13, 0.16, 0.19])
+def test_while_the_power_stands_still_phases_far_behind_the_totals_are_not_mixed_with_the_next(
+    bench: PushBench, lag: float
+) -> None:
+    began = time.monotonic()
+    for number in range(40):
+        for part, (start, registers) in enumerate(writes_of(TWO_GROUPS, cycle_words(number, constant=True))):
+            wait_until(began + number * PERIOD + part * lag)
+            bench.write("one", start, registers)
+    assert bench.pushed == []
+    healths = bench.audience.heard["ksem/main/health"]
+    assert any(b"where a cycle ends" in payload for payload in healths)
+    assert bench.audience.live[-1].source == "poll"
+
+
 SPLITS = {
     "over the gaps": ((0, 100), (100, 48)),
     "with the words behind the phases": ((0, 28), (40, 108)),

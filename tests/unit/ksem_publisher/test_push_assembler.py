@@ -124,6 +124,44 @@ def test_constant_power_with_an_ambiguous_split_hands_out_nothing() -> None:
     assert "where a cycle ends" in assembler.why
 
 
+@pytest.mark.parametrize("lag", [0.006, 0.01, 0.07, 0.1, 0.13, 0.16, 0.19, 0.194])
+@pytest.mark.parametrize("shapes", [TWO_GROUPS, PHASES_FIRST])
+@pytest.mark.parametrize("skip", [0, 1])
+def test_while_the_power_stands_still_a_pause_inside_or_between_cycles_is_not_told_apart(
+    lag: float, shapes: tuple[tuple[int, int], ...], skip: int
+) -> None:
+    meter, moving = ModelMeter(gap=lag, constant=True, shapes=shapes), ModelMeter(gap=lag, shapes=shapes)
+    assembler = live_assembler()
+    assert feed(assembler, meter.writes(40, skip)) == []
+    assert "where a cycle ends" in assembler.why
+    cycles = [moving.cycle_of(b.words) for _, b in feed(assembler, [w for n in range(40, 70) for w in moving.cycle(n)])]
+    assert cycles == (list(range(cycles[0], 70)) if lag <= 0.08 else [])
+    assert cycles[:1] <= [45]
+
+
+def test_writes_that_follow_one_another_at_once_are_a_cycle_whatever_the_power_does() -> None:
+    meter = ModelMeter(gap=0.002, constant=True)
+    assert len(feed(live_assembler(), meter.writes(20))) == 18
+
+
+def test_a_sum_that_now_and_then_does_not_fit_does_not_end_the_push() -> None:
+    meter = ModelMeter(gap=0.03)
+    for number in range(5, 60, 9):
+        meter.words(number)[1] ^= 0x40  # 6.4 W
+    cycles = [meter.cycle_of(block.words) for _, block in feed(live_assembler(), meter.writes(60))]
+    assert cycles == list(range(cycles[0], 60))
+    assert cycles[0] <= 4
+
+
+def test_a_push_faster_than_the_meter_measures_is_cut_where_the_power_changes() -> None:
+    meter, other = ModelMeter(period=0.02, gap=0.004), ModelMeter()
+    meter.truth = {number: other.words(number // 10) for number in range(300)}
+    blocks = feed(live_assembler(), meter.writes(300, 1))
+    assert len(blocks) > 150
+    for _, block in blocks:
+        meter.cycle_of(block.words)
+
+
 def test_a_cycle_with_a_slow_second_half_is_dropped_and_the_others_go_on() -> None:
     meter = ModelMeter()
     writes = meter.writes(10)
