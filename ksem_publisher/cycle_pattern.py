@@ -2,8 +2,9 @@
 
 Nobody has published how a KSEM cuts a cycle into writes, so it is learned: the shortest run of writes that repeats
 three times is a cycle's worth, and the longest silence in it is where a cycle ends. The silence alone can mislead: a
-gap inside a cycle may be longer than the one between two cycles. Where that is possible, or where the phases' power
-does not sum up to the total's in the cycles so found, the cut counts in which it does.
+gap inside a cycle may be longer than the one between two cycles. So the silence counts only where it is the only one,
+because all writes of a cycle follow one another at once. Else, or where the phases' power does not sum up to the
+total's in the cycles so found, the cut counts in which it does. While the power stands still, nothing tells.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,9 +24,15 @@ MAX_WRITES = 160
 """More writes than this are no cycle: 148 registers, one at a time, are 148."""
 
 _AMBIGUOUS = 0.6
-"""A silence of at least this share of the longest may be the one between two cycles as well."""
+"""A silence that once was at least this share of the longest may be the one between two cycles as well."""
+_AT_ONCE = 0.02
+"""So may one that usually is longer than this share of the period: no meter needs so long from write to write."""
+_EVIDENCE_SECONDS = 2.0
+"""Evidence goes back so far where that is more than CYCLES_KEPT: pushes may come faster than the meter measures."""
 _MISFITS_NEEDED = 2
-"""So often must the sum fail in another cut before it decides."""
+"""So much more often must the sum fail in each other cut before it decides."""
+_STRAYS = 0.25
+"""In this share of its cycles the sum may fail even so: a meter rounds."""
 _UNEVEN = 1.5
 """Cycles that differ so much in length have to be seen more often: a meter that has just connected may be late."""
 _ENOUGH_CYCLES = 6
@@ -99,7 +106,8 @@ def find_pattern(
         return Undecided("the meter's pace is not clear yet")
     if period < _SHORTEST_PERIOD:
         return Undecided("the meter's writes arrive in a burst")
-    first = _choose_cut(run, length, silences, size, fits, trust_silence=trust_silence)
+    clear = _AT_ONCE * period
+    first = _choose_cut(run, length, silences, clear, size, fits, trust_silence=trust_silence)
     if isinstance(first, Undecided):
         return first
     start = (first - len(run)) % length
@@ -120,9 +128,12 @@ def _cycle_length(writes: Sequence[Write]) -> int | None:
 
 
 def _repeating_tail(writes: Sequence[Write], length: int) -> Sequence[Write]:
-    """The newest writes as far back as they repeat, CYCLES_KEPT cycles at most."""
+    """The newest writes as far back as they repeat and count as evidence."""
     start = len(writes) - length
-    while start > 0 and len(writes) - start < length * CYCLES_KEPT:
+    newest = writes[-1].at
+    while start > 0:
+        if len(writes) - start >= length * CYCLES_KEPT and newest - writes[start - 1].at > _EVIDENCE_SECONDS:
+            break
         if writes[start - 1].shape != writes[start - 1 + length].shape:
             break
         start -= 1
@@ -139,31 +150,32 @@ def _choose_cut(
     run: Sequence[Write],
     length: int,
     silences: Sequence[Sequence[float]],
+    clear: float,
     size: int,
     fits: Fits | None,
     *,
     trust_silence: bool,
 ) -> int | Undecided:
-    """The position in the run where its first whole cycle begins."""
+    """The position in the run where its first whole cycle begins. Silences of up to `clear` seconds are none."""
     ambiguous = Undecided(_WHY_AMBIGUOUS, length)
     by_silence = _longest(range(length), silences)
-    rivals = _rivals(range(length), by_silence, silences)
+    rivals = _rivals(range(length), by_silence, silences, clear)
     if fits is None:
         return by_silence if not rivals else ambiguous
     misfits = _misfits(run, length, size, fits)
     if trust_silence and not rivals and not misfits[by_silence]:
         return by_silence
     if rivals:
-        right = [p for p in (by_silence, *rivals) if misfits[p] == 0]
-        wrong = [p for p in (by_silence, *rivals) if misfits[p] >= _MISFITS_NEEDED]
-        return right[0] if len(right) == 1 and len(wrong) == len(rivals) else ambiguous
+        best, *others = sorted((by_silence, *rivals), key=lambda position: misfits[position])
+        told = misfits[best] <= _STRAYS * len(run) / length
+        return best if told and all(misfits[p] - misfits[best] >= _MISFITS_NEEDED for p in others) else ambiguous
     if not trust_silence and max(misfits) < _MISFITS_NEEDED:
         return ambiguous
     fitting = [position for position in range(length) if misfits[position] == 0]
     if not fitting:
         return by_silence  # a sum that fits nowhere is the meter's own business; the silence is clear
     best = _longest(fitting, silences)
-    return best if not _rivals(fitting, best, silences) else ambiguous
+    return best if not _rivals(fitting, best, silences, clear) else ambiguous
 
 
 def _median(values: Sequence[float]) -> float:
@@ -176,13 +188,18 @@ def _longest(positions: Sequence[int], silences: Sequence[Sequence[float]]) -> i
     return max(positions, key=lambda position: _median(silences[position]))
 
 
-def _rivals(positions: Sequence[int], best: int, silences: Sequence[Sequence[float]]) -> list[int]:
-    """Positions other than `best` whose silence was, in any cycle, about as long as the one there."""
+def _rivals(positions: Sequence[int], best: int, silences: Sequence[Sequence[float]], clear: float) -> list[int]:
+    """Positions other than `best` where a cycle may begin as well."""
     return [
         position
         for position in positions
         if position != best
-        and any(gap >= _AMBIGUOUS * longest for gap, longest in zip(silences[position], silences[best], strict=False))
+        and (
+            _median(silences[position]) > clear
+            or any(
+                gap >= _AMBIGUOUS * longest for gap, longest in zip(silences[position], silences[best], strict=False)
+            )
+        )
     ]
 
 
@@ -197,4 +214,6 @@ def _misfits(run: Sequence[Write], length: int, size: int, fits: Fits) -> list[i
     return counts
 
 
-_WHY_AMBIGUOUS = "the silences between the meter's writes do not tell yet where a cycle ends"
+_WHY_AMBIGUOUS = (
+    "it is not clear yet where a cycle ends: the writes of a cycle come with pauses, and the power changes too little"
+)

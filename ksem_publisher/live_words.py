@@ -1,4 +1,4 @@
-"""The words of `live` that no cycle measures, or that the meter leaves out: the newest push or read of them counts."""
+"""The words of `live` that a cycle's own writes do not bring: of these the newest push or read counts."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -43,11 +43,5 @@ class LiveWords:
             self._words[first:stop] = words
 
     def fill(self, cycle: Words) -> Words:
-        """A cycle's words with the others filled in."""
-        words = list(cycle)
-        for part in UNMEASURED:
-            words[part.start : part.stop] = self._words[part.start : part.stop]
-        for part in _INNER_GAPS:
-            if words[part.start] is None:
-                words[part.start : part.stop] = self._words[part.start : part.stop]
-        return tuple(words)
+        """A cycle's words; those that none of its writes brought are filled in."""
+        return tuple([known if word is None else word for word, known in zip(cycle, self._words, strict=True)])

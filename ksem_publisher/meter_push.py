@@ -16,7 +16,7 @@ from ksem_publisher.live_desk import LiveDesk
 from ksem_publisher.live_words import VALUES
 from ksem_publisher.poll_plan import PollPlan
 from ksem_publisher.push_agreement import PushAgreement
-from ksem_publisher.push_assembler import PushAssembler
+from ksem_publisher.push_assembler import PushAssembler, PushSender
 from ksem_publisher.push_connection import PushConnection, PushedWrite
 from ksem_publisher.push_rhythm import AWAY_PERIODS
 from ksem_publisher.recording import note_connection, note_writes
@@ -84,6 +84,7 @@ class MeterPush:
         self._log = log
         self._live = PushAssembler(LIVE, VALUES, sums_up)
         self._energy = PushAssembler(ENERGY, _COUNTERS, None)
+        self._live_sender, self._energy_sender = PushSender(), PushSender()
         self._shapes: dict[tuple[int, int, int, int], float] = {}
         self._connections: set[PushConnection] = set()
         self._last_write = float("-inf")
@@ -116,17 +117,37 @@ class MeterPush:
 
     def _take(self, connection: PushConnection, writes: Sequence[PushedWrite]) -> None:
         for write in writes:
-            self._note(connection, write)
-            if self._is_passed_over(connection, write):
+            self._connections.add(connection)
+            if self._is_passed_over(connection, write) or not self._accepts(connection, write):
                 continue
-            snapshot = self._live.write(connection, write.start, write.registers, write.at)
+            snapshot = self._live.write(write.start, write.registers, write.at, self._live_sender.epoch)
             if snapshot is not None:
                 self._take_cycle(connection, snapshot, write.at)
             if self._agreement.counts(write.at):
                 self._desk.words.note(write.start, write.registers)
-            self._take_energy(connection, write)
+            self._take_energy(write)
+            self._note(connection, write)
         if self._tape.on:
             note_writes(self._tape, connection, writes)
+
+    def _accepts(self, connection: PushConnection, write: PushedWrite) -> bool:
+        """Whether it is the sender's. Whoever sends live data sends the energy counters, too."""
+        written = RegisterRange(write.start, len(write.registers))
+        if written.overlaps(LIVE):
+            accepted = self._live_sender.accept(connection, connection.peer, write.at)
+            if not accepted:
+                self._note_rival(write.at)
+            return accepted
+        if not written.overlaps(ENERGY):
+            return True
+        if self._live_sender.excludes(connection, connection.peer, write.at):
+            return False
+        return self._energy_sender.accept(connection, connection.peer, write.at)
+
+    def _note_rival(self, now: float) -> None:
+        if now - self._rival_at > _LISTENING:
+            self._rival_since = now
+        self._rival_at = now
 
     def _take_cycle(self, connection: PushConnection, snapshot: Snapshot, now: float) -> None:
         self._current = connection
@@ -145,8 +166,8 @@ class MeterPush:
         rivals = write.start < LIVE.stop and connection is not self._current and self._current in self._connections
         if self._current is not None and rivals and self._agreement.differs:
             self._passed_over, self._passed_over_until = self._current, write.at + _PASSED_OVER
-            self._live.closed(self._current)
-            self._energy.closed(self._current)
+            self._live_sender.closed(self._current)
+            self._energy_sender.closed(self._current)
             self._agreement.start_over(write.at)
             self._current = None
         return connection is self._passed_over and write.at < self._passed_over_until
@@ -163,7 +184,9 @@ class MeterPush:
 
     def may_wait(self, connection: PushConnection, places: Sequence[tuple[int, int]]) -> bool:
         """Whether writes that were answered may wait for the next one: they begin a cycle that is not whole yet."""
-        return self._live.is_begun_by(connection, places)
+        # Where each write may have a connection of its own, one that waits would come after its successor.
+        sender = self._live_sender
+        return sender.is_sender(connection) and not sender.hands_over and self._live.is_begun(places)
 
     def watch(self, now: float) -> float:
         """Look whether the push stays away; when to look again, if nothing comes."""
@@ -186,8 +209,8 @@ class MeterPush:
         with self._turn:
             if self._tape.on:
                 note_connection(self._tape, CLOSED, connection)
-            self._live.closed(connection)
-            self._energy.closed(connection)
+            self._live_sender.closed(connection)
+            self._energy_sender.closed(connection)
             self._connections.discard(connection)
             if not self._connections:
                 self.peer = None
@@ -258,10 +281,10 @@ class MeterPush:
                 mask |= mask_of(low, high - low)
         return mask
 
-    def _take_energy(self, connection: PushConnection, write: PushedWrite) -> None:
+    def _take_energy(self, write: PushedWrite) -> None:
         if write.start >= ENERGY.stop or write.start + len(write.registers) <= ENERGY.start:
             return
-        snapshot = self._energy.write(connection, write.start, write.registers, write.at)
+        snapshot = self._energy.write(write.start, write.registers, write.at, self._energy_sender.epoch)
         if (
             snapshot is None
             or write.at < self._energy_due
@@ -278,13 +301,8 @@ class MeterPush:
             self._plan.energy_pushed(write.at)
 
     def _note(self, connection: PushConnection, write: PushedWrite) -> None:
-        if write.start < LIVE.stop and connection is not self._current and self._current in self._connections:
-            if write.at - self._rival_at > _LISTENING:
-                self._rival_since = write.at
-            self._rival_at = write.at
         self.writes += 1
         self._last_write = write.at
-        self._connections.add(connection)
         self.peer = connection.peer
         shape = (write.function, write.unit, write.start, len(write.registers))
         known = shape in self._shapes

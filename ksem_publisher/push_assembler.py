@@ -31,6 +31,113 @@ _BROKEN_CYCLES = 3
 """So many cycles that do not follow the pattern: learn again."""
 _RIVAL_REMEMBERED = 60.0
 """Seconds for which a second sender is reckoned with."""
+_HAND_OVERS_NEEDED = 3
+"""A meter is known to open its next connection before it closes the last one once it has done so this often."""
+_LASTING = 2.0
+"""Seconds. A connection that brings cycles for so long is not handed over with each of them."""
+
+
+class PushSender:
+    """Which connection's writes count; those of all others are refused and must leave no trace.
+
+    The connection that writes first is the sender until it is closed or silent. A meter may open a connection for each
+    cycle or each write, and close the last one only then: where new connections follow one another and the old ones
+    write no more, each new one is the sender at once. Two that go on writing side by side are two senders.
+    Times are CLOCK_BOOTTIME seconds.
+    """
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        """Changes where what comes next does not go on with what came before."""
+        self.refused_at = float("-inf")
+        """When a write was refused last."""
+        self._source: Hashable = None
+        self._peer = ""
+        self._open = False
+        self._since = self._last_write = self._rival_at = float("-inf")
+        self._others: set[Hashable] = set()
+        """Open connections that have written and are not the sender."""
+        self._successor: Hashable = None
+        """A new connection that was refused; the sender has not written since."""
+        self._hand_overs = 0
+        self._lost = False
+
+    @property
+    def hands_over(self) -> bool:
+        """True while each new connection of the meter replaces the one before, which may still be open."""
+        return self._hand_overs >= _HAND_OVERS_NEEDED
+
+    def is_sender(self, source: Hashable) -> bool:
+        return source == self._source
+
+    def excludes(self, source: Hashable, peer: str, now: float) -> bool:
+        """Whether another connection is the sender now."""
+        if source == self._source or now - self._last_write > AWAY_SECONDS:
+            return False
+        return peer != self._peer or (self._open and not self.hands_over)
+
+    def accept(self, source: Hashable, peer: str, now: float) -> bool:
+        """Whether a write of this connection, which came from the address `peer`, counts."""
+        if source == self._source:
+            if self._successor is not None:
+                self._successor, self._hand_overs, self._rival_at = None, 0, now
+            elif now - self._since > _LASTING:
+                self._hand_overs = 0
+            self._last_write = now
+            return True
+        silent = now - self._last_write > AWAY_SECONDS
+        if peer != self._peer and not silent:
+            self.refused_at = now
+            return False
+        new = source not in self._others and peer == self._peer
+        if self._open and not silent:
+            if new and self._successor is not None:
+                self._hand_overs += 1
+                self._successor = None
+            if not new or not self.hands_over:
+                self._refuse(source, now, new=new)
+                return False
+        else:
+            goes_on = peer == self._peer and (not self._open or (new and self.hands_over))
+            if not goes_on or self._lost or now - self._rival_at <= _RIVAL_REMEMBERED:
+                self._change()
+        if self._open:
+            self._others.add(self._source)
+        self._take_over(source, peer, now)
+        return True
+
+    def closed(self, source: Hashable) -> None:
+        """A connection has ended; another may go on with its cycle."""
+        self._others.discard(source)
+        if source == self._source:
+            self._open = False
+            if self._successor is not None:
+                self._hand_overs += 1
+        if source in (self._source, self._successor):
+            self._successor = None
+
+    def _refuse(self, source: Hashable, now: float, *, new: bool) -> None:
+        self._lost = True
+        self.refused_at = now
+        if self.hands_over:  # one that was replaced goes on writing: there are two senders
+            self._hand_overs = 0
+            self._change()
+        if new:
+            self._successor = source
+        elif source != self._successor:
+            self._rival_at = now
+        self._others.add(source)
+
+    def _take_over(self, source: Hashable, peer: str, now: float) -> None:
+        if self._successor is not None:
+            self._hand_overs += 1
+        self._others.discard(source)
+        self._source, self._peer, self._open, self._successor = source, peer, True, None
+        self._since = self._last_write = now
+
+    def _change(self) -> None:
+        self.epoch += 1
+        self._lost = False
 
 
 class PushAssembler:
@@ -48,9 +155,7 @@ class PushAssembler:
         self._history: deque[Write] = deque(maxlen=MAX_WRITES * CYCLES_KEPT)
         self._pattern: CyclePattern | None = None
         self._undecided = ""
-        self._source: Hashable = None
-        self._source_open = False
-        self._last_write = self._rival_at = float("-inf")
+        self._epoch = 0
         self._set: list[Write] = []
         self._broken = self._retry = 0
         self._skipped = self._skipped_before = 0
@@ -81,17 +186,21 @@ class PushAssembler:
             return self._undecided
         return self._why_dropped
 
-    def write(self, source: Hashable, start: int, registers: tuple[int, ...], now: float) -> Snapshot | None:
+    def write(self, start: int, registers: tuple[int, ...], now: float, epoch: int = 0) -> Snapshot | None:
         """Take one write (any range; what is outside the block is cut off); a whole cycle if this one completes it.
 
-        `source` tells connections apart; writes of two are never mixed while both are open.
+        `epoch` is that of the sender: writes of two are never mixed.
         """
         first = max(start, self._block.start)
         cut = registers[first - start : max(0, self._block.stop - start)]
         write = Write(first - self._block.start, cut, now)
-        if not cut or not write.mask & self._wanted or not self._accept(source, now):
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._forget()
+        if not cut:
             return None
-        self._last_write = now
+        if self._pattern is not None and self._is_extra(write) and write.shape not in self._pattern.shapes:
+            return None
         self._history.append(write)
         if self._pattern is None:
             return self._learn()
@@ -100,12 +209,12 @@ class PushAssembler:
             self._history.popleft()
         return self._follow(self._pattern, write)
 
-    def is_begun_by(self, source: Hashable, writes: Sequence[tuple[int, int]]) -> bool:
+    def is_begun(self, writes: Sequence[tuple[int, int]]) -> bool:
         """Whether these writes (start, count), not taken yet, go on with the cycle and leave it unfinished.
 
         Then it makes no difference whether they are taken now or together with the write that follows them.
         """
-        if self._pattern is None or source != self._source:
+        if self._pattern is None:
             return False
         at, shapes = len(self._set), self._pattern.shapes
         if at + len(writes) >= len(shapes):
@@ -116,33 +225,13 @@ class PushAssembler:
         first = max(start, self._block.start)
         return first - self._block.start, min(start + count, self._block.stop) - first
 
-    def closed(self, source: Hashable) -> None:
-        """A connection has ended; another may go on with its cycle (a meter may open one for each write)."""
-        if source == self._source:
-            self._source_open = False
-
-    def _accept(self, source: Hashable, now: float) -> bool:
-        """Keep to one connection until it is closed or silent."""
-        if source != self._source:
-            if self._source_open:
-                patience = min(2 * self.period, AWAY_SECONDS) if self.period else AWAY_SECONDS
-                if now - self._last_write <= patience:
-                    self._rival_at = now
-                    return False
-                self._forget()
-            elif now - self._rival_at <= _RIVAL_REMEMBERED:
-                self._forget()  # it may be the other sender's: nothing begun by the first goes on with it
-            self._source = source
-        self._source_open = True
-        return True
-
     def _learn(self) -> Snapshot | None:
         self._retry -= 1
         if self._retry > 0:
             return None
-        found = find_pattern(
-            tuple(self._history), self._wanted, self._size, self._fits, trust_silence=self._trust_silence
-        )
+        found = self._find_pattern(tuple(self._history))
+        if isinstance(found, Undecided):
+            found = self._find_pattern_without_extras(found)
         if isinstance(found, Undecided):
             self._undecided = found.why
             self._retry = found.retry
@@ -156,6 +245,28 @@ class PushAssembler:
             if self._pattern is not None:
                 result = self._follow(self._pattern, write)
         return result
+
+    def _find_pattern(self, writes: tuple[Write, ...]) -> CyclePattern | Undecided:
+        return find_pattern(writes, self._wanted, self._size, self._fits, trust_silence=self._trust_silence)
+
+    def _find_pattern_without_extras(self, undecided: Undecided) -> CyclePattern | Undecided:
+        """The pattern of the wanted registers alone, where writes between them come without order.
+
+        It takes one cycle more, for the extra writes that come in each cycle are part of it.
+        """
+        writes = tuple(write for write in self._history if not self._is_extra(write))
+        if len(writes) == len(self._history):
+            return undecided
+        found = self._find_pattern(writes)
+        if isinstance(found, Undecided) or len(writes) <= len(found.shapes) * CYCLES_SEEN:
+            return undecided
+        self._history.clear()
+        self._history.extend(writes)
+        return found
+
+    def _is_extra(self, write: Write) -> bool:
+        """Whether a write brings only registers that no cycle has to bring."""
+        return not write.mask & self._wanted
 
     def _follow(self, pattern: CyclePattern, write: Write) -> Snapshot | None:
         if write.shape != pattern.shapes[len(self._set)]:

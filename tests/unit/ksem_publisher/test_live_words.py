@@ -1,4 +1,12 @@
 from ksem_publisher.live_words import UNMEASURED, VALUES, LiveWords
+from ksem_publisher.snapshot import Words
+
+IN_GAPS = {address for part in UNMEASURED for address in range(part.start, part.stop)}
+
+
+def measured_cycle(first: int) -> Words:
+    """A cycle whose writes brought nothing between the groups."""
+    return tuple(None if i in IN_GAPS else first + i for i in range(148))
 
 
 def test_the_words_nobody_measures_are_those_of_the_contract() -> None:
@@ -6,7 +14,7 @@ def test_the_words_nobody_measures_are_those_of_the_contract() -> None:
 
 
 def test_words_never_seen_stay_holes() -> None:
-    filled = LiveWords().fill(tuple(range(148)))
+    filled = LiveWords().fill(measured_cycle(0))
     assert [i for i, word in enumerate(filled) if word is None] == [
         *range(28, 40),
         *range(66, 80),
@@ -20,11 +28,17 @@ def test_the_newest_push_or_read_counts_and_measured_words_are_left_alone() -> N
     words = LiveWords()
     words.note(0, [1] * 100)
     words.note(70, [2] * 78)
-    filled = words.fill(tuple(range(1000, 1148)))
+    filled = words.fill(measured_cycle(1000))
     assert filled[28:40] == (1,) * 12
     assert filled[66:80] == (1,) * 4 + (2,) * 10
     assert filled[146:148] == (2, 2)
     assert filled[40:66] == tuple(range(1040, 1066))
+
+
+def test_a_cycles_own_words_win_over_all_that_was_known() -> None:
+    words = LiveWords()
+    words.note(0, [1] * 148)
+    assert words.fill(tuple(range(1000, 1148))) == tuple(range(1000, 1148))
 
 
 def test_words_between_values_are_the_cycles_own_or_if_it_left_them_out_the_newest_known() -> None:

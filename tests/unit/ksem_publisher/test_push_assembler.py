@@ -1,6 +1,6 @@
 import random
 import tracemalloc
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ksem_contract.blocks import LIVE, MEASURED
 from ksem_contract.register_range import RegisterRange
-from ksem_publisher.push_assembler import PushAssembler
+from ksem_publisher.push_assembler import PushAssembler, PushSender
 from ksem_publisher.snapshot import Snapshot, sums_up
 
 from .model_meter import TWO_GROUPS, ModelMeter, Write
@@ -19,11 +19,39 @@ WITH_GAPS = ((0, 100), (100, 48))
 PHASES_FIRST = ((40, 106), (0, 28))
 
 
-def live_assembler() -> PushAssembler:
-    return PushAssembler(LIVE, MEASURED, sums_up)
+class Receiver:
+    """The assembler behind the choice of the sender, as a meter's push has them."""
+
+    def __init__(self) -> None:
+        self.sender = PushSender()
+        self.assembler = PushAssembler(LIVE, MEASURED, sums_up)
+        self.closed = self.sender.closed
+
+    def write(
+        self, source: Hashable, start: int, registers: tuple[int, ...], at: float, peer: str = "meter"
+    ) -> Snapshot | None:
+        if not self.sender.accept(source, peer, at):
+            return None
+        return self.assembler.write(start, registers, at, self.sender.epoch)
+
+    @property
+    def period(self) -> float | None:
+        return self.assembler.period
+
+    @property
+    def missing(self) -> tuple[RegisterRange, ...]:
+        return self.assembler.missing
+
+    @property
+    def why(self) -> str:
+        return self.assembler.why
 
 
-def feed(assembler: PushAssembler, writes: Iterable[Write], source: str = "one") -> list[tuple[float, Snapshot]]:
+def live_assembler() -> Receiver:
+    return Receiver()
+
+
+def feed(assembler: Receiver, writes: Iterable[Write], source: str = "one") -> list[tuple[float, Snapshot]]:
     found = []
     for at, start, registers in writes:
         snapshot = assembler.write(source, start, registers, at)
@@ -54,18 +82,17 @@ def test_a_block_is_handed_out_with_its_cycles_last_write_and_dated_by_its_first
         assert (at, block.at) == (cycle[-1][0], cycle[0][0])
 
 
-def test_only_the_known_beginning_of_a_cycle_of_the_same_sender_may_wait_for_the_next_write() -> None:
+def test_only_the_known_beginning_of_a_cycle_may_wait_for_the_next_write() -> None:
     assembler = live_assembler()
-    assert not assembler.is_begun_by("one", [(0, 28)])  # nothing is learned yet
+    assert not assembler.assembler.is_begun([(0, 28)])  # nothing is learned yet
     feed(assembler, ModelMeter().writes(5))
-    assert assembler.is_begun_by("one", [(0, 28)])
-    assert not assembler.is_begun_by("two", [(0, 28)])
-    assert not assembler.is_begun_by("one", [(0, 28), (40, 106)])  # it is whole
-    assert not assembler.is_begun_by("one", [(40, 106)])
-    assert not assembler.is_begun_by("one", [(512, 40)])
+    assert assembler.assembler.is_begun([(0, 28)])
+    assert not assembler.assembler.is_begun([(0, 28), (40, 106)])  # it is whole
+    assert not assembler.assembler.is_begun([(40, 106)])
+    assert not assembler.assembler.is_begun([(512, 40)])
     begun = ModelMeter().cycle(5)[0]
     assembler.write("one", begun[1], begun[2], begun[0])
-    assert not assembler.is_begun_by("one", [(40, 106)])
+    assert not assembler.assembler.is_begun([(40, 106)])
 
 
 def test_nothing_is_handed_out_before_three_equal_cycles_were_seen() -> None:
@@ -97,6 +124,44 @@ def test_constant_power_with_an_ambiguous_split_hands_out_nothing() -> None:
     assert "where a cycle ends" in assembler.why
 
 
+@pytest.mark.parametrize("lag", [0.006, 0.01, 0.07, 0.1, 0.13, 0.16, 0.19, 0.194])
+@pytest.mark.parametrize("shapes", [TWO_GROUPS, PHASES_FIRST])
+@pytest.mark.parametrize("skip", [0, 1])
+def test_while_the_power_stands_still_a_pause_inside_or_between_cycles_is_not_told_apart(
+    lag: float, shapes: tuple[tuple[int, int], ...], skip: int
+) -> None:
+    meter, moving = ModelMeter(gap=lag, constant=True, shapes=shapes), ModelMeter(gap=lag, shapes=shapes)
+    assembler = live_assembler()
+    assert feed(assembler, meter.writes(40, skip)) == []
+    assert "where a cycle ends" in assembler.why
+    cycles = [moving.cycle_of(b.words) for _, b in feed(assembler, [w for n in range(40, 70) for w in moving.cycle(n)])]
+    assert cycles == (list(range(cycles[0], 70)) if lag <= 0.08 else [])
+    assert cycles[:1] <= [45]
+
+
+def test_writes_that_follow_one_another_at_once_are_a_cycle_whatever_the_power_does() -> None:
+    meter = ModelMeter(gap=0.002, constant=True)
+    assert len(feed(live_assembler(), meter.writes(20))) == 18
+
+
+def test_a_sum_that_now_and_then_does_not_fit_does_not_end_the_push() -> None:
+    meter = ModelMeter(gap=0.03)
+    for number in range(5, 60, 9):
+        meter.words(number)[1] ^= 0x40  # 6.4 W
+    cycles = [meter.cycle_of(block.words) for _, block in feed(live_assembler(), meter.writes(60))]
+    assert cycles == list(range(cycles[0], 60))
+    assert cycles[0] <= 4
+
+
+def test_a_push_faster_than_the_meter_measures_is_cut_where_the_power_changes() -> None:
+    meter, other = ModelMeter(period=0.02, gap=0.004), ModelMeter()
+    meter.truth = {number: other.words(number // 10) for number in range(300)}
+    blocks = feed(live_assembler(), meter.writes(300, 1))
+    assert len(blocks) > 150
+    for _, block in blocks:
+        meter.cycle_of(block.words)
+
+
 def test_a_cycle_with_a_slow_second_half_is_dropped_and_the_others_go_on() -> None:
     meter = ModelMeter()
     writes = meter.writes(10)
@@ -113,6 +178,31 @@ def test_a_second_half_that_is_always_slow_is_never_served() -> None:
     assembler = live_assembler()
     assert feed(assembler, meter.writes(30)) == []
     assert "spread" in assembler.why
+
+
+EXTRAS = ((0, 28), (28, 12), (40, 106), (146, 2))
+
+
+def test_writes_between_the_groups_that_each_cycle_brings_are_part_of_it() -> None:
+    for skip in range(len(EXTRAS)):
+        meter = ModelMeter(shapes=EXTRAS, gap=0.001)
+        blocks = feed(live_assembler(), meter.writes(12, skip))
+        assert [meter.cycle_of(block.words) for _, block in blocks][-8:] == list(range(4, 12))
+        assert all(None not in (*block.words[28:40], *block.words[146:]) for _, block in blocks)
+        assert all(at == meter.cycle(meter.cycle_of(block.words))[-1][0] for at, block in blocks)
+
+
+@pytest.mark.parametrize("every", [2, 3, 7])
+def test_writes_between_the_groups_that_come_now_and_then_disturb_nothing(every: int) -> None:
+    meter = ModelMeter()
+    writes = []
+    for number in range(30):
+        writes += meter.cycle(number)
+        if number % every == 0:
+            writes.append((writes[-1][0], 28, (7,) * 12))
+    cycles = [meter.cycle_of(block.words) for _, block in feed(live_assembler(), writes)]
+    assert cycles == list(range(cycles[0], 30))
+    assert cycles[0] <= 4
 
 
 @pytest.mark.parametrize("shapes", [((0, 28),), ((40, 106),), ((0, 28), (40, 50))])
@@ -195,6 +285,62 @@ def test_a_connection_for_each_write_is_followed() -> None:
         count += assembler.write(number, start, registers, at) is not None
         assembler.closed(number)
     assert count == 8
+
+
+def overlapping(meter: ModelMeter, cycles: int, *, per_write: bool, late: int) -> list[tuple[str, int, Write | None]]:
+    """What a meter does that closes each connection only after `late` more of them have written."""
+    events: list[tuple[str, int, Write | None]] = []
+    connection = 0
+    for number in range(cycles):
+        for i, write in enumerate(meter.cycle(number)):
+            connection += per_write or i == 0
+            events.append(("write", connection, write))
+            if (per_write or i == 0) and connection > late:
+                events.append(("close", connection - late, None))
+    return events
+
+
+@pytest.mark.parametrize("per_write", [True, False])
+@pytest.mark.parametrize("late", [1, 2, 3, 1000])
+def test_a_connection_opened_before_the_last_is_closed_is_followed(*, per_write: bool, late: int) -> None:
+    meter, receiver, cycles = ModelMeter(gap=0.004), live_assembler(), []
+    for what, connection, write in overlapping(meter, 40, per_write=per_write, late=late):
+        if write is None:
+            assert what == "close"
+            receiver.closed(connection)
+        elif block := receiver.write(connection, *write[1:], write[0]):
+            cycles.append(meter.cycle_of(block.words))
+    assert cycles[-25:] == list(range(15, 40))
+
+
+def test_a_meter_that_hands_its_push_over_and_then_keeps_a_connection_is_followed_and_a_rival_refused_again() -> None:
+    meter, other, receiver = ModelMeter(), ModelMeter(), live_assembler()
+    other.truth = {n: [w ^ 1 for w in meter.words(n + 1000)] for n in range(100)}
+    for what, connection, write in overlapping(meter, 20, per_write=False, late=1):
+        if what == "close":
+            receiver.closed(connection)
+        elif write:
+            receiver.write(connection, *write[1:], write[0])
+    blocks = []
+    for number in range(20, 60):
+        blocks += [receiver.write("lasting", *write[1:], write[0]) for write in meter.cycle(number)]
+        for write in other.cycle(number) if number > 35 else ():
+            assert receiver.write("rival", *write[1:], write[0] + 0.05) is None
+    cycles = [meter.cycle_of(block.words) for block in blocks if block]
+    assert cycles == list(range(20, 60))
+
+
+def test_the_new_connections_of_another_address_are_refused_and_disturb_nothing() -> None:
+    meter, receiver, cycles = ModelMeter(), live_assembler(), []
+    for _, connection, write in overlapping(meter, 40, per_write=False, late=1):
+        if write is None:
+            receiver.closed(connection)
+        else:
+            if block := receiver.write(connection, *write[1:], write[0]):
+                cycles.append(meter.cycle_of(block.words))
+            foreign = tuple(word ^ 1 for word in write[2])
+            assert receiver.write(("other", connection), write[1], foreign, write[0] + 0.001, "other") is None
+    assert cycles[-25:] == list(range(15, 40))
 
 
 def test_what_a_stall_held_back_is_not_taken_for_new() -> None:
