@@ -61,11 +61,11 @@ class LiveDesk:
         """What is strange about the newest snapshots that counted."""
         return self._checks["push" if self.source.push_carries(self._clock()) else "poll"].remarks
 
-    def pushed(self, snapshot: Snapshot) -> None:
-        """A whole cycle was pushed."""
+    def pushed(self, snapshot: Snapshot, interval_ms: int | None) -> None:
+        """A whole cycle was pushed; `interval_ms` as in `polled`."""
         assert snapshot.period is not None
-        now = self._clock()
-        if self._passes("push", snapshot, now) and self.source.take_push(snapshot.period, snapshot.at, now):
+        now, interval = self._clock(), None if interval_ms is None else interval_ms / 1000
+        if self._passes("push", snapshot, now) and self.source.take_push(snapshot.period, snapshot.at, now, interval):
             self._publish("push", snapshot, round(snapshot.period * 1000))
 
     def polled(self, snapshot: Snapshot, interval_ms: int | None) -> None:
