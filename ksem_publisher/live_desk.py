@@ -1,5 +1,6 @@
 """Every measuring cycle passes here: judged, completed, published."""
 
+import logging
 from collections.abc import Callable
 
 from ksem_contract.block_message import Source
@@ -14,6 +15,11 @@ from service_runtime.clock import boottime
 
 FLOWS = 1.5
 """Seconds: live data flows while the newest published cycle is no older."""
+
+LEAST_FROZEN_AFTER = 2.0
+"""Seconds. A good meter that measures every 500 ms repeats its values for one cycle, and a poll may miss the next."""
+
+log = logging.getLogger(__name__)
 
 
 class LiveDesk:
@@ -32,10 +38,17 @@ class LiveDesk:
         self._values = values
         self._on_live = on_live
         self._clock = clock
+        frozen_after = settings.frozen_after
+        if 0 < frozen_after < LEAST_FROZEN_AFTER:
+            log.warning(
+                "[checks] frozen_after = %g is less than a good meter needs: %g is used; 0 switches the check off",
+                frozen_after,
+                LEAST_FROZEN_AFTER,
+            )
+            frozen_after = LEAST_FROZEN_AFTER
         # Each source is judged by itself: a frozen push must not be thawed by polled values.
         self._checks = {
-            name: LiveChecks(plausible=settings.plausible, frozen_after=settings.frozen_after)
-            for name in ("push", "poll")
+            name: LiveChecks(plausible=settings.plausible, frozen_after=frozen_after) for name in ("push", "poll")
         }
         self._checks["push"].twin, self._checks["poll"].twin = self._checks["poll"], self._checks["push"]
         self._refusals: dict[str, tuple[Remark, float]] = {}
@@ -61,11 +74,11 @@ class LiveDesk:
         """What is strange about the newest snapshots that counted."""
         return self._checks["push" if self.source.push_carries(self._clock()) else "poll"].remarks
 
-    def pushed(self, snapshot: Snapshot) -> None:
-        """A whole cycle was pushed."""
+    def pushed(self, snapshot: Snapshot, interval_ms: int | None) -> None:
+        """A whole cycle was pushed; `interval_ms` as in `polled`."""
         assert snapshot.period is not None
-        now = self._clock()
-        if self._passes("push", snapshot, now) and self.source.take_push(snapshot.period, snapshot.at, now):
+        now, interval = self._clock(), None if interval_ms is None else interval_ms / 1000
+        if self._passes("push", snapshot, now) and self.source.take_push(snapshot.period, snapshot.at, now, interval):
             self._publish("push", snapshot, round(snapshot.period * 1000))
 
     def polled(self, snapshot: Snapshot, interval_ms: int | None) -> None:

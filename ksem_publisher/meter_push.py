@@ -13,12 +13,13 @@ from ksem_publisher.block_desk import BlockDesk
 from ksem_publisher.block_publisher import BlockPublisher
 from ksem_publisher.block_reading import BlockRead
 from ksem_publisher.live_desk import LiveDesk
+from ksem_publisher.live_source import HALF_SECOND
 from ksem_publisher.live_words import VALUES
 from ksem_publisher.poll_plan import PollPlan
 from ksem_publisher.push_agreement import PushAgreement
 from ksem_publisher.push_assembler import PushAssembler, PushSender
 from ksem_publisher.push_connection import PushConnection, PushedWrite
-from ksem_publisher.push_rhythm import AWAY_PERIODS
+from ksem_publisher.push_rhythm import AWAY_PERIODS, PushPace, is_off_pace
 from ksem_publisher.recording import note_connection, note_writes
 from ksem_publisher.register_mask import mask_of, mask_of_ranges, ranges_of
 from ksem_publisher.snapshot import Snapshot, sums_up
@@ -85,6 +86,8 @@ class MeterPush:
         self._live = PushAssembler(LIVE, VALUES, sums_up)
         self._energy = PushAssembler(ENERGY, _COUNTERS, None)
         self._live_sender, self._energy_sender = PushSender(), PushSender()
+        self._pace = PushPace()
+        self._queued = ""
         self._shapes: dict[tuple[int, int, int, int], float] = {}
         self._connections: set[PushConnection] = set()
         self._last_write = float("-inf")
@@ -121,14 +124,22 @@ class MeterPush:
             if self._is_passed_over(connection, write) or not self._accepts(connection, write):
                 continue
             snapshot = self._live.write(write.start, write.registers, write.at, self._live_sender.epoch)
+            self._pace.wrote(write.at)
             if snapshot is not None:
                 self._take_cycle(connection, snapshot, write.at)
-            if self._agreement.counts(write.at):
+            if self._counts(write.at):
                 self._desk.words.note(write.start, write.registers)
-            self._take_energy(write)
+            if not self._queued:
+                self._take_energy(write)
             self._note(connection, write)
         if self._tape.on:
             note_writes(self._tape, connection, writes)
+
+    @property
+    def _interval(self) -> float | None:
+        """Seconds at which the meter measures, once it was polled for them."""
+        interval_ms = self._others.interval_ms
+        return None if interval_ms is None else interval_ms / 1000
 
     def _accepts(self, connection: PushConnection, write: PushedWrite) -> bool:
         """Whether it is the sender's. Whoever sends live data sends the energy counters, too."""
@@ -149,17 +160,22 @@ class MeterPush:
             self._rival_since = now
         self._rival_at = now
 
-    def _take_cycle(self, connection: PushConnection, snapshot: Snapshot, now: float) -> None:
+    def _take_cycle(self, connection: PushConnection, cycle: Snapshot, now: float) -> None:
+        assert cycle.period is not None
         self._current = connection
-        agreement = self._agreement
-        agreement.interval_ms = self._others.interval_ms
-        agreement.pushed(snapshot, connection, now)
+        self._queued = self._pace.why_queued(cycle.words, cycle.period, self._interval)
+        self._agreement.interval_ms = self._others.interval_ms
+        self._agreement.pushed(cycle, connection, now)
         self._look_at_agreement(now)
-        if agreement.counts(now):
-            self._desk.pushed(snapshot)
-        if agreement.check_due(now):
+        if self._counts(now):
+            self._desk.pushed(cycle, self._others.interval_ms)
+        if self._agreement.check_due(now):
             self._plan.check_push(now)
             self._on_check()
+
+    def _counts(self, now: float) -> bool:
+        """Whether cycles may be published: the polled meter's own, and no older than they seem."""
+        return not self._queued and self._agreement.counts(now)
 
     def _is_passed_over(self, connection: PushConnection, write: PushedWrite) -> bool:
         """Of two connections, one whose cycles are not the polled meter's makes room for the other."""
@@ -178,7 +194,7 @@ class MeterPush:
         self._look_at_agreement(now)
 
     def _look_at_agreement(self, now: float) -> None:
-        if not self._agreement.counts(now) and self._desk.source.push_carries(now):
+        if not self._counts(now) and self._desk.source.push_carries(now):
             self._desk.source.drop_push()
             self._on_away()
 
@@ -248,7 +264,15 @@ class MeterPush:
             return "down", "only energy counters are pushed: switch on all groups in the meter's menu"
         if self._live.why:
             return "down", self._live.why
-        if (period := self._live.period) and period > 0.5:
+        if self._queued:
+            return "down", self._queued
+        period = self._live.period
+        if period and period < HALF_SECOND and is_off_pace(period, self._interval):
+            return "down", (
+                f"a cycle every {period * 1000:.0f} ms, but the meter measures every {self._others.interval_ms} ms "
+                "(register 8244): live data is polled, which is newer; set no fixed interval in the meter's Modbus menu"
+            )
+        if period and period > 0.5:
             return "down", f"a cycle every {period:.3g} s is too slow: set no fixed interval in the meter's Modbus menu"
         if self._current is not None and not self._agreement.counts(now):
             return "down", "a poll is awaited that confirms what is pushed"

@@ -6,6 +6,7 @@ can be said of the first cycle: it is left out, and the next one in rhythm count
 """
 
 from collections import deque
+from collections.abc import Sequence
 from itertools import pairwise
 
 AWAY_PERIODS = 3
@@ -20,6 +21,14 @@ _ODD_CYCLES = 3
 """So many cycles in a row out of rhythm: the meter's pace has changed."""
 _KEPT = 8
 _ENOUGH = 5
+_SLOWER = 1.1
+"""Cycles further apart than so many measuring intervals do not come each time the meter measures."""
+_FASTER = 0.9
+"""Cycles closer together than this share of it come more often."""
+_REST = 0.5
+"""A silence of this share of a period is a rest: who rests has nothing waiting."""
+_CHANGES_KEPT = 16
+_WRITES_KEPT = 1024
 
 
 class PushRhythm:
@@ -62,3 +71,51 @@ class PushRhythm:
             intervals = sorted([later - earlier for earlier, later in pairwise(starts)])
             # The median, or the lesser of the two in the middle: a part of a millisecond less makes no difference.
             self.period = intervals[(len(intervals) - 1) // 2]
+
+
+class PushPace:
+    """Compares the pace of the cycles with the measuring interval that the meter itself names.
+
+    A meter whose cycles wait in a queue pushes old ones, and nothing in them tells how old. Such a meter never rests
+    though it is slower than it measures; or it is faster, with new values each time. Times are CLOCK_BOOTTIME seconds.
+    """
+
+    def __init__(self) -> None:
+        self._writes: deque[float] = deque(maxlen=_WRITES_KEPT)
+        self._words: Sequence[int | None] = ()
+        self._changes: deque[bool] = deque(maxlen=_CHANGES_KEPT)
+
+    def wrote(self, at: float) -> None:
+        """The meter wrote something."""
+        self._writes.append(at)
+
+    def why_queued(self, words: Sequence[int | None], period: float, interval: float | None) -> str:
+        """Why this whole cycle may have waited in the meter, in words; empty if there is no reason to think so.
+
+        `interval`: seconds, from the meter's register 8244; None while it is unknown.
+        """
+        self._changes.append(words != self._words)
+        self._words = words
+        if interval is None:
+            return ""
+        measures = f"the meter measures every {interval * 1000:.0f} ms (register 8244)"
+        if period > _SLOWER * interval and not self._rests(period):
+            return (
+                f"{measures} but takes {period * 1000:.0f} ms to push a cycle: cycles wait in it and are old. Switch "
+                "groups off in its Modbus menu, and see whether the network is slow"
+            )
+        if period < _FASTER * interval and all(self._changes):
+            return f"{measures} but pushes another cycle every {period * 1000:.0f} ms: these have waited in it"
+        return ""
+
+    def _rests(self, period: float) -> bool:
+        """Whether most of the last cycles were followed by a rest."""
+        newest = self._writes[-1]
+        writes = [at for at in self._writes if newest - at <= _KEPT * period]
+        rests = sum(later - earlier >= _REST * period for earlier, later in pairwise(writes))
+        return 2 * rests * period >= newest - writes[0]
+
+
+def is_off_pace(period: float, interval: float | None) -> bool:
+    """Whether cycles come slower than the meter measures, `interval` seconds, so that polling is newer."""
+    return interval is not None and period > _SLOWER * interval

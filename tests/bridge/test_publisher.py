@@ -134,3 +134,11 @@ def test_values_are_plain_numbers_at_the_chosen_pace(start: Start) -> None:
             assert all(float(payload) == float(payload) for payload in payloads)
     retained = [topic for topic in bench.audience.retained if "/value/" in topic]
     assert retained == []
+
+
+def test_a_limit_for_frozen_values_that_a_good_meter_cannot_meet_is_raised(start: Start) -> None:
+    bench = start(push=False, options=("--cycle", "500"), settings="[checks]\nfrozen_after = 0.3\n")
+    bench.audience.await_live("poll", 20, within=15)
+    assert bench.audience.wrong == []
+    assert not any(b"frozen" in payload for payload in bench.audience.heard["ksem/main/health"])
+    assert bench.publisher.log_text().count("frozen_after = 0.3 is less than a good meter needs: 2 is used") == 1

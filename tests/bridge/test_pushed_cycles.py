@@ -195,3 +195,41 @@ def test_a_push_whose_next_connection_opens_before_the_last_is_closed_is_used(
     assert mixed(bench.pushed, [cycle_words(number) for number in range(60)], BROUGHT) == []
     health = bench.audience.await_health(lambda health: health.push.link.state == "up", "the push is used")
     assert health.push.period_ms == pytest.approx(1000 * PERIOD, abs=20)
+
+
+ENERGY_WRITES = ((512, 40), (592, 100), (692, 100))
+
+
+def push_all_groups(bench: PushBench, number: int, pause: float) -> None:
+    for start, registers in writes_of(TWO_GROUPS, cycle_words(number)):
+        bench.write("one", start, registers, answer_after=pause)
+    for start, count in ENERGY_WRITES:
+        bench.write("one", start, [number] * count, answer_after=pause)
+
+
+def test_a_meter_whose_cycles_wait_in_a_queue_is_polled_and_named(bench: PushBench) -> None:
+    began = time.monotonic()
+    number = 0
+    while time.monotonic() < began + 12:  # it measures every 200 ms, each of five writes takes it 50 ms
+        push_all_groups(bench, number, 0.05)
+        number += 1
+    assert bench.pushed == []
+    assert bench.audience.live[-1].source == "poll"
+    sources = {BlockMessage.decode(payload).source for payload in bench.audience.heard["ksem/main/block/energy"]}
+    assert sources == {"poll"}
+    why = [payload for payload in bench.audience.heard["ksem/main/health"] if b"register 8244" in payload]
+    assert any(b"cycles wait in it" in payload for payload in why)
+
+
+@pytest.mark.parametrize("period", [0.1, 0.25, 0.3])
+def test_a_push_at_another_pace_than_the_meter_measures_is_polled_and_named(bench: PushBench, period: float) -> None:
+    bench.cycles(40, lambda number: push_all_groups(bench, number, 0.0), period=period)
+    assert bench.pushed == []
+    assert bench.audience.live[-1].source == "poll"
+    assert any(b"register 8244" in payload for payload in bench.audience.heard["ksem/main/health"])
+
+
+def test_all_groups_pushed_in_their_time_are_used(bench: PushBench) -> None:
+    bench.cycles(30, lambda number: push_all_groups(bench, number, 0.0))
+    assert len(bench.pushed) >= 10
+    assert mixed(bench.pushed, [cycle_words(number) for number in range(30)], BROUGHT) == []

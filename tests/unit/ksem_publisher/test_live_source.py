@@ -38,3 +38,22 @@ def test_nothing_older_than_what_was_published_follows_it() -> None:
 
 def test_with_pushes_switched_off_polling_always_carries_live() -> None:
     assert LiveSource(push=False).poll_wanted(0.0)
+
+
+@pytest.mark.parametrize(
+    ("period", "interval", "carries"),
+    [(0.2, None, True), (0.2, 0.2, True), (0.25, 0.2, False), (0.4, 0.2, False), (0.5, 0.2, True), (0.5, 0.5, True)],
+)
+def test_a_push_slower_than_the_meter_measures_carries_live_at_half_a_second_only(
+    period: float, interval: float | None, *, carries: bool
+) -> None:
+    source = LiveSource(push=True)
+    assert source.take_poll(9.9, 9.9)
+    assert source.take_push(period, 10.0, 10.0, interval) == carries
+
+
+def test_a_push_that_is_old_is_replaced_at_once() -> None:
+    source = LiveSource(push=True)
+    assert source.take_push(0.2, 10.0, 10.0)
+    source.drop_push()
+    assert source.poll_wanted(10.0)
