@@ -44,10 +44,6 @@ class LiveSource:
         useful = self.push_carries(now) or now - self._last_poll > POLL_GAP
         return useful and self._is_newer(measured)
 
-    def drop_push(self) -> None:
-        """What is pushed is old: it carries nothing."""
-        self._period = 0.0
-
     def take_poll(self, measured: float, now: float) -> bool:
         """`live` was polled. True if it is to be published."""
         self._last_poll = now
