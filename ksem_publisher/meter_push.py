@@ -117,6 +117,10 @@ class MeterPush:
     def _take(self, connection: PushConnection, writes: Sequence[PushedWrite]) -> None:
         for write in writes:
             self._note(connection, write)
+            if write.start == LIVE.start:
+                self._agreement.interval_ms = self._others.interval_ms
+                self._agreement.wrote(connection, write.at)
+                self._look_at_agreement(write.at)
             if self._is_passed_over(connection, write):
                 continue
             snapshot = self._live.write(connection, write.start, write.registers, write.at)
@@ -131,7 +135,6 @@ class MeterPush:
     def _take_cycle(self, connection: PushConnection, snapshot: Snapshot, now: float) -> None:
         self._current = connection
         agreement = self._agreement
-        agreement.interval_ms = self._others.interval_ms
         agreement.pushed(snapshot, connection, now)
         self._look_at_agreement(now)
         if agreement.counts(now):
