@@ -121,6 +121,10 @@ class MeterPush:
     def _take(self, connection: PushConnection, writes: Sequence[PushedWrite]) -> None:
         for write in writes:
             self._connections.add(connection)
+            if write.start == LIVE.start:
+                self._agreement.interval_ms = self._others.interval_ms
+                self._agreement.wrote(connection, write.at)
+                self._look_at_agreement(write.at)
             if self._is_passed_over(connection, write) or not self._accepts(connection, write):
                 continue
             snapshot = self._live.write(write.start, write.registers, write.at, self._live_sender.epoch)
@@ -164,7 +168,6 @@ class MeterPush:
         assert cycle.period is not None
         self._current = connection
         self._queued = self._pace.why_queued(cycle.words, cycle.period, self._interval)
-        self._agreement.interval_ms = self._others.interval_ms
         self._agreement.pushed(cycle, connection, now)
         self._look_at_agreement(now)
         if self._counts(now):

@@ -38,7 +38,7 @@ _MOST_NEEDED = 64
 _NEAR_TENTHS, _NEAR_SHARE = 500, 0.1
 """Powers are near one another within 50 W and a tenth."""
 _TOO_FAST = 1.35
-"""So many times as many cycles as the meter measures come from two meters."""
+"""So many times as many cycles as the meter measures come from two meters, where they come over several connections."""
 _RATE_SECONDS = 2.0
 _SLOW = 1.4
 """A push of so many measuring intervals skips cycles: only a read close behind a pushed cycle can bring the same."""
@@ -64,7 +64,6 @@ class _Cycle:
     words: Words
     source: Hashable
     arrived: float
-    measured: float
 
 
 @dataclass(slots=True)
@@ -79,7 +78,8 @@ class PushAgreement:
     """Compares the pushes of one meter with its polls. Times are CLOCK_BOOTTIME seconds."""
 
     def __init__(self) -> None:
-        self._cycles: deque[_Cycle] = deque(maxlen=64)
+        self._cycles: deque[_Cycle] = deque(maxlen=32)
+        self._starts: deque[tuple[Hashable, float]] = deque(maxlen=64)
         self._read: _Read | None = None
         self._counters: tuple[Sequence[int], float] | None = None
         self._polled_at = self._doubted_at = self._differed_at = self._checked_at = float("-inf")
@@ -124,18 +124,29 @@ class PushAgreement:
         """Whether the energy counters were polled lately enough to know another meter's by them."""
         return self._counters is not None and now - self._counters[1] <= _COUNTERS_KNOWN
 
+    def wrote(self, source: Hashable, now: float) -> None:
+        """The first register was written, of whatever cycle.
+
+        Two meters that open a connection for each cycle write it more often than one measures. Of two connections that
+        stay open only one is used.
+        """
+        self._starts.append((source, now))
+        lately = [one for one, at in self._starts if now - at < _RATE_SECONDS]
+        if self.interval_ms is None or 2 * len(set(lately)) < len(lately):
+            return
+        if len(lately) > _TOO_FAST * _RATE_SECONDS * 1000 / self.interval_ms + 1:
+            self._misses = _MISSES_TOLD
+            self._deny(now)
+
     def pushed(self, cycle: Snapshot, source: Hashable, now: float) -> None:
         """A whole cycle has arrived."""
         self._period = cycle.period or self._period
         before = self._cycles[-1] if self._cycles else None
-        self._cycles.append(_Cycle(_head(cycle.words), source, now, cycle.at))
+        self._cycles.append(_Cycle(_head(cycle.words), source, now))
         if self._waits_since is None:
             self._waits_since = now
         if before is not None and before.source != source and now - before.arrived > _IN_STEP * self._period:
             self.start_over(now)
-        if self._is_too_fast(cycle.at):
-            self._misses = _MISSES_TOLD
-            self._deny(now)
         read = self._read
         if read is not None and now - read.received > _STALE_PERIODS * self._period:
             self._read = read = None  # the cycles that it could be compared with never came
@@ -188,12 +199,6 @@ class PushAgreement:
     def _several(self) -> bool:
         """Whether the newest cycles came over several connections."""
         return len({cycle.source for cycle in list(self._cycles)[-4:]}) > 1
-
-    def _is_too_fast(self, newest: float) -> bool:
-        if self.interval_ms is None or not self._several:
-            return False
-        lately = sum(newest - cycle.measured < _RATE_SECONDS for cycle in self._cycles)
-        return lately > _TOO_FAST * _RATE_SECONDS * 1000 / self.interval_ms + 1
 
     def _may_compare(self, sent: float) -> bool:
         last, interval = self._cycles[-1].arrived, (self.interval_ms or 0) / 1000

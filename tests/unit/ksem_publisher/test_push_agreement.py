@@ -32,6 +32,7 @@ class Scene:
         self.right, self.other = household(1), household(2)
 
     def push(self, words: Words, source: Hashable = "one", period: float = PERIOD) -> None:
+        self.agreement.wrote(source, self.now)
         self.agreement.pushed(Snapshot(words, self.now, period), source, self.now)
 
     def poll(self) -> None:
