@@ -19,6 +19,7 @@ _UNREADABLE_FOR: Final = 60.0
 _REMEDY_BROKER: Final = "Start the broker, or correct host, port, username and password under [mqtt] in dashboard.toml."
 _REMEDY_NOBODY: Final = (
     "Start ksem-publisher, and give it the same broker and prefix; the broker's ACL must let this user read {prefix}/#."
+    " Some brokers (RabbitMQ) give what is retained to exact topics alone: name meters and nodes in the settings."
 )
 _REMEDY_GONE: Final = "On its host: systemctl status {service}"
 _REMEDY_NO_SERVER: Final = (

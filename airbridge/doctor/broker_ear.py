@@ -10,6 +10,7 @@ from typing import Final
 from airbridge.doctor.facts import LoginFacts, Probe, Role
 from airbridge.doctor.probes import probes
 from airbridge.doctor.seen import Seen
+from airbridge.doctor.wanted import Wanted
 from ksem_contract.echo import Ping
 from ksem_contract.topics import Topics
 from service_runtime import mqtt_reasons
@@ -25,15 +26,23 @@ _log: Final = logging.getLogger("airbridge.doctor")
 class BrokerEar:
     """What can be heard and said with one login. `news` is set whenever there is something new."""
 
-    def __init__(self, role: Role, mqtt: MqttSettings, meters: Iterable[str], news: threading.Event) -> None:
+    def __init__(
+        self,
+        role: Role,
+        mqtt: MqttSettings,
+        to_do: Wanted,
+        news: threading.Event,
+        discovery_prefix: str | None = "homeassistant",
+    ) -> None:
         self.role, self.mqtt = role, mqtt
         self.seen = Seen(Topics(mqtt.prefix))
         self._name = f"doctor-{secrets.token_hex(4)}"
-        self._meters = set(meters)
+        self._meters = set(to_do.meters)
+        self._nodes = set(to_do.nodes)
         self._pinged: set[str] = set()
         self._taken: dict[str, bool] = {}
         self._back: set[str] = set()
-        self._probes = probes(role, self.seen.topics, self._name)
+        self._probes = probes(role, self.seen.topics, self._name, discovery_prefix)
         self._news = news
         self._state: tuple[bool, str] | None = None
         self._told = threading.Event()
@@ -117,8 +126,14 @@ class BrokerEar:
         prefix = topics.prefix
         shown = [f"{prefix}/+/status", f"{prefix}/+/health", topics.all_nodes_status()]
         shown += [f"{prefix}/rtu/+/health", topics.all_nodes_requests()]
+        # By name too: some brokers, RabbitMQ for one, keep what is retained from patterns.
+        for meter in sorted(self._meters):
+            shown += [topics.meter_status(meter), topics.meter_health(meter)]
+        for node in sorted(self._nodes):
+            shown += [topics.node_status(node), topics.node_health(node), topics.node_requests(node)]
         if self.role != "other":
             shown.append(f"{prefix}/+/block/+")
+            shown += [topics.meter_block(meter, "live") for meter in sorted(self._meters)]
         return [*shown, f"{prefix}/+/pong/{self._name}"]
 
     def _on_link(self, up: bool, why: str) -> None:

@@ -25,7 +25,7 @@ def check_inverters(facts: Facts) -> Iterator[Finding]:
     names = dict.fromkeys((*facts.wanted_nodes, *seen))
     if not names:
         remedy = "on the inverter's host: systemctl status rtu-server; or this login may not read it"
-        yield Finding("server", "any", "note", "no RTU server is heard of", remedy)
+        yield Finding("server", "any", "warn", "no RTU server is heard of: no inverter is served", remedy)
     for name in names:
         yield from _check_node(
             name, seen.get(name), elsewhere=bool(facts.wanted_nodes) and name not in facts.wanted_nodes

@@ -13,7 +13,23 @@ _OWN_ADDRESS = "give the KSEM's own address and port 502 in [[meter]] host and p
 def check_meters(facts: Facts) -> Iterator[Finding]:
     """One line a meter."""
     for meter in facts.meters:
-        yield _check_one(meter)
+        finding = _check_one(meter)
+        if finding.state == "wrong" and _is_served(meter, facts):
+            where = f"{meter.place.host}:{meter.place.port}"
+            text = (
+                f"{where} answers the publisher's polls, and had no answer for a second client: it may take one alone"
+            )
+            finding = Finding("meter", meter.place.id, "note", text)
+        yield finding
+
+
+def _is_served(meter: MeterFacts, facts: Facts) -> bool:
+    """Whether our publisher, which runs, is answered there, and only the doctor's own connection was not."""
+    answers = {answer.kind for answer in (meter.device, meter.head) if answer is not None}
+    if meter.reach in ("unknown host", "no tls") or answers - {"silent", "closed"}:
+        return False
+    seen = next((one for one in facts.seen_meters if one.id == meter.place.id), None)
+    return seen is not None and seen.alive and seen.health is not None and seen.health.poll.link.state == "up"
 
 
 def _check_one(facts: MeterFacts) -> Finding:

@@ -14,6 +14,14 @@ def check_publishers(facts: Facts) -> Iterator[Finding]:
     if not any(login.up for login in facts.logins):
         return
     seen = {one.id: one for one in facts.seen_meters}
+    if not facts.wanted_meters and not seen:
+        prefixes = ", ".join(sorted({f"{login.prefix}/" for login in facts.logins if login.up}))
+        text = f"no publisher is heard of below {prefixes}"
+        remedy = (
+            f"correct the prefix, or let this login read there; {_START}. Some brokers (RabbitMQ) give what is retained"
+            " to exact topics alone: run the doctor on a host with settings, which name the meter"
+        )
+        yield Finding("publisher", "any", "wrong", text, remedy)
     for meter in dict.fromkeys((*facts.wanted_meters, *seen)):
         one = seen.get(meter)
         if one is None or (one.status is None and one.health is None and not one.alive):

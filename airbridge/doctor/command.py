@@ -28,6 +28,9 @@ def doctor(
     server_config: Annotated[
         Path | None, typer.Option(help="Settings of rtu-server (default: /etc/ksem-airbridge/rtu-server.toml).")
     ] = None,
+    dashboard_config: Annotated[
+        Path | None, typer.Option(help="Settings of ksem-dashboard (default: /etc/ksem-airbridge/dashboard.toml).")
+    ] = None,
     broker: Annotated[
         str | None, typer.Option(metavar="HOST[:PORT]", help="Look at this broker, not at the settings' one.")
     ] = None,
@@ -62,7 +65,7 @@ def doctor(
     Exit code: 0 all is well, 1 something is wrong, 2 the command line is.
     """
     try:
-        for path in (publisher_config, server_config, password_file):
+        for path in (publisher_config, server_config, dashboard_config, password_file):
             if path is not None and not path.exists():
                 _refuse(f"{path}: no such file")
         if bundle is not None and bundle.exists():
@@ -70,6 +73,7 @@ def doctor(
         asked = Asked(
             publisher_config=publisher_config,
             server_config=server_config,
+            dashboard_config=dashboard_config,
             broker=_broker(broker, username, password_file, prefix) if broker else None,
             meter=_meter(meter) if meter else None,
             serial=serial,
@@ -83,7 +87,7 @@ def doctor(
     except NothingToDo:
         _refuse(
             "there are no settings in /etc/ksem-airbridge, and nothing else to look at: "
-            "give --publisher-config, --server-config, --broker, --meter, --serial or --listen"
+            "give --publisher-config, --server-config, --dashboard-config, --broker, --meter, --serial or --listen"
         )
     findings = examine(gathered.facts)
     text, listed = report(findings), as_json(findings, VERSION, wall_time())

@@ -6,7 +6,7 @@ from airbridge.doctor.check_inverter import check_inverters
 from airbridge.doctor.check_meter import check_meters
 from airbridge.doctor.check_port import check_ports
 from airbridge.doctor.check_publisher import check_listened, check_publishers
-from airbridge.doctor.check_settings import check_settings
+from airbridge.doctor.check_settings import check_services, check_settings
 from airbridge.doctor.facts import Facts
 from airbridge.doctor.finding import Finding
 
@@ -15,6 +15,7 @@ def examine(facts: Facts) -> list[Finding]:
     """Judge everything that was found."""
     checks = (
         check_settings,
+        check_services,
         check_meters,
         check_broker,
         check_publishers,

@@ -183,6 +183,18 @@ class PortFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceFacts:
+    """A service of this host, as systemd has it."""
+
+    name: str
+    active: str
+    """`active`, `inactive`, `failed`, `activating` ..."""
+    sub: str = ""
+    result: str = ""
+    enabled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything."""
 
@@ -196,6 +208,7 @@ class Facts:
     """Ids that the settings name."""
     wanted_nodes: tuple[str, ...] = ()
     ports: tuple[PortFacts, ...] = ()
+    services: tuple[ServiceFacts, ...] = ()
     listened: ListenFacts | None = None
     push_port: int = 5020
     """Where this host's publisher listens."""

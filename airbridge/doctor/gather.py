@@ -12,7 +12,7 @@ from airbridge.doctor.broker_ear import BrokerEar, listen
 from airbridge.doctor.facts import Facts, MeterPlace, Role, SettingsFacts
 from airbridge.doctor.gather_meter import gather_meter
 from airbridge.doctor.gather_port import gather_port
-from airbridge.doctor.gather_settings import gather_settings
+from airbridge.doctor.gather_settings import gather_services, gather_settings
 from airbridge.doctor.seen import merged_meters, merged_nodes
 from airbridge.doctor.wanted import Wanted, wanted
 from service_runtime.common_settings import MqttSettings
@@ -20,7 +20,11 @@ from service_runtime.version import VERSION
 
 LEAST: Final = 1.5
 """Seconds of listening at the broker, however soon everything is told."""
-_ROLES: Final[Mapping[str, Role]] = {"ksem-publisher": "publisher", "rtu-server": "rtu"}
+_ROLES: Final[Mapping[str, Role]] = {"ksem-publisher": "publisher", "rtu-server": "rtu", "ksem-dashboard": "other"}
+
+
+_Login = tuple[Role, MqttSettings, str | None]
+"""Whose, how it reaches the broker, and the prefix of Home Assistant's discovery; None: switched off."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class Asked:
 
     publisher_config: Path | None = None
     server_config: Path | None = None
+    dashboard_config: Path | None = None
     broker: MqttSettings | None = None
     meter: MeterPlace | None = None
     serial: str | None = None
@@ -54,15 +59,21 @@ def gather(asked: Asked) -> Gathered:
     """Look at everything, at the same time where it takes time."""
     found = {
         service: one
-        for service, path in (("ksem-publisher", asked.publisher_config), ("rtu-server", asked.server_config))
+        for service, path in (
+            ("ksem-publisher", asked.publisher_config),
+            ("rtu-server", asked.server_config),
+            ("ksem-dashboard", asked.dashboard_config),
+        )
         if (one := gather_settings(service, path)) is not None
     }
     settings = tuple(facts for facts, _ in found.values())
-    logins: list[tuple[Role, MqttSettings]] = [
-        (_ROLES[service], mqtt) for service, (_, mqtt) in found.items() if mqtt is not None
+    logins: list[_Login] = [
+        (_ROLES[service], mqtt, _discovery_prefix(facts))
+        for service, (facts, mqtt) in found.items()
+        if mqtt is not None
     ]
     if asked.broker is not None:
-        logins = [("other", asked.broker)]
+        logins = [("other", asked.broker, None)]
     if not settings and not logins and not asked.meter and not asked.serial and asked.listen_seconds is None:
         raise NothingToDo
     to_do = wanted(settings, asked.meter, asked.serial)
@@ -85,18 +96,22 @@ def gather(asked: Asked) -> Gathered:
             wanted_meters=to_do.meters,
             wanted_nodes=to_do.nodes,
             ports=ports,
+            services=gather_services(),
             listened=listened.result() if listened else None,
             push_port=to_do.push_port,
         )
-    gathered.secrets |= {mqtt.password for _, mqtt in logins if mqtt.password}
+    gathered.secrets |= {mqtt.password for _, mqtt, _ in logins if mqtt.password}
     return gathered
 
 
-def _hear(
-    settings: tuple[SettingsFacts, ...], logins: list[tuple[Role, MqttSettings]], to_do: Wanted, patience: float
-) -> Gathered:
+def _discovery_prefix(settings: SettingsFacts) -> str | None:
+    table = settings.tables.get("homeassistant", {})
+    return str(table.get("prefix", "homeassistant")) if table.get("discovery", True) else None
+
+
+def _hear(settings: tuple[SettingsFacts, ...], logins: list[_Login], to_do: Wanted, patience: float) -> Gathered:
     news = threading.Event()
-    ears = [BrokerEar(role, mqtt, to_do.meters, news) for role, mqtt in logins]
+    ears = [BrokerEar(role, mqtt, to_do, news, prefix) for role, mqtt, prefix in logins]
     if ears:
         with ThreadPoolExecutor(len(ears)) as threads:
             list(threads.map(BrokerEar.start, ears))

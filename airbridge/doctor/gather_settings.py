@@ -10,7 +10,7 @@ from pathlib import Path
 
 import attrs
 
-from airbridge.doctor.facts import SettingsFacts
+from airbridge.doctor.facts import ServiceFacts, SettingsFacts
 from service_runtime.common_settings import MqttSettings
 from service_runtime.setting import setting
 from service_runtime.settings import SettingsError, load
@@ -47,6 +47,25 @@ def gather_settings(service: str, path: Path | None) -> tuple[SettingsFacts, Mqt
     except SettingsError as error:
         return replace(facts, mistakes=tuple(error.mistakes)), None
     return facts, loaded.mqtt
+
+
+def gather_services() -> tuple[ServiceFacts, ...]:
+    """Ask systemd for the services of this host that are installed as units; nothing where there is no systemd."""
+    keys = ("Id", "LoadState", "ActiveState", "SubState", "Result", "UnitFileState")
+    command = ["systemctl", "show", "--property", ",".join(keys), *PLACES]
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    found = []
+    for part in ran.stdout.split("\n\n"):
+        unit = dict(line.split("=", 1) for line in part.splitlines() if "=" in line)
+        if unit.get("LoadState") == "loaded" and keys[0] in unit:
+            enabled = unit.get("UnitFileState") == "enabled"
+            name = unit["Id"].removesuffix(".service")
+            active, sub, result = (unit.get(key, "") for key in ("ActiveState", "SubState", "Result"))
+            found.append(ServiceFacts(name, active, sub, result, enabled))
+    return tuple(found)
 
 
 def settings_of_this_host(config: Path | None = None) -> MqttSettings | None:

@@ -4,14 +4,16 @@ from airbridge.doctor.facts import Role
 from ksem_contract.topics import Topics
 
 
-def probes(role: Role, topics: Topics, name: str) -> list[tuple[str, str, bool]]:
+def probes(
+    role: Role, topics: Topics, name: str, discovery_prefix: str | None = "homeassistant"
+) -> list[tuple[str, str, bool]]:
     """Family, topic, and whether this role hears it, too: empty messages about a meter or node that nobody has.
 
-    They are not retained, and nothing listens to a meter of that name.
+    They are not retained, and nothing listens to a meter of that name. `discovery_prefix`: None: discovery is off.
     """
     prefix = topics.prefix
-    level = f"homeassistant/device/ksem_{role}"
-    discovery = (f"{level}/+/config", f"{level}/{name}/config", False)
+    level = f"{discovery_prefix}/device/ksem_{role}"
+    discovery = [(f"{level}/+/config", f"{level}/{name}/config", False)] if discovery_prefix is not None else []
     if role == "publisher":
         return [
             (f"{prefix}/+/status", topics.meter_status(name), True),
@@ -20,7 +22,7 @@ def probes(role: Role, topics: Topics, name: str) -> list[tuple[str, str, bool]]
             (f"{prefix}/+/values", topics.meter_values(name), False),
             (f"{prefix}/+/value/+", topics.meter_value(name, "power"), False),
             (f"{prefix}/+/pong/+", topics.pong(name, name), False),
-            discovery,
+            *discovery,
         ]
     if role == "rtu":
         return [
@@ -28,6 +30,6 @@ def probes(role: Role, topics: Topics, name: str) -> list[tuple[str, str, bool]]
             (f"{prefix}/rtu/+/health", topics.node_health(name), True),
             (f"{prefix}/rtu/+/requests", topics.node_requests(name), True),
             (f"{prefix}/+/ping/+", topics.ping(name, name), False),
-            discovery,
+            *discovery,
         ]
     return []

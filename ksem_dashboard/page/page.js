@@ -3,7 +3,7 @@ import { histogram, hourPlot, html, icon, signedBar } from "./draw.js";
 
 const SILENT_AFTER = 2500; // ms; the dashboard says something at least once a second
 const RECONNECT_AFTER = 6000;
-const SHORTEST = 31; // points of the last hour's picture: five minutes
+const SHORTEST = 7; // points of the last hour's picture: a minute
 const LIVE_WITHIN = 1000; // up to here an age is not worth a number
 
 const byId = (id) => document.getElementById(id);
@@ -271,7 +271,7 @@ function drawTimes() {
       html("div", { class: "pair" },
         group("From the question to the answer, in ms", unit.turnaround_ms, told, "fill-bar"),
         group("Age of the data at the inverter, in ms", unit.age_ms, unit.age_histogram_ms, "fill-out")),
-      told === null ? null : html("p", { class: "quiet" }, `Columns: all ${count(told.counts.at(-1))} answers since the RTU server's start.`)];
+      told === null || unit.turnaround_ms.p50 === null ? null : html("p", { class: "quiet" }, `Columns: all ${count(told.counts.at(-1))} answers since the RTU server's start.`)];
   }).filter((one) => one !== null));
 }
 
@@ -285,7 +285,7 @@ function drawDoors() {
       [door.turnaround_ms.p99 === null ? "\u2013" : `${ms(door.turnaround_ms.p99)} ms`], [door.age_ms.p50 === null ? "\u2013" : `${ms(door.age_ms.p50)} ms`],
       [door.last_ago_ms === null ? "never" : door.last_ago_ms < 15_000 ? "now" : `${inWords(Math.round(door.last_ago_ms / 10_000) * 10_000)} ago`]];
   });
-  show("doors", rows, () => [table([{ name: "door" }, { name: "unit" }, { name: "state" }, { name: "asked", number: true }, { name: "got data", number: true },
+  show("doors", rows, () => [table([{ name: "server" }, { name: "unit" }, { name: "state" }, { name: "asked", number: true }, { name: "got data", number: true },
     { name: "refused", number: true }, { name: "99 % within", number: true }, { name: "data old", number: true }, { name: "asked last", number: true }], rows)]);
 }
 

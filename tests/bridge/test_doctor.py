@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ksem_simulators.handles import KsemHandle
-from tests.bridge.broker import free_port
+from tests.bridge.broker import Broker, free_port
 from tests.bridge.certificates import make_certificates
 from tests.bridge.doctor import ACL, PASSWORDS, LoginChain, Said, a_broker, doctor
 
@@ -163,3 +163,54 @@ def test_the_command_line_is_refused_with_2(tmp_path: Path) -> None:
     assert doctor("--server-config", tmp_path / "none.toml").code == 2
     assert doctor("--meter", "host:port").code == 2
     assert doctor("--no-such-option").code == 2
+
+
+def test_nothing_that_is_heard_is_not_well(tmp_path: Path) -> None:
+    with Broker(tmp_path) as broker:
+        said = doctor("--broker", f"127.0.0.1:{broker.port}", patience=1.5)
+    said.assert_found("publisher", "no publisher is heard of below ksem/", "systemctl status ksem-publisher")
+
+
+def test_discovery_that_is_switched_off_or_elsewhere_needs_no_right(tmp_path: Path) -> None:
+    test = TestBroker()
+    acl = ACL.replace("topic write homeassistant/device/+/config\n", "").replace(
+        "user rtu\n", "user rtu\ntopic write ha/device/+/config\n"
+    )
+    with a_broker(tmp_path, acl) as broker:
+        path = test.settings(tmp_path, broker.port, PASSWORDS["rtu"])
+        text = path.read_text()
+        assert doctor("--server-config", path, patience=1.5).wrong("rights")
+        for more in ("discovery = false", 'prefix = "ha"'):
+            path.write_text(f"{text}[homeassistant]\n{more}\n")
+            assert doctor("--server-config", path, patience=1.5).wrong("rights") == []
+
+
+def test_a_service_of_this_host_that_failed_is_named(tmp_path: Path) -> None:
+    """systemd is what a test can't start: a stand-in answers as it would."""
+    shown = [
+        ("ksem-publisher", "loaded", "active", "running", "success", "enabled"),
+        ("rtu-server", "not-found", "inactive", "dead", "success", ""),
+        ("ksem-dashboard", "loaded", "activating", "auto-restart", "exit-code", "enabled"),
+    ]
+    keys = ("LoadState", "ActiveState", "SubState", "Result", "UnitFileState")
+    parts = ["\n".join([f"Id={name}.service", *map("=".join, zip(keys, rest, strict=True))]) for name, *rest in shown]
+    (tmp_path / "shown").write_text("\n\n".join(parts) + "\n")
+    stand_in = tmp_path / "systemctl"
+    stand_in.write_text(f"#!/bin/sh\ncat {tmp_path}/shown\n")
+    stand_in.chmod(0o755)
+    path = os.environ["PATH"]
+    os.environ["PATH"] = f"{tmp_path}:{path}"
+    try:
+        said = doctor("--serial", "/dev/null")
+    finally:
+        os.environ["PATH"] = path
+    said.assert_found("service", "ends soon after each start (exit-code)", "journalctl -u ksem-dashboard")
+    assert {one["about"] for one in said.findings if one["check"] == "service"} == {"ksem-publisher", "ksem-dashboard"}
+
+
+def test_the_dashboards_settings_and_login_are_looked_at(tmp_path: Path) -> None:
+    path = tmp_path / "dashboard.toml"
+    path.write_text(f'[mqtt]\nhost = "127.0.0.1"\nport = {free_port()}\n[dashboard]\nprot = 1\n')
+    doctor("--dashboard-config", path).assert_found("settings", "prot", "did you mean port", "restart ksem-dashboard")
+    path.write_text(path.read_text().replace("prot = 1", "port = 8081"))
+    doctor("--dashboard-config", path).assert_found("broker", "no broker listens there")

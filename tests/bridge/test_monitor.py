@@ -32,7 +32,7 @@ def _is_told(chain: Chain) -> bool:
     """Whether the retained health has the inverter's first answers: it comes at changes, and each 10 s."""
     told = json.loads(monitor("--broker", f"127.0.0.1:{chain.broker.port}", "--json").stdout)
     units = told["nodes"].get("attic", {}).get("units") or [{"data": 0}]
-    return told["verdict"]["state"] == "ok" and units[0]["data"] > 0
+    return bool(told["verdict"]["state"] == "ok" and units[0]["data"] > 0)
 
 
 def monitor(*arguments: str, within: float = 15.0) -> subprocess.CompletedProcess[str]:

@@ -13,7 +13,9 @@ from airbridge.doctor.check_inverter import check_inverters
 from airbridge.doctor.check_meter import check_meters
 from airbridge.doctor.check_port import check_ports
 from airbridge.doctor.check_publisher import check_publishers
+from airbridge.doctor.check_settings import check_services
 from airbridge.doctor.facts import (
+    Answer,
     Facts,
     Holder,
     LoginFacts,
@@ -24,6 +26,8 @@ from airbridge.doctor.facts import (
     PortFacts,
     Probe,
     Reach,
+    RegisterAnswer,
+    ServiceFacts,
 )
 from airbridge.doctor.finding import Finding
 from ksem_contract.health import (
@@ -226,3 +230,39 @@ def test_the_troubleshooting_page_quotes_what_the_doctor_really_says() -> None:
     for phrase in phrases:
         for piece in re.split(r"\.\.\.|\d[\d-]*|\(|\)", phrase):
             assert piece.strip() in text, phrase
+
+
+@pytest.mark.parametrize("kind", ["silent", "closed"])
+def test_a_meter_that_takes_one_client_is_not_wrong_while_it_serves_our_publisher(kind: Answer) -> None:
+    answer = RegisterAnswer(kind)
+    meter = MeterFacts(MeterPlace("main", "10.0.0.2"), "reached", device=answer, head=answer)
+    served = MeterSeen("main", status="online", health=meter_health(), alive=True)
+    (finding,) = check_meters(Facts("1", meters=(meter,), seen_meters=(served,)))
+    assert finding.state == "note"
+    assert "one" in finding.text
+    for other in (replace(served, alive=False), replace(served, id="attic"), replace(served, health=None)):
+        (finding,) = check_meters(Facts("1", meters=(meter,), seen_meters=(other,)))
+        assert finding.state == "wrong"
+
+
+def test_another_device_is_wrong_whatever_the_publisher_reports() -> None:
+    answer = RegisterAnswer("exception", code=2)
+    meter = MeterFacts(MeterPlace("main", "10.0.0.2"), "reached", device=answer, head=answer)
+    served = MeterSeen("main", status="online", health=meter_health(), alive=True)
+    (finding,) = check_meters(Facts("1", meters=(meter,), seen_meters=(served,)))
+    assert finding.state == "wrong"
+
+
+@pytest.mark.parametrize(
+    ("service", "state"),
+    [
+        (ServiceFacts("ksem-dashboard", "failed", "failed", "exit-code", enabled=True), "wrong"),
+        (ServiceFacts("ksem-dashboard", "inactive", "dead", "success", enabled=True), "wrong"),
+        (ServiceFacts("ksem-dashboard", "inactive", "dead", "success"), "note"),
+        (ServiceFacts("ksem-dashboard", "active", "running", "success", enabled=True), "ok"),
+    ],
+)
+def test_a_service_of_this_host_that_does_not_run_is_named(service: ServiceFacts, state: str) -> None:
+    (finding,) = check_services(Facts("1", services=(service,)))
+    assert (finding.about, finding.state) == ("ksem-dashboard", state)
+    assert finding.state == "ok" or "ksem-dashboard" in finding.remedy
