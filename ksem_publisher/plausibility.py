@@ -1,22 +1,25 @@
 """What a KSEM can't have said, and what is strange about what it said.
 
-Only three things are refused: a frequency no grid has (a meter that boots, another device), values that stand still for
-many cycles (a frozen meter), and an information block that is no KSEM's. All else is a remark.
+Refused are: a frequency no grid has (a meter that boots, another device), an active power of the total that no house
+has, values that stand still for many cycles (a frozen meter), and an information block that is no KSEM's. All else is a
+remark.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ksem_contract.blocks import DEVICE, FREQUENCY, MEASURING_INTERVAL
+from ksem_contract.blocks import DEVICE, ENERGY, FREQUENCY, MEASURING_INTERVAL
+from ksem_contract.meter_registers import ENERGY_PHASES, ENERGY_TOTAL
 from ksem_publisher.live_words import VALUES
 from ksem_publisher.snapshot import Words, phases_fit_total, power_gap
 
 FREQUENCY_LIMITS = (40.0, 70.0)
+MOST_POWER = 10_000_000
+"""In 0.1 W: 1 MW. "No value" (all ones, or the sign bit alone) is more."""
 VOLTAGE_LIMITS = (160.0, 290.0)
 INTERVAL_LIMITS = (10, 60_000)
 """ms; 200 and 500 are documented."""
-YEARS_MS = (946_684_800_000, 4_102_444_800_000)
-"""The years 2000 to 2100 as Unix time in ms."""
+_TEXTS = ((8196, 16), (8212, 16), (8228, 16))
 
 _PAUSE = 3.0
 """Seconds without a cycle after which unchanged values are looked at anew."""
@@ -26,8 +29,8 @@ _TELL_AFTER = 3
 """A remark is made after so many cycles in a row."""
 _TELL_FOR = 60.0
 """Seconds for which a counter's step backwards is told: it lasts for one look, and health is looked at less often."""
-_CLOCK = 8245
-_TEXTS = ((8196, 16), (8212, 16), (8228, 16))
+_COUNTERS = tuple(one.range.start for one in (*ENERGY_TOTAL, *ENERGY_PHASES))
+"""The words between them are no counters and may go down."""
 _MEASURED = tuple((part.start, part.stop) for part in VALUES)
 """Where the words lie that stand still in a frozen meter."""
 
@@ -72,6 +75,11 @@ class LiveChecks:
             return Remark(
                 "frequency", f"{frequency:.1f} Hz, a grid has {low:.0f} to {high:.0f}: it boots, or it is no KSEM"
             )
+        for at in (0, 2) if self._plausible else ():
+            power = _pair(words, at)
+            if power > MOST_POWER:
+                text = f"registers {at} to {at + 1} (the total's active power) hold {power:#010x}"
+                return Remark("power", f"{text}: no value, or more than 1 MW; the meter boots, or it is no KSEM")
         if frozen:
             text = f"the same values for more than {self._frozen_after:g} s: the meter is frozen; restart it"
             return Remark("frozen", text)
@@ -117,7 +125,10 @@ class CountersCheck:
 
 
 def foreign_device(words: Sequence[int | None]) -> str | None:
-    """Why the words of `device` can't be a KSEM's; None if they can. Zeros pass: emulators leave texts empty."""
+    """Why the words of `device` can't be a KSEM's; None if they can.
+
+    The clock does not count: a KSEM without a time service has one of 1970.
+    """
     interval = words[MEASURING_INTERVAL - DEVICE.start]
     low, high = INTERVAL_LIMITS
     if interval is None or not low <= interval <= high:
@@ -126,19 +137,14 @@ def foreign_device(words: Sequence[int | None]) -> str | None:
         raw = b"".join((word or 0).to_bytes(2, "big") for word in words[start - DEVICE.start :][:count])
         if not _is_text(raw):
             return f"registers {start} to {start + count - 1} hold no text"
-    clock = 0
-    for word in words[_CLOCK - DEVICE.start :][:4]:
-        clock = clock << 16 | (word or 0)
-    if clock and not YEARS_MS[0] <= clock <= YEARS_MS[1]:
-        return f"registers {_CLOCK} to {_CLOCK + 3} hold no time of this century"
     return None
 
 
 def counters_backwards(before: Words, after: Words) -> Remark | None:
     """A remark where one of the energy counters (4 words each) went down. Both are words of `energy`."""
-    for at in range(0, len(after), 4):
+    for at in (start - ENERGY.start for start in _COUNTERS):
         if _count(after, at) < _count(before, at):
-            return Remark("counters", f"the counter at register {512 + at} went backwards")
+            return Remark("counters", f"the counter at register {ENERGY.start + at} went backwards")
     return None
 
 
@@ -175,7 +181,10 @@ def _count(words: Words, at: int) -> int:
 
 
 def _is_text(raw: bytes) -> bool:
+    """Whether these are characters of UTF-8 or Latin-1. Filler of FF passes, numbers in place of text seldom do."""
+    raw = raw.partition(b"\0")[0]
     try:
-        return raw.partition(b"\0")[0].decode().isprintable()
+        text = raw.decode()
     except UnicodeDecodeError:
-        return False
+        text = raw.decode("latin-1")
+    return not any((char < " " and char not in "\t\r\n") or "\x7f" <= char <= "\x9f" for char in text)
