@@ -1,16 +1,16 @@
 """What to ask the meter for next.
 
 One read at a time. `live` goes first when it is due, yet after each reading of it one read of another block may follow,
-so that neither waits for the other. On a new connection the meter is asked who it is before anything else, and what was
-read of other blocks counts only when the device, asked again after them, is still a KSEM. Ranges on demand come last:
-in the time that nothing else needs.
+so that neither waits for the other. On a new connection the meter is asked who it is before anything else: without an
+answer to that nothing else is read. What was read of other blocks counts only when the device, asked again after them,
+is still a KSEM. Ranges on demand come last: in the time that nothing else needs.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from ksem_contract.blocks import FIRMWARE, block_name
+from ksem_contract.blocks import DEVICE, ENERGY, FIRMWARE, block_name
 from ksem_contract.errors import SunspecError
 from ksem_contract.register_range import RegisterRange
 from ksem_publisher.block_reading import (
@@ -21,9 +21,10 @@ from ksem_publisher.block_reading import (
     device_reading,
     energy_reading,
     gaps_reading,
+    short_device_reading,
 )
 from ksem_publisher.demand import Demand
-from ksem_publisher.plausibility import foreign_device
+from ksem_publisher.plausibility import Remark, foreign_device
 from ksem_publisher.seqlock_reader import SeqlockReader
 from ksem_publisher.snapshot import Snapshot, phases_fit_total
 
@@ -34,9 +35,21 @@ RETRY_LATE = 60.0
 """The same for reads that help nobody much."""
 OTHERS_PATIENCE = 0.75
 """Seconds that a read may keep `live` waiting: with a new connection behind it, data is still younger than 1.5 s."""
+AT_ONCE = 3
+"""So many times in a row a read that met a busy meter is sent again at once."""
 _NO_ANSWER = 0
 _ILLEGAL = frozenset((1, 2, 3))
 """Exceptions that will not go away by themselves."""
+_BUSY = frozenset((5, 6))
+"""Exceptions that ask for patience: acknowledge, and device busy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What came of an exception. `given_up`: the read is not sent again at once."""
+
+    block: str
+    given_up: bool
 
 
 @dataclass
@@ -74,7 +87,8 @@ class PollPlan:
         self._asked: _Job | SeqlockReader | None = None
         self._firmware: int | None = None
         self._unknown = True
-        self._held: list[BlockRead] = []
+        self._busy = 0
+        self._held: dict[str, BlockRead] = {}
         self.live_wanted = True
         """Whether `live` is polled: only while the push is away."""
         self.foreign: str | None = None
@@ -85,11 +99,28 @@ class PollPlan:
         """A connection is new: nothing is under way on it, and who is there must be asked."""
         self._stop_readings()
         self._unknown = True
-        self._device.due = 0.0
+        self._busy = 0
+        if self._device.refused is None:
+            self._device.begin = device_reading
+            self._device.due = 0.0
+
+    @property
+    def nameless(self) -> bool:
+        """Whether the meter, on this connection, refuses to say who it is."""
+        return self._unknown and self._device.refused is not None
+
+    def remarks(self) -> tuple[Remark, ...]:
+        """What the meter refuses of the blocks that an inverter needs."""
+        return tuple(
+            Remark(f"refused-{job.name}", f"the meter refuses registers {where} ({job.name}): exception {job.refused}")
+            for job, where in ((self._device, DEVICE), (self._energy, ENERGY))
+            if job.refused
+        )
 
     def energy_pushed(self, now: float) -> None:
-        """The push has brought the energy counters: no need to read them soon."""
-        self._energy.due = now + self._energy.every
+        """The push has brought the energy counters: no need to read them soon. A reading under way goes on."""
+        if self._energy.reading is None:
+            self._energy.due = now + self._energy.every
 
     def next(self, now: float) -> RegisterRange | None:
         """What to read now; None if nothing is due. Follow it with `answer`, `refuse` or `fail`."""
@@ -104,16 +135,19 @@ class PollPlan:
 
     def wait(self, now: float) -> float:
         """Seconds until something may be due."""
-        dues = [self._device.due] if self.foreign else [job.due for job in self._jobs]
-        if self._demand is not None and not self.foreign:
+        if self._unknown or self.foreign:
+            return max(0.0, self._device.due - now)
+        dues = [now if job.reading is not None else job.due for job in self._jobs]
+        if self._demand is not None:
             dues.append(now if self._demanded else self._demand.next_due(now))
-        if self.live_wanted and not self.foreign:
+        if self.live_wanted:
             dues.append(self._live_due)
         return max(0.0, min(dues) - now)
 
     def answer(self, registers: tuple[int, ...], sent: float, now: float) -> tuple[Snapshot | BlockRead, ...]:
         """The meter's reply to the last read: what is whole now, and confirmed."""
         asked, self._asked = self._asked, None
+        self._busy = 0
         if isinstance(asked, SeqlockReader):
             return self._take_live(asked, registers, sent, now)
         if asked is None or asked.reading is None:
@@ -135,27 +169,34 @@ class PollPlan:
             self._demanded = None
         if isinstance(reading, SunspecReading):
             asked.begin = reading.again
-        self._held.append(result)
-        self._device.due = now
+        self._held[result.name] = result
+        if self._device.refused is None:
+            self._device.due = now
         return ()
 
-    def refuse(self, code: int, now: float) -> tuple[str, bool]:
-        """The meter answered with an exception: the block it refused, and whether that is news."""
+    def refuse(self, code: int, now: float) -> Refusal:
+        """The meter answered the last read with an exception."""
         asked, self._asked = self._asked, None
+        name = "live" if isinstance(asked, SeqlockReader) or asked is None else asked.name
+        self._busy = self._busy + 1 if code in _BUSY else 0
+        if 0 < self._busy <= AT_ONCE:
+            return Refusal(name, given_up=False)
+        self._busy = 0
         if isinstance(asked, SeqlockReader) or asked is None:
             self._live = None
             self._live_due = now + RETRY_LIVE
-            return "live", False
-        if self._demand is not None and asked.demanded is not None:
+        elif self._demand is not None and asked.demanded is not None:
             self._demanded = None
-            return asked.name, self._demand.refused(asked.demanded, code, now)
-        news = asked.refused != code
-        asked.refused = code
-        self._put_off(asked, now, code)
-        if asked is self._device:
-            # Whoever answers like this can't be told from a KSEM; what was read before counts as read.
-            self._unknown = False
-        return asked.name, news
+            self._demand.refused(asked.demanded, code, now)
+        elif asked is self._device and code in _ILLEGAL and asked.begin is device_reading:
+            asked.begin, asked.reading = short_device_reading, None
+            return Refusal(name, given_up=False)
+        else:
+            asked.refused = code
+            self._put_off(asked, now, code)
+            if asked is self._device:
+                asked.begin = device_reading
+        return Refusal(name, given_up=True)
 
     def fail(self, now: float) -> None:
         """The last read got no answer: the connection is gone. The block must not keep the others from theirs."""
@@ -166,15 +207,8 @@ class PollPlan:
             self._put_off(asked, now, _NO_ANSWER)
         self._stop_readings()
 
-    def release(self) -> tuple[BlockRead, ...]:
-        """Blocks that wait for the device's word, when it refuses to say anything."""
-        if self._device.refused is None or self.foreign:
-            return ()
-        held, self._held = self._held, []
-        return tuple(held)
-
     def _choose(self, now: float) -> "_Job | SeqlockReader | None":
-        if (self._unknown or self.foreign) and self._device.refused is None:
+        if self._unknown or self.foreign:
             return self._begin(self._device) if self._device.due <= now else None
         live_due = self.live_wanted and self._live_due <= now
         if self._live is not None or (live_due and not self._others_turn):
@@ -183,8 +217,10 @@ class PollPlan:
                 self._live_began = now
             return self._live
         self._others_turn = False
-        under_way = [job for job in self._jobs if job.reading is not None]
-        for job in under_way or self._jobs:
+        for job in self._jobs:
+            if job.reading is not None:
+                return job
+        for job in self._jobs:
             if job.due <= now:
                 return self._begin(job)
         if live_due:
@@ -222,7 +258,7 @@ class PollPlan:
     def _identify(self, device: BlockRead, now: float) -> tuple[BlockRead, ...]:
         self._unknown = False
         self.foreign = foreign_device(device.words)
-        held, self._held = self._held, []
+        held, self._held = list(self._held.values()), {}
         if self.foreign:
             self._device.due = now + min(RETRY_SOON, self._device.every)
             self._stop_readings()
