@@ -117,7 +117,7 @@ class MeterService:
         self._source = LiveSource(push=settings.push.enabled)
         self._desk = LiveDesk(self._blocks, values, self._source, settings.checks, self._on_live, clock)
         self._block_desk = BlockDesk(
-            self._blocks, values, lambda: self._desk.refusal(clock()) is not None, self._announcer.again, clock
+            self._blocks, values, lambda source: self._desk.doubts(source, clock()), self._announcer.again, clock
         )
         self._plan = PollPlan(
             live=settings.poll.live,

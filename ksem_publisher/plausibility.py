@@ -9,13 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ksem_contract.blocks import DEVICE, ENERGY, FREQUENCY, MEASURING_INTERVAL
-from ksem_contract.meter_registers import ENERGY_PHASES, ENERGY_TOTAL
+from ksem_contract.meter_registers import ENERGY_PHASES, ENERGY_TOTAL, PHASES, TOTAL
 from ksem_publisher.live_words import VALUES
-from ksem_publisher.snapshot import Words, phases_fit_total, power_gap
+from ksem_publisher.snapshot import MOST_POWER, Words, phases_fit_total, power_gap
 
 FREQUENCY_LIMITS = (40.0, 70.0)
-MOST_POWER = 10_000_000
-"""In 0.1 W: 1 MW. "No value" (all ones, or the sign bit alone) is more."""
 VOLTAGE_LIMITS = (160.0, 290.0)
 INTERVAL_LIMITS = (10, 60_000)
 """ms; 200 and 500 are documented."""
@@ -31,6 +29,10 @@ _TELL_FOR = 60.0
 """Seconds for which a counter's step backwards is told: it lasts for one look, and health is looked at less often."""
 _COUNTERS = tuple(one.range.start for one in (*ENERGY_TOTAL, *ENERGY_PHASES))
 """The words between them are no counters and may go down."""
+_NO_VALUE = {
+    one.range: {0x8000_0000, 0xFFFF_FFFF} if one.type == "uint32" else {0x8000_0000} for one in (*TOTAL, *PHASES)
+}
+"""What stands where the meter has no value."""
 _MEASURED = tuple((part.start, part.stop) for part in VALUES)
 """Where the words lie that stand still in a frozen meter."""
 
@@ -54,7 +56,6 @@ class LiveChecks:
         self._measured: tuple[Words, ...] = ()
         self._same_since = self._last = self._remarked = float("-inf")
         self._counts: dict[str, int] = {}
-        self._before: Words | None = None
         self._remarks: tuple[Remark, ...] = ()
 
     @property
@@ -68,7 +69,6 @@ class LiveChecks:
         if self._counts or now - self._remarked >= _LOOK_EVERY:
             self._remarked = now
             self._remark(words)
-        self._before = words
         frequency = _frequency(words)
         if self._plausible and not FREQUENCY_LIMITS[0] <= frequency <= FREQUENCY_LIMITS[1]:
             low, high = FREQUENCY_LIMITS
@@ -98,7 +98,7 @@ class LiveChecks:
         return self._same_since if measured == self._measured and now - self._last <= _PAUSE else now
 
     def _remark(self, words: Words) -> None:
-        found = {remark.name: remark for remark in _strange(words, self._before)}
+        found = {remark.name: remark for remark in _strange(words)}
         if not found and not self._counts:
             return
         self._counts = {name: self._counts.get(name, 0) + 1 for name in found}
@@ -148,19 +148,20 @@ def counters_backwards(before: Words, after: Words) -> Remark | None:
     return None
 
 
-def _strange(words: Words, before: Words | None) -> Iterable[Remark]:
+def _strange(words: Words) -> Iterable[Remark]:
     if not phases_fit_total(words):
         gap = (power_gap(words) or 0) / 10
         yield Remark("phases", f"the phases' power and the total's are {gap:.1f} W apart")
-    for name, at in (("total", 0), ("L1", 40), ("L2", 80), ("L3", 120)):
-        plus, minus = words[at : at + 2], words[at + 2 : at + 4]
-        if plus != (0, 0) and minus != (0, 0):
-            moving = before is not None and before[at : at + 2] != plus and before[at + 2 : at + 4] != minus
-            if moving:
-                yield Remark(f"direction-{name.lower()}", f"{name} imports and exports at once")
-    for phase, at in (("L1", 62), ("L2", 102), ("L3", 142)):
-        volts = _pair(words, at) / 1000
-        if volts and not VOLTAGE_LIMITS[0] <= volts <= VOLTAGE_LIMITS[1]:
+    if missing := [str(place) for place, odd in _NO_VALUE.items() if _pair(words, place.start) in odd]:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        yield Remark("no-value", f"registers {', '.join(missing[:3])}{more} hold no value")
+    for phase, at in (("L1", 40), ("L2", 80), ("L3", 120)):
+        # "No value" is more than that, and told above.
+        tenths = max(_pair(words, at), _pair(words, at + 2))
+        if MOST_POWER < tenths < 0x8000_0000:
+            yield Remark(f"power-{phase.lower()}", f"{phase} has {tenths / 10:.0f} W")
+        volts = _pair(words, at + 22) / 1000
+        if volts and not VOLTAGE_LIMITS[0] <= volts <= VOLTAGE_LIMITS[1] and volts < 0x8000_0000 / 1000:
             yield Remark(f"voltage-{phase.lower()}", f"{phase} has {volts:.0f} V")
 
 

@@ -26,6 +26,8 @@ def text(words: str, count: int = 16) -> list[int]:
 def ksem_image(cycle: int = 0, serial: str = "71234567") -> dict[int, int]:
     """All that a KSEM has, in one cycle of its live words."""
     image = dict(enumerate(live_words(cycle)))
+    for at in (62, 102, 142):
+        image |= dict(enumerate(divmod(230_000 + cycle % 1000, 65536), at))
     image |= dict(enumerate(text("KOSTAL"), 8196)) | dict(enumerate(text("Smart Energy Meter"), 8212))
     image |= dict(enumerate(text(serial), 8228)) | {8195: 1, 8244: 200}
     chain = [0x5375, 0x6E53, 1, 66, *range(1, 67), 203, 105, *range(105), 0xFFFF, 0]

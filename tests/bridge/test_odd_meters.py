@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from ksem_contract.block_message import BlockMessage
 from ksem_contract.register_range import RegisterRange
 from modbus_codec.crc import append_crc
+from service_runtime.clock import boottime
 
 from .broker import Broker, free_port
 from .meter_audience import MeterAudience
@@ -126,3 +129,145 @@ def test_a_meter_whose_clock_is_of_1970_is_read(bench: Bench) -> None:
     wire = bench.rtu()
     bench.start()
     ask(wire, "01 03 20 34 00 01", "01 03 02 00 c8")
+
+
+@pytest.mark.parametrize("source", ["push", "poll"])
+@pytest.mark.parametrize("at", [0, 2])
+def test_no_value_in_the_totals_power_is_refused_and_named(bench: Bench, source: str, at: int) -> None:
+    bench.start()
+    if source == "push":
+        bench.push()
+    bench.audience.await_live(source, 3)
+    bench.meter.more = {at: 0xFFFF, at + 1: 0xFFFF}
+    bench.audience.await_health(lambda one: f"registers {at} to {at + 1}" in one.why, "named")
+    bench.audience.await_status(b"offline")
+    assert not [block for block in bench.blocks("live") if block.registers[at] == 0xFFFF]
+    bench.meter.more = {}
+    bench.audience.await_live(source, 3)
+
+
+@pytest.mark.parametrize("source", ["push", "poll"])
+def test_no_value_in_a_phase_passes_as_the_meter_has_it_and_is_reported(bench: Bench, source: str) -> None:
+    absent = {address: 0xFFFF for start in (80, 102, 120, 142) for address in range(start, start + 2)}
+    bench.meter.more = absent
+    wire = bench.rtu()
+    bench.start()
+    if source == "push":
+        bench.push()
+    for block in bench.audience.await_live(source, 5):
+        assert all(block.registers[address] == 0xFFFF for address in absent)
+    ask(wire, "01 03 00 50 00 02", "01 03 04 ff ff ff ff")
+    bench.audience.await_health(lambda one: "registers 80-81" in one.why and "no value" in one.why, "reported")
+
+
+def test_mean_values_around_nothing_are_no_anomaly(bench: Bench) -> None:
+    def words() -> list[int]:
+        small = 3 + bench.meter.cycle % 5
+        found = bench.meter.words(RegisterRange(0, 148))
+        for at in (40, 80, 120):
+            found[at : at + 4] = [0, small, 0, small + 1]
+        found[0:4] = [0, 3 * small, 0, 3 * small + 3]
+        return found
+
+    bench.start()
+    bench.push(words)
+    bench.audience.await_live("push", 20)
+    bench.audience.await_health(lambda one: one.state == "ok", "nothing is wrong")
+    assert not bench.lines("at once")
+
+
+def test_pushed_and_polled_energy_never_goes_back_in_time_and_nothing_starves(bench: Bench) -> None:
+    bench.meter.slow = 0.05
+    counted = [0] * 280
+    counted[7] = 60_000
+
+    def energy() -> list[int]:
+        counted[3] = 50_000 + bench.meter.cycle
+        return counted
+
+    def answer(wanted: RegisterRange) -> Answer:
+        words = bench.meter.words(wanted)
+        if wanted.start == 512:
+            words[3] = 50_000 + bench.meter.cycle
+        return words
+
+    bench.meter.answer = answer
+    bench.start("[poll]\nenergy = 0.3\ndevice = 1\nsunspec = 1\n")
+    bench.audience.await_block("energy")
+    bench.push(energy=energy)
+    bench.audience.await_live("push", 5)
+    begin = time.monotonic()
+    bench.audience.await_live("push", 60, within=30)
+    measured = [block.boot_ms - block.age_ms for block in bench.blocks("energy")]
+    assert measured == sorted(measured)
+    assert {block.source for block in bench.blocks("energy")} == {"push", "poll"}
+    lasted = time.monotonic() - begin
+    for name in ("device", "sunspec"):
+        assert len(bench.blocks(name)) >= lasted / 2, name
+    assert not bench.lines("went backwards")
+
+
+@pytest.mark.parametrize("code", [2, 5, 6])
+@pytest.mark.parametrize(("start", "name"), [(8192, "device"), (512, "energy")])
+def test_a_block_that_is_refused_while_the_push_runs_is_named_in_health(
+    bench: Bench, code: int, start: int, name: str
+) -> None:
+    bench.start()
+    bench.push()
+    bench.audience.await_live("push", 5)
+    bench.audience.await_block(name)
+    bench.audience.await_health(lambda one: one.state == "ok", "all is well")
+    bench.meter.answer = refuse(start, code)
+    bench.audience.await_health(
+        lambda one: one.state == "degraded" and f"({name}): exception {code}" in one.why, "the block is named"
+    )
+    assert len(bench.lines(f"exception {code}")) <= 2
+    bench.meter.answer = lambda _: NotImplemented
+    bench.audience.await_health(lambda one: one.state == "ok", "all is well again")
+
+
+def test_a_block_that_was_refused_from_the_start_while_the_push_runs_is_named_in_health(bench: Bench) -> None:
+    bench.meter.answer = refuse(8192, 2)
+    bench.start()
+    bench.push()
+    bench.audience.await_live("push", 5)
+    bench.audience.await_health(
+        lambda one: one.state == "degraded" and "(device): exception 2" in one.why, "the block is named"
+    )
+
+
+def test_while_the_push_is_frozen_polled_counters_go_on(bench: Bench) -> None:
+    frozen = bench.meter.words(RegisterRange(0, 148))
+    bench.start(FAST + "[checks]\nfrozen_after = 2\n")
+    bench.push(lambda: frozen)
+    bench.audience.await_health(lambda one: "frozen" in one.why, "the push is frozen")
+    bench.audience.await_live("poll", 10)
+    bench.audience.await_block("energy", more=3)
+    assert {block.source for block in bench.blocks("energy")[-3:]} == {"poll"}
+
+
+def test_a_block_kept_by_the_broker_is_as_old_as_it_is(bench: Bench) -> None:
+    bench.start()
+    device = bench.audience.await_block("device")
+    bench.publisher.stop()
+    bench.meter.answer = lambda _: 4
+    old = replace(device, boot_ms=device.boot_ms + 10**9, age_ms=5, time="2026-01-01T00:00:00.000Z")
+    bench.audience.link.publish(bench.audience.topics.meter_block("main", "device"), old.encode(), retain=True)
+    begun = boottime()
+    bench.start()
+    bench.audience.await_true(lambda: bench.blocks("device")[-1].source == "kept", "the block is adopted")
+    kept = bench.blocks("device")[-1]
+    assert kept.age_ms >= begun * 1000, "another boot's clock: older than this boot"
+    since = datetime.now(UTC) - datetime.fromisoformat(old.time)
+    assert kept.age_ms >= (since.total_seconds() - 60) * 1000
+
+
+def test_the_counters_of_a_meter_that_replaces_another_are_published(bench: Bench) -> None:
+    bench.start()
+    topic = bench.audience.topics.meter_value("main", "energy_import")
+    bench.audience.await_true(lambda: bench.audience.heard[topic][-1:] == [b"5.0000"], "the old meter's counter")
+    bench.meter.more[515] = 10_000
+    bench.audience.await_health(lambda one: "not published" in one.why, "a counter that goes back is withheld")
+    bench.meter.serial = "79999999"
+    bench.audience.await_true(lambda: bench.audience.heard[topic][-1:] == [b"1.0000"], "the new meter's counter")
+    bench.audience.await_health(lambda one: "not published" not in one.why, "nothing is withheld")

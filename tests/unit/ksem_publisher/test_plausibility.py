@@ -64,7 +64,9 @@ def test_a_pause_without_cycles_does_not_count_as_frozen() -> None:
     ("name", "strange"),
     [
         ("phases", lambda at: words(w1=9000 + at)),
-        ("direction-l1", lambda at: words(w41=1000 + at, w43=5 + at, w1=2500)),
+        ("no-value", lambda at: words(w40=0xFFFF, w41=0xFFFF, w1=2500 + at)),
+        ("no-value", lambda at: words(w102=0x8000, w103=0, w1=2500 + at)),
+        ("power-l2", lambda at: words(w80=0x4000, w81=at)),
         ("voltage-l2", lambda _: words(w102=0, w103=90)),
     ],
 )
