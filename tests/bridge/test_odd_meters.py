@@ -1,10 +1,15 @@
 """ksem-publisher with meters that answer in odd ways, and a real broker."""
 
+import contextlib
+import socket
+import struct
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -23,7 +28,6 @@ from .test_serial_line import Wire
 
 INTERVAL = RegisterRange(8244, 1)
 FAST = "[poll]\nenergy = 0.5\ndevice = 0.5\nsunspec = 60\n"
-GONE = "the meter closed the connection"
 
 
 class Bench:
@@ -77,6 +81,18 @@ def ask(wire: Wire, request: str, expected: str, within: float = 15.0) -> None:
         assert time.monotonic() < end, f"{heard.hex(' ')} instead of {answer.hex(' ')}"
         wire.send(append_crc(bytes.fromhex(request)))
         heard = wire.heard(len(answer), 0.15)
+
+
+ODD_ANSWERS = {
+    "a function that is no exception to ours": ("0000 0003 01 80 04", "function 128"),
+    "another function": ("0000 0005 01 04 02 00c8", "function 4"),
+    "an odd byte count": ("0000 0006 01 03 03 00c801", "byte count is 3"),
+    "a byte count that does not fit the length": ("0000 0005 01 03 74 00c8", "do not fit"),
+    "too few registers": ("0000 0005 01 03 02 00c8", "58 registers asked, 1 came"),
+    "an exception that is too long": ("0000 0004 01 83 0400", "exception of length 4"),
+    "no Modbus": ("0007 0003 01 83 04", "protocol 7"),
+    "a length of nothing": ("0000 0000 01 03 74 00", "do not fit"),
+}
 
 
 def refuse(start: int, code: int, count: int = 0) -> Callable[[RegisterRange], Answer]:
@@ -271,3 +287,81 @@ def test_the_counters_of_a_meter_that_replaces_another_are_published(bench: Benc
     bench.meter.serial = "79999999"
     bench.audience.await_true(lambda: bench.audience.heard[topic][-1:] == [b"1.0000"], "the new meter's counter")
     bench.audience.await_health(lambda one: "not published" not in one.why, "nothing is withheld")
+
+
+@pytest.mark.parametrize(("answer", "why"), ODD_ANSWERS.values(), ids=ODD_ANSWERS)
+def test_an_answer_that_does_not_belong_to_its_request_is_refused_with_one_line_and_the_true_reason(
+    bench: Bench, answer: str, why: str
+) -> None:
+    bench.start()
+    bench.audience.await_live("poll", 3)
+    bench.meter.answer = lambda _: bytes.fromhex(answer)
+    before = len(bench.lines(" "))
+    bench.audience.await_health(lambda one: why in one.poll.link.why or "registers asked" in one.poll.link.why, why)
+    bench.audience.await_status(b"offline")
+    end = time.monotonic() + 4
+    while time.monotonic() < end:
+        time.sleep(0.2)
+    assert why in bench.audience.health().poll.link.why  # type: ignore[union-attr]
+    lines = bench.lines(" ")[before:]
+    assert len(lines) <= 4, lines
+    assert not bench.lines("Traceback")
+    bench.meter.answer = lambda _: NotImplemented
+    bench.audience.await_live("poll", 3)
+
+
+def test_an_answer_that_comes_twice_or_in_pieces_costs_no_traceback_and_is_never_taken_for_the_next(
+    bench: Bench,
+) -> None:
+    def twice(wanted: RegisterRange) -> Answer:
+        words = bench.meter.words(wanted)
+        once = struct.pack(f">HHBBB{len(words)}H", 0, 3 + 2 * len(words), 1, 3, 2 * len(words), *words)
+        transaction = struct.pack(">H", len(bench.meter.reads))
+        return once + transaction + once
+
+    bench.meter.answer = twice
+    bench.start()
+    bench.audience.await_health(lambda one: "bytes follow the answer" in one.poll.link.why, "told")
+    assert not [topic for topic in bench.audience.heard if "/block/" in topic]
+    assert not bench.lines("Traceback")
+
+
+@pytest.mark.parametrize("code", [5, 6])
+def test_a_meter_that_is_busy_at_a_third_of_the_reads_is_read_in_time_and_fills_no_log(bench: Bench, code: int) -> None:
+    bench.start()
+    bench.audience.await_live("poll", 3)
+    before = len(bench.lines(" "))
+    bench.meter.answer = lambda _: code if len(bench.meter.reads) % 3 == 0 else NotImplemented
+    live = bench.audience.await_live("poll", 60, within=40)
+    measured = [block.boot_ms - block.age_ms for block in live]
+    assert max(later - earlier for earlier, later in pairwise(measured)) < 1000
+    assert len(bench.lines(" ")[before:]) <= 3, bench.lines(" ")[before:]
+
+
+def test_a_port_that_opens_and_refuses_each_read_is_told_by_its_newest_reason(bench: Bench) -> None:
+    port = bench.meter.port
+    bench.meter.port = free_port()
+    bench.start()
+    bench.audience.await_health(lambda one: "no connection" in one.poll.link.why, "the port is shut")
+    bench.meter.answer = lambda _: 6
+    with socket.create_server(("127.0.0.1", bench.meter.port)) as opened:
+        relay = threading.Thread(target=_relay, args=(opened, port), daemon=True)
+        relay.start()
+        bench.audience.await_health(lambda one: "exception 6" in one.poll.link.why, "the newest reason")
+
+
+def _relay(opened: socket.socket, port: int) -> None:
+    """Pass on what comes to `opened` to this port."""
+    with contextlib.suppress(OSError):
+        while True:
+            peer, _ = opened.accept()
+            other = socket.create_connection(("127.0.0.1", port))
+            for one, two in ((peer, other), (other, peer)):
+                threading.Thread(target=_pump, args=(one, two), daemon=True).start()
+
+
+def _pump(one: socket.socket, two: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := one.recv(4096):
+            two.sendall(data)
+    two.close()
