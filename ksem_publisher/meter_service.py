@@ -159,8 +159,8 @@ class MeterService:
                 self._set_status(online=self._desk.flows(now))
                 self._report.tell(self._view(now))
                 self._announcer.tick(self.link)
-                self._drop_unwanted(now)
                 stops = self._desk.stops_at
+            self._drop_unwanted(now)
             self._recorder.tick(now, self._report.trouble or ("" if self.link.connected else "no link to the broker"))
             beat = TICK_IN_TROUBLE if self._report.trouble else TICK
             sleep = min(until_beat(beat, now), self._recorder.rest)

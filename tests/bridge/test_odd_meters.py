@@ -16,6 +16,7 @@ import pytest
 
 from ksem_contract.block_message import BlockMessage
 from ksem_contract.register_range import RegisterRange
+from ksem_contract.requests import RequestEntry, RequestsMessage
 from modbus_codec.crc import append_crc
 from service_runtime.clock import boottime
 
@@ -342,6 +343,7 @@ def test_a_port_that_opens_and_refuses_each_read_is_told_by_its_newest_reason(be
     port = bench.meter.port
     bench.meter.port = free_port()
     bench.start()
+    bench.push()
     bench.audience.await_health(lambda one: "no connection" in one.poll.link.why, "the port is shut")
     bench.meter.answer = lambda _: 6
     with socket.create_server(("127.0.0.1", bench.meter.port)) as opened:
@@ -365,3 +367,31 @@ def _pump(one: socket.socket, two: socket.socket) -> None:
         while data := one.recv(4096):
             two.sendall(data)
     two.close()
+
+
+def _entry(start: int, count: int) -> RequestEntry:
+    return RequestEntry("rs485", 1, "main", 3, start, count, 1.0, "exception-2", 0, demanded=True)
+
+
+def test_a_flood_of_wanted_ranges_costs_no_live_data(bench: Bench) -> None:
+    bench.start()
+    bench.audience.await_live("poll", 3)
+    for node in range(8):
+        wanted = RequestsMessage(tuple(_entry(9000 + 5000 * node + 10 * one, 5) for one in range(256)))
+        bench.audience.link.publish(f"ksem/rtu/n{node}/requests", wanted.encode(), retain=True)
+        bench.audience.link.publish(f"ksem/rtu/n{node}/status", b"online", retain=True)
+    live = bench.audience.await_live("poll", 40, within=30)
+    measured = [block.boot_ms - block.age_ms for block in live]
+    assert max(later - earlier for earlier, later in pairwise(measured)) < 1000
+
+
+def test_nodes_that_are_gone_make_room_for_the_one_that_is_there(bench: Bench) -> None:
+    for node in range(100):
+        bench.audience.link.publish(f"ksem/rtu/gone{node}/status", b"offline", retain=True)
+        bench.audience.link.publish(f"ksem/rtu/gone{node}/requests", RequestsMessage(()).encode(), retain=True)
+    bench.start()
+    bench.audience.await_live("poll", 3)
+    bench.audience.link.publish("ksem/rtu/attic/status", b"online", retain=True)
+    wanted = RequestsMessage((_entry(49206, 10),))
+    bench.audience.link.publish("ksem/rtu/attic/requests", wanted.encode(), retain=True)
+    bench.audience.await_block("r49206-10")
