@@ -202,7 +202,7 @@ class MeterService:
         return [meter_device(self._topics, prefix, self.id, version=self._version, texts=self._block_desk.texts)]
 
     def _view(self, now: float) -> MeterView:
-        remarks = [*self._desk.remarks(), *self._block_desk.remarks, *self._plan.remarks()]
+        remarks = [*self._desk.remarks(), *self._block_desk.remarks, *self._plan.remarks(now)]
         refusal = self._desk.refusal(now)
         if refusal is not None:
             remarks.append(refusal)

@@ -25,7 +25,7 @@ from ksem_publisher.block_reading import (
 )
 from ksem_publisher.demand import Demand
 from ksem_publisher.plausibility import Remark, foreign_device
-from ksem_publisher.seqlock_reader import SeqlockReader
+from ksem_publisher.seqlock_reader import OverlapReader, SeqlockReader, part_of_cycle
 from ksem_publisher.snapshot import Snapshot, phases_fit_total
 
 RETRY_SOON = 2.0
@@ -35,6 +35,10 @@ RETRY_LATE = 60.0
 """The same for reads that help nobody much."""
 OTHERS_PATIENCE = 0.75
 """Seconds that a read may keep `live` waiting: with a new connection behind it, data is still younger than 1.5 s."""
+PART_AFTER = 0.9
+"""Seconds without a whole cycle after which a part is better than nothing."""
+_OVERLAPS = 4
+"""Reads in a row that are compared with one another before another block may follow."""
 AT_ONCE = 3
 """So many times in a row a read that met a busy meter is sent again at once."""
 _NO_ANSWER = 0
@@ -77,14 +81,19 @@ class PollPlan:
         self._demanded: _Job | None = None
         self._live_every = live
         self._live_due = self._live_began = 0.0
-        self._live: SeqlockReader | None = None
+        self._live: SeqlockReader | OverlapReader | None = None
+        self._overlap: OverlapReader | None = None
+        """In use since three reads in one cycle failed, until the next connection."""
+        self._overlaps = 0
+        self._whole_at = self._live_asked = self._part_at = float("-inf")
+        self._took = 0.0
         self._others_turn = False
         self._device = _Job("device", device, device_reading)
         self._energy = _Job("energy", energy, energy_reading)
         self._gaps = _Job("gaps", 0.0, gaps_reading, RETRY_LATE)
         self._sunspec = _Job("sunspec", sunspec, SunspecReading, RETRY_LATE)
         self._jobs = [self._device, self._gaps, self._energy, self._sunspec]
-        self._asked: _Job | SeqlockReader | None = None
+        self._asked: _Job | SeqlockReader | OverlapReader | None = None
         self._firmware: int | None = None
         self._unknown = True
         self._busy = 0
@@ -100,6 +109,7 @@ class PollPlan:
         self._stop_readings()
         self._unknown = True
         self._busy = 0
+        self._overlap = None
         if self._device.refused is None:
             self._device.begin = device_reading
             self._device.due = 0.0
@@ -109,9 +119,11 @@ class PollPlan:
         """Whether the meter, on this connection, refuses to say who it is."""
         return self._unknown and self._device.refused is not None
 
-    def remarks(self) -> tuple[Remark, ...]:
-        """What the meter refuses of the blocks that an inverter needs."""
-        return tuple(
+    def remarks(self, now: float = 0.0) -> tuple[Remark, ...]:
+        """What the meter refuses of the blocks that an inverter needs, and why live data lacks a part."""
+        slow = f"no whole cycle could be polled, an answer takes {self._took * 1000:.0f} ms: L3 is left out"
+        part = (Remark("slow-answers", slow),) if self.live_wanted and now - self._part_at < 2 * PART_AFTER else ()
+        return part + tuple(
             Remark(f"refused-{job.name}", f"the meter refuses registers {where} ({job.name}): exception {job.refused}")
             for job, where in ((self._device, DEVICE), (self._energy, ENERGY))
             if job.refused
@@ -148,7 +160,7 @@ class PollPlan:
         """The meter's reply to the last read: what is whole now, and confirmed."""
         asked, self._asked = self._asked, None
         self._busy = 0
-        if isinstance(asked, SeqlockReader):
+        if isinstance(asked, SeqlockReader | OverlapReader):
             return self._take_live(asked, registers, sent, now)
         if asked is None or asked.reading is None:
             return ()
@@ -177,13 +189,13 @@ class PollPlan:
     def refuse(self, code: int, now: float) -> Refusal:
         """The meter answered the last read with an exception."""
         asked, self._asked = self._asked, None
-        name = "live" if isinstance(asked, SeqlockReader) or asked is None else asked.name
+        name = asked.name if isinstance(asked, _Job) else "live"
         self._busy = self._busy + 1 if code in _BUSY else 0
         if 0 < self._busy <= AT_ONCE:
             return Refusal(name, given_up=False)
         self._busy = 0
-        if isinstance(asked, SeqlockReader) or asked is None:
-            self._live = None
+        if not isinstance(asked, _Job):
+            self._live = self._overlap = None
             self._live_due = now + RETRY_LIVE
         elif self._demand is not None and asked.demanded is not None:
             self._demanded = None
@@ -207,14 +219,18 @@ class PollPlan:
             self._put_off(asked, now, _NO_ANSWER)
         self._stop_readings()
 
-    def _choose(self, now: float) -> "_Job | SeqlockReader | None":
+    def _choose(self, now: float) -> "_Job | SeqlockReader | OverlapReader | None":
         if self._unknown or self.foreign:
             return self._begin(self._device) if self._device.due <= now else None
         live_due = self.live_wanted and self._live_due <= now
         if self._live is not None or (live_due and not self._others_turn):
             if self._live is None:
-                self._live = SeqlockReader(phases_fit_total)
+                self._live = self._overlap or SeqlockReader(phases_fit_total)
                 self._live_began = now
+                self._overlaps = 0
+            if now - self._live_asked > PART_AFTER:
+                self._whole_at = now
+            self._live_asked = now
             return self._live
         self._others_turn = False
         for job in self._jobs:
@@ -243,17 +259,43 @@ class PollPlan:
         return job
 
     def _take_live(
-        self, reader: SeqlockReader, registers: tuple[int, ...], sent: float, now: float
+        self, reader: SeqlockReader | OverlapReader, registers: tuple[int, ...], sent: float, now: float
     ) -> tuple[Snapshot, ...]:
+        self._took = now - sent
+        if isinstance(reader, OverlapReader):
+            return self._take_overlap(reader, registers, sent, now)
         retries = reader.retries
         reader.take(registers, sent)
         self.seqlock_retries += reader.retries - retries
         if not reader.done:
             return ()
+        self._end_live(now)
+        if reader.snapshot is None:
+            self._overlap = OverlapReader(phases_fit_total)
+            return ()
+        self._whole_at = reader.snapshot.at
+        return (reader.snapshot,)
+
+    def _take_overlap(
+        self, reader: OverlapReader, registers: tuple[int, ...], sent: float, now: float
+    ) -> tuple[Snapshot, ...]:
+        begins = reader.wanted.start == 0
+        whole = reader.take(registers, sent)
+        self._overlaps += 1
+        if whole is not None or self._overlaps >= _OVERLAPS:
+            self._end_live(now)
+        if whole is not None:
+            self._whole_at = whole.at
+            return (whole,)
+        if begins and now - self._whole_at > PART_AFTER:
+            self._part_at = now
+            return (part_of_cycle(registers, sent),)
+        return ()
+
+    def _end_live(self, now: float) -> None:
         self._live = None
         self._others_turn = True
         self._live_due = max(now, self._live_began + self._live_every)
-        return (reader.snapshot,) if reader.snapshot else ()
 
     def _identify(self, device: BlockRead, now: float) -> tuple[BlockRead, ...]:
         self._unknown = False
@@ -284,8 +326,8 @@ class PollPlan:
             job.reading = None
 
 
-def _wanted(asked: _Job | SeqlockReader) -> RegisterRange:
-    if isinstance(asked, SeqlockReader):
+def _wanted(asked: _Job | SeqlockReader | OverlapReader) -> RegisterRange:
+    if isinstance(asked, SeqlockReader | OverlapReader):
         return asked.wanted
     assert asked.reading is not None
     return asked.reading.wanted

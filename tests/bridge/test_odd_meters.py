@@ -17,12 +17,13 @@ import pytest
 from ksem_contract.block_message import BlockMessage
 from ksem_contract.register_range import RegisterRange
 from ksem_contract.requests import RequestEntry, RequestsMessage
+from ksem_publisher.live_words import VALUES
 from modbus_codec.crc import append_crc
 from service_runtime.clock import boottime
 
 from .broker import Broker, free_port
 from .meter_audience import MeterAudience
-from .odd_meter import Answer, OddMeter, OddPush
+from .odd_meter import Answer, OddMeter, OddPush, ksem_image
 from .publisher_bench import publisher_settings
 from .service import Service
 from .test_serial_line import Wire
@@ -395,3 +396,33 @@ def test_nodes_that_are_gone_make_room_for_the_one_that_is_there(bench: Bench) -
     wanted = RequestsMessage((_entry(49206, 10),))
     bench.audience.link.publish("ksem/rtu/attic/requests", wanted.encode(), retain=True)
     bench.audience.await_block("r49206-10")
+
+
+def _cycle_of(block: BlockMessage) -> int:
+    """Which cycle of the meter a whole block is: exactly one."""
+    words = tuple(block.registers)
+    for cycle in range(2000):
+        image = ksem_image(cycle)
+        if all(words[at] in {image[at], None} for part in VALUES for at in range(part.start, part.stop)):
+            return cycle
+    raise AssertionError(f"no cycle of the meter: {words}")
+
+
+@pytest.mark.parametrize("slow", [0.09, 0.12, 0.15])
+def test_a_slow_meter_without_push_is_read_whole_and_never_torn(bench: Bench, slow: float) -> None:
+    bench.meter.slow = slow
+    bench.start("[poll]\nenergy = 10\ndevice = 10\nsunspec = 60\n")
+    live = bench.audience.await_live("poll", 20, within=40)
+    for block in live:
+        _cycle_of(block)
+    measured = [block.boot_ms - block.age_ms for block in live]
+    assert max(later - earlier for earlier, later in pairwise(measured)) < 1700
+    assert sum(None not in block.registers[120:128] for block in live) >= 5
+
+
+def test_of_a_meter_slower_than_its_cycle_the_total_is_published_and_health_says_why(bench: Bench) -> None:
+    bench.meter.slow = 0.25
+    bench.start("[poll]\nenergy = 10\ndevice = 10\nsunspec = 60\n")
+    for block in bench.audience.await_live("poll", 8, within=40):
+        _cycle_of(block)
+    bench.audience.await_health(lambda one: "an answer takes 2" in one.why and "L3" in one.why, "the reason")
