@@ -34,7 +34,7 @@ class LiveDesk:
         self._clock = clock
         # Each source is judged by itself: a frozen push must not be thawed by polled values.
         self._checks = {
-            name: LiveChecks(plausible=settings.plausible, frozen_after=settings.frozen_after)
+            name: LiveChecks(plausible=settings.plausible, frozen_after=settings.frozen_after, outage=settings.outage)
             for name in ("push", "poll")
         }
         self._checks["push"].twin, self._checks["poll"].twin = self._checks["poll"], self._checks["push"]

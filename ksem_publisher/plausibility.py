@@ -48,10 +48,11 @@ class Remark:
 class LiveChecks:
     """Judges the snapshots that come from one meter by one way, in the order of their measuring."""
 
-    def __init__(self, *, plausible: bool, frozen_after: float) -> None:
+    def __init__(self, *, plausible: bool, frozen_after: float, outage: bool = False) -> None:
         self.twin: LiveChecks | None = None
         """The checks of the other way: values that stood still there have stood still."""
         self._plausible = plausible
+        self._outage = outage
         self._frozen_after = frozen_after
         self._measured: tuple[Words, ...] = ()
         self._same_since = self._last = self._remarked = float("-inf")
@@ -70,7 +71,8 @@ class LiveChecks:
             self._remarked = now
             self._remark(words)
         frequency = _frequency(words)
-        if self._plausible and not FREQUENCY_LIMITS[0] <= frequency <= FREQUENCY_LIMITS[1]:
+        grid_is_away = self._outage and not frequency
+        if self._plausible and not grid_is_away and not FREQUENCY_LIMITS[0] <= frequency <= FREQUENCY_LIMITS[1]:
             low, high = FREQUENCY_LIMITS
             return Remark(
                 "frequency", f"{frequency:.1f} Hz, a grid has {low:.0f} to {high:.0f}: it boots, or it is no KSEM"
@@ -80,7 +82,7 @@ class LiveChecks:
             if power > MOST_POWER:
                 text = f"registers {at} to {at + 1} (the total's active power) hold {power:#010x}"
                 return Remark("power", f"{text}: no value, or more than 1 MW; the meter boots, or it is no KSEM")
-        if frozen:
+        if frozen and not grid_is_away:  # nothing is measured then
             text = f"the same values for more than {self._frozen_after:g} s: the meter is frozen; restart it"
             return Remark("frozen", text)
         return None

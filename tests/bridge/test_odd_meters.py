@@ -426,3 +426,14 @@ def test_of_a_meter_slower_than_its_cycle_the_total_is_published_and_health_says
     for block in bench.audience.await_live("poll", 8, within=40):
         _cycle_of(block)
     bench.audience.await_health(lambda one: "an answer takes 2" in one.why and "L3" in one.why, "the reason")
+
+
+@pytest.mark.parametrize("source", ["push", "poll"])
+def test_a_house_with_backup_power_gets_data_while_the_grid_is_away(bench: Bench, source: str) -> None:
+    bench.meter.more = {**dict.fromkeys(range(148), 0), 63: 1}
+    bench.start(FAST + "[checks]\noutage = true\nfrozen_after = 1\n")
+    if source == "push":
+        bench.push()
+    for block in bench.audience.await_live(source, 20, within=20):
+        assert block.registers[26:28] == (0, 0)
+    bench.audience.await_block("energy")
