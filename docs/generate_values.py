@@ -21,7 +21,7 @@ are settings.
 - A value that is not known is not published: never 0 in its place, never NaN, never an empty message.
 - Live values are not retained and simply stop when the meter's data is old: give your reader a time-out.
 - Energy and device values are retained. A counter never steps backwards: a lower value is withheld, and shown in
-  `health`, until it has reached the last one again. After a change of the meter, start the publisher anew.
+  `health`, until it has reached the last one again. A new serial number starts new counters.
 
 To see them: `mosquitto_sub -v -t 'ksem/+/value/#'`
 """

@@ -1,6 +1,8 @@
 """Every block beside `live` passes here: remarked upon, published, decoded."""
 
+import contextlib
 from collections.abc import Callable
+from datetime import datetime
 
 from ksem_contract.block_message import BlockMessage, Source
 from ksem_contract.blocks import DEVICE, FIRMWARE, MEASURING_INTERVAL, parse_block_name
@@ -12,7 +14,7 @@ from ksem_publisher.demand import EVERY
 from ksem_publisher.plausibility import CountersCheck, Remark, foreign_device
 from ksem_publisher.snapshot import Words
 from ksem_publisher.value_publisher import ValuePublisher
-from service_runtime.clock import boottime
+from service_runtime.clock import boottime, wall_time
 
 ON_DEMAND_MS = round(EVERY * 1000)
 
@@ -24,11 +26,12 @@ class BlockDesk:
         self,
         blocks: BlockPublisher,
         values: ValuePublisher | None,
-        doubted: Callable[[], bool],
+        doubted: Callable[[Source], bool],
         on_texts: Callable[[], None],
         clock: Callable[[], float] = boottime,
+        wall: Callable[[], str] = wall_time,
     ) -> None:
-        """`doubted`: whether live data is refused now, as it is while a meter boots.
+        """`doubted`: whether what comes in this way is refused now, as it is while a meter boots.
 
         `on_texts`: `texts` are other ones now.
         """
@@ -37,6 +40,7 @@ class BlockDesk:
         self._doubted = doubted
         self._on_texts = on_texts
         self._clock = clock
+        self._wall = wall
         self._counters = CountersCheck()
         self._withheld: Remark | None = None
         self.texts: dict[str, str] = {}
@@ -51,10 +55,11 @@ class BlockDesk:
 
     def take(self, block: BlockRead, source: Source) -> None:
         """A whole block, from the meter. A meter that boots has no counters to tell, so they are left out then."""
-        if block.name == "energy" and self._doubted():
+        if block.name == "energy" and self._doubted(source):
             return
         cycle_ms = self.interval_ms if parse_block_name(block.name) is None else ON_DEMAND_MS
-        self._blocks.put(block.name, block.start, block.words, block.at, source, cycle_ms)
+        if not self._blocks.put(block.name, block.start, block.words, block.at, source, cycle_ms):
+            return
         if block.name == "device":
             self._read_device(block.words)
             if self._values is not None:
@@ -68,7 +73,7 @@ class BlockDesk:
         if message.block != "device" or self._blocks.words("device") is not None or foreign_device(message.registers):
             return False
         self._read_device(message.registers)
-        measured = now - message.age_ms / 1000
+        measured = now - kept_age(message, now, self._wall())
         self._blocks.put("device", message.start, message.registers, measured, "kept", self.interval_ms)
         return True
 
@@ -78,9 +83,19 @@ class BlockDesk:
         firmware = words[FIRMWARE - DEVICE.start]
         if firmware is not None:
             texts["firmware_version"] = str(firmware)
+        before, after = self.texts.get("serial_number"), texts.get("serial_number")
+        if before and after and before != after:
+            self._new_meter()
         if texts != self.texts:
             self.texts = texts
             self._on_texts()
+
+    def _new_meter(self) -> None:
+        """The meter was replaced: what the counters of the old one showed says nothing about the new one's."""
+        self._counters = CountersCheck()
+        self._withheld = None
+        if self._values is not None:
+            self._values.forget_counters()
 
     def _decode_energy(self, block: BlockRead) -> None:
         if self._values is None:
@@ -88,6 +103,19 @@ class BlockDesk:
         withheld = self._values.energy(block.words, block.at, self._clock())
         text = "; ".join(f"{one.key} of {one.value:g} kWh follows {one.last} kWh" for one in withheld)
         self._withheld = Remark("counters-withheld", f"not published: {text}") if text else None
+
+
+def kept_age(message: BlockMessage, now: float, wall: str) -> float:
+    """Seconds that a retained block is old at least. `now` is our CLOCK_BOOTTIME, `wall` our wall clock.
+
+    Where the host has not booted since, its own clock tells. Else the block is older than this boot. The wall clocks
+    can only make it older: one that runs behind, as it does after a boot without a time service, makes nothing young.
+    """
+    stamped = message.boot_ms / 1000
+    known = now - stamped if stamped <= now else now
+    with contextlib.suppress(ValueError):
+        known = max(known, (datetime.fromisoformat(wall) - datetime.fromisoformat(message.time)).total_seconds())
+    return message.age_ms / 1000 + known
 
 
 def read_kept(payload: bytes, meter: str, block: str) -> BlockMessage | None:

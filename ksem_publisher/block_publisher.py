@@ -86,12 +86,14 @@ class BlockPublisher:
         cycle_ms: int | None = None,
         along: Sequence[Message] = (),
     ) -> bool:
-        """A block was measured at `measured`: publish it now, and `along` behind it. False if the link dropped it.
+        """A block was measured at `measured`: publish it now, and `along` behind it. False if a newer one is held.
 
         One piece for both: each that is sent wakes the broker, which takes the processor from what is still to be done.
         """
         with self._lock:
             held = self._held.get(name)
+            if held is not None and measured < held.measured:
+                return False
             if held is None:
                 topic = self._topics.meter_block(self._meter, name)
                 writer = BlockWriter(self._meter, name, self._session)
@@ -99,7 +101,8 @@ class BlockPublisher:
             else:
                 held.start, held.words, held.measured = start, words, measured
                 held.source, held.cycle_ms = source, cycle_ms
-            return self._send(name, held, along)
+            self._send(name, held, along)
+            return True
 
     def republish(self) -> None:
         """A new connection: publish again what is held, each with its true age, unless the broker would not keep it."""
@@ -143,7 +146,7 @@ class BlockPublisher:
         with self._lock:
             return {name: _health(name, held, now) for name, held in self._held.items()}
 
-    def _send(self, name: str, held: _Held, along: Sequence[Message] = ()) -> bool:
+    def _send(self, name: str, held: _Held, along: Sequence[Message] = ()) -> None:
         now = self._clock()
         boot_ms, age_ms = block_stamp(now, held.measured)
         held.seq += 1
@@ -157,10 +160,8 @@ class BlockPublisher:
             source=held.source,
             time=wall_time(),
         )
-        went = self._publish([(held.topic, payload, True, EXPIRY.get(name, EXPIRY_OTHERS)), *along])
-        if went:
+        if self._publish([(held.topic, payload, True, EXPIRY.get(name, EXPIRY_OTHERS)), *along]):
             held.sent.append(now)
-        return went
 
 
 def _health(name: str, held: _Held, now: float) -> BlockHealth:

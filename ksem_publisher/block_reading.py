@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ksem_contract.blocks import DEVICE, ENERGY, LIVE, SEQLOCK_HEAD, block_name
+from ksem_contract.blocks import DEVICE, ENERGY, LIVE, MEASURING_INTERVAL, SEQLOCK_HEAD, block_name
 from ksem_contract.register_range import RegisterRange
 from ksem_contract.sunspec_chain import SunspecChain
 from ksem_publisher.snapshot import Words
@@ -35,11 +35,12 @@ class Reading(Protocol):
 
 
 class PiecewiseReading:
-    """Reads `pieces`, which follow one another, into one block."""
+    """Reads `pieces`, which follow one another, into one block of `count` words; beyond the pieces there are holes."""
 
-    def __init__(self, name: str, pieces: Sequence[RegisterRange]) -> None:
+    def __init__(self, name: str, pieces: Sequence[RegisterRange], count: int = 0) -> None:
         self._name = name
         self._pieces = pieces
+        self._count = count
         self._words: list[int] = []
         self._done = 0
         self._at = 0.0
@@ -55,7 +56,8 @@ class PiecewiseReading:
         self._words += registers
         self._done += 1
         if self._done == len(self._pieces):
-            self.result = BlockRead(self._name, self._pieces[0].start, tuple(self._words), self._at)
+            holes = (None,) * (self._count - len(self._words))
+            self.result = BlockRead(self._name, self._pieces[0].start, (*self._words, *holes), self._at)
 
 
 class SunspecReading:
@@ -111,6 +113,13 @@ def energy_reading() -> PiecewiseReading:
 
 def device_reading() -> PiecewiseReading:
     return PiecewiseReading("device", (DEVICE,))
+
+
+def short_device_reading() -> PiecewiseReading:
+    """`device` without the clock and what follows it, which not every firmware has; the interval is its last word."""
+    return PiecewiseReading(
+        "device", (RegisterRange(DEVICE.start, MEASURING_INTERVAL + 1 - DEVICE.start),), DEVICE.count
+    )
 
 
 def demanded_reading(wanted: RegisterRange) -> PiecewiseReading:

@@ -23,13 +23,16 @@ MOST_COUNT: Final = 125
 """Registers in one request, as Modbus has it."""
 _ILLEGAL: Final = frozenset((1, 2, 3))
 """Exceptions that mean "never"; after others a range is asked again at its usual pace."""
-_MOST_NODES: Final = 16
-_MOST_ENTRIES: Final = 256
+_MOST_NODES: Final = 64
+_MOST_ENTRIES: Final = 32
+"""Ranges of one node, those asked last; no more can be read of any meter."""
 _MOST_REMEMBERED: Final = 64
 
 
 @dataclass(slots=True)
 class _Node:
+    heard: float
+    """When a message of it came last."""
     online: bool = False
     asked: dict[RegisterRange, float] = field(default_factory=dict)
     """When each range was asked of this node last, CLOCK_BOOTTIME seconds."""
@@ -52,20 +55,32 @@ class Demand:
         self._nodes: dict[str, _Node] = {}
         self._past: dict[RegisterRange, _Past] = {}
         self._chosen: list[RegisterRange] = []
+        self._until = -inf
+        """Until when `_chosen` is right if no message comes."""
+        self._since = -inf
 
     def hear_status(self, node: str, *, online: bool) -> None:
         """A node's status: one that is offline is asked by nobody, or gives no data."""
-        if (known := self._node(node)) is not None:
-            known.online = online
+        if online or node in self._nodes:
+            self._node(node).online = online
+            self._until = -inf
 
     def hear_requests(self, node: str, message: RequestsMessage, now: float) -> None:
         """What was asked of a node, as it told just now."""
         known = self._node(node)
-        if known is not None:
-            known.asked = dict(self._demanded(message.requests[:_MOST_ENTRIES], now))
+        known.heard = now
+        newest = sorted(self._demanded(message.requests, now), key=lambda one: -one[1])
+        known.asked = dict(newest[:_MOST_ENTRIES])
+        self._until = -inf
 
     def wanted(self, now: float) -> tuple[RegisterRange, ...]:
         """The ranges that are to be had, those chosen earlier first; never more than the setting allows."""
+        if not self._since <= now <= self._until:
+            self._choose(now)
+        return tuple(self._chosen)
+
+    def _choose(self, now: float) -> None:
+        """Choose anew. What lies in a chosen range is not read twice."""
         asked: dict[RegisterRange, float] = {}
         for node in self._nodes.values():
             if node.online:
@@ -73,11 +88,17 @@ class Demand:
                     if now - at <= ASKED_WITHIN:
                         asked[wanted] = max(at, asked.get(wanted, -inf))
         open_ones = {wanted: at for wanted, at in asked.items() if not self._is_refused(wanted, now)}
-        needed = [one for one in open_ones if not any(other != one and other.covers(one) for other in open_ones)]
-        kept = [one for one in self._chosen if one in needed]
-        new = sorted((one for one in needed if one not in kept), key=lambda one: -open_ones[one])
-        self._chosen = (kept + new)[: self._max_ranges]
-        return tuple(self._chosen)
+        kept = [one for one in self._chosen if one in open_ones]
+        chosen: list[RegisterRange] = []
+        for one in (*kept, *sorted(open_ones.keys() - set(kept), key=lambda new: -open_ones[new])):
+            if any(other.covers(one) for other in chosen):
+                continue
+            inside = [other for other in chosen if one.covers(other)]
+            if inside or len(chosen) < self._max_ranges:
+                chosen = [*(other for other in chosen if other not in inside), one]
+        self._chosen = chosen
+        refused = [self._past[one].due for one in asked if one not in open_ones]
+        self._since, self._until = now, min([now + 1, *(at + ASKED_WITHIN for at in asked.values()), *refused])
 
     def wants(self, block: str, now: float) -> bool:
         """Whether the block of this name is wanted still; true of any block that was never asked on demand."""
@@ -109,6 +130,7 @@ class Demand:
         past = self._past.setdefault(wanted, _Past())
         news = past.refused != code
         past.refused = code
+        self._until = -inf
         past.due = now + (REFUSED_FOR if code in _ILLEGAL else EVERY)
         return news
 
@@ -116,10 +138,11 @@ class Demand:
         """The meter did not answer, and the connection is gone."""
         self._past.setdefault(wanted, _Past()).due = now + UNANSWERED_FOR
 
-    def _node(self, name: str) -> _Node | None:
+    def _node(self, name: str) -> _Node:
+        """What is known of a node. A new one takes the place of one that is gone, or that was silent the longest."""
         if name not in self._nodes and len(self._nodes) >= _MOST_NODES:
-            return None
-        return self._nodes.setdefault(name, _Node())
+            del self._nodes[min(self._nodes, key=lambda one: (self._nodes[one].online, self._nodes[one].heard))]
+        return self._nodes.setdefault(name, _Node(-inf))
 
     def _due(self, wanted: RegisterRange) -> float:
         past = self._past.get(wanted)

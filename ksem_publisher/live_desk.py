@@ -48,10 +48,12 @@ class LiveDesk:
             frozen_after = LEAST_FROZEN_AFTER
         # Each source is judged by itself: a frozen push must not be thawed by polled values.
         self._checks = {
-            name: LiveChecks(plausible=settings.plausible, frozen_after=frozen_after) for name in ("push", "poll")
+            name: LiveChecks(plausible=settings.plausible, frozen_after=frozen_after, outage=settings.outage)
+            for name in ("push", "poll")
         }
         self._checks["push"].twin, self._checks["poll"].twin = self._checks["poll"], self._checks["push"]
         self._refusals: dict[str, tuple[Remark, float]] = {}
+        self._judged: dict[str, float] = {}
         self._measured = float("-inf")
         self.source = source
         self.words = LiveWords()
@@ -69,6 +71,12 @@ class LiveDesk:
         """Why the newest snapshot was refused, if one was lately."""
         lately = [(at, remark) for remark, at in self._refusals.values() if now - at <= FLOWS]
         return max(lately, key=lambda item: item[0])[1] if lately else None
+
+    def doubts(self, source: Source, now: float) -> bool:
+        """Whether other blocks by this source are in doubt: by its own cycles, or where it has none by the other's."""
+        if now - self._judged.get(source, float("-inf")) <= FLOWS:
+            return source in self._refusals
+        return self.refusal(now) is not None
 
     def remarks(self) -> tuple[Remark, ...]:
         """What is strange about the newest snapshots that counted."""
@@ -90,6 +98,7 @@ class LiveDesk:
 
     def _passes(self, source: Source, snapshot: Snapshot, now: float) -> bool:
         refusal = self._checks[source].refusal(snapshot.words, now)
+        self._judged[source] = now
         if refusal is None:
             self._refusals.pop(source, None)
             return True

@@ -12,10 +12,11 @@ from ksem_publisher.block_desk import BlockDesk
 from ksem_publisher.block_reading import BlockRead
 from ksem_publisher.live_desk import LiveDesk
 from ksem_publisher.poll_errors import PollError, RefusedError
-from ksem_publisher.poll_plan import PollPlan
+from ksem_publisher.poll_plan import PollPlan, Refusal
 from ksem_publisher.recording import note_answer, note_failure, note_poll, note_refusal
 from ksem_publisher.snapshot import Snapshot
 from service_runtime.clock import boottime
+from service_runtime.quiet_log import QuietLog
 from service_runtime.recorder.tape import OFF, Tape
 
 RETRY = 0.25
@@ -67,16 +68,27 @@ class MeterPoll:
         self._clock = clock
         self._wake = asyncio.Event()
         self._moved = False
-        self._condition: tuple[LinkCondition, str] = ("waiting", f"{client.where} was not asked yet")
+        self._quiet = QuietLog()
+        self._no_link = ""
+        """Why there is no answer; empty once there was one."""
+        self._refused_by = ""
+        """The exception to a read of live data, or of who the meter is; empty once that was read."""
+        self._reached = False
         self.requests = 0
         self.errors = 0
 
     @property
     def condition(self) -> tuple[LinkCondition, str]:
         """How polling is, and why, in words."""
+        if self._no_link:
+            return "down", self._no_link
         if self._plan.foreign:
             return "down", f"{self._client.where} is no KSEM: {self._plan.foreign}"
-        return self._condition
+        if self._plan.nameless:
+            return "down", f"the meter refuses to tell who it is, so nothing else is read: {self._refused_by}"
+        if self._refused_by and self._plan.live_wanted:
+            return "down", f"the meter refuses live data: {self._refused_by}"
+        return ("up", "the meter answers") if self._reached else ("waiting", f"{self._client.where} was not asked yet")
 
     def want_live(self, wanted: bool) -> None:
         """Poll `live` too, from now on."""
@@ -133,12 +145,7 @@ class MeterPoll:
             self.errors += 1
             if self._tape.on:
                 note_refusal(self._tape, self._clock(), error)
-            block, news = self._plan.refuse(error.code, self._clock())
-            if block == "live":
-                self._condition = ("down", f"the meter refuses: exception {error.code} to a read of live data")
-            elif news:
-                self._log.warning("the meter refuses the block %s: %s", block, error)
-            self._take(self._plan.release())
+            self._refused(error, self._plan.refuse(error.code, self._clock()))
         except PollError as error:
             self.errors += 1
             await self._failed(error)
@@ -148,16 +155,32 @@ class MeterPoll:
             if self._moved:  # the answer is that of the old address
                 self._plan.fail(self._clock())
                 return
-            self._condition = ("up", "the meter answers")
+            self._no_link, self._reached = "", True
             with self._turn:
                 self._on_answer(wanted.start, registers, sent, self._clock())
-            self._take(self._plan.answer(registers, sent, self._clock()))
+            results = self._plan.answer(registers, sent, self._clock())
+            if any(isinstance(one, Snapshot) or one.name == "device" for one in results):
+                self._refused_by = ""
+            self._take(results)
+        for line in self._quiet.due(self._clock()):
+            self._log.warning("%s", line)
+
+    def _refused(self, error: RefusedError, what: Refusal) -> None:
+        self._no_link, self._reached = "", True
+        if not what.given_up:
+            return
+        if what.block == "live" or self._plan.nameless:
+            self._refused_by = str(error)
+        elif what.block not in {"device", "energy"}:  # these stand in health, and are logged from there
+            line = self._quiet.say(what.block, f"the meter refuses the block {what.block}: {error}", self._clock())
+            if line is not None:
+                self._log.warning("%s", line)
 
     async def _failed(self, error: PollError) -> None:
         if self._tape.on:
             note_failure(self._tape, self._clock(), error)
         self._plan.fail(self._clock())
-        self._condition = ("down", str(error))
+        self._no_link = str(error)
         await self._rest(RETRY if self._plan.live_wanted else RETRY_SLOW)
 
     async def _rest(self, seconds: float) -> None:

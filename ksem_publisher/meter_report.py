@@ -166,6 +166,8 @@ def _judge(view: MeterView) -> tuple[HealthCondition, str]:
         missing.append(f"no answers to polls: {view.poll[1]}")
     if view.publishers:
         missing.append(f"another publisher runs for this meter (session {', '.join(view.publishers)}): stop one")
+    if view.poll[0] == "up" and (unread := [name for name in ("device", "energy") if name not in view.blocks]):
+        missing.append(f"not read yet: {', '.join(unread)}")
     old = [
         name
         for name, block in view.blocks.items()

@@ -117,7 +117,7 @@ class MeterService:
         self._source = LiveSource(push=settings.push.enabled)
         self._desk = LiveDesk(self._blocks, values, self._source, settings.checks, self._on_live, clock)
         self._block_desk = BlockDesk(
-            self._blocks, values, lambda: self._desk.refusal(clock()) is not None, self._announcer.again, clock
+            self._blocks, values, lambda source: self._desk.doubts(source, clock()), self._announcer.again, clock
         )
         self._plan = PollPlan(
             live=settings.poll.live,
@@ -171,8 +171,8 @@ class MeterService:
                 self._set_status(online=self._desk.flows(now))
                 self._report.tell(self._view(now))
                 self._announcer.tick(self.link)
-                self._drop_unwanted(now)
                 stops = self._desk.stops_at
+            self._drop_unwanted(now)
             self._recorder.tick(now, self._report.trouble or ("" if self.link.connected else "no link to the broker"))
             beat = TICK_IN_TROUBLE if self._report.trouble else TICK
             sleep = min(until_beat(beat, now), self._recorder.rest)
@@ -234,7 +234,7 @@ class MeterService:
         ]
 
     def _view(self, now: float) -> MeterView:
-        remarks = [*self._desk.remarks(), *self._block_desk.remarks]
+        remarks = [*self._desk.remarks(), *self._block_desk.remarks, *self._plan.remarks(now)]
         refusal = self._desk.refusal(now)
         if refusal is not None:
             remarks.append(refusal)

@@ -1,22 +1,23 @@
 """What a KSEM can't have said, and what is strange about what it said.
 
-Only three things are refused: a frequency no grid has (a meter that boots, another device), values that stand still for
-many cycles (a frozen meter), and an information block that is no KSEM's. All else is a remark.
+Refused are: a frequency no grid has (a meter that boots, another device), an active power of the total that no house
+has, values that stand still for many cycles (a frozen meter), and an information block that is no KSEM's. All else is a
+remark.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ksem_contract.blocks import DEVICE, FREQUENCY, MEASURING_INTERVAL
+from ksem_contract.blocks import DEVICE, ENERGY, FREQUENCY, MEASURING_INTERVAL
+from ksem_contract.meter_registers import ENERGY_PHASES, ENERGY_TOTAL, PHASES, TOTAL
 from ksem_publisher.live_words import VALUES
-from ksem_publisher.snapshot import Words, phases_fit_total, power_gap
+from ksem_publisher.snapshot import MOST_POWER, Words, phases_fit_total, power_gap
 
 FREQUENCY_LIMITS = (40.0, 70.0)
 VOLTAGE_LIMITS = (160.0, 290.0)
 INTERVAL_LIMITS = (10, 60_000)
 """ms; 200 and 500 are documented."""
-YEARS_MS = (946_684_800_000, 4_102_444_800_000)
-"""The years 2000 to 2100 as Unix time in ms."""
+_TEXTS = ((8196, 16), (8212, 16), (8228, 16))
 
 _PAUSE = 3.0
 """Seconds without a cycle after which unchanged values are looked at anew."""
@@ -26,8 +27,12 @@ _TELL_AFTER = 3
 """A remark is made after so many cycles in a row."""
 _TELL_FOR = 60.0
 """Seconds for which a counter's step backwards is told: it lasts for one look, and health is looked at less often."""
-_CLOCK = 8245
-_TEXTS = ((8196, 16), (8212, 16), (8228, 16))
+_COUNTERS = tuple(one.range.start for one in (*ENERGY_TOTAL, *ENERGY_PHASES))
+"""The words between them are no counters and may go down."""
+_NO_VALUE = {
+    one.range: {0x8000_0000, 0xFFFF_FFFF} if one.type == "uint32" else {0x8000_0000} for one in (*TOTAL, *PHASES)
+}
+"""What stands where the meter has no value."""
 _MEASURED = tuple((part.start, part.stop) for part in VALUES)
 """Where the words lie that stand still in a frozen meter."""
 
@@ -43,15 +48,15 @@ class Remark:
 class LiveChecks:
     """Judges the snapshots that come from one meter by one way, in the order of their measuring."""
 
-    def __init__(self, *, plausible: bool, frozen_after: float) -> None:
+    def __init__(self, *, plausible: bool, frozen_after: float, outage: bool = False) -> None:
         self.twin: LiveChecks | None = None
         """The checks of the other way: values that stood still there have stood still."""
         self._plausible = plausible
+        self._outage = outage
         self._frozen_after = frozen_after
         self._measured: tuple[Words, ...] = ()
         self._same_since = self._last = self._remarked = float("-inf")
         self._counts: dict[str, int] = {}
-        self._before: Words | None = None
         self._remarks: tuple[Remark, ...] = ()
 
     @property
@@ -65,14 +70,19 @@ class LiveChecks:
         if self._counts or now - self._remarked >= _LOOK_EVERY:
             self._remarked = now
             self._remark(words)
-        self._before = words
         frequency = _frequency(words)
-        if self._plausible and not FREQUENCY_LIMITS[0] <= frequency <= FREQUENCY_LIMITS[1]:
+        grid_is_away = self._outage and not frequency
+        if self._plausible and not grid_is_away and not FREQUENCY_LIMITS[0] <= frequency <= FREQUENCY_LIMITS[1]:
             low, high = FREQUENCY_LIMITS
             return Remark(
                 "frequency", f"{frequency:.1f} Hz, a grid has {low:.0f} to {high:.0f}: it boots, or it is no KSEM"
             )
-        if frozen:
+        for at in (0, 2) if self._plausible else ():
+            power = _pair(words, at)
+            if power > MOST_POWER:
+                text = f"registers {at} to {at + 1} (the total's active power) hold {power:#010x}"
+                return Remark("power", f"{text}: no value, or more than 1 MW; the meter boots, or it is no KSEM")
+        if frozen and not grid_is_away:  # nothing is measured then
             text = f"the same values for more than {self._frozen_after:g} s: the meter is frozen; restart it"
             return Remark("frozen", text)
         return None
@@ -90,7 +100,7 @@ class LiveChecks:
         return self._same_since if measured == self._measured and now - self._last <= _PAUSE else now
 
     def _remark(self, words: Words) -> None:
-        found = {remark.name: remark for remark in _strange(words, self._before)}
+        found = {remark.name: remark for remark in _strange(words)}
         if not found and not self._counts:
             return
         self._counts = {name: self._counts.get(name, 0) + 1 for name in found}
@@ -117,7 +127,10 @@ class CountersCheck:
 
 
 def foreign_device(words: Sequence[int | None]) -> str | None:
-    """Why the words of `device` can't be a KSEM's; None if they can. Zeros pass: emulators leave texts empty."""
+    """Why the words of `device` can't be a KSEM's; None if they can.
+
+    The clock does not count: a KSEM without a time service has one of 1970.
+    """
     interval = words[MEASURING_INTERVAL - DEVICE.start]
     low, high = INTERVAL_LIMITS
     if interval is None or not low <= interval <= high:
@@ -126,35 +139,31 @@ def foreign_device(words: Sequence[int | None]) -> str | None:
         raw = b"".join((word or 0).to_bytes(2, "big") for word in words[start - DEVICE.start :][:count])
         if not _is_text(raw):
             return f"registers {start} to {start + count - 1} hold no text"
-    clock = 0
-    for word in words[_CLOCK - DEVICE.start :][:4]:
-        clock = clock << 16 | (word or 0)
-    if clock and not YEARS_MS[0] <= clock <= YEARS_MS[1]:
-        return f"registers {_CLOCK} to {_CLOCK + 3} hold no time of this century"
     return None
 
 
 def counters_backwards(before: Words, after: Words) -> Remark | None:
     """A remark where one of the energy counters (4 words each) went down. Both are words of `energy`."""
-    for at in range(0, len(after), 4):
+    for at in (start - ENERGY.start for start in _COUNTERS):
         if _count(after, at) < _count(before, at):
-            return Remark("counters", f"the counter at register {512 + at} went backwards")
+            return Remark("counters", f"the counter at register {ENERGY.start + at} went backwards")
     return None
 
 
-def _strange(words: Words, before: Words | None) -> Iterable[Remark]:
+def _strange(words: Words) -> Iterable[Remark]:
     if not phases_fit_total(words):
         gap = (power_gap(words) or 0) / 10
         yield Remark("phases", f"the phases' power and the total's are {gap:.1f} W apart")
-    for name, at in (("total", 0), ("L1", 40), ("L2", 80), ("L3", 120)):
-        plus, minus = words[at : at + 2], words[at + 2 : at + 4]
-        if plus != (0, 0) and minus != (0, 0):
-            moving = before is not None and before[at : at + 2] != plus and before[at + 2 : at + 4] != minus
-            if moving:
-                yield Remark(f"direction-{name.lower()}", f"{name} imports and exports at once")
-    for phase, at in (("L1", 62), ("L2", 102), ("L3", 142)):
-        volts = _pair(words, at) / 1000
-        if volts and not VOLTAGE_LIMITS[0] <= volts <= VOLTAGE_LIMITS[1]:
+    if missing := [str(place) for place, odd in _NO_VALUE.items() if _pair(words, place.start) in odd]:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        yield Remark("no-value", f"registers {', '.join(missing[:3])}{more} hold no value")
+    for phase, at in (("L1", 40), ("L2", 80), ("L3", 120)):
+        # "No value" is more than that, and told above.
+        tenths = max(_pair(words, at), _pair(words, at + 2))
+        if MOST_POWER < tenths < 0x8000_0000:
+            yield Remark(f"power-{phase.lower()}", f"{phase} has {tenths / 10:.0f} W")
+        volts = _pair(words, at + 22) / 1000
+        if volts and not VOLTAGE_LIMITS[0] <= volts <= VOLTAGE_LIMITS[1] and volts < 0x8000_0000 / 1000:
             yield Remark(f"voltage-{phase.lower()}", f"{phase} has {volts:.0f} V")
 
 
@@ -175,7 +184,10 @@ def _count(words: Words, at: int) -> int:
 
 
 def _is_text(raw: bytes) -> bool:
+    """Whether these are characters of UTF-8 or Latin-1. Filler of FF passes, numbers in place of text seldom do."""
+    raw = raw.partition(b"\0")[0]
     try:
-        return raw.partition(b"\0")[0].decode().isprintable()
+        text = raw.decode()
     except UnicodeDecodeError:
-        return False
+        text = raw.decode("latin-1")
+    return not any((char < " " and char not in "\t\r\n") or "\x7f" <= char <= "\x9f" for char in text)

@@ -1,8 +1,9 @@
 """Asks the meter: the only door to pymodbus.
 
-Works with 3.8.6 (Debian 13) and later ones. 3.8.6 hands out the previous request's registers after a time-out, and no
-version compares the register count: after anything but a good answer or an exception the connection is closed, and
-transaction, unit and count are compared here.
+Works with 3.8.6 (Debian 13) and later ones. 3.8.6 hands out the previous request's registers after a time-out, no
+version compares function, byte count and register count, and some answers end in a traceback there: so each answer is
+compared with its request here before pymodbus gets it, and after anything but a good one or an exception the connection
+is closed.
 """
 
 import asyncio
@@ -27,6 +28,8 @@ _UNIT_ARGUMENT = (
     "device_id" if "device_id" in inspect.signature(AsyncModbusTcpClient.read_holding_registers).parameters else "slave"
 )
 _CONNECT_TIMEOUT = 2.0
+_MOST_ADDRESSES = 4
+"""Of a name, so that each gets half a second at least."""
 _USER_TIMEOUT_MS = 3000
 
 
@@ -41,6 +44,8 @@ class PollClient:
         self._lost = asyncio.Event()
         self._why_lost = ""
         self._sent = b""
+        self._waiting = False
+        self._good_address = ""
 
     @property
     def connected(self) -> bool:
@@ -53,10 +58,30 @@ class PollClient:
     async def connect(self) -> None:
         """Open a new connection. PollError says what is wrong."""
         self.close()
-        self._lost.clear()
-        client = self._build()
+        addresses = await self._addresses()
+        for address in addresses:
+            client = await self._open(address, _CONNECT_TIMEOUT / len(addresses))
+            if client is not None:
+                self._client, self._good_address = client, address
+                self._tune(client)
+                return
+        raise PollError(f"no connection to {self.where}" + (" with TLS" if self._tls else ""))
+
+    async def _addresses(self) -> list[str]:
+        """The addresses of the meter's name: first the one that was good last, at most _MOST_ADDRESSES."""
         try:
-            async with asyncio.timeout(max(_CONNECT_TIMEOUT, 0.1)):
+            async with asyncio.timeout(_CONNECT_TIMEOUT):
+                found = await asyncio.get_running_loop().getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError, TimeoutError) as error:
+            raise PollError(f"no address of {self._host}: {error or 'no name server answers'}") from None
+        unique = dict.fromkeys(str(place[0]) for *_, place in found)
+        return sorted(unique, key=lambda one: one != self._good_address)[:_MOST_ADDRESSES]
+
+    async def _open(self, address: str, patience: float) -> AsyncModbusTcpClient | None:
+        self._lost.clear()
+        client = self._build(address)
+        try:
+            async with asyncio.timeout(patience):
                 connected = await client.connect()
         except TimeoutError:
             connected = False
@@ -65,9 +90,7 @@ class PollClient:
             raise
         if not connected:
             client.close()
-            raise PollError(f"no connection to {self.where}" + (" with TLS" if self._tls else ""))
-        self._client = client
-        self._tune(client)
+        return client if connected else None
 
     async def read(self, wanted: RegisterRange, patience: float | None = None) -> tuple[int, ...]:
         """The registers of `wanted` (function 3). RefusedError for an exception, else PollError.
@@ -120,7 +143,7 @@ class PollClient:
             with contextlib.suppress(BaseException):
                 await asyncio.gather(asked, lost, return_exceptions=True)
 
-    def _build(self) -> AsyncModbusTcpClient:
+    def _build(self, address: str) -> AsyncModbusTcpClient:
         arguments: dict[str, Any] = {
             "port": self._port,
             "reconnect_delay": 0,
@@ -130,20 +153,25 @@ class PollClient:
             "trace_connect": self._on_connect,
         }
         if not self._tls:
-            return AsyncModbusTcpClient(self._host, **arguments)
-        return _TlsClient(self._host, **arguments)
+            return AsyncModbusTcpClient(address, **arguments)
+        return _TlsClient(address, **arguments)
 
     def _on_connect(self, connected: bool) -> None:
         if not connected:
             self._lose("the meter closed the connection")
 
     def _on_packet(self, sending: bool, data: bytes) -> bytes:
-        """Compare transaction and unit, which 3.8.6 does not."""
+        """Give pymodbus only whole answers that belong to the request; `data` grows until it takes it."""
         if sending:
-            self._sent = data
-        elif len(data) > 6 and (data[:2] != self._sent[:2] or data[6] != self._sent[6]):
-            self._lose(f"the answer bears transaction {data[:2].hex()} and unit {data[6]}, not the request's")
+            self._sent, self._waiting = data, True
+            return data
+        fault = answer_fault(self._sent, data) if self._waiting else "an answer came without a request"
+        if fault:
+            self._lose(fault)
             return b""
+        if len(data) < 6 or len(data) < 6 + int.from_bytes(data[4:6]):
+            return b""
+        self._waiting = False
         return data
 
     def _lose(self, why: str) -> None:
@@ -158,6 +186,27 @@ class PollClient:
         if sock is not None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
+
+
+def answer_fault(sent: bytes, data: bytes) -> str:
+    """Why `data`, which may not be whole yet, is no answer to the request `sent`; empty while it may be one."""
+    if len(data) > 6 and (data[:2] != sent[:2] or data[6] != sent[6]):
+        return f"the answer bears transaction {data[:2].hex()} and unit {data[6]}, not the request's"
+    if len(data) > 3 and data[2:4] != b"\0\0":
+        return f"the answer bears protocol {int.from_bytes(data[2:4])}, Modbus is 0"
+    if len(data) < 9:
+        return ""
+    length, function, count = int.from_bytes(data[4:6]), data[7], int.from_bytes(sent[10:12])
+    if function == sent[7] | 0x80:
+        if length != 3:
+            return f"an exception of length {length} came, 3 is right"
+    elif function != sent[7]:
+        return f"the answer bears function {function}, the request {sent[7]}"
+    elif data[8] % 2 or length != 3 + data[8]:
+        return f"the answer's byte count is {data[8]} and its length {length}: they do not fit"
+    elif data[8] != 2 * count:
+        return f"{count} registers asked, {data[8] // 2} came"
+    return f"{len(data) - 6 - length} bytes follow the answer" if len(data) > 6 + length else ""
 
 
 def _registers(reply: Any, wanted: RegisterRange) -> tuple[int, ...]:

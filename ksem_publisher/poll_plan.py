@@ -1,16 +1,16 @@
 """What to ask the meter for next.
 
 One read at a time. `live` goes first when it is due, yet after each reading of it one read of another block may follow,
-so that neither waits for the other. On a new connection the meter is asked who it is before anything else, and what was
-read of other blocks counts only when the device, asked again after them, is still a KSEM. Ranges on demand come last:
-in the time that nothing else needs.
+so that neither waits for the other. On a new connection the meter is asked who it is before anything else: without an
+answer to that nothing else is read. What was read of other blocks counts only when the device, asked again after them,
+is still a KSEM. Ranges on demand come last: in the time that nothing else needs.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from ksem_contract.blocks import FIRMWARE, block_name
+from ksem_contract.blocks import DEVICE, ENERGY, FIRMWARE, block_name
 from ksem_contract.errors import SunspecError
 from ksem_contract.register_range import RegisterRange
 from ksem_publisher.block_reading import (
@@ -22,10 +22,11 @@ from ksem_publisher.block_reading import (
     device_reading,
     energy_reading,
     gaps_reading,
+    short_device_reading,
 )
 from ksem_publisher.demand import Demand
-from ksem_publisher.plausibility import foreign_device
-from ksem_publisher.seqlock_reader import SeqlockReader
+from ksem_publisher.plausibility import Remark, foreign_device
+from ksem_publisher.seqlock_reader import OverlapReader, SeqlockReader, part_of_cycle
 from ksem_publisher.snapshot import Snapshot, phases_fit_total
 
 RETRY_SOON = 2.0
@@ -35,9 +36,25 @@ RETRY_LATE = 60.0
 """The same for reads that help nobody much."""
 OTHERS_PATIENCE = 0.75
 """Seconds that a read may keep `live` waiting: with a new connection behind it, data is still younger than 1.5 s."""
+PART_AFTER = 0.9
+"""Seconds without a whole cycle after which a part is better than nothing."""
+_OVERLAPS = 4
+"""Reads in a row that are compared with one another before another block may follow."""
+AT_ONCE = 3
+"""So many times in a row a read that met a busy meter is sent again at once."""
 _NO_ANSWER = 0
 _ILLEGAL = frozenset((1, 2, 3))
 """Exceptions that will not go away by themselves."""
+_BUSY = frozenset((5, 6))
+"""Exceptions that ask for patience: acknowledge, and device busy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What came of an exception. `given_up`: the read is not sent again at once."""
+
+    block: str
+    given_up: bool
 
 
 @dataclass
@@ -65,7 +82,12 @@ class PollPlan:
         self._demanded: _Job | None = None
         self._live_every = live
         self._live_due = self._live_began = 0.0
-        self._live: SeqlockReader | None = None
+        self._live: SeqlockReader | OverlapReader | None = None
+        self._overlap: OverlapReader | None = None
+        """In use since three reads in one cycle failed, until the next connection."""
+        self._overlaps = 0
+        self._whole_at = self._live_asked = self._part_at = float("-inf")
+        self._took = 0.0
         self._others_turn = False
         self._device = _Job("device", device, device_reading)
         self._energy = _Job("energy", energy, energy_reading)
@@ -73,10 +95,11 @@ class PollPlan:
         self._sunspec = _Job("sunspec", sunspec, SunspecReading, RETRY_LATE)
         self._check = _Job("check", 0.0, check_reading, due=float("inf"))
         self._jobs = [self._check, self._device, self._gaps, self._energy, self._sunspec]
-        self._asked: _Job | SeqlockReader | None = None
+        self._asked: _Job | SeqlockReader | OverlapReader | None = None
         self._firmware: int | None = None
         self._unknown = True
-        self._held: list[BlockRead] = []
+        self._busy = 0
+        self._held: dict[str, BlockRead] = {}
         self.live_wanted = True
         """Whether `live` is polled: only while the push is away."""
         self.foreign: str | None = None
@@ -87,11 +110,31 @@ class PollPlan:
         """A connection is new: nothing is under way on it, and who is there must be asked."""
         self._stop_readings()
         self._unknown = True
-        self._device.due = 0.0
+        self._busy = 0
+        self._overlap = None
+        if self._device.refused is None:
+            self._device.begin = device_reading
+            self._device.due = 0.0
+
+    @property
+    def nameless(self) -> bool:
+        """Whether the meter, on this connection, refuses to say who it is."""
+        return self._unknown and self._device.refused is not None
+
+    def remarks(self, now: float = 0.0) -> tuple[Remark, ...]:
+        """What the meter refuses of the blocks that an inverter needs, and why live data lacks a part."""
+        slow = f"no whole cycle could be polled, an answer takes {self._took * 1000:.0f} ms: L3 is left out"
+        part = (Remark("slow-answers", slow),) if self.live_wanted and now - self._part_at < 2 * PART_AFTER else ()
+        return part + tuple(
+            Remark(f"refused-{job.name}", f"the meter refuses registers {where} ({job.name}): exception {job.refused}")
+            for job, where in ((self._device, DEVICE), (self._energy, ENERGY))
+            if job.refused
+        )
 
     def energy_pushed(self, now: float) -> None:
-        """The push has brought the energy counters: no need to read them soon."""
-        self._energy.due = now + self._energy.every
+        """The push has brought the energy counters: no need to read them soon. A reading under way goes on."""
+        if self._energy.reading is None:
+            self._energy.due = now + self._energy.every
 
     def check_push(self, now: float) -> None:
         """A cycle was pushed just now that is to be compared with a read."""
@@ -110,17 +153,20 @@ class PollPlan:
 
     def wait(self, now: float) -> float:
         """Seconds until something may be due."""
-        dues = [self._device.due] if self.foreign else [job.due for job in self._jobs]
-        if self._demand is not None and not self.foreign:
+        if self._unknown or self.foreign:
+            return max(0.0, self._device.due - now)
+        dues = [now if job.reading is not None else job.due for job in self._jobs]
+        if self._demand is not None:
             dues.append(now if self._demanded else self._demand.next_due(now))
-        if self.live_wanted and not self.foreign:
+        if self.live_wanted:
             dues.append(self._live_due)
         return max(0.0, min(dues) - now)
 
     def answer(self, registers: tuple[int, ...], sent: float, now: float) -> tuple[Snapshot | BlockRead, ...]:
         """The meter's reply to the last read: what is whole now, and confirmed."""
         asked, self._asked = self._asked, None
-        if isinstance(asked, SeqlockReader):
+        self._busy = 0
+        if isinstance(asked, SeqlockReader | OverlapReader):
             return self._take_live(asked, registers, sent, now)
         if asked is None or asked.reading is None:
             return ()
@@ -143,30 +189,37 @@ class PollPlan:
             self._demanded = None
         if isinstance(reading, SunspecReading):
             asked.begin = reading.again
-        self._held.append(result)
-        self._device.due = now
+        self._held[result.name] = result
+        if self._device.refused is None:
+            self._device.due = now
         return ()
 
-    def refuse(self, code: int, now: float) -> tuple[str, bool]:
-        """The meter answered with an exception: the block it refused, and whether that is news."""
+    def refuse(self, code: int, now: float) -> Refusal:
+        """The meter answered the last read with an exception."""
         asked, self._asked = self._asked, None
-        if isinstance(asked, SeqlockReader) or asked is None:
-            self._live = None
-            self._live_due = now + RETRY_LIVE
-            return "live", False
-        if self._demand is not None and asked.demanded is not None:
-            self._demanded = None
-            return asked.name, self._demand.refused(asked.demanded, code, now)
         if asked is self._check:
-            asked.reading, asked.due = None, float("inf")
-            return "live", False
-        news = asked.refused != code
-        asked.refused = code
-        self._put_off(asked, now, code)
-        if asked is self._device:
-            # Whoever answers like this can't be told from a KSEM; what was read before counts as read.
-            self._unknown = False
-        return asked.name, news
+            self._check.reading, self._check.due = None, float("inf")
+            return Refusal("live", given_up=False)
+        name = asked.name if isinstance(asked, _Job) else "live"
+        self._busy = self._busy + 1 if code in _BUSY else 0
+        if 0 < self._busy <= AT_ONCE:
+            return Refusal(name, given_up=False)
+        self._busy = 0
+        if not isinstance(asked, _Job):
+            self._live = self._overlap = None
+            self._live_due = now + RETRY_LIVE
+        elif self._demand is not None and asked.demanded is not None:
+            self._demanded = None
+            self._demand.refused(asked.demanded, code, now)
+        elif asked is self._device and code in _ILLEGAL and asked.begin is device_reading:
+            asked.begin, asked.reading = short_device_reading, None
+            return Refusal(name, given_up=False)
+        else:
+            asked.refused = code
+            self._put_off(asked, now, code)
+            if asked is self._device:
+                asked.begin = device_reading
+        return Refusal(name, given_up=True)
 
     def fail(self, now: float) -> None:
         """The last read got no answer: the connection is gone. The block must not keep the others from theirs."""
@@ -179,25 +232,24 @@ class PollPlan:
             self._put_off(asked, now, _NO_ANSWER)
         self._stop_readings()
 
-    def release(self) -> tuple[BlockRead, ...]:
-        """Blocks that wait for the device's word, when it refuses to say anything."""
-        if self._device.refused is None or self.foreign:
-            return ()
-        held, self._held = self._held, []
-        return tuple(held)
-
-    def _choose(self, now: float) -> "_Job | SeqlockReader | None":
-        if (self._unknown or self.foreign) and self._device.refused is None:
+    def _choose(self, now: float) -> "_Job | SeqlockReader | OverlapReader | None":
+        if self._unknown or self.foreign:
             return self._begin(self._device) if self._device.due <= now else None
         live_due = self.live_wanted and self._live_due <= now
         if self._live is not None or (live_due and not self._others_turn):
             if self._live is None:
-                self._live = SeqlockReader(phases_fit_total)
+                self._live = self._overlap or SeqlockReader(phases_fit_total)
                 self._live_began = now
+                self._overlaps = 0
+            if now - self._live_asked > PART_AFTER:
+                self._whole_at = now
+            self._live_asked = now
             return self._live
         self._others_turn = False
-        under_way = [job for job in self._jobs if job.reading is not None]
-        for job in under_way or self._jobs:
+        for job in self._jobs:
+            if job.reading is not None:
+                return job
+        for job in self._jobs:
             if job.due <= now:
                 return self._begin(job)
         if live_due:
@@ -220,22 +272,48 @@ class PollPlan:
         return job
 
     def _take_live(
-        self, reader: SeqlockReader, registers: tuple[int, ...], sent: float, now: float
+        self, reader: SeqlockReader | OverlapReader, registers: tuple[int, ...], sent: float, now: float
     ) -> tuple[Snapshot, ...]:
+        self._took = now - sent
+        if isinstance(reader, OverlapReader):
+            return self._take_overlap(reader, registers, sent, now)
         retries = reader.retries
         reader.take(registers, sent)
         self.seqlock_retries += reader.retries - retries
         if not reader.done:
             return ()
+        self._end_live(now)
+        if reader.snapshot is None:
+            self._overlap = OverlapReader(phases_fit_total)
+            return ()
+        self._whole_at = reader.snapshot.at
+        return (reader.snapshot,)
+
+    def _take_overlap(
+        self, reader: OverlapReader, registers: tuple[int, ...], sent: float, now: float
+    ) -> tuple[Snapshot, ...]:
+        begins = reader.wanted.start == 0
+        whole = reader.take(registers, sent)
+        self._overlaps += 1
+        if whole is not None or self._overlaps >= _OVERLAPS:
+            self._end_live(now)
+        if whole is not None:
+            self._whole_at = whole.at
+            return (whole,)
+        if begins and now - self._whole_at > PART_AFTER:
+            self._part_at = now
+            return (part_of_cycle(registers, sent),)
+        return ()
+
+    def _end_live(self, now: float) -> None:
         self._live = None
         self._others_turn = True
         self._live_due = max(now, self._live_began + self._live_every)
-        return (reader.snapshot,) if reader.snapshot else ()
 
     def _identify(self, device: BlockRead, now: float) -> tuple[BlockRead, ...]:
         self._unknown = False
         self.foreign = foreign_device(device.words)
-        held, self._held = self._held, []
+        held, self._held = list(self._held.values()), {}
         if self.foreign:
             self._device.due = now + min(RETRY_SOON, self._device.every)
             self._stop_readings()
@@ -261,8 +339,8 @@ class PollPlan:
             job.reading = None
 
 
-def _wanted(asked: _Job | SeqlockReader) -> RegisterRange:
-    if isinstance(asked, SeqlockReader):
+def _wanted(asked: _Job | SeqlockReader | OverlapReader) -> RegisterRange:
+    if isinstance(asked, SeqlockReader | OverlapReader):
         return asked.wanted
     assert asked.reading is not None
     return asked.reading.wanted

@@ -68,7 +68,10 @@ class PollSettings:
 class ChecksSettings:
     """The table [checks]: what is refused though the meter said it."""
 
-    plausible: bool = setting(default=True, help="refuse a frequency outside 40 to 70 Hz")
+    plausible: bool = setting(default=True, help="refuse a frequency outside 40 to 70 Hz, and a total above 1 MW")
+    outage: bool = setting(
+        default=False, help="accept 0 Hz, for a house with backup power: its meter runs while the grid is away"
+    )
     frozen_after: float = setting(
         default=10.0, help="seconds of unchanged values that mean a frozen meter; 0: never", allowed=not_negative()
     )

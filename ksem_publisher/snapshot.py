@@ -9,6 +9,9 @@ Words = tuple[int | None, ...]
 WATT = 10
 """Power registers count tenths of a watt (research: scale 0.1 in every source)."""
 
+MOST_POWER = 10_000_000
+"""In 0.1 W: 1 MW. "No value" (all ones, or the sign bit alone) is more."""
+
 _PHASES = (40, 80, 120)
 _ROUNDING = 5
 
@@ -26,14 +29,17 @@ class Snapshot:
 
 
 def power_gap(words: Sequence[int | None]) -> int | None:
-    """How far the sum of the phases' active power is from the total's, in 0.1 W; None where a word is missing.
+    """How far the sum of the phases' active power is from the total's, in 0.1 W; None where a value is missing.
 
     `words` are those of `live`, from register 0 on.
     """
     try:
-        return abs(_net(words, 40) + _net(words, 80) + _net(words, 120) - _net(words, 0))
+        total, first, second, third = (_net(words, at) for at in (0, *_PHASES))
     except TypeError:
         return None
+    if total is None or first is None or second is None or third is None:
+        return None
+    return abs(first + second + third - total)
 
 
 def sums_up(words: Sequence[int | None]) -> bool:
@@ -44,10 +50,11 @@ def sums_up(words: Sequence[int | None]) -> bool:
 def phases_fit_total(words: Sequence[int | None]) -> bool:
     """True if the phases' sum is near the total's, as it is in one cycle of any meter; also where a word is missing."""
     gap = power_gap(words)
-    return not gap or gap <= WATT + sum(abs(_net(words, phase)) for phase in _PHASES) // 500
+    return not gap or gap <= WATT + sum(abs(_net(words, phase) or 0) for phase in _PHASES) // 500
 
 
-def _net(words: Sequence[int | None], at: int) -> int:
-    """Import less export of the four words at `at` (plus, minus; each 32 bit, high word first)."""
+def _net(words: Sequence[int | None], at: int) -> int | None:
+    """Import less export of the four words at `at` (plus, minus; each 32 bit, high word first); None for no value."""
     plus_high, plus_low, minus_high, minus_low = words[at : at + 4]
-    return ((plus_high << 16) + plus_low) - ((minus_high << 16) + minus_low)  # type: ignore[operator]
+    plus, minus = (plus_high << 16) + plus_low, (minus_high << 16) + minus_low  # type: ignore[operator]
+    return None if plus > MOST_POWER or minus > MOST_POWER else plus - minus

@@ -72,6 +72,11 @@ class ValuePublisher:
         self._publish(self._each(counters))
         return withheld
 
+    def forget_counters(self) -> None:
+        """Another meter has taken the place: its counters begin anew."""
+        self._guard = CounterGuard()
+        self._counters = ({}, float("-inf"))
+
     def device(self, words: Words) -> None:
         """The device was read."""
         values = decode_device(words)

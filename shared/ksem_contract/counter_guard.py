@@ -29,8 +29,8 @@ class CounterGuard:
     """Remembers each counter's last value that was let through.
 
     A lower value is withheld as long as it stays lower, however often it is read again; so is one that grew faster than
-    1 MW allows, until the time since makes it possible. A meter that was replaced starts lower on purpose: its counters
-    flow again after the publisher is started anew, with a new guard.
+    1 MW allows, until the time since makes it possible. A meter that was replaced starts lower on purpose: by its new
+    serial number the publisher knows it, and takes a new guard.
     """
 
     __slots__ = ("_last",)

@@ -1,6 +1,8 @@
 """The poll client against a simulated meter with every fault, plain and over TLS."""
 
 import asyncio
+import contextlib
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,5 +112,36 @@ def test_a_meter_that_is_not_there_is_told() -> None:
     async def scene() -> None:
         with pytest.raises(PollError, match="no connection"):
             await PollClient("127.0.0.1", free_port(), unit=1, timeout=0.3, tls=False).connect()
+
+    asyncio.run(scene())
+
+
+def test_a_name_whose_first_address_is_dead_is_reached_by_the_next(
+    meter: tuple[KsemHandle, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene() -> None:
+        # A listener whose queue is full drops what comes, as a router without the route does.
+        with socket.create_server(("127.0.0.2", meter[0].port), backlog=0), contextlib.ExitStack() as stack:
+            for _ in range(2):
+                filler = stack.enter_context(socket.socket())
+                filler.setblocking(False)
+                filler.connect_ex(("127.0.0.2", meter[0].port))
+            loop = asyncio.get_running_loop()
+
+            async def names(*_: object, **__: object) -> list[tuple[object, ...]]:
+                return [(2, 1, 6, "", (host, meter[0].port)) for host in ("127.0.0.2", "127.0.0.1")]
+
+            client = PollClient("meter.test", meter[0].port, unit=1, timeout=0.3, tls=meter[1])
+            monkeypatch.setattr(loop, "getaddrinfo", names)
+            begun = loop.time()
+            await client.connect()
+            assert loop.time() - begun < 2
+            monkeypatch.undo()
+            assert await client.read(INTERVAL) == (200,)
+            monkeypatch.setattr(loop, "getaddrinfo", names)
+            begun = loop.time()
+            await client.connect()
+            assert loop.time() - begun < 0.5, "the good address is tried first"
+            client.close()
 
     asyncio.run(scene())

@@ -127,7 +127,7 @@ def test_nodes_and_past_are_bounded() -> None:
     for number in range(1000):
         demand.hear_status(f"n{number}", online=True)
         demand.begin(RegisterRange(9000 + number, 1), 100.0)
-    assert len(demand._nodes) <= 16
+    assert len(demand._nodes) <= 64
     assert len(demand._past) <= 64
 
 

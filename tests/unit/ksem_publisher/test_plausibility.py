@@ -64,7 +64,9 @@ def test_a_pause_without_cycles_does_not_count_as_frozen() -> None:
     ("name", "strange"),
     [
         ("phases", lambda at: words(w1=9000 + at)),
-        ("direction-l1", lambda at: words(w41=1000 + at, w43=5 + at, w1=2500)),
+        ("no-value", lambda at: words(w40=0xFFFF, w41=0xFFFF, w1=2500 + at)),
+        ("no-value", lambda at: words(w102=0x8000, w103=0, w1=2500 + at)),
+        ("power-l2", lambda at: words(w80=0x4000, w81=at)),
         ("voltage-l2", lambda _: words(w102=0, w103=90)),
     ],
 )
@@ -92,6 +94,23 @@ def test_a_counter_that_goes_back_is_remarked_upon() -> None:
     assert remark is not None
     assert "512" in remark.text
     assert counters_backwards(tuple(after), tuple(before)) is None
+
+
+def test_a_word_between_the_counters_may_go_down() -> None:
+    before = [0] * 280
+    before[528 - 512] = 7
+    assert counters_backwards(tuple(before), (0,) * 280) is None
+
+
+@pytest.mark.parametrize("start", [0, 2])
+@pytest.mark.parametrize("high_low", [(0xFFFF, 0xFFFF), (0x8000, 0), (0x0098, 0x9681)])
+def test_no_value_or_more_than_a_megawatt_in_the_total_is_refused(start: int, high_low: tuple[int, int]) -> None:
+    checks = LiveChecks(plausible=True, frozen_after=0)
+    broken = words(**{f"w{start}": high_low[0], f"w{start + 1}": high_low[1]})
+    remark = checks.refusal(broken, 1.0)
+    assert remark is not None
+    assert f"registers {start} to {start + 1}" in remark.text
+    assert checks.refusal(words(), 2.0) is None
 
 
 def test_a_counter_that_went_back_is_told_for_a_minute_however_often_counters_are_read() -> None:
@@ -124,9 +143,11 @@ def device(**changes: int) -> list[int]:
         (device(w8244=0), True),
         (device(w8244=0xFFFF), True),
         (device(w8196=0x4587, w8197=0x3333), True),
-        (device(w8212=0xFFFF), True),
-        (device(w8245=0x4587), True),
+        (device(w8196=0xFFFF, w8212=0xFFFF), False),
+        (device(w8196=0x4BD6, w8197=0x0A0A), False),
+        (device(w8248=5000), False),
+        (device(w8245=0x4587), False),
     ],
 )
-def test_a_device_is_known_by_its_interval_its_texts_and_its_clock(found: list[int], foreign: bool) -> None:
+def test_a_device_is_known_by_its_interval_and_its_texts_not_by_its_clock(found: list[int], foreign: bool) -> None:
     assert (foreign_device(found) is not None) is foreign

@@ -26,6 +26,8 @@ class Meter:
     pad: bool = True
     refused: dict[int, int] = field(default_factory=dict)
     silent: set[int] = field(default_factory=set)
+    busy: int = 0
+    """The exception to every other read."""
     reads: list[tuple[float, RegisterRange]] = field(default_factory=list)
     results: list[Snapshot | BlockRead] = field(default_factory=list)
 
@@ -44,9 +46,10 @@ class Meter:
                 self.plan.connected()
                 continue
             sent, self.now = self.now, self.now + self.pace
-            if wanted.start in self.refused:
+            if self.busy and len(self.reads) % 2:
+                self.plan.refuse(self.busy, self.now)
+            elif wanted.start in self.refused:
                 self.plan.refuse(self.refused[wanted.start], self.now)
-                self.results += self.plan.release()
             else:
                 self.results += self.plan.answer(self.words(wanted), sent, self.now)
 
@@ -161,8 +164,44 @@ def test_blocks_read_while_another_device_took_the_address_are_thrown_away() -> 
     assert len(meter.blocks("energy")) == 1
 
 
+def test_a_device_that_refuses_to_tell_who_it_is_gives_nothing() -> None:
+    meter = Meter(plan(energy=2), refused={8192: 6})
+    meter.run(20)
+    assert meter.results == []
+    assert {wanted.start for _, wanted in meter.reads} == {8192}
+    assert len(meter.reads) < 50
+
+
+@pytest.mark.parametrize("code", [5, 6])
+def test_a_meter_that_is_busy_at_every_other_read_is_read_all_the_same(code: int) -> None:
+    meter = Meter(plan(), busy=code)
+    meter.run(31)
+    measured = [snapshot.at for snapshot in meter.results if isinstance(snapshot, Snapshot)]
+    assert max(later - earlier for earlier, later in pairwise(measured)) < 0.5
+    assert len(meter.blocks("energy")) == 3
+    assert not meter.plan.remarks()
+
+
+def test_a_meter_that_is_always_busy_is_not_asked_without_end() -> None:
+    meter = Meter(plan(), refused={0: 6})
+    meter.run(10)
+    assert len([wanted for _, wanted in meter.reads if wanted.start == 0]) < 100
+
+
+def test_a_push_of_energy_does_not_move_a_reading_that_is_under_way() -> None:
+    meter = Meter(plan(energy=2, device=2, sunspec=2))
+    meter.plan.live_wanted = False
+    end = meter.now + 20
+    while meter.now < end:
+        meter.run(0.001)
+        meter.plan.energy_pushed(meter.now)
+    assert len(meter.blocks("device")) >= 8
+    assert len(meter.blocks("sunspec")) >= 8
+    assert all(meter.now - block.at < 25 for block in meter.blocks("energy"))
+
+
 def test_a_refused_block_is_told_once_and_the_others_go_on() -> None:
-    meter = Meter(plan(energy=2), refused={40000: 2, 8192: 2})
+    meter = Meter(plan(energy=2), refused={40000: 2})
     meter.run(20)
     assert not meter.blocks("sunspec")
     assert len([one for one in meter.reads if one[1].start == 40000]) == 1
