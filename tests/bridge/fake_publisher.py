@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ksem_contract.block_message import BlockMessage
+from ksem_contract.blocks import parse_block_name
 from ksem_contract.echo import Ping, Pong
 from ksem_contract.freshness import pong_stamp
 from ksem_contract.topics import Topics
@@ -52,7 +53,10 @@ class FakePublisher:
     def send(self, name: str = "live", *, fill: int = 7, age: float = 0.0, **changes: object) -> BlockMessage:
         """Publish a block that was made `age` seconds ago."""
         self._seq[name] += 1
-        made = block(name, fill=fill, at=boottime() - age, seq=self._seq[name], session=self.session)
+        span = parse_block_name(name)
+        where = {"start": span.start, "count": span.count, "cycle_ms": 5000} if span else {}
+        at = boottime() - age
+        made = block(name, fill=fill, at=at, seq=self._seq[name], session=self.session, **where)
         message = replace(made, **changes)  # type: ignore[arg-type]
         assert self.link.publish(self.topics.meter_block("main", name), message.encode(), retain=True)
         return message
