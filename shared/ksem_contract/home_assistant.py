@@ -34,6 +34,8 @@ _ENABLED_BY_DEFAULT: Final = frozenset(
     | {f"{quantity}_l{phase}" for quantity in ("power", "current", "voltage") for phase in (1, 2, 3)}
 )
 
+_PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
+
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
@@ -76,7 +78,7 @@ def meter_device(
 
 def node_device(topics: Topics, discovery_prefix: str, node: str, meter: str, *, version: str) -> Discovery:
     """Return the RTU server's device, which hangs on its meter's."""
-    ident = _ident(topics.prefix, f"rtu_{node}")
+    ident = _ident(topics.prefix, "rtu", node)
     health = topics.node_health(node)
     first = "units[0]."
     components: JsonObject = {
@@ -102,8 +104,14 @@ def removal(discovery: Discovery) -> Discovery:
     return Discovery(discovery.topic, b"")
 
 
-def _ident(prefix: str, name: str) -> str:
-    return "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in f"airbridge_{prefix}_{name}")
+def _ident(*names: str) -> str:
+    """Return an id that no other names have: `_` stands between them and never in one."""
+    return "_".join(["airbridge", *("".join(map(_plain, name)) for name in names)])
+
+
+def _plain(letter: str) -> str:
+    """A letter as an id may hold it; X, which is none of these letters, begins and ends a code of another one."""
+    return letter if letter in _PLAIN else f"X{ord(letter):x}X"
 
 
 def _message(discovery_prefix: str, ident: str, device: JsonObject, components: JsonObject, version: str) -> Discovery:

@@ -54,9 +54,11 @@ class FakePublisher:
         """Publish a block that was made `age` seconds ago."""
         self._seq[name] += 1
         span = parse_block_name(name)
-        where = {"start": span.start, "count": span.count, "cycle_ms": 5000} if span else {}
+        start, count = (span.start, span.count) if span else (None, 1)
         at = boottime() - age
-        made = block(name, fill=fill, at=at, seq=self._seq[name], session=self.session, **where)
+        made = block(
+            name, fill=fill, at=at, seq=self._seq[name], session=self.session, start=start, count=count, cycle_ms=200
+        )
         message = replace(made, **changes)  # type: ignore[arg-type]
         assert self.link.publish(self.topics.meter_block("main", name), message.encode(), retain=True)
         return message

@@ -252,6 +252,25 @@ def test_health_and_requests_tell_what_the_inverter_asks_and_gets(wire: Wire, pu
     assert "attic" not in json.loads(publisher.heard[HEALTH][-1])
 
 
+def test_requests_of_eight_units_that_were_fully_scanned_can_be_read(
+    broker: Broker, wire: Wire, publisher: FakePublisher, tmp_path: Path
+) -> None:
+    units = "".join(f"[[line.unit]]\nid = {number}\n" for number in range(1, 9))
+    with Service("rtu_server", settings(broker, wire, units), tmp_path) as server:
+        server.await_log("is open")
+        for number in range(1, 9):
+            for start in range(64):
+                wire.ask(append_crc(bytes((number, 3, 3, start, 0, 1))), 5)
+        deadline = time.monotonic() + 20
+        while True:
+            newest = RequestsMessage.decode(publisher.heard[REQUESTS][-1])
+            if len(newest.requests) + newest.left_out == 8 * 64:
+                break
+            assert time.monotonic() < deadline, len(newest.requests)
+            time.sleep(0.1)
+        assert newest.left_out > 0
+
+
 def test_home_assistant_is_told_again_when_it_starts_and_forgets_the_device_when_asked_to(
     broker: Broker, wire: Wire, server: Service, publisher: FakePublisher, tmp_path: Path
 ) -> None:

@@ -215,3 +215,26 @@ def test_an_empty_retained_payload_removes_the_device() -> None:
 def test_home_assistants_birth_message_is_expected_below_its_prefix() -> None:
     """mqtt/const.py: DEFAULT_BIRTH; documentation of MQTT: discovery is to be sent again then"""
     assert birth_topic("homeassistant") == "homeassistant/status"
+
+
+def test_no_two_devices_share_an_id() -> None:
+    """mqtt/discovery.py: what comes second on one topic replaces the first."""
+    names = ["a-b", "a_b", "a--b", "a__b", "ab", "a-_b", "rtu_x", "x", "-", "_", "rtu-x", "x5f", "ax5fxb", "rtu_a_b"]
+    prefixes = ["ksem", "a/b", "a_b", "a-b", "site/ksem", "site_ksem", "\u00e4", "A", "ksem_main", "X5fX"]
+    topics = [
+        found.topic
+        for prefix in prefixes
+        for name in names
+        for found in (
+            meter_device(Topics(prefix), "homeassistant", name, version="1"),
+            node_device(Topics(prefix), "homeassistant", name, "main", version="1"),
+        )
+    ]
+    assert len(set(topics)) == len(topics)
+    assert all(re.fullmatch(r"homeassistant/device/[a-zA-Z0-9_-]+/config", topic) for topic in topics)
+
+
+def test_a_node_hangs_on_its_meter_whatever_their_names_are() -> None:
+    node = node_device(TOPICS, "homeassistant", "a_b", "wall-box_1", version="1")
+    meter = meter_device(TOPICS, "homeassistant", "wall-box_1", version="1")
+    assert [json.loads(node.payload)["device"]["via_device"]] == json.loads(meter.payload)["device"]["identifiers"]
