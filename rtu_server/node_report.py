@@ -59,6 +59,7 @@ def _joined(reasons: list[str]) -> str:
 
 def node_health(
     reports: Iterable[UnitReport],
+    node: Overall,
     *,
     version: str,
     since: str,
@@ -70,7 +71,6 @@ def node_health(
     """Put the health message together. Doors don't count for the node's state."""
     reports = list(reports)
     verdicts = [judge(report.view, now) for report in reports]
-    node = overall(verdicts)
     return NodeHealth(
         version=version,
         since=since,

@@ -95,8 +95,6 @@ class Connection:
         self.inbox: list[Incoming] = []
         self.acknowledged: list[tuple[int, bool]] = []
         self.ended: str | None = None
-        self.taken_over = False
-        self.closed_by_peer = False
         self._settings = settings
         self._client_id = client_id
         self._reads = 0
@@ -318,12 +316,10 @@ class Connection:
         where = mqtt_reasons.address(self._settings)
         silent = reason.getName() == "Keep alive timeout"
         if flags.is_disconnect_packet_from_server:
-            self.taken_over = reason.value == mqtt_reasons.TAKEN_OVER
             self._ended(mqtt_reasons.end(reason.value, self._client_id))
         elif not self.accepted:
             self._ended((mqtt_reasons.no_answer if silent else mqtt_reasons.no_greeting)(self._settings))
         elif silent:
             self._ended(f"no answer from {where}")
         else:
-            self.closed_by_peer = True
             self._ended(f"connection to {where} lost")

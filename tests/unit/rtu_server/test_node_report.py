@@ -8,7 +8,7 @@ from modbus_codec.crc import append_crc
 from rtu_server.line_counters import MAX_ASKED, LineCounters, UnitCounters
 from rtu_server.node_report import MAX_WHY, UnitReport, node_health, overall, requests_message
 from rtu_server.settings import MAX_UNITS
-from rtu_server.unit_state import Verdict
+from rtu_server.unit_state import Verdict, judge
 
 from .test_unit_state import SERVED
 
@@ -48,7 +48,8 @@ def test_a_few_requests_are_all_there_and_nothing_is_said_of_more() -> None:
 def test_health_of_as_many_units_as_there_may_be_can_be_read() -> None:
     reports = [unit_report(number) for number in range(1, MAX_UNITS + 1)]
     transit = {f"{number:032}": Transit(123456.78, "s" * 32) for number in range(MAX_UNITS)}
-    message = node_health(reports, version="1.2.3", since=PORT.since, broker=PORT, transit=transit, now=60.0)
+    node = overall([judge(report.view, 60.0) for report in reports])
+    message = node_health(reports, node, version="1.2.3", since=PORT.since, broker=PORT, transit=transit, now=60.0)
     found = NodeHealth.decode(message.encode())
     assert len(found.units) == MAX_UNITS
     assert "more" in found.why

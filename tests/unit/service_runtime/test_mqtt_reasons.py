@@ -63,7 +63,7 @@ def test_a_refusal_names_the_keys_to_look_at(code: int, settings: MqttSettings, 
 
 
 def test_ends_told_by_the_broker_are_in_words() -> None:
-    assert "second instance runs with the client id ksem-rtu-pi" in mqtt_reasons.end(0x8E, "ksem-rtu-pi")
+    assert "another client connected with the client id ksem-rtu-pi" in mqtt_reasons.end(0x8E, "ksem-rtu-pi")
     assert mqtt_reasons.end(0x8B, "x") == "the broker shuts down"
     assert "(reason 0xFE)" in mqtt_reasons.end(0xFE, "x")
 
