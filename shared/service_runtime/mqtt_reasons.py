@@ -69,6 +69,15 @@ def no_answer(settings: MqttSettings) -> str:
     return f"{address(settings)} accepts connections but does not answer"
 
 
+def too_large(limit: int, settings: MqttSettings) -> str:
+    """Of a message that no service of ours publishes."""
+    remedy = "" if settings.version == 5 else ", or set mqtt.version = 5"
+    return (
+        f"{address(settings)} sends a message of more than {limit} bytes below {settings.prefix}/: stop who publishes"
+        f" it, limit the broker (max_packet_size {limit}){remedy}"
+    )
+
+
 def failed_attempt(error: Exception, settings: MqttSettings) -> str:
     """Of an exception raised while connecting."""
     where = address(settings)
