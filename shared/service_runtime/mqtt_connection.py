@@ -52,6 +52,10 @@ _STOOD_STILL = 1.0
 _TCP_USER_TIMEOUT_MS = 3000
 # Bytes the kernel may hold unsent: during a stall live data is dropped here soon, and not sent late in a burst.
 _MOST_UNSENT = 4096
+# Where tcpi_bytes_received stands in struct tcp_info of <linux/tcp.h>.
+_RECEIVED_AT = 128
+# Bytes that the kernel may hold unread: paho takes up to a hundred times as much in a row of a packet that is too large.
+_MOST_UNREAD = 32768
 # Unacknowledged QoS 1 messages beyond this are dropped: only status, health and discovery use QoS 1.
 _MOST_UNACKNOWLEDGED = 200
 # Packets read in a row before the keepalive is looked at: after a stall the answer to a ping may lie behind others.
@@ -119,7 +123,7 @@ class Connection:
         self._client_id = client_id
         self._reads = 0
         self._unfinished = 0
-        """Bytes read since the last whole packet, as far as they were seen, and since when."""
+        """Bytes read since the last whole packet, as far as they were seen."""
         self._finished_at = self._heard_at = self._said_at = self._probed_at = self._looked_at = boottime()
         self._server_keepalive = 0
         self._misc_due = 0.0
@@ -225,23 +229,26 @@ class Connection:
 
     def _read(self) -> None:
         """Let paho read, and end the connection over a packet that is too large: paho would take it all first."""
-        before, finished = self._unread(), self._finished_at
+        before, finished = self._taken(), self._finished_at
         self._client.loop_read()
         self._heard_at = boottime()
         if self._finished_at != finished:
             return  # it may have read several packets, and of the last one a part
-        self._unfinished += max(0, before - self._unread())
+        self._unfinished += max(0, self._taken() - before)
         allowed = MAX_PACKET + _READ_AHEAD + _PINGS_A_SECOND * (self._heard_at - self._finished_at)
         if self._unfinished > allowed:
             self._ended(mqtt_reasons.too_large(MAX_PACKET, self._settings))
 
-    def _unread(self) -> int:
-        """Bytes that lie on the socket."""
+    def _taken(self) -> int:
+        """Bytes that were read from the socket: those that the kernel received, less those that lie there."""
+        sock: Any = self._client.socket()
         try:
-            (count,) = struct.unpack("i", fcntl.ioctl(self._client.socket().fileno(), termios.FIONREAD, b"\0" * 4))  # type: ignore[union-attr]
-        except (OSError, ValueError, AttributeError):  # closed
+            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RECEIVED_AT + 8)
+            (unread,) = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.FIONREAD, b"\0" * 4))
+            received: int = struct.unpack_from("=Q", info, _RECEIVED_AT)[0]
+        except (OSError, ValueError, AttributeError, struct.error):  # closed, or a kernel that does not count
             return 0
-        return int(count)
+        return received - int(unread)
 
     def _watch(self, now: float) -> None:
         """Our own keepalive: paho's is the one that the broker wishes for (Server Keep Alive), be it a minute or none.
@@ -363,6 +370,7 @@ class Connection:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _TCP_USER_TIMEOUT_MS)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _MOST_UNSENT)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _MOST_UNREAD)
 
     def _note_whole(self, *_: object) -> None:
         """A whole packet was read."""
