@@ -54,7 +54,7 @@ _TCP_USER_TIMEOUT_MS = 3000
 _MOST_UNSENT = 4096
 # Where tcpi_bytes_received stands in struct tcp_info of <linux/tcp.h>.
 _RECEIVED_AT = 128
-# Bytes that the kernel may hold unread: of a packet that is too large, paho takes up to a hundred times as much in a row.
+# Bytes that the kernel may hold unread: paho reads up to a hundred times in a row while a packet is not whole.
 _MOST_UNREAD = 32768
 # Unacknowledged QoS 1 messages beyond this are dropped: only status, health and discovery use QoS 1.
 _MOST_UNACKNOWLEDGED = 200
