@@ -2,7 +2,7 @@
 
     python -m benchmarks.cache_probe --config FILE      the file is named by BENCH_PROBE
 
-One record a block: when the reply book had turned over (seconds), boot_ms of the message, 1 for a push.
+One record a block: when the cache had turned over (seconds), boot_ms of the message, 1 for a push.
 """
 
 import os
@@ -10,9 +10,9 @@ import struct
 import sys
 from typing import Final
 
+from ksem_contract.block_message import BlockMessage
 from rtu_server.__main__ import main
-from rtu_server.register_cache import CacheState
-from rtu_server.reply_book import ReplyBook
+from rtu_server.register_cache import Heard, RegisterCache
 from service_runtime.clock import boottime
 
 RECORD: Final = struct.Struct("=dqq")
@@ -20,19 +20,15 @@ RECORD: Final = struct.Struct("=dqq")
 
 def _watch() -> None:
     descriptor = os.open(os.environ["BENCH_PROBE"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    renew = ReplyBook.renew
-    seen = 0
+    hear_block = RegisterCache.hear_block
 
-    def renew_and_tell(book: ReplyBook, state: CacheState, now: float) -> None:
-        nonlocal seen
-        renew(book, state, now)
-        served_from = boottime()
-        live = state.blocks.get("live")
-        if live is not None and live.message.boot_ms != seen:
-            seen = live.message.boot_ms
-            os.write(descriptor, RECORD.pack(served_from, seen, live.message.source == "push"))
+    def hear_and_tell(cache: RegisterCache, message: BlockMessage, now: float) -> Heard:
+        heard = hear_block(cache, message, now)
+        if heard is Heard.HELD and message.block == "live":
+            os.write(descriptor, RECORD.pack(boottime(), message.boot_ms, message.source == "push"))
+        return heard
 
-    ReplyBook.renew = renew_and_tell  # type: ignore[assignment,method-assign]
+    RegisterCache.hear_block = hear_and_tell  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from ksem_publisher.value_publisher import ValuePublisher
 from service_runtime.announcer import Announcer
 from service_runtime.clock import boottime, until_beat
 from service_runtime.mqtt_connection import Farewell, Incoming
-from service_runtime.mqtt_link import MqttLink
+from service_runtime.mqtt_link import MqttLink, client_id_of
 from service_runtime.recorder.recorder import Recorder
 
 TICK = 1.0
@@ -88,7 +88,7 @@ class MeterService:
         self._listener: PushListener | None = None
         self.link = link(
             settings.mqtt,
-            client_id=f"{settings.mqtt.prefix.replace('/', '-')}-pub-{meter.id}",
+            client_id=client_id_of(settings.mqtt, "pub", meter.id),
             will=(topics.meter_status(meter.id), OFFLINE),
             subscriptions=[
                 topics.pings(meter.id),
@@ -246,6 +246,11 @@ class MeterService:
         rival = self.push.rival(now)
         if rival:
             remarks.append(Remark("push-rival", rival))
+        if self.status.contradicted(now):
+            text = (
+                f"another publisher runs for this meter (it publishes {self._topics.meter_status(self.id)}): stop one"
+            )
+            remarks.append(Remark("other-instance", text))
         push = self.push.condition(now)
         if self._listener is not None:
             remarks += [Remark(f"push-refused-{i}", text) for i, text in enumerate(self._listener.refused(self.id))]
@@ -312,7 +317,7 @@ class MeterService:
         elif topic.kind == "capture_ask":
             self._recorder.on_ask(message.payload)
         elif topic.kind == "status":
-            self.status.on_heard(message.payload)
+            self.status.on_heard(message.payload, retained=message.retained)
         elif topic.kind == "block" and topic.name is not None:
             self._on_block(topic.name, message)
 

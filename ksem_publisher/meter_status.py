@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ksem_publisher.block_publisher import Publish
 from service_runtime.clock import boottime
+from service_runtime.other_instance import OtherInstance
 
 ONLINE, OFFLINE = b"online", b"offline"
 STARVED_AFTER = 5.0
@@ -34,6 +35,7 @@ class MeterStatus:
         self._unheard_since: float | None = None
         self._lock = threading.Lock()
         self._overwritten = False
+        self._others = OtherInstance()
 
     @property
     def online(self) -> bool:
@@ -42,6 +44,10 @@ class MeterStatus:
     def starved(self, now: float) -> bool:
         """True if what we publish does not come back although we subscribed to it."""
         return self._unheard_since is not None and now - self._unheard_since > STARVED_AFTER
+
+    def contradicted(self, now: float) -> bool:
+        """True if another publisher has published this status within the last minute, again and again."""
+        return self._others.seen(now)
 
     def set(self, *, online: bool) -> bool:
         """What is so now: call it often. Published if it is a change, was said long ago, or was overwritten.
@@ -62,19 +68,22 @@ class MeterStatus:
         """A new connection: say it again, the broker may have published the will."""
         with self._lock:
             self._unheard_since = None
+            self._others.on_connected()
             self._say()
 
     def on_lost(self) -> None:
         with self._lock:
             self._unheard_since = None
 
-    def on_heard(self, payload: bytes) -> None:
+    def on_heard(self, payload: bytes, *, retained: bool = False) -> None:
         """Our own status came back, or somebody else's word in its place, as a late will of our last connection."""
         with self._lock:
             self._unheard_since = None
+            self._others.received(payload, self._said.payload, self._clock(), retained=retained)
             self._overwritten = payload != self._said.payload
 
     def _say(self) -> None:
+        self._others.publishing(self._said.payload, self._clock())
         if self._publish(self._topic, self._said.payload, qos=1, retain=True):
             self._said.at = self._clock()
             self._overwritten = False

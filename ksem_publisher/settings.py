@@ -6,6 +6,7 @@ from itertools import combinations
 
 import attrs
 
+from ksem_contract.blocks import MOST_ON_DEMAND
 from service_runtime.common_settings import HomeAssistantSettings, MqttSettings, RecorderSettings
 from service_runtime.setting import between, each, name, not_empty, not_negative, port, positive, setting
 
@@ -82,7 +83,7 @@ class DemandSettings:
     """The table [demand]: ranges the inverter asks for that belong to no block."""
 
     enabled: bool = setting(default=True, help="ask the meter for them")
-    max_ranges: int = setting(default=8, help="so many at most", allowed=between(1, 32))
+    max_ranges: int = setting(default=8, help="so many at most", allowed=between(1, MOST_ON_DEMAND))
 
 
 @attrs.frozen(kw_only=True)

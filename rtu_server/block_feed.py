@@ -1,4 +1,4 @@
-"""What the broker delivers about one meter, on its way into the cache and the reply book."""
+"""What the broker delivers about one meter, on its way into the cache."""
 
 import logging
 import secrets
@@ -14,8 +14,7 @@ from service_runtime.mqtt_connection import Incoming
 from service_runtime.quiet_log import QuietLog
 
 from .echo_schedule import EchoSchedule
-from .register_cache import CacheState, FreshnessLimits, Heard, RegisterCache
-from .reply_book import ReplyBook
+from .register_cache import FreshnessLimits, Heard, RegisterCache, Served
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +26,8 @@ class BlockFeed:
         self, meter: str, node: str, topics: Topics, limits: FreshnessLimits, send_ping: Callable[[str, bytes], bool]
     ) -> None:
         self.meter = meter
-        self.book = ReplyBook()
+        self.book = RegisterCache(limits)
+        """What requests are answered from."""
         self.online: bool | None = None
         """What the meter's retained status says; None = it was not heard yet."""
         self.last_heard: float | None = None
@@ -40,15 +40,14 @@ class BlockFeed:
         self._topics = topics
         self._ping_topic = topics.ping(meter, node)
         self._send_ping = send_ping
-        self._cache = RegisterCache(limits)
         self._echo = EchoSchedule()
         self._pinging = threading.Lock()
         self._quiet = QuietLog()
 
     @property
-    def state(self) -> CacheState:
+    def state(self) -> Served:
         """What may be served now."""
-        return self._cache.state
+        return self.book.state
 
     def subscriptions(self, node: str) -> list[str]:
         """Return what this feed needs of the broker: blocks, status and pongs, so a cycle is one small message."""
@@ -60,7 +59,7 @@ class BlockFeed:
 
     def on_link_up(self) -> None:
         """Ask for the publisher's clock at once."""
-        self._echo.want(boottime())
+        self._echo.on_link_up(boottime())
         self.tick()
 
     def tick(self) -> None:
@@ -94,13 +93,10 @@ class BlockFeed:
         if (block.meter, block.block) != (topic.meter, topic.name):
             raise InvalidMessage(f"it is {block.meter}'s block {block.block}")
         self.last_block = message.received
-        heard = self._cache.hear_block(block, message.received)
-        if heard is Heard.HELD:
-            self.book.renew(self._cache.state, message.received)
-            self.undated = False
-        elif heard is not Heard.OLD and self._cache.undated_sessions():
-            self.undated = True
-            self._echo.want(message.received)
+        heard = self.book.hear_block(block, message.received)
+        self.undated = heard is Heard.UNDATED or (self.undated and heard is not Heard.HELD)
+        if heard is Heard.UNDATED:
+            self._echo.want(block.session, message.received)
             self.tick()
 
     def _on_pong(self, message: Incoming) -> None:
@@ -110,15 +106,15 @@ class BlockFeed:
             return
         self._echo.pace(pong.every_ms)
         self.round_trip_ms = round(1000 * (message.received - sent), 2)
-        self._cache.hear_pong(pong, sent=sent, received=message.received)
-        self.book.renew(self._cache.state, message.received)
+        self.book.hear_pong(pong, sent=sent, received=message.received)
+        self._echo.dated(pong.session)
 
     def _on_status(self, message: Incoming) -> None:
         if message.payload not in (b"online", b"offline"):
             raise InvalidMessage("status is online or offline")
         self.online = message.payload == b"online"
         if not self.online:
-            self._cache.hear_offline()
+            self.book.hear_offline()
 
     def _complain(self, message: Incoming, why: str) -> None:
         line = self._quiet.say(

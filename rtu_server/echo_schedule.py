@@ -1,14 +1,30 @@
 """When to ask a publisher for its clock, and which answers count."""
 
+from dataclasses import dataclass
 from typing import Final
 
 from ksem_contract.echo import PING_EVERY, PING_SELDOM
 
 HURRY: Final = 0.25
-"""Seconds between pings while blocks wait for an echo: the first one may have come before the publisher listened."""
+"""Seconds between pings at least, and to the second one while blocks wait for an echo: the first one may have come
+before the publisher listened. Each further one waits twice as long, for a session that answers none never will."""
+FORGOTTEN_AFTER: Final = 30.0
+"""Seconds without a block after which a session is no reason to ping."""
+MAX_WAITING: Final = 4
 ANSWERED_WITHIN: Final = 30.0
 """A pong later than this is of no use: its bound is looser than the ones that came since."""
 MAX_OPEN: Final = 16
+_ANY: Final = ""
+"""Stands for whatever session there is, after the link came up."""
+
+
+@dataclass(slots=True)
+class _Wait:
+    """A session that has answered no ping yet."""
+
+    due: float
+    step: float
+    wanted: float
 
 
 class EchoSchedule:
@@ -18,15 +34,34 @@ class EchoSchedule:
         self._sent: dict[str, float] = {}
         self._every = PING_EVERY
         self._last = -PING_EVERY
-        self._hurry_until = 0.0
+        self._waiting: dict[str, _Wait] = {}
 
-    def want(self, now: float) -> None:
-        """Ask soon, and again in short steps for a while: something waits for an answer."""
-        self._hurry_until = now + 1.0
+    def on_link_up(self, now: float) -> None:
+        """Ping at once, and again until one is answered."""
+        self._waiting.clear()
+        self.want(_ANY, now)
+
+    def want(self, session: str, now: float) -> None:
+        """A block of this session waits for an echo: ping now, then ever more seldom until it answers."""
+        waiting = self._waiting
+        for known in [known for known, wait in waiting.items() if now - wait.wanted > FORGOTTEN_AFTER]:
+            del waiting[known]
+        if session in waiting:
+            waiting[session].wanted = now
+            return
+        waiting.pop(_ANY, None)
+        if len(waiting) < MAX_WAITING:  # else the pings for the others do for it, too
+            waiting[session] = _Wait(due=now, step=HURRY, wanted=now)
+
+    def dated(self, session: str) -> None:
+        """This session has answered."""
+        self._waiting.pop(session, None)
+        self._waiting.pop(_ANY, None)
 
     def due(self, now: float) -> bool:
         """Tell whether a ping should be sent now."""
-        return now - self._last >= (HURRY if now < self._hurry_until else self._every)
+        hurried = min((wait.due for wait in self._waiting.values()), default=now + 1)
+        return now - self._last >= self._every or (now >= hurried and now - self._last >= HURRY)
 
     def pace(self, every_ms: int | None) -> None:
         """Ask as seldom as the publisher wishes, which hears many nodes (None: it has no wish)."""
@@ -35,6 +70,9 @@ class EchoSchedule:
     def sent(self, nonce: str, now: float) -> None:
         """Note a ping that was handed to the broker at `now`."""
         self._last = now
+        for wait in self._waiting.values():
+            if now >= wait.due:
+                wait.due, wait.step = now + wait.step, min(2 * wait.step, PING_EVERY)
         self._sent[nonce] = now
         while len(self._sent) > MAX_OPEN:
             del self._sent[next(iter(self._sent))]

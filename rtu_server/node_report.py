@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final
 
 from ksem_contract.blocks import touches_map
 from ksem_contract.health import HealthCondition, LinkHealth, NodeHealth, Transit, UnitHealth
-from ksem_contract.requests import RequestEntry, RequestsMessage
+from ksem_contract.requests import MAX_ENTRIES, RequestEntry, RequestsMessage
 
 from .line_counters import LineCounters, asked_range, percentiles_ms
 from .settings import UnitSettings
@@ -16,6 +17,8 @@ FORGOTTEN_AFTER: Final = 3600.0
 """Seconds after which a request that is asked no more leaves the list."""
 DEMANDED_FOR: Final = 60.0
 """Seconds for which a range that no block holds goes on being asked of the meter."""
+MAX_WHY: Final = 1500
+"""Characters of reasons in one health message; readers take 2000."""
 WORST: Final[tuple[HealthCondition, ...]] = ("ok", "degraded", "down")
 
 
@@ -42,11 +45,21 @@ def overall(verdicts: Iterable[Verdict]) -> Overall:
     judged = list(verdicts)
     worst = max((verdict.state for verdict in judged), key=WORST.index)
     waiting = all(verdict.waiting for verdict in judged if verdict.state == worst)
-    return Overall(worst, "; ".join(dict.fromkeys(verdict.why for verdict in judged if verdict.why)), waiting)
+    return Overall(worst, _joined(list(dict.fromkeys(verdict.why for verdict in judged if verdict.why))), waiting)
+
+
+def _joined(reasons: list[str]) -> str:
+    """All reasons, or as many as readers take, and how many more there are."""
+    text = "; ".join(reasons)
+    if len(text) <= MAX_WHY:
+        return text
+    fit = max(1, sum(length <= MAX_WHY for length in accumulate(len(reason) + 2 for reason in reasons)))
+    return "; ".join(reasons[:fit])[:MAX_WHY] + f"; and {len(reasons) - fit} more"
 
 
 def node_health(
     reports: Iterable[UnitReport],
+    node: Overall,
     *,
     version: str,
     since: str,
@@ -58,7 +71,6 @@ def node_health(
     """Put the health message together. Doors don't count for the node's state."""
     reports = list(reports)
     verdicts = [judge(report.view, now) for report in reports]
-    node = overall(verdicts)
     return NodeHealth(
         version=version,
         since=since,
@@ -72,7 +84,10 @@ def node_health(
 
 
 def requests_message(reports: Iterable[UnitReport], now: float) -> RequestsMessage:
-    """List what was asked within the last hour, the most frequent first."""
+    """List what was asked within the last hour, the most frequent first.
+
+    Where there is no room for all, what the meter is to be asked for stays, then what came last.
+    """
     entries = []
     for report in reports:
         view = report.view
@@ -95,7 +110,9 @@ def requests_message(reports: Iterable[UnitReport], now: float) -> RequestsMessa
                     demanded=function == 3 and wanted is not None and not touches_map(wanted) and ago <= DEMANDED_FOR,
                 )
             )
-    return RequestsMessage(tuple(sorted(entries, key=lambda entry: -entry.per_s)))
+    entries.sort(key=lambda entry: (not entry.demanded, entry.last_ago_ms))
+    left_out = len(entries[MAX_ENTRIES:])
+    return RequestsMessage(tuple(sorted(entries[:MAX_ENTRIES], key=lambda entry: -entry.per_s)), left_out)
 
 
 def door_health(

@@ -8,13 +8,17 @@ from ksem_contract.health import LinkHealth, Transit, UnitHealth
 from ksem_contract.topics import Topics
 from service_runtime.clock import wall_time
 from service_runtime.mqtt_link import MqttLink
+from service_runtime.other_instance import OtherInstance
 from service_runtime.quiet_log import QuietLog
 from service_runtime.version import VERSION
 
 from .node_report import Overall, UnitReport, node_health, requests_message
+from .unit_state import Verdict
 
 HEALTH_EVERY: Final = 10.0
 REQUESTS_EVERY: Final = 10.0
+STATUS_EVERY: Final = 30.0
+"""As often the status is repeated, so that two nodes of one name notice each other though their statuses agree."""
 NEWS_EVERY: Final = 1.0
 """Seconds between two health messages at least, however fast things change."""
 SETTLED: Final = 1.9
@@ -42,6 +46,13 @@ class NodeReporter:
         self._link = link
         self._status = b"offline"
         self._status_told: bytes | None = None
+        self._status_due = 0.0
+        self._others = OtherInstance()
+        self._other_instance = Verdict(
+            "degraded",
+            f"another RTU server is called {node} (it publishes {self._status_topic}): stop one, or give each a name of"
+            " its own ([node] name)",
+        )
         self._overall = Overall("down", "")
         self._since = wall_time()
         self._health_due = 0.0
@@ -59,11 +70,17 @@ class NodeReporter:
 
     def on_link_up(self) -> None:
         """The broker may have forgotten everything: tell it all again with the next tick."""
+        self._others.on_connected()
         self._status_told = None
         self._health_due = self._requests_due = 0.0
 
-    def on_own_status(self, payload: bytes) -> None:
+    def other_instance(self, now: float) -> list[Verdict]:
+        """Return what there is to say of another RTU server that publishes this node's status."""
+        return [self._other_instance] if self._others.seen(now) else []
+
+    def on_own_status(self, payload: bytes, now: float, *, retained: bool = False) -> None:
         """Correct what a late last will, or anybody else, put on our own status."""
+        self._others.received(payload, self._status, now, retained=retained)
         if payload != self._status:
             self._status_told = None
 
@@ -77,9 +94,10 @@ class NodeReporter:
     ) -> None:
         """Publish what is due or has changed; nothing else is put together, for this runs a few times a second."""
         self._status = b"online" if served else b"offline"
-        if self._status != self._status_told:
+        if self._status != self._status_told or now >= self._status_due:
             # Noted first: while it goes out the link's thread may hear another one, which must not be forgotten.
-            self._status_told = self._status
+            self._status_told, self._status_due = self._status, now + STATUS_EVERY
+            self._others.publishing(self._status, now)
             if not self._link.publish(self._status_topic, self._status, qos=1, retain=True):
                 self._status_told = None
         if node.state != self._overall.state:
@@ -92,7 +110,7 @@ class NodeReporter:
         if now >= self._health_due:
             doors, broker, transit = surroundings(now)
             message = node_health(
-                reports, doors=doors, version=VERSION, since=self._since, broker=broker, transit=transit, now=now
+                reports, node, doors=doors, version=VERSION, since=self._since, broker=broker, transit=transit, now=now
             )
             if self._link.publish(self._health_topic, message.encode(), qos=1, retain=True):
                 self._health_due, self._told_at = now + HEALTH_EVERY, now

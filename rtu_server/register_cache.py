@@ -1,34 +1,35 @@
-"""The newest blocks of one meter, each with the moment at which it stops being true."""
+"""What is served of one meter: its session, blocks, their moments of expiry, and the replies encoded ahead of them.
+
+All of it is one object, `Served`, which is never changed. `RegisterCache` replaces it as a whole, at one place
+(`_publish`), so a reply can't outlive the blocks that it was made of, and no caller has to renew anything.
+"""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from math import inf
 from types import MappingProxyType
 from typing import NamedTuple
 
 from ksem_contract.block_message import BlockMessage
-from ksem_contract.blocks import in_map, touches_map
+from ksem_contract.blocks import MOST_ON_DEMAND, in_map, parse_block_name, touches_map
 from ksem_contract.echo import Pong
 from ksem_contract.freshness import EchoClock
 from ksem_contract.register_range import RegisterRange
 
+from .reply_book import HotRequests, Refused, Reply, Words, encode
+
 MAX_SESSIONS = 4
 """Publisher sessions kept in mind: the one served, and what may replace it. Garbage on the topics can't grow it."""
-MAX_BLOCKS = 24
-"""Blocks kept a session: four known ones, at most eight on demand, and room for a change of demand."""
+MAX_ON_DEMAND = 2 * MOST_ON_DEMAND
+"""Ranges on demand kept a session: all that a publisher reads, and room for a change of demand. The blocks that have a
+name of their own are four, and never make room."""
+SILENT = 3.0
+"""Seconds without a block after which a session may be replaced, whatever the limit of its vital blocks is: `live`
+comes several times a second."""
 ON_DEMAND_POLLS = 3
 """A range on demand is fresh for this many of its own poll periods."""
 ON_DEMAND_PERIOD_MS = 5000
-
-
-class Refused(Enum):
-    """Why a range can't be answered with data."""
-
-    STALE = "stale"
-    """A block that it touches is past its limit, was never measured, or the vital data is."""
-    UNMAPPED = "unmapped"
-    """The meter has no such registers."""
 
 
 class Heard(Enum):
@@ -36,11 +37,11 @@ class Heard(Enum):
 
     HELD = "held"
     WAITING = "waiting"
-    """Of a session that no echo has dated, or that is not the one served."""
+    """Of a session that is dated and not the one served."""
     OLD = "old"
     """Not newer than the block that is held: a replay."""
     UNDATED = "undated"
-    """From after now by the session's clock, which is thereby disproved: a new echo is due."""
+    """Of a session that no echo has dated, or whose clock this block has disproved: a new echo is due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,21 +70,20 @@ class HeldBlock(NamedTuple):
     expires: float
 
 
-class Words(NamedTuple):
-    """Registers of one answer, the age of the oldest and until when they are true."""
-
-    registers: tuple[int, ...]
-    measured: float
-    expires: float
-
-
 @dataclass(frozen=True, slots=True)
-class CacheState:
+class Served:
     """All that may be served at one time. Never changed: the next block makes a new one."""
 
     session: str | None = None
     blocks: Mapping[str, HeldBlock] = field(default_factory=dict)
     vital_expires: float = -inf
+    replies: Mapping[bytes, Reply] = field(default_factory=dict)
+    """Encoded ahead from these blocks, by the request's own bytes; each is true until it or the vital data expires."""
+
+    def ready(self, request: bytes, now: float) -> Reply | None:
+        """Return a reply that lies encoded and is true at `now`."""
+        reply = self.replies.get(request)
+        return None if reply is None or now >= reply.expires or now >= self.vital_expires else reply
 
     def read(self, wanted: RegisterRange, now: float) -> Words | Refused:
         """Return the registers of a range if every block that it touches, and all vital data, is fresh."""
@@ -117,7 +117,11 @@ class RegisterCache:
 
     A block counts only if an echo dated its session and it was published later than the block held, so
     a retained message, a replay and a burst after an outage need no rule of their own. One session is served at a time;
-    another one takes over when the served one's vital data is stale or its publisher said goodbye.
+    another one takes over when the served one's vital data is stale, when it is silent or when its publisher said
+    goodbye. A clock that is disproved takes all with it that it dated.
+
+    Messages come in the thread of the broker's link. Lines and Modbus TCP servers call `ready` and `find`, which read
+    `state` once.
     """
 
     def __init__(self, limits: FreshnessLimits) -> None:
@@ -125,7 +129,23 @@ class RegisterCache:
         self._clocks: dict[str, EchoClock] = {}
         self._waiting: dict[str, dict[str, BlockMessage]] = {}
         self._said_goodbye = False
-        self.state = CacheState()
+        self._last_block = -inf
+        """When a block of the served session came in last."""
+        self._hot = HotRequests()
+        self.state = Served()
+
+    def ready(self, request: bytes, now: float) -> Reply | None:
+        """Return a reply that lies encoded and is true at `now`: the usual case, one look-up and two comparisons."""
+        reply = self.state.ready(request, now)
+        if reply is not None:
+            self._hot.renew(request, now)
+        return reply
+
+    def find(self, request: bytes, unit: int, wanted: RegisterRange, now: float) -> Reply | Refused:
+        """Return the reply to a read request (its whole frame, the unit and range in it), or why there is none."""
+        self._hot.note(request, unit, wanted, now)
+        words = self.state.read(wanted, now)
+        return words if isinstance(words, Refused) else encode(unit, words)
 
     def hear_offline(self) -> None:
         """Note that the status became `offline`: until the served session speaks again, another may take over."""
@@ -133,86 +153,123 @@ class RegisterCache:
 
     def hear_pong(self, pong: Pong, *, sent: float, received: float) -> None:
         """Date a session by an echo: its publisher's clock read `boot_ms` at some moment from `sent` to `received`."""
-        clock = self._clocks.pop(pong.session, None) or EchoClock()
+        session = pong.session
+        clock = self._clocks.pop(session, None) or EchoClock()
         clock.add_echo(sent, received, pong.boot_ms)
-        self._clocks[pong.session] = clock
+        self._clocks[session] = clock
         self._forget_extra_sessions()
-        if pong.session == self.state.session:
-            self._serve(pong.session, [held.message for held in self.state.blocks.values()], received)
+        if any(clock.is_disproved(message.boot_ms, received) for message in self._messages(session).values()):
+            # Echo and blocks can't be of one clock: the echo lay about, or the clock was set back. Neither counts.
+            self._forget(session)
+        elif session == self.state.session:
+            self._serve(session, self._messages(session).values(), received)
         else:
-            self._take_over(pong.session, received)
+            self._take_over(session, received)
 
     def hear_block(self, message: BlockMessage, now: float) -> Heard:
         """Take a block in, or say why not."""
-        if message.session != self.state.session:
-            waiting = self._waiting.setdefault(message.session, {})
-            known = waiting.get(message.block)
-            if known is not None and not _is_newer(message, known):
-                return Heard.OLD
-            if known is None and len(waiting) >= MAX_BLOCKS:
-                return Heard.WAITING
-            waiting[message.block] = message
-            self._forget_extra_sessions()
-            return Heard.HELD if self._take_over(message.session, now) else Heard.WAITING
+        session = message.session
+        clock = self._clocks.get(session)
+        if clock is not None and clock.is_disproved(message.boot_ms, now):
+            self._disown(message)
+            return Heard.UNDATED
+        if clock is None or session != self.state.session:
+            return self._hear_waiting(message, now)
         held = self.state.blocks.get(message.block)
         if held is not None and not _is_newer(message, held.message):
             return Heard.OLD
-        clock = self._clocks[message.session]
-        if clock.is_disproved(message.boot_ms, now):
-            self._disown(message)
-            return Heard.UNDATED
-        others = [other for name, other in self.state.blocks.items() if name != message.block]
-        if held is None and len(others) >= MAX_BLOCKS:
-            others.remove(min(others, key=lambda other: other.expires))
         self._said_goodbye = False
-        self._publish(message.session, [*others, self._hold(message, clock, now)])
+        self._last_block = now
+        others = [other for name, other in self.state.blocks.items() if name != message.block]
+        self._publish(session, [*others, self._hold(message, clock, now)], now)
         return Heard.HELD
 
     def undated_sessions(self) -> set[str]:
         """Return the sessions whose blocks wait for an echo."""
         return self._waiting.keys() - self._clocks.keys()
 
+    def _messages(self, session: str) -> dict[str, BlockMessage]:
+        """The newest blocks of a session, served or not."""
+        if session == self.state.session:
+            return {name: held.message for name, held in self.state.blocks.items()}
+        return self._waiting.get(session, {})
+
+    def _hear_waiting(self, message: BlockMessage, now: float) -> Heard:
+        """A block of a session that is not served."""
+        known = self._messages(message.session).get(message.block)
+        if known is not None and not _is_newer(message, known):
+            return Heard.OLD
+        self._wait(message)
+        if self._take_over(message.session, now):
+            return Heard.HELD
+        return Heard.WAITING if message.session in self._clocks else Heard.UNDATED
+
+    def _wait(self, message: BlockMessage) -> None:
+        waiting = self._waiting.setdefault(message.session, {})
+        waiting.pop(message.block, None)  # to the end: of those on demand the first one makes room
+        waiting[message.block] = message
+        for name in _too_many(waiting):
+            del waiting[name]
+        self._forget_extra_sessions()
+
     def _take_over(self, session: str, now: float) -> bool:
+        """Serve a session that waits, where its blocks are dated and the served one is gone."""
         waiting = self._waiting.get(session)
-        served = self.state.session
         if not waiting or session not in self._clocks:
             return False
-        if served is not None and not self._said_goodbye and now < self.state.vital_expires:
-            return False
-        if served is not None and not self._better(session, now):
+        if self.state.session is not None and not (self._is_gone(now) and self._better(session, now)):
             return False
         del self._waiting[session]
         self._said_goodbye = False
-        self._serve(session, list(waiting.values()), now)
+        self._last_block = now
+        self._serve(session, waiting.values(), now)
         return True
 
+    def _is_gone(self, now: float) -> bool:
+        """Whether another session may replace the served one."""
+        return self._said_goodbye or now >= min(self.state.vital_expires, self._last_block + SILENT)
+
     def _better(self, session: str, now: float) -> bool:
-        """Two sessions, both silent or both said to be gone: the one whose vital data lasts longer is served."""
+        """Of two sessions the one whose vital data lasts longer is served; without a limit, the newer one."""
         clock, waiting = self._clocks[session], self._waiting[session]
-        vital = [waiting.get(name) for name in self._limits.vital]
-        lasts = min((self._hold(block, clock, now).expires if block else -inf for block in vital), default=inf)
-        return lasts > now and lasts > self.state.vital_expires
+        blocks = {name: self._hold(block, clock, now) for name, block in waiting.items()}
+        lasts = self._vital_expires(blocks)
+        served = (self.state.vital_expires, _newest(self.state.blocks))
+        return lasts > now and (lasts, _newest(blocks)) > served
 
     def _serve(self, session: str, messages: Iterable[BlockMessage], now: float) -> None:
         clock = self._clocks[session]
-        blocks = [self._hold(block, clock, now) for block in messages if not clock.is_disproved(block.boot_ms, now)]
-        self._publish(session, blocks)
+        self._publish(session, [self._hold(block, clock, now) for block in messages], now)
 
     def _hold(self, message: BlockMessage, clock: EchoClock, now: float) -> HeldBlock:
         measured = clock.expires_at(message.boot_ms, message.age_ms, 0.0, now)
         expires = measured + self._limits.of(message) if measured > -inf else -inf
         return HeldBlock(message, message.range, min(measured, now), expires)
 
-    def _publish(self, session: str, blocks: Iterable[HeldBlock]) -> None:
-        by_name = {held.message.block: held for held in blocks}
-        vital = min((by_name[name].expires if name in by_name else -inf for name in self._limits.vital), default=inf)
-        self.state = CacheState(session, by_name, vital)
+    def _vital_expires(self, blocks: Mapping[str, HeldBlock]) -> float:
+        return min((blocks[name].expires if name in blocks else -inf for name in self._limits.vital), default=inf)
+
+    def _publish(self, session: str, held: Iterable[HeldBlock], now: float) -> None:
+        """Replace what is served: the only place where something comes to be served."""
+        blocks = {each.message.block: each for each in held}
+        for name in _too_many(sorted(blocks, key=lambda name: blocks[name].expires)):
+            del blocks[name]
+        blank = Served(session, blocks, self._vital_expires(blocks))
+        replies = self._hot.encode(blank.assemble, self.state.replies, _changed(self.state.blocks, blocks), now)
+        self.state = replace(blank, replies=replies)
 
     def _disown(self, message: BlockMessage) -> None:
-        self._clocks.pop(message.session, None)
-        self._waiting[message.session] = {held.message.block: held.message for held in self.state.blocks.values()}
-        self._waiting[message.session][message.block] = message
-        self.state = CacheState()
+        """Forget the clock that this block has disproved: nothing that it dated is served before another echo."""
+        messages = self._messages(message.session)
+        self._forget(message.session)
+        for each in (*messages.values(), message):
+            self._wait(each)
+
+    def _forget(self, session: str) -> None:
+        self._clocks.pop(session, None)
+        self._waiting.pop(session, None)
+        if session == self.state.session:
+            self.state = Served()
 
     def _forget_extra_sessions(self) -> None:
         for known in (self._clocks, self._waiting):
@@ -221,6 +278,23 @@ class RegisterCache:
                     break
                 if session != self.state.session:
                     del known[session]
+
+
+def _too_many(names: Iterable[str]) -> list[str]:
+    """Which of these blocks make room: the first ones of those on demand, if they are more than fit."""
+    on_demand = [name for name in names if parse_block_name(name) is not None]
+    return on_demand[: max(0, len(on_demand) - MAX_ON_DEMAND)]
+
+
+def _changed(old: Mapping[str, HeldBlock], new: Mapping[str, HeldBlock]) -> list[RegisterRange]:
+    """Return where the blocks lie that came, went, or hold something else, be it another moment of expiry."""
+    gone = [held.range for name, held in old.items() if new.get(name) is not held]
+    return gone + [held.range for name, held in new.items() if old.get(name) is not held]
+
+
+def _newest(blocks: Mapping[str, HeldBlock]) -> float:
+    """When the newest of these blocks was measured."""
+    return max((held.measured for held in blocks.values()), default=-inf)
 
 
 def _is_newer(message: BlockMessage, held: BlockMessage) -> bool:

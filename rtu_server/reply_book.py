@@ -1,21 +1,37 @@
 """Answers with data, encoded when their block arrives and not when they are asked for."""
 
 import struct
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
 from typing import NamedTuple
 
 from ksem_contract.register_range import RegisterRange
 from modbus_codec.crc import append_crc
 from modbus_codec.pdu import FunctionCode
 
-from .register_cache import CacheState, Refused, Words
-
 DATA = "data"
 HOT_FOR = 5.0
 """Seconds for which a range that was asked is encoded ahead: a Plenticore asks every 0.16 s."""
 MAX_HOT = 16
 """Ranges encoded ahead; one that asks for ever new ones is answered all the same, each encoded when asked."""
+
+
+class Refused(Enum):
+    """Why a range can't be answered with data."""
+
+    STALE = "stale"
+    """A block that it touches is past its limit, was never measured, or the vital data is."""
+    UNMAPPED = "unmapped"
+    """The meter has no such registers."""
+
+
+class Words(NamedTuple):
+    """Registers of one answer, the age of the oldest and until when they are true."""
+
+    registers: tuple[int, ...]
+    measured: float
+    expires: float
 
 
 class Answer(NamedTuple):
@@ -36,13 +52,6 @@ class Reply(NamedTuple):
     expires: float
 
 
-class Snapshot(NamedTuple):
-    """A state of the cache and what was encoded from it: a line reads both by one reference, so they never mix."""
-
-    state: CacheState
-    replies: Mapping[bytes, Reply]
-
-
 @dataclass(slots=True)
 class _Hot:
     unit: int
@@ -50,20 +59,36 @@ class _Hot:
     asked: float
 
 
-@dataclass(slots=True)
-class ReplyBook:
-    """The replies of one meter, found by the request's own bytes: all lines and units that show it share them."""
+class HotRequests:
+    """The requests that are worth encoding ahead. The lines note them, the thread of the broker's link encodes."""
 
-    snapshot: Snapshot = field(default_factory=lambda: Snapshot(CacheState(), {}))
-    _hot: dict[bytes, _Hot] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self._hot: dict[bytes, _Hot] = {}
 
-    def renew(self, state: CacheState, now: float) -> None:
-        """Encode what is asked often from a new state. Called by the side that hears the broker.
+    def __len__(self) -> int:
+        return len(self._hot)
 
-        A reply that no changed block touches is still what the new state says.
-        """
-        known = self.snapshot.replies
-        changed = _changed(self.snapshot.state, state)
+    def note(self, request: bytes, unit: int, wanted: RegisterRange, now: float) -> None:
+        """A range was requested: encode its reply ahead from now on."""
+        if not self.renew(request, now) and len(self._hot) < MAX_HOT:
+            self._hot[request] = _Hot(unit, wanted, now)
+
+    def renew(self, request: bytes, now: float) -> bool:
+        """A request came again; False where it is not among these."""
+        hot = self._hot.get(request)
+        if hot is not None:
+            hot.asked = now
+        return hot is not None
+
+    def encode(
+        self,
+        assemble: Callable[[RegisterRange], Words | Refused],
+        known: Mapping[bytes, Reply],
+        changed: Iterable[RegisterRange],
+        now: float,
+    ) -> dict[bytes, Reply]:
+        """Return the replies to them from new blocks. A `known` reply that no `changed` range touches is still true."""
+        changed = tuple(changed)
         replies = {}
         for request, hot in list(self._hot.items()):
             if now - hot.asked > HOT_FOR:
@@ -73,40 +98,10 @@ class ReplyBook:
             if reply is not None and not any(each.overlaps(hot.wanted) for each in changed):
                 replies[request] = reply
                 continue
-            words = state.assemble(hot.wanted)
+            words = assemble(hot.wanted)
             if isinstance(words, Words):
                 replies[request] = encode(hot.unit, words, reply)
-        self.snapshot = Snapshot(state, replies)
-
-    def ready(self, request: bytes, now: float) -> Reply | None:
-        """Return a reply that lies encoded and is true at `now`: the usual case, one look-up and two comparisons."""
-        snapshot = self.snapshot
-        reply = snapshot.replies.get(request)
-        if reply is None or now >= reply.expires or now >= snapshot.state.vital_expires:
-            return None
-        hot = self._hot.get(request)
-        if hot is not None:
-            hot.asked = now
-        return reply
-
-    def find(self, request: bytes, unit: int, wanted: RegisterRange, now: float) -> Reply | Refused:
-        """Return the reply to a read request (its whole frame, the unit and range in it), or why there is none."""
-        self._keep_hot(request, unit, wanted, now)
-        words = self.snapshot.state.read(wanted, now)
-        return words if isinstance(words, Refused) else encode(unit, words)
-
-    def _keep_hot(self, request: bytes, unit: int, wanted: RegisterRange, now: float) -> None:
-        hot = self._hot.get(request)
-        if hot is not None:
-            hot.asked = now
-        elif len(self._hot) < MAX_HOT:
-            self._hot[request] = _Hot(unit, wanted, now)
-
-
-def _changed(old: CacheState, new: CacheState) -> list[RegisterRange]:
-    """Return where the blocks lie that came, went, or hold something else, be it another moment of expiry."""
-    gone = [held.range for name, held in old.blocks.items() if new.blocks.get(name) is not held]
-    return gone + [held.range for name, held in new.blocks.items() if old.blocks.get(name) is not held]
+        return replies
 
 
 def encode(unit: int, words: Words, known: Reply | None = None) -> Reply:

@@ -9,8 +9,7 @@ from modbus_codec.crc import append_crc
 from modbus_codec.errors import BadRequest, ModbusCodecError
 from modbus_codec.pdu import ExceptionCode, ExceptionReply, FunctionCode, ReadRequest, decode_request
 
-from .register_cache import Refused
-from .reply_book import Answer, Reply
+from .reply_book import Answer, Refused, Reply
 
 SILENCE = b""
 STALE, SILENT = "stale", "silent"
@@ -26,7 +25,7 @@ SAY_NOTHING = Answer(SILENCE, SILENT)
 
 
 class Book(Protocol):
-    """Where replies are found: see `ReplyBook`."""
+    """Where replies are found: see `RegisterCache`."""
 
     def ready(self, request: bytes, now: float) -> Reply | None: ...
 

@@ -17,7 +17,7 @@ from service_runtime.clock import boottime, until_beat, wall_time
 from service_runtime.health_file import HealthFile
 from service_runtime.link_state import LinkState
 from service_runtime.mqtt_connection import Incoming
-from service_runtime.mqtt_link import MqttLink
+from service_runtime.mqtt_link import MqttLink, client_id_of
 from service_runtime.recorder.recorder import Recorder
 from service_runtime.systemd import notify, watchdog_interval
 from service_runtime.version import VERSION
@@ -73,7 +73,7 @@ class RtuServer:
         self._announcer = Announcer(settings.homeassistant, self._devices)
         self._link = MqttLink(
             settings.mqtt,
-            client_id=f"{settings.mqtt.prefix.replace('/', '-')}-rtu-{self._node}",
+            client_id=client_id_of(settings.mqtt, "rtu", self._node),
             will=(self._topics.node_status(self._node), b"offline"),
             subscriptions=self._subscriptions(),
             on_message=self._on_message,
@@ -170,7 +170,7 @@ class RtuServer:
             self._announcer.hear(message)
             return
         if topic.kind == "node_status":
-            self._reporter.on_own_status(message.payload)
+            self._reporter.on_own_status(message.payload, message.received, retained=message.retained)
         elif topic.kind == "node_capture_ask":
             self._recorder.on_ask(message.payload)
         elif topic.meter in self._feeds:
@@ -183,7 +183,7 @@ class RtuServer:
             line.settle()
         reports = [self._report(line, unit) for line in self._settings.line for unit in line.unit]
         verdicts = [judge(report.view, now) for report in reports]
-        node = overall(verdicts)
+        node = overall([*verdicts, *self._reporter.other_instance(now)])
         enabled = [verdict for verdict, report in zip(verdicts, reports, strict=True) if report.view.enabled]
         served = bool(enabled) and all(verdict.is_served for verdict in enabled)
         self._reporter.tell(served, node, reports, self._surroundings, now)

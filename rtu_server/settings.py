@@ -2,19 +2,25 @@
 
 import re
 import socket
+from typing import Final
 
 import attrs
 
+from ksem_contract.names import is_meter, is_node
 from service_runtime.common_settings import HomeAssistantSettings, MqttSettings, RecorderSettings
 from service_runtime.setting import Rule, between, each, name, not_empty, not_negative, one_of, port, setting
 
 from .door_peers import is_network
 from .responder import ON_STALE
 
+MAX_UNITS: Final = 32
+"""Units of all lines and doors: the health message of so many stays below the 64 KiB that readers take."""
+
 
 def fit_node_name(host: str) -> str:
     """Return a host name made fit for a topic: lower case, other characters become `-`, at most 32."""
-    return re.sub(r"[^a-z0-9_-]+", "-", host.lower().split(".")[0]).strip("-")[:32] or "node"
+    name = re.sub(r"[^a-z0-9_-]+", "-", host.lower().split(".")[0]).strip("-")[:32] or "node"
+    return name if is_node(name) else f"node-{name}"
 
 
 @attrs.frozen(kw_only=True)
@@ -24,6 +30,10 @@ class NodeSettings:
     name: str = setting(
         factory=lambda: fit_node_name(socket.gethostname()), help="this node's name in topics", allowed=name()
     )
+
+    def __attrs_post_init__(self) -> None:
+        if not is_node(self.name):
+            raise ValueError(f'name: a node is not called "{self.name}", topics of meters go on so; take another name')
 
 
 @attrs.frozen(kw_only=True)
@@ -36,6 +46,10 @@ class UnitSettings:
         default="exception-4", help="the answer while the meter's data is missing or old", allowed=one_of(*ON_STALE)
     )
     enabled: bool = setting(default=True, help="false: never answer, as if the meter were unplugged")
+
+    def __attrs_post_init__(self) -> None:
+        if not is_meter(self.meter):
+            raise ValueError(f'meter: a meter is not called "{self.meter}", topics of RTU servers begin so')
 
 
 @attrs.frozen(kw_only=True)
@@ -126,6 +140,9 @@ class RtuServerSettings:
         names = [*(line.name for line in self.line), *(door.name for door in self.tcp)]
         if len(set(names)) < len(names):
             raise ValueError(f"line and tcp: each name once, not {sorted(names)}")
+        units = sum(len(line.unit) for line in self.line) + sum(len(door.unit) for door in self.tcp)
+        if units > MAX_UNITS:
+            raise ValueError(f"line and tcp: at most {MAX_UNITS} units in all, not {units}; run a second node for more")
         places = [(door.listen, door.port) for door in self.tcp]
         if len(set(places)) < len(places):
             raise ValueError(f"tcp: each address and port once, not {sorted(places)}")

@@ -52,6 +52,10 @@ MEASURING_INTERVAL: Final = 8244
 """Length of a measuring cycle in ms; the first register a Plenticore asks for."""
 
 
+MOST_ON_DEMAND: Final = 32
+"""Ranges on demand that a publisher may be set to read; a node keeps as many and more."""
+
+
 def in_map(wanted: RegisterRange) -> bool:
     """Whether `wanted` lies wholly in the map. Neighbouring ranges do not touch, so one of them must hold it all."""
     return any(known.covers(wanted) for known in MAP)

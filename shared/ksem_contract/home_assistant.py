@@ -36,7 +36,6 @@ _ENABLED_BY_DEFAULT: Final = frozenset(
     | {f"{quantity}_l{phase}" for quantity in ("power", "current", "voltage") for phase in (1, 2, 3)}
 )
 
-
 HEALTH_EXPIRES: Final = 60
 """Seconds after which what health says is unavailable; it is published every 10 seconds."""
 _STATE_AND_WHY: Final = "{{ (value_json.state ~ ' ' ~ value_json.why)[:255] }}"

@@ -6,18 +6,28 @@ from typing import Final
 NAME_RULE: Final = "1 to 32 of a-z, 0-9, _ and -"
 RESERVED_METER: Final = "rtu"
 """Topics of RTU servers stand beside those of meters: `<prefix>/rtu/<node>/...`."""
+RESERVED_NODES: Final = frozenset(
+    {"block", "capture", "health", "ping", "pong", "requests", "status", "value", "values"}
+)
+"""Levels of a meter's topics. `<prefix>/rtu/block/status` would be a topic that a publisher may write: its rights are
+`<prefix>/+/block/+`."""
 
 _is_name = re.compile(r"[a-z0-9_-]{1,32}").fullmatch
 
 
 def is_name(text: str) -> bool:
-    """Whether `text` can name a node, a block or a value: 1 to 32 of a-z, 0-9, _ and -."""
+    """Whether `text` can name a block or a value: 1 to 32 of a-z, 0-9, _ and -."""
     return _is_name(text) is not None
 
 
 def is_meter(text: str) -> bool:
     """Whether `text` can name a meter: a name, but not `rtu`."""
     return text != RESERVED_METER and _is_name(text) is not None
+
+
+def is_node(text: str) -> bool:
+    """Whether `text` can name a node: a name, but no level of a meter's topics."""
+    return text not in RESERVED_NODES and _is_name(text) is not None
 
 
 def check_name(text: str, what: str) -> str:
@@ -31,4 +41,11 @@ def check_meter(text: str) -> str:
     """`text` itself, or ValueError: a meter's name is a name, but not `rtu`."""
     if not is_meter(text):
         raise ValueError(f"meter {text!r}: allowed are {NAME_RULE}, and not {RESERVED_METER!r}")
+    return text
+
+
+def check_node(text: str) -> str:
+    """`text` itself, or ValueError: a node's name is a name, but no level of a meter's topics."""
+    if not is_node(text):
+        raise ValueError(f"node {text!r}: allowed are {NAME_RULE}, and not {', '.join(sorted(RESERVED_NODES))}")
     return text

@@ -2,10 +2,14 @@
 
 import re
 from dataclasses import dataclass
+from typing import Final
 
 from ksem_contract.errors import InvalidMessage
 from ksem_contract.fields import Fields
 from ksem_contract.message_json import JsonObject, printable, read_versioned, write_object
+
+MAX_ENTRIES: Final = 200
+"""Entries in one message: with the longest names, of 32 characters, they stay below the 64 KiB that readers take."""
 
 _is_outcome = re.compile(r"data|stale|silent|exception-[1-9][0-9]{0,2}").fullmatch
 
@@ -75,13 +79,20 @@ class RequestsMessage:
     """
 
     requests: tuple[RequestEntry, ...]
+    """At most MAX_ENTRIES."""
+    left_out: int = 0
+    """So many more there are, for which there was no room; absent where there are none."""
 
     def encode(self) -> bytes:
         """The payload."""
-        return write_object({"v": 1, "requests": [request.to_json() for request in self.requests]})
+        told: JsonObject = {"v": 1, "requests": [request.to_json() for request in self.requests]}
+        return write_object(told if not self.left_out else {**told, "left_out": self.left_out})
 
     @classmethod
     def decode(cls, payload: bytes) -> "RequestsMessage":
         """The message in `payload`. Raises InvalidMessage (UnknownVersion for another `v`), and nothing else."""
         fields = Fields(printable(read_versioned(payload)))
-        return cls(requests=tuple(RequestEntry.from_json(request) for request in fields.parts("requests")))
+        return cls(
+            requests=tuple(RequestEntry.from_json(request) for request in fields.parts("requests")),
+            left_out=fields.whole("left_out") if "left_out" in fields.names() else 0,
+        )

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-from ksem_contract.names import check_meter, check_name, is_meter, is_name
+from ksem_contract.names import check_meter, check_name, check_node, is_meter, is_name, is_node
 
 Kind = Literal[
     "status",
@@ -81,7 +81,7 @@ class Topics:
 
     def ping(self, meter: str, node: str) -> str:
         """A node's question for the publisher's clock."""
-        return f"{self.prefix}/{check_meter(meter)}/ping/{check_name(node, 'node')}"
+        return f"{self.prefix}/{check_meter(meter)}/ping/{check_node(node)}"
 
     def pings(self, meter: str) -> str:
         """Pattern of all nodes' pings to a meter's publisher."""
@@ -89,7 +89,7 @@ class Topics:
 
     def pong(self, meter: str, node: str) -> str:
         """The publisher's answer to one node."""
-        return f"{self.prefix}/{check_meter(meter)}/pong/{check_name(node, 'node')}"
+        return f"{self.prefix}/{check_meter(meter)}/pong/{check_node(node)}"
 
     def pongs(self, meter: str) -> str:
         """Pattern of a publisher's answers to all nodes."""
@@ -105,23 +105,23 @@ class Topics:
 
     def node_status(self, node: str) -> str:
         """Retained `online` / `offline`: whether the inverter asks and gets data."""
-        return f"{self.prefix}/rtu/{check_name(node, 'node')}/status"
+        return f"{self.prefix}/rtu/{check_node(node)}/status"
 
     def node_health(self, node: str) -> str:
         """Retained health of an RTU server."""
-        return f"{self.prefix}/rtu/{check_name(node, 'node')}/health"
+        return f"{self.prefix}/rtu/{check_node(node)}/health"
 
     def node_requests(self, node: str) -> str:
         """Retained list of what the inverter asks."""
-        return f"{self.prefix}/rtu/{check_name(node, 'node')}/requests"
+        return f"{self.prefix}/rtu/{check_node(node)}/requests"
 
     def node_capture_ask(self, node: str) -> str:
         """Somebody asks an RTU server to tell what goes over its lines."""
-        return f"{self.prefix}/rtu/{check_name(node, 'node')}/capture/ask"
+        return f"{self.prefix}/rtu/{check_node(node)}/capture/ask"
 
     def node_capture_records(self, node: str) -> str:
         """What goes over an RTU server's lines, while somebody asks."""
-        return f"{self.prefix}/rtu/{check_name(node, 'node')}/capture/records"
+        return f"{self.prefix}/rtu/{check_node(node)}/capture/records"
 
     def all_nodes_requests(self) -> str:
         """Pattern of the requests of all nodes."""
@@ -141,9 +141,9 @@ class Topics:
         if topic[head : head + 1] != "/" or not topic.startswith(self.prefix):
             return None
         match topic[head + 1 :].split("/"):
-            case ["rtu", node, leaf] if leaf in _NODE_KINDS and is_name(node):
+            case ["rtu", node, leaf] if leaf in _NODE_KINDS and is_node(node):
                 return ParsedTopic(_NODE_KINDS[leaf], node=node)
-            case ["rtu", node, "capture", leaf] if leaf in _NODE_CAPTURE_KINDS and is_name(node):
+            case ["rtu", node, "capture", leaf] if leaf in _NODE_CAPTURE_KINDS and is_node(node):
                 return ParsedTopic(_NODE_CAPTURE_KINDS[leaf], node=node)
             case [meter, "capture", leaf] if leaf in _CAPTURE_KINDS and is_meter(meter):
                 return ParsedTopic(_CAPTURE_KINDS[leaf], meter=meter)
@@ -152,6 +152,6 @@ class Topics:
             case [meter, leaf, name] if is_meter(meter) and is_name(name):
                 if leaf in _NAMED_KINDS:
                     return ParsedTopic(_NAMED_KINDS[leaf], meter=meter, name=name)
-                if leaf in _ECHO_KINDS:
+                if leaf in _ECHO_KINDS and is_node(name):
                     return ParsedTopic(_ECHO_KINDS[leaf], meter=meter, node=name)
         return None

@@ -10,9 +10,12 @@ wait for the next turn; each connection has a new Client, since a Client replays
 """
 
 import contextlib
+import fcntl
 import select
 import socket
 import ssl
+import struct
+import termios
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -37,9 +40,22 @@ CONNECT_TIMEOUT = 2.0
 TURN = 0.4
 """Seconds between two looks at the keepalive: with it, a link that is half open is found out within twice the keepalive
 and a second."""
+MAX_PACKET = 131072
+"""Bytes of the largest message that is taken. MQTT 5 tells the broker, which drops what is larger. Where one comes all
+the same, the connection is closed: who reads 120 MB answers nobody meanwhile."""
+# A TLS record more may have been read, and answers to pings, two bytes each in a record of its own: no callback of
+# paho's tells of them.
+_READ_AHEAD, _PINGS_A_SECOND = 20_000, 64
+# Seconds beyond twice the keepalive after which a silent broker is gone, and between two looks that mean a stall here.
+_LATE = 0.6
+_STOOD_STILL = 1.0
 _TCP_USER_TIMEOUT_MS = 3000
 # Bytes the kernel may hold unsent: during a stall live data is dropped here soon, and not sent late in a burst.
 _MOST_UNSENT = 4096
+# Where tcpi_bytes_received stands in struct tcp_info of <linux/tcp.h>.
+_RECEIVED_AT = 128
+# Bytes that the kernel may hold unread: paho reads up to a hundred times in a row while a packet is not whole.
+_MOST_UNREAD = 32768
 # Unacknowledged QoS 1 messages beyond this are dropped: only status, health and discovery use QoS 1.
 _MOST_UNACKNOWLEDGED = 200
 # Packets read in a row before the keepalive is looked at: after a stall the answer to a ping may lie behind others.
@@ -64,6 +80,14 @@ class AttemptFailedError(Exception):
 
 
 _READABLE, _GONE, WOKEN = 1, 2, 4
+
+
+class _TlsSocket(ssl.SSLSocket):
+    """paho 2.1.0 lets a handshake take as long as the keepalive."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        self.settimeout(CONNECT_TIMEOUT)
+        super().do_handshake(block)
 
 
 class _Client(Client):
@@ -95,11 +119,13 @@ class Connection:
         self.inbox: list[Incoming] = []
         self.acknowledged: list[tuple[int, bool]] = []
         self.ended: str | None = None
-        self.taken_over = False
-        self.closed_by_peer = False
         self._settings = settings
         self._client_id = client_id
         self._reads = 0
+        self._unfinished = 0
+        """Bytes read since the last whole packet, as far as they were seen."""
+        self._finished_at = self._heard_at = self._said_at = self._probed_at = self._looked_at = boottime()
+        self._server_keepalive = 0
         self._misc_due = 0.0
         self._poll = select.poll()
         self._wanted = 0
@@ -126,11 +152,13 @@ class Connection:
         client.on_message = self._note_message
         client.on_plain = self._note_plain
         client.on_disconnect = self._note_end
+        client.on_unsubscribe = client.on_publish = self._note_whole
 
     def want_acknowledgements(self) -> None:
         """Fill `acknowledged` from now on: message id, and whether the broker took the message."""
 
         def note(_client: Client, _userdata: object, mid: int, reason: Any, _properties: Any) -> None:
+            self._note_whole()
             self.acknowledged.append((mid, not reason.is_failure))
 
         self._client.on_publish = note
@@ -143,10 +171,16 @@ class Connection:
         except OSError as error:  # ssl.SSLError is one
             raise AttemptFailedError(mqtt_reasons.bad_tls_file(error, settings)) from None
         if context is not None:
+            context.sslsocket_class = _TlsSocket
             self._client.tls_set_context(context)
+        properties = None
+        if settings.version == 5:
+            # No session expiry means that the session ends with the connection.
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.MaximumPacketSize = MAX_PACKET
         try:
             # With MQTT 5 paho's default is a clean start on a Client's first connection, and this is its only one.
-            self._client.connect(settings.host, settings.port, keepalive=settings.keepalive)
+            self._client.connect(settings.host, settings.port, keepalive=settings.keepalive, properties=properties)
         except (OSError, ValueError) as error:
             raise AttemptFailedError(mqtt_reasons.failed_attempt(error, settings)) from None
 
@@ -176,7 +210,7 @@ class Connection:
             clear = self._flush()
             # Paho writes, too, when it reads an acknowledgement: never into the middle of a packet.
             if ready & _GONE or (clear and ready & _READABLE):
-                self._client.loop_read()
+                self._read()
             if clear and self.unsent:
                 self._client.loop_write()
             self._reads += 1
@@ -185,12 +219,56 @@ class Connection:
             if clear and now >= self._misc_due and (read_all or not self._more_to_read()):
                 self._reads, self._misc_due = 0, now + TURN
                 self._client.loop_misc()
+                self._watch(now)
             if not clear and now - self._rest_since > self._settings.keepalive:
                 self._ended(f"no answer from {mqtt_reasons.address(self._settings)}")
         except Exception as error:  # noqa: BLE001  (paho raises many kinds over a malformed packet)
             self._ended(f"{mqtt_reasons.address(self._settings)} sent something that is not MQTT: {error}")
         if self._client.socket() is None:
             self._ended(f"connection to {mqtt_reasons.address(self._settings)} lost")
+
+    def _read(self) -> None:
+        """Let paho read, and end the connection over a packet that is too large: paho would take it all first."""
+        before, finished = self._taken(), self._finished_at
+        self._client.loop_read()
+        self._heard_at = boottime()
+        if self._finished_at != finished:
+            return  # it may have read several packets, and of the last one a part
+        self._unfinished += max(0, self._taken() - before)
+        allowed = MAX_PACKET + _READ_AHEAD + _PINGS_A_SECOND * (self._heard_at - self._finished_at)
+        if self._unfinished > allowed:
+            self._ended(mqtt_reasons.too_large(MAX_PACKET, self._settings))
+
+    def _taken(self) -> int:
+        """Bytes that were read from the socket: those that the kernel received, less those that lie there."""
+        sock: Any = self._client.socket()
+        try:
+            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RECEIVED_AT + 8)
+            (unread,) = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.FIONREAD, b"\0" * 4))
+            received: int = struct.unpack_from("=Q", info, _RECEIVED_AT)[0]
+        except (OSError, ValueError, AttributeError, struct.error):  # closed, or a kernel that does not count
+            return 0
+        return received - int(unread)
+
+    def _watch(self, now: float) -> None:
+        """Our own keepalive: paho's is the one that the broker wishes for (Server Keep Alive), be it a minute or none.
+
+        To be called when all that came was read. What answers in any case is an UNSUBSCRIBE, here of nothing.
+        """
+        if now - self._looked_at > _STOOD_STILL:  # the broker may have been as lively as ever
+            self._heard_at = now
+        self._looked_at = now
+        if not self.accepted or self.ended is not None:
+            return
+        if now - self._heard_at > 2 * self._settings.keepalive + _LATE:
+            self._ended(f"no answer from {mqtt_reasons.address(self._settings)}")
+            return
+        every = min(self._settings.keepalive, self._server_keepalive or self._settings.keepalive)
+        if 0 < self._client.keepalive <= every or now - self._probed_at < every:
+            return
+        if now - min(self._heard_at, self._said_at) >= every:
+            self._probed_at = self._said_at = now
+            self._client.unsubscribe(f"{self._settings.prefix}/")
 
     def _more_to_read(self) -> bool:
         sock: Any = self._client.socket()
@@ -207,6 +285,7 @@ class Connection:
         return bool(self._rest) or self._client.want_write()
 
     def subscribe(self, topics: Sequence[str], not_own: Collection[str]) -> None:
+        self._said_at = boottime()
         if self._settings.version == 5:
             options = [SubscribeOptions(noLocal=topic in not_own) for topic in topics]
             self._client.subscribe(list(zip(topics, options, strict=True)))
@@ -222,6 +301,7 @@ class Connection:
         if expiry is not None and self._settings.version == 5:
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
             properties.MessageExpiryInterval = expiry
+        self._said_at = boottime()
         info = self._client.publish(topic, payload, qos, retain, properties)
         return info if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS and self.ended is None else None
 
@@ -237,6 +317,7 @@ class Connection:
             self._client.loop_write()
             if self._client.want_write() or self.ended is not None:
                 return None
+        self._said_at = boottime()
         try:
             self._rest = self._send(packets)
         except BlockingIOError:
@@ -276,7 +357,7 @@ class Connection:
         client = self._client
         # Else Client and Connection hold each other until the garbage collector runs.
         client.on_socket_open = client.on_connect = client.on_subscribe = None
-        client.on_message = client.on_plain = client.on_disconnect = client.on_publish = None
+        client.on_message = client.on_plain = client.on_disconnect = client.on_publish = client.on_unsubscribe = None
         sock: Any = client.socket()
         if sock is not None:
             sock.close()
@@ -289,41 +370,47 @@ class Connection:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _TCP_USER_TIMEOUT_MS)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _MOST_UNSENT)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _MOST_UNREAD)
 
-    def _note_connack(self, _client: Client, _userdata: object, _flags: Any, reason: Any, _properties: Any) -> None:
+    def _note_whole(self, *_: object) -> None:
+        """A whole packet was read."""
+        self._unfinished, self._finished_at = 0, boottime()
+
+    def _take(self, topic: str, payload: bytes, retained: bool) -> None:
+        received = boottime()
+        self._note_whole()
+        if len(payload) > MAX_PACKET:
+            self._ended(mqtt_reasons.too_large(MAX_PACKET, self._settings))
+        else:
+            self.inbox.append(Incoming(topic, payload, retained, received))
+
+    def _note_connack(self, _client: Client, _userdata: object, _flags: Any, reason: Any, properties: Any) -> None:
+        self._note_whole()
         self.accepted = not reason.is_failure
+        self._server_keepalive = getattr(properties, "ServerKeepAlive", 0)
         if reason.is_failure:
             self._ended(mqtt_reasons.refusal(reason.value, self._settings, self._client_id))
 
     def _note_suback(self, _client: Client, _userdata: object, _mid: int, reasons: Any, _properties: Any) -> None:
+        self._note_whole()
         self.refused = [index for index, reason in enumerate(reasons) if reason.is_failure]
 
     def _note_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
-        received = boottime()
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
-            return
-        self.inbox.append(Incoming(topic, bytes(message.payload), message.retain, received))
+        with contextlib.suppress(UnicodeDecodeError):
+            self._take(message.topic, bytes(message.payload), message.retain)
 
     def _note_plain(self, head: int, body: bytearray) -> None:
-        received = boottime()
-        try:
-            topic, payload, retained = read_publish(head, body, version=self._settings.version)
-        except UnicodeDecodeError:
-            return
-        self.inbox.append(Incoming(topic, payload, retained, received))
+        with contextlib.suppress(UnicodeDecodeError):
+            self._take(*read_publish(head, body, version=self._settings.version))
 
     def _note_end(self, _client: Client, _userdata: object, flags: Any, reason: Any, _properties: Any) -> None:
         where = mqtt_reasons.address(self._settings)
         silent = reason.getName() == "Keep alive timeout"
         if flags.is_disconnect_packet_from_server:
-            self.taken_over = reason.value == mqtt_reasons.TAKEN_OVER
             self._ended(mqtt_reasons.end(reason.value, self._client_id))
         elif not self.accepted:
             self._ended((mqtt_reasons.no_answer if silent else mqtt_reasons.no_greeting)(self._settings))
         elif silent:
             self._ended(f"no answer from {where}")
         else:
-            self.closed_by_peer = True
             self._ended(f"connection to {where} lost")

@@ -7,13 +7,14 @@ import contextlib
 import logging
 import os
 import random
+import secrets
 import select
 import threading
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from service_runtime import mqtt_reasons
-from service_runtime.backoff import Backoff, QuickEnds
+from service_runtime.backoff import Backoff
 from service_runtime.clock import boottime
 from service_runtime.common_settings import MqttSettings
 from service_runtime.mqtt_connection import (
@@ -29,10 +30,14 @@ from service_runtime.mqtt_tls import TlsContexts
 from service_runtime.quiet_log import QuietLog
 
 STOP_TIMEOUT = 1.5
-TAKEN_OVER_PAUSE = 30.0
 _FAREWELL_TIMEOUT = 1.0
 # Lines a minute about changes of the link's state; a link that flaps faster is summarised.
 _CHANGES_TOLD = 6
+
+
+def client_id_of(settings: MqttSettings, *names: str) -> str:
+    """Return a client id for this process, as `ksem-pub-main-5f1c9a2e5f1c9a2e`: nobody can guess it."""
+    return "-".join([settings.prefix.replace("/", "-"), *names, secrets.token_hex(8)])
 
 
 class MqttLink:
@@ -60,6 +65,8 @@ class MqttLink:
     ) -> None:
         """`will` is published retained, QoS 1, by the broker when the link dies. Subscriptions have QoS 0.
 
+        `client_id` of a service ends at random (`client_id_of`): who can guess it can take the connection over.
+
         `not_own`: those of them for which the broker need not send back what this link published itself; with MQTT
         3.1.1, and brokers that do not know better, it does all the same. `on_acknowledged` is told the topic of each
         QoS 1 message that was acknowledged, and whether the broker took it; MQTT 3.1.1 knows no refusal.
@@ -76,7 +83,6 @@ class MqttLink:
         self._log = log
         self._quiet = QuietLog()
         self._backoff = Backoff()
-        self._quick_ends = QuickEnds()
         self._tls = TlsContexts(settings)
         self._lock = threading.RLock()
         self._connection: Connection | None = None
@@ -175,32 +181,32 @@ class MqttLink:
 
     def _run(self) -> None:
         while not self._stopping:
-            pause = self._backoff.delay(random.random())  # noqa: S311  (a spread, no secret)
             try:
-                if self._one_connection():
-                    pause = TAKEN_OVER_PAUSE
+                self._one_connection()
             except Exception:  # noqa: BLE001  (whatever it is, the link must heal; it is logged with its trace)
                 self._complain("link", "an unforeseen error in the link to the broker; trying again")
-            self._pause(pause)
+            # Always as short: whoever makes the broker close our connections must not be able to keep us away.
+            self._pause(self._backoff.delay(random.random()))  # noqa: S311  (a spread, no secret)
         with self._lock:
             os.close(self._wake_fd)
             self._wake_fd = -1
 
-    def _one_connection(self) -> bool:
-        """Connect, serve until the link is lost, tell why; True where a second instance took it."""
+    def _one_connection(self) -> None:
+        """Connect, serve until the link is lost, report why."""
         connection = Connection(self._settings, self._client_id, self._will)
         if self._on_acknowledged is not None:
             self._unacknowledged.clear()
             connection.want_acknowledgements()
-        up_since = None
+        up = False
         try:
             connection.open(self._tls)
             if not self._stopping:
-                up_since = self._subscribe(connection)
+                self._subscribe(connection)
+                up = True
                 while connection.ended is None and not self._stopping:
                     self._turn(connection, TURN)
                     self._hand_out(connection)
-            if up_since is not None:
+            if up:
                 self._drain(connection)
         except AttemptFailedError as failed:
             connection.ended = str(failed)
@@ -208,19 +214,11 @@ class MqttLink:
             with self._lock:
                 self._up, self._connection = False, None
                 connection.close()
-        if self._stopping:
-            return False
-        why = connection.ended or "the link was lost"
-        taken_over = connection.taken_over
-        lasted = boottime() - up_since if up_since is not None else float("inf")
-        if self._quick_ends.ended(lasted, closed_by_peer=connection.closed_by_peer):
-            why = f"{why}, {mqtt_reasons.second_instance(self._client_id)}; stop one of the two"
-            taken_over = True
-        self._tell_down(f"{why}; next attempt in {TAKEN_OVER_PAUSE:.0f} s" if taken_over else why)
-        return taken_over
+        if not self._stopping:
+            self._tell_down(connection.ended or "the link was lost")
 
-    def _subscribe(self, connection: Connection) -> float:
-        """See the connection through CONNACK and SUBACK; returns since when it is up."""
+    def _subscribe(self, connection: Connection) -> None:
+        """See the connection through CONNACK and SUBACK."""
         where = mqtt_reasons.address(self._settings)
         self._wait_for(connection, lambda: connection.accepted, mqtt_reasons.no_answer(self._settings))
         if self._subscriptions:
@@ -241,7 +239,6 @@ class MqttLink:
             self._log.log(logging.WARNING if refused else logging.INFO, "broker: %s", line)
         self._call("on_link", self._on_link, True, why)
         self._hand_out(connection)
-        return boottime()
 
     def _wait_for(self, connection: Connection, answered: Callable[[], bool], what: str) -> None:
         deadline = boottime() + CONNECT_TIMEOUT

@@ -6,9 +6,6 @@ import ssl
 
 from service_runtime.common_settings import MqttSettings
 
-TAKEN_OVER = 0x8E
-"""MQTT 5 reason code of a DISCONNECT: another client connected with our client id."""
-
 _REFUSALS = {
     0x80: "the broker refuses the connection without saying why",
     0x84: "the broker does not speak MQTT {version}: change mqtt.version",
@@ -28,6 +25,7 @@ _ENDS = {
     0x87: "the broker withdrew the right to be connected",
     0x8B: "the broker shuts down",
     0x8D: "the broker heard nothing from here for too long",
+    0x8E: "session taken over: another client connected with the client id {client_id}",
     0x93: "the broker was sent too much at once",
     0x95: "the broker refuses a packet as too large: see its max_packet_size",
     0x97: "the broker's quota is used up",
@@ -71,9 +69,7 @@ def refusal(code: int, settings: MqttSettings, client_id: str) -> str:
 
 def end(code: int, client_id: str) -> str:
     """Of a DISCONNECT that the broker sent (MQTT 5)."""
-    if code == TAKEN_OVER:
-        return f"session taken over: a second instance runs with the client id {client_id}; stop one of the two"
-    return _ENDS.get(code, f"the broker closed the link (reason 0x{code:02X})")
+    return _ENDS.get(code, f"the broker closed the link (reason 0x{code:02X})").format(client_id=client_id)
 
 
 def no_greeting(settings: MqttSettings) -> str:
@@ -94,9 +90,13 @@ def no_answer(settings: MqttSettings) -> str:
     return f"{address(settings)} accepts connections but does not answer"
 
 
-def second_instance(client_id: str) -> str:
-    """Of connections that the broker closes soon, one after the other: mosquitto 2.0.11 takes over without a word."""
-    return f"again and again right after connecting: most likely a second instance runs with the client id {client_id}"
+def too_large(limit: int, settings: MqttSettings) -> str:
+    """Of a message that no service of ours publishes."""
+    remedy = "" if settings.version == 5 else ", or set mqtt.version = 5"
+    return (
+        f"{address(settings)} sends a message of more than {limit} bytes below {settings.prefix}/: stop who publishes"
+        f" it, limit the broker (max_packet_size {limit}){remedy}"
+    )
 
 
 def failed_attempt(error: Exception, settings: MqttSettings) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ksem_contract.block_message import BlockMessage
+from ksem_contract.blocks import parse_block_name
 from ksem_contract.echo import Ping, Pong
 from ksem_contract.freshness import pong_stamp
 from ksem_contract.topics import Topics
@@ -52,7 +53,12 @@ class FakePublisher:
     def send(self, name: str = "live", *, fill: int = 7, age: float = 0.0, **changes: object) -> BlockMessage:
         """Publish a block that was made `age` seconds ago."""
         self._seq[name] += 1
-        made = block(name, fill=fill, at=boottime() - age, seq=self._seq[name], session=self.session)
+        span = parse_block_name(name)
+        start, count = (span.start, span.count) if span else (None, 1)
+        at = boottime() - age
+        made = block(
+            name, fill=fill, at=at, seq=self._seq[name], session=self.session, start=start, count=count, cycle_ms=200
+        )
         message = replace(made, **changes)  # type: ignore[arg-type]
         assert self.link.publish(self.topics.meter_block("main", name), message.encode(), retain=True)
         return message

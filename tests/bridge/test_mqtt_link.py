@@ -1,13 +1,18 @@
 """The link to the broker against a real mosquitto: it heals, drops rather than delays, and says why."""
 
+import contextlib
 import gc
 import hashlib
 import logging
 import os
+import re
+import socket
 import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,7 +22,7 @@ import pytest
 from service_runtime.clock import boottime
 from service_runtime.common_settings import MqttSettings
 from service_runtime.mqtt_connection import Incoming
-from service_runtime.mqtt_link import MqttLink
+from service_runtime.mqtt_link import MqttLink, client_id_of
 from tests.bridge.broker import Broker, free_port
 from tests.bridge.certificates import make_certificates
 
@@ -288,22 +293,32 @@ def test_what_the_broker_refuses_to_take_is_told_by_topic(tmp_path: Path) -> Non
     assert told == [("mine/a", True), ("yours/a", False)]
 
 
-def test_a_second_instance_is_noticed_told_and_given_way(broker: Broker, version: int) -> None:
-    """Two that both come back at once would throw each other out for ever."""
-    with Peer(broker.port, "same", version=version) as first:
-        first.until_up()
-        with Peer(broker.port, "same", version=version) as second:
-            first.until(lambda: _told_second_instance(first) or _told_second_instance(second), patience=15)
-            calm = first if _told_second_instance(second) else second
-            ups = [len(peer.links) for peer in (first, second)]
-            calm.until(lambda: calm.link.connected)
-            threading.Event().wait(2.5)
-            assert [len(peer.links) for peer in (first, second)] <= [count + 1 for count in ups]
-            assert calm.link.connected
+def test_three_restarts_of_the_broker_within_seconds_cost_no_more_than_one_each(broker: Broker, version: int) -> None:
+    with Peer(broker.port, version=version) as peer:
+        peer.until_up()
+        for times in (2, 3, 4):
+            broker.kill()
+            peer.until(lambda: not peer.link.connected)
+            broker.start()
+            assert peer.until_up(times=times) < 2.0
+        assert not any("instance" in why for _up, why in peer.links)
 
 
-def _told_second_instance(peer: Peer) -> bool:
-    return any("second instance" in why and "next attempt in 30 s" in why for _up, why in peer.links)
+def test_who_takes_a_connection_over_again_and_again_keeps_nobody_away(broker: Broker, version: int) -> None:
+    with Peer(broker.port, "same", version=version) as peer:
+        peer.until_up()
+        for times in range(2, 6):
+            thief = Peer(broker.port, "same", version=version)
+            with thief:
+                thief.until_up()
+            assert peer.until_up(times=times) < 2.0
+
+
+def test_a_client_id_is_made_of_the_prefix_and_names_and_ends_at_random() -> None:
+    settings = MqttSettings(prefix="site/ksem")
+    made = {client_id_of(settings, "pub", "main") for _ in range(100)}
+    assert len(made) == 100
+    assert all(re.fullmatch(r"site-ksem-pub-main-[0-9a-f]{16}", one) for one in made)
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
@@ -573,3 +588,126 @@ def test_a_link_that_only_receives_a_steady_flow_stays_up(broker: Broker) -> Non
             sender.link.publish("t/steady", b"x")
             time.sleep(0.05)
         assert [up for up, _why in receiver.links] == [True]
+
+
+def publish_file(broker: Broker, topic: str, size: int, folder: Path) -> None:
+    """Let somebody else publish a retained message of this size."""
+    path = folder / "large"
+    path.touch()
+    os.truncate(path, size)
+    command = ["mosquitto_pub", "-h", broker.host, "-p", str(broker.port), "-t", topic, "-r", "-q", "1"]
+    subprocess.run([*command, "-f", str(path)], check=True, timeout=30)
+
+
+@pytest.mark.parametrize("size", [132_000, 200_000, 20_000_000])
+def test_a_message_that_is_too_large_is_held_back_by_the_broker(broker: Broker, tmp_path: Path, size: int) -> None:
+    with Peer(broker.port) as peer:
+        peer.until_up()
+        publish_file(broker, "t/large", size, tmp_path)
+        peer.link.publish("t/after", b"after")
+        peer.until(lambda: b"after" in peer.payloads())
+        assert [up for up, _why in peer.links] == [True]
+        assert [message.topic for message in peer.messages] == ["t/after"]
+
+
+@pytest.mark.parametrize("size", [132_000, 200_000, 20_000_000])
+def test_a_message_that_is_too_large_closes_an_old_connection_with_a_reason(
+    broker: Broker, tmp_path: Path, size: int
+) -> None:
+    with Peer(broker.port, version=3) as peer:
+        peer.until_up()
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        before = peak_kb()
+        publish_file(broker, "t/large", size, tmp_path)
+        peer.until_down("more than 131072 bytes", patience=15)
+        assert "mqtt.version = 5" in peer.links[1][1]
+        assert not any(message.topic == "t/large" for message in peer.messages)
+    assert peak_kb() - before < 8192
+
+
+def peak_kb() -> int:
+    """The most memory that this process used."""
+    return int(re.findall(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[0])
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_many_small_messages_after_a_stall_are_no_large_one(tmp_path: Path, tls: bool) -> None:
+    config, settings = _tls_files(tmp_path) if tls else ([], {})
+    busy = threading.Event()
+
+    def stall(_peer: Peer, message: Incoming) -> None:
+        if message.payload == b"stall":
+            busy.wait(1.0)
+
+    with (
+        Broker(tmp_path / "broker", config=[*config, "max_queued_messages 0"]) as broker,
+        Peer(broker.port, "reader", react=stall, version=3, **settings) as reader,
+        Peer(broker.port, "writer", subscriptions=(), version=3, **settings) as writer,
+    ):
+        reader.until_up()
+        writer.until_up()
+        writer.link.publish("t/x", b"stall")
+        sent = sum(writer.link.publish("t/x", b"x" * 2000) or busy.wait(0.001) for _ in range(2000))
+        assert sent > 200
+        writer.link.publish("t/end", b"end", qos=1)
+        reader.until(lambda: any(message.topic == "t/end" for message in reader.messages), patience=15)
+        assert [up for up, _why in reader.links] == [True]
+
+
+class ScriptedBroker:
+    """Accepts MQTT 5 and a subscription, wishes for a keepalive, and answers the packet types in `answers`, or none."""
+
+    def __init__(self, server_keepalive: int | None, answers: bytes = b"") -> None:
+        self.received: list[tuple[float, int]] = []
+        self._answers = answers
+        properties = b"" if server_keepalive is None else b"\x13" + server_keepalive.to_bytes(2)
+        self._connack = bytes((0x20, 3 + len(properties), 0, 0, len(properties))) + properties
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        with contextlib.suppress(OSError):
+            connection, _ = self._listener.accept()
+            while head := connection.recv(2):
+                body = connection.recv(head[1]) if head[1] else b""
+                kind = head[0] >> 4
+                self.received.append((time.monotonic(), kind))
+                if kind == 1:
+                    connection.sendall(self._connack)
+                elif kind == 8:
+                    connection.sendall(b"\x90\x04" + body[:2] + b"\0\0")
+                elif kind == 10 and 10 in self._answers:
+                    connection.sendall(b"\xb0\x04" + body[:2] + b"\0\x11")
+                elif kind == 12 and 12 in self._answers:
+                    connection.sendall(b"\xd0\0")
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+@pytest.mark.parametrize("wish", [None, 0, 1, 60, 65535])
+def test_a_silent_broker_is_noticed_in_time_whatever_keepalive_it_wishes_for(wish: int | None) -> None:
+    broker = ScriptedBroker(wish)
+    with Peer(broker.port, keepalive=2) as peer:
+        peer.until_up()
+        assert peer.until_down("no answer from", patience=9) <= 2 * 2 + 1
+    broker.close()
+
+
+@pytest.mark.parametrize("wish", [None, 0, 1, 60])
+def test_a_broker_that_answers_is_kept_and_hears_of_us_as_often_as_it_wishes(wish: int | None) -> None:
+    broker = ScriptedBroker(wish, answers=bytes((10, 12)))
+    with Peer(broker.port, keepalive=2) as peer:
+        peer.until_up()
+        time.sleep(7)
+        assert [up for up, _why in peer.links] == [True]
+    times = [at for at, _kind in broker.received]
+    assert max(later - at for at, later in pairwise(times)) < 1.5 * min(2, wish or 2) + 0.5
+    broker.close()
+
+
+def test_a_handshake_takes_no_longer_than_any_other_step(tmp_path: Path) -> None:
+    _, settings = _tls_files(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as mute, Peer(mute.getsockname()[1], keepalive=20, **settings) as peer:
+        assert peer.until_down("no answer from", patience=10) < 4

@@ -1,6 +1,7 @@
 """rtu-server as a process, with a real broker and a pseudo-terminal."""
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -11,8 +12,10 @@ import pytest
 from ksem_contract.health import NodeHealth
 from ksem_contract.requests import RequestsMessage
 from modbus_codec.crc import append_crc
+from modbus_codec.tcp import MbapFrame, MbapReader
+from service_runtime.clock import boottime
 
-from .broker import Broker
+from .broker import Broker, free_port
 from .fake_publisher import FakePublisher
 from .service import Service
 from .test_serial_line import ILLEGAL_ADDRESS, READ_TOTALS, STALE, Wire, data_reply
@@ -87,6 +90,86 @@ def test_blocks_of_a_publisher_that_answers_no_ping_are_never_served(broker: Bro
         for _ in range(20):
             publisher.send()
             assert wire.ask(READ_TOTALS, 5) == STALE
+    finally:
+        publisher.stop()
+
+
+def read_over_tcp(port: int) -> bytes:
+    """The PDU of the answer to a read of the totals."""
+    with socket.create_connection(("127.0.0.1", port), 2) as connection:
+        connection.sendall(MbapFrame(7, 1, READ_TOTALS[1:-2]).encode())
+        reader = MbapReader()
+        while not (frames := reader.feed(connection.recv(300))):
+            pass
+        return frames[0].pdu
+
+
+def test_a_clock_that_is_disproved_ends_all_data_at_once(
+    broker: Broker, wire: Wire, publisher: FakePublisher, tmp_path: Path
+) -> None:
+    """This host stood still for 12 s, and its clock with it: all that it holds is older than it knows."""
+    port = free_port()
+    door = f'[[tcp]]\nlisten = "127.0.0.1"\nport = {port}\n[[tcp.unit]]\nid = 1\n[freshness]\nlive = 60\n'
+    with Service("rtu_server", settings(broker, wire, door), tmp_path) as server:
+        server.await_log("is open")
+        ask_until(wire, data_reply(28, 7), publisher)
+        for _ in range(3):
+            publisher.send()
+            assert wire.ask(READ_TOTALS, 61) == data_reply(28, 7)
+            assert read_over_tcp(port)[:2] == b"\x03\x38"
+        publisher.answers = False
+        pings = len(publisher.heard["ksem/main/ping/attic"])
+        publisher.send(fill=8, boot_ms=int(1000 * (boottime() + 12)))
+        publisher.await_count("ksem/main/ping/attic", pings + 1)  # the block was judged
+        for _ in range(10):
+            assert wire.ask(READ_TOTALS, 5) == STALE
+            assert read_over_tcp(port) == b"\x83\x04"
+
+
+@pytest.mark.parametrize("vital", ["[]", '["device"]'])
+@pytest.mark.parametrize("goodbye", [True, False], ids=["says offline", "is gone"])
+def test_a_restarted_publisher_is_served_though_no_vital_block_has_a_limit(
+    broker: Broker, wire: Wire, publisher: FakePublisher, tmp_path: Path, vital: str, goodbye: bool
+) -> None:
+    with Service("rtu_server", settings(broker, wire, f"[freshness]\nvital = {vital}\n"), tmp_path) as server:
+        server.await_log("is open")
+        publisher.send("device")
+        ask_until(wire, data_reply(28, 7), publisher)
+        if goodbye:
+            publisher.status(b"offline")
+        publisher.answers = False
+        again = FakePublisher(broker.port, session="bbbb").start()
+        try:
+            again.send("device")
+            deadline = time.monotonic() + 10
+            while wire.ask(READ_TOTALS, 61) != data_reply(28, 9):
+                assert time.monotonic() < deadline
+                again.send(fill=9)
+        finally:
+            again.stop()
+
+
+@pytest.mark.usefixtures("server")
+def test_ranges_on_demand_never_push_out_live_data(wire: Wire, publisher: FakePublisher) -> None:
+    ask_until(wire, data_reply(28, 7), publisher)
+    for start in range(9000, 9080, 2):
+        publisher.send(f"r{start}-1")
+        if start % 20 == 0:
+            publisher.send()
+        assert wire.ask(READ_TOTALS, 61) == data_reply(28, 7)
+    assert wire.ask(append_crc(bytes.fromhex("01 03 23 28 00 01")), 7) == data_reply(1, 7)
+
+
+@pytest.mark.usefixtures("server")
+def test_a_publisher_that_answers_no_ping_is_pinged_ever_more_seldom(broker: Broker) -> None:
+    publisher = FakePublisher(broker.port, answers=False).start()
+    try:
+        ends = time.monotonic() + 8
+        while time.monotonic() < ends:
+            publisher.send()
+            time.sleep(0.1)
+        # After 0, 0.25, 0.75, 1.75, 3.75 and 7.75 s, and a few that the connection was worth; not 20.
+        assert 4 <= len(publisher.heard["ksem/main/ping/attic"]) <= 10
     finally:
         publisher.stop()
 
@@ -187,6 +270,25 @@ def test_the_age_of_data_is_that_of_live_values_alone(wire: Wire, publisher: Fak
     assert health.units[0].data > 20
     assert health.units[0].age_ms.max is not None
     assert health.units[0].age_ms.max < 10_000
+
+
+def test_requests_of_eight_units_that_were_fully_scanned_can_be_read(
+    broker: Broker, wire: Wire, publisher: FakePublisher, tmp_path: Path
+) -> None:
+    units = "".join(f"[[line.unit]]\nid = {number}\n" for number in range(1, 9))
+    with Service("rtu_server", settings(broker, wire, units), tmp_path) as server:
+        server.await_log("is open")
+        for number in range(1, 9):
+            for start in range(64):
+                wire.ask(append_crc(bytes((number, 3, 3, start, 0, 1))), 5)
+        deadline = time.monotonic() + 20
+        while True:
+            newest = RequestsMessage.decode(publisher.heard[REQUESTS][-1])
+            if len(newest.requests) + newest.left_out == 8 * 64:
+                break
+            assert time.monotonic() < deadline, len(newest.requests)
+            time.sleep(0.1)
+        assert newest.left_out > 0
 
 
 def test_home_assistant_is_told_again_when_it_starts_and_forgets_the_device_when_asked_to(

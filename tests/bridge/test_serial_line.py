@@ -16,7 +16,6 @@ import pytest
 
 from modbus_codec.crc import append_crc
 from rtu_server.register_cache import FreshnessLimits, RegisterCache
-from rtu_server.reply_book import ReplyBook
 from rtu_server.responder import Responder, Unit
 from rtu_server.serial_line import SerialLine
 from rtu_server.settings import LineSettings, UnitSettings
@@ -38,7 +37,7 @@ class Wire:
     path: Path
     ports: list[tuple[bool, str]] = field(default_factory=list)
     master: int = -1
-    book: ReplyBook = field(default_factory=ReplyBook)
+    book: RegisterCache = field(default_factory=lambda: RegisterCache(FreshnessLimits()))
     _seq: int = 0
 
     def plug_in(self) -> None:
@@ -56,10 +55,9 @@ class Wire:
     def feed(self, fill: int = 7) -> None:
         """Let a fresh live block arrive."""
         now = boottime()
-        cache = RegisterCache(FreshnessLimits())
-        echo(cache, at=now)
-        cache.hear_block(block(at=now, fill=fill), now)
-        self.book.renew(cache.state, now)
+        self._seq += 1
+        echo(self.book, at=now)
+        self.book.hear_block(block(at=now, fill=fill, seq=self._seq), now)
 
     def send(self, data: bytes) -> None:
         os.write(self.master, data)
@@ -91,7 +89,7 @@ def data_reply(count: int, fill: int) -> bytes:
 
 
 def build(wire: Wire, **settings: object) -> SerialLine:
-    units = {1: Unit(1, "main", wire.book), 5: Unit(5, "main", ReplyBook(), enabled=False)}
+    units = {1: Unit(1, "main", wire.book), 5: Unit(5, "main", RegisterCache(FreshnessLimits()), enabled=False)}
     return SerialLine(
         LineSettings(port=str(wire.path), unit=(UnitSettings(id=1), UnitSettings(id=5)), **settings),  # type: ignore[arg-type]
         Responder(units),

@@ -1,7 +1,10 @@
 """Faults of the publisher: gone, frozen, started twice, or with a wall clock that steps."""
 
 import itertools
+import logging
 import os
+import re
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from ksem_contract.block_message import BlockMessage
+from service_runtime.common_settings import MqttSettings
+from service_runtime.mqtt_link import MqttLink
 from tests.bridge.broker import Broker, free_port
 from tests.bridge.meter_audience import MeterAudience
 from tests.bridge.service import Service
@@ -108,32 +113,60 @@ def second_publisher(chain: Chain, folder: Path, *, broker: Broker | None = None
 
 
 @pytest.mark.slow
-def test_a_second_publisher_under_the_same_name_is_noticed_and_the_first_stands_back(
+def test_a_second_publisher_on_one_broker_is_noticed_by_its_session_and_costs_nothing(
     chain: Chain, ear: Ear, tmp_path: Path
 ) -> None:
-    # Newer brokers tell so; of mosquitto 2.0.11 it is guessed after three connections that ended at once.
-    noticed = "a second instance runs with the client id ksem-pub-main"
     with second_publisher(chain, tmp_path / "second") as second:
-        with chain.fault("a second publisher with the same client id", FAMILY, recovery=None):
-            stood_back = await_one(noticed, chain.publisher, second)
-            chain.await_good(5)
+        with chain.fault("a second publisher for one meter on one broker", FAMILY, recovery=None):
+            for each in (chain.publisher, second):
+                each.await_log("another publisher runs for this meter (session", within=20)
             connections = chain.broker.log_text().count("as ksem-pub-main")
+            ear.await_meter_health(lambda health: bool(health.publishers) and "stop one" in health.why, within=15)
             assert chain.watch(3).keys() == {"good"}
             await_statuses(ear)
-        # They do not throw each other out again and again.
-        assert chain.broker.log_text().count("as ksem-pub-main") == connections <= 7
-        assert stood_back.log_text().count("next attempt in 30 s") == 1
+        # Neither throws the other out.
+        assert chain.broker.log_text().count("as ksem-pub-main") == connections == 2
 
 
-def await_one(text: str, *services: Service, within: float = 10.0) -> Service:
-    """Wait until one of these services has logged a text; return it."""
-    deadline = time.monotonic() + within
-    while True:
-        for service in services:
-            if text in service.log_text():
-                return service
-        assert time.monotonic() < deadline, f"nobody logged {text!r}"
-        time.sleep(0.02)
+@pytest.mark.slow
+def test_three_restarts_of_the_broker_within_seconds_are_no_second_instance(chain: Chain, ear: Ear) -> None:
+    before = {service: len(service.log_text()) for service in (chain.publisher, chain.server)}
+    with chain.fault("the broker is restarted three times within seconds", "broker"):
+        for times in (2, 3, 4):
+            chain.broker.restart()
+            for service in before:
+                service.await_log("broker: connected to", times=times)
+    await_statuses(ear)
+    for service, length in before.items():
+        assert not re.search(r"instance|another (publisher|RTU server)|in 30 s", service.log_text()[length:])
+
+
+@pytest.mark.slow
+def test_who_guesses_client_ids_takes_no_service_over(chain: Chain, ear: Ear) -> None:
+    up = [threading.Event(), threading.Event()]
+    thieves = [
+        MqttLink(
+            MqttSettings(host="127.0.0.1", port=chain.broker.port),
+            client_id=client_id,
+            will=None,
+            subscriptions=[],
+            on_message=lambda _message: None,
+            on_link=lambda is_up, _why, event=event: event.set() if is_up else None,  # type: ignore[misc]
+            log=logging.getLogger("thief"),
+        )
+        for client_id, event in zip(("ksem-pub-main", "ksem-rtu-attic"), up, strict=True)
+    ]
+    services = (chain.publisher, chain.server)
+    before = [service.log_text().count("broker: ") for service in services]
+    with chain.fault("a stranger connects with the services' client ids", FAMILY, recovery=None):
+        for thief, event in zip(thieves, up, strict=True):
+            thief.start()
+            assert event.wait(5)
+        assert chain.watch(2).keys() == {"good"}
+        for thief in thieves:
+            thief.stop()
+    assert [service.log_text().count("broker: ") for service in services] == before
+    assert (ear.last(METER_STATUS), ear.last(NODE_STATUS)) == (b"online", b"online")
 
 
 @pytest.mark.slow

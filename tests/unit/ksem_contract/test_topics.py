@@ -1,7 +1,11 @@
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ksem_contract.names import RESERVED_NODES
 from ksem_contract.topics import ParsedTopic, Topics
 
 _TOPICS = Topics()
@@ -62,7 +66,7 @@ def test_a_meter_with_a_bad_name_has_no_topics(meter: str) -> None:
         _TOPICS.meter_status(meter)
 
 
-@pytest.mark.parametrize("node", ["", "Pi", "a/b", "#"])
+@pytest.mark.parametrize("node", ["", "Pi", "a/b", "#", *sorted(RESERVED_NODES)])
 def test_a_node_with_a_bad_name_has_no_topics(node: str) -> None:
     with pytest.raises(ValueError, match="node"):
         _TOPICS.node_status(node)
@@ -72,3 +76,20 @@ def test_a_node_with_a_bad_name_has_no_topics(node: str) -> None:
 def test_a_prefix_that_no_broker_takes_is_refused(prefix: str) -> None:
     with pytest.raises(ValueError, match="prefix"):
         Topics(prefix)
+
+
+ACL = (Path(__file__).parents[3] / "mosquitto" / "acl").read_text()
+
+
+@pytest.mark.parametrize("node", sorted(RESERVED_NODES))
+def test_topics_of_a_node_with_a_reserved_name_say_nothing(node: str) -> None:
+    for leaf in ("status", "health", "requests", "capture/ask"):
+        assert _TOPICS.parse(f"ksem/rtu/{node}/{leaf}") is None
+    assert _TOPICS.parse(f"ksem/main/ping/{node}") is None
+
+
+def test_every_level_that_the_publisher_may_write_below_any_meter_is_reserved() -> None:
+    publisher = ACL.split("user publisher")[1].split("user ")[0]
+    written = re.findall(r"^topic write ksem/\+/([a-z]+)", publisher, re.MULTILINE)
+    assert "block" in written
+    assert set(written) <= RESERVED_NODES

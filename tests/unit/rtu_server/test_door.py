@@ -12,7 +12,6 @@ from rtu_server.door_book import DoorBook
 from rtu_server.door_client import DoorClient
 from rtu_server.door_peers import DoorPeers, is_network
 from rtu_server.register_cache import FreshnessLimits, RegisterCache
-from rtu_server.reply_book import ReplyBook
 from rtu_server.responder import Responder, Unit
 from rtu_server.settings import RtuServerSettings
 from service_runtime.settings import SettingsError, load
@@ -31,15 +30,8 @@ def cache() -> RegisterCache:
 
 
 @pytest.fixture
-def lines_book(cache: RegisterCache) -> ReplyBook:
-    book = ReplyBook()
-    book.renew(cache.state, 100.0)
-    return book
-
-
-@pytest.fixture
-def responder(lines_book: ReplyBook) -> Responder:
-    return Responder({1: Unit(1, "main", DoorBook(lines_book))})
+def responder(cache: RegisterCache) -> Responder:
+    return Responder({1: Unit(1, "main", DoorBook(cache))})
 
 
 def ask(responder: Responder, pdu: bytes, *, now: float = 100.0, unit: int = 1) -> tuple[bytes, str]:
@@ -77,19 +69,16 @@ def test_stale_data_is_refused_also_where_it_was_answered_before(responder: Resp
     assert ask(responder, READ_TOTALS, now=101.6) == (b"\x83\x04", "stale")
 
 
-def test_a_new_block_is_answered_at_once_and_versions_do_not_mix(
-    responder: Responder, lines_book: ReplyBook, cache: RegisterCache
-) -> None:
+def test_a_new_block_is_answered_at_once_and_versions_do_not_mix(responder: Responder, cache: RegisterCache) -> None:
     ask(responder, READ_TOTALS)
     cache.hear_block(block(at=100.2, fill=8, seq=2), 100.2)
-    lines_book.renew(cache.state, 100.2)
     assert ask(responder, READ_TOTALS, now=100.2)[0] == b"\x03\x38" + b"\x00\x08" * 28
 
 
-def test_readers_make_nothing_hot_in_the_lines_book(responder: Responder, lines_book: ReplyBook) -> None:
+def test_readers_make_nothing_hot_for_the_lines(responder: Responder, cache: RegisterCache) -> None:
     for start in range(100):
         ask(responder, b"\x03" + start.to_bytes(2) + b"\x00\x01")
-    assert lines_book._hot == {}
+    assert len(cache._hot) == 0
 
 
 def test_another_unit_is_told_that_there_is_no_way_to_it(responder: Responder) -> None:
@@ -97,8 +86,8 @@ def test_another_unit_is_told_that_there_is_no_way_to_it(responder: Responder) -
     assert ask(responder, b"\x80", unit=9)[1] == "exception-10"
 
 
-def test_replies_kept_are_bounded(lines_book: ReplyBook) -> None:
-    book = DoorBook(lines_book)
+def test_replies_kept_are_bounded(cache: RegisterCache) -> None:
+    book = DoorBook(cache)
     for start in range(148):
         request = bytes((start,))
         assert book.ready(request, 100.0) is None

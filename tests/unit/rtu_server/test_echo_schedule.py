@@ -1,5 +1,8 @@
 """When a node pings."""
 
+from collections.abc import Callable
+from itertools import pairwise
+
 import pytest
 
 from ksem_contract.echo import PING_EVERY, PING_SELDOM
@@ -27,7 +30,7 @@ def test_what_waits_for_an_echo_is_asked_for_at_once_whatever_the_pace() -> None
     schedule = EchoSchedule()
     schedule.sent("a", 0.0)
     schedule.pace(200_000)
-    schedule.want(1.0)
+    schedule.want("aaaa", 1.0)
     assert schedule.due(1.0)
     schedule.sent("b", 1.0)
     assert not schedule.due(1.0 + HURRY / 2)
@@ -41,3 +44,44 @@ def test_an_answer_counts_for_the_ping_it_names_and_not_for_ever() -> None:
     assert schedule.answered("a", 2.0) == 0.0
     assert schedule.answered("b", 1.0) is None
     assert schedule.answered("a", 31.0) is None
+
+
+def pings(schedule: EchoSchedule, until: float, want: Callable[[float], None]) -> list[float]:
+    """When pings go out while blocks come ten times a second."""
+    sent = []
+    for step in range(int(until * 10)):
+        now = step / 10
+        want(now)
+        if schedule.due(now):
+            schedule.sent(f"n{step}", now)
+            sent.append(now)
+    return sent
+
+
+def test_a_session_that_never_answers_is_soon_pinged_no_more_than_any_other() -> None:
+    schedule = EchoSchedule()
+    sent = pings(schedule, 100, lambda now: schedule.want("mute", now))
+    assert len([at for at in sent if at < 10]) <= 8
+    assert [round(later - at) for at, later in pairwise(sent[-5:])] == [10] * 4
+
+
+def test_a_session_that_never_answers_delays_no_other_one() -> None:
+    schedule = EchoSchedule()
+    pings(schedule, 60, lambda now: schedule.want("mute", now))
+    schedule.want("new", 60.3)
+    assert schedule.due(60.3)
+
+
+def test_ever_new_sessions_that_never_answer_do_not_keep_up_the_hurry() -> None:
+    schedule = EchoSchedule()
+    sent = pings(schedule, 300, lambda now: schedule.want(f"s{now}", now))
+    assert len([at for at in sent if at >= 100]) <= 200
+
+
+def test_after_the_link_came_up_a_lost_ping_is_repeated_soon_until_any_answer() -> None:
+    schedule = EchoSchedule()
+    schedule.on_link_up(0.0)
+    schedule.sent("a", 0.0)
+    assert schedule.due(HURRY)
+    schedule.dated("aaaa")
+    assert not schedule.due(PING_EVERY - 0.1)

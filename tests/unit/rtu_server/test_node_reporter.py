@@ -26,7 +26,7 @@ class Link:
             self.statuses.append(payload)
             if self.overwrites:
                 self.overwrites -= 1
-                self.reporter.on_own_status(b"offline")
+                self.reporter.on_own_status(b"offline", 0.0)
         return self.takes
 
     def tick(self, now: float) -> None:

@@ -2,8 +2,13 @@ from math import inf
 
 import pytest
 
+from ksem_contract.block_message import BlockMessage
+from ksem_contract.blocks import MOST_ON_DEMAND
+from ksem_contract.echo import Pong
 from ksem_contract.register_range import RegisterRange
-from rtu_server.register_cache import MAX_SESSIONS, FreshnessLimits, Heard, Refused, RegisterCache, Words
+from rtu_server.door_book import DoorBook
+from rtu_server.register_cache import MAX_ON_DEMAND, MAX_SESSIONS, SILENT, FreshnessLimits, Heard, RegisterCache
+from rtu_server.reply_book import Refused, Reply, Words
 
 from .blocks import block, echo
 
@@ -47,7 +52,7 @@ def test_a_cold_cache_calls_every_range_of_the_map_stale_and_only_others_unmappe
 
 
 def test_nothing_is_served_before_the_first_echo(cache: RegisterCache) -> None:
-    assert cache.hear_block(block(at=100.0), 100.0) is Heard.WAITING
+    assert cache.hear_block(block(at=100.0), 100.0) is Heard.UNDATED
     assert cache.state.read(TOTALS, 100.0) is Refused.STALE
     assert cache.undated_sessions() == {"aaaa"}
 
@@ -266,7 +271,7 @@ def test_garbage_sessions_do_not_grow_memory_nor_push_out_the_served_one(dated: 
 def test_garbage_blocks_of_the_served_session_do_not_grow_memory(dated: RegisterCache) -> None:
     for start in range(9000, 9100):
         dated.hear_block(block(f"r{start}-1", start=start, count=1, at=100.0, cycle_ms=5000), 100.1)
-    assert len(dated.state.blocks) <= 24
+    assert len(dated.state.blocks) <= 4 + MAX_ON_DEMAND
 
 
 def test_a_limit_of_zero_means_any_age() -> None:
@@ -274,3 +279,135 @@ def test_a_limit_of_zero_means_any_age() -> None:
     echo(cache, at=100.0)
     cache.hear_block(block(at=100.0), 100.0)
     assert cache.state.blocks["live"].expires == inf
+
+
+REQUEST = b"the request's own bytes"
+
+
+def make_hot(cache: RegisterCache, now: float) -> None:
+    """Let the totals lie encoded from the next block on."""
+    cache.find(REQUEST, 1, TOTALS, now)
+
+
+def test_a_disproved_clock_empties_all_that_is_served(dated: RegisterCache) -> None:
+    make_hot(dated, 100.1)
+    dated.hear_block(block(at=100.1, seq=2), 100.1)
+    door = DoorBook(dated)
+    assert door.ready(REQUEST, 100.1) is None
+    assert isinstance(door.find(REQUEST, 1, TOTALS, 100.1), Reply)
+    assert dated.ready(REQUEST, 100.15) is not None
+    dated.hear_block(block(at=112.2, seq=3), 100.2)
+    for book in (dated, door):
+        assert book.ready(REQUEST, 100.2) is None
+        assert book.find(REQUEST, 1, TOTALS, 100.2) is Refused.STALE
+    assert (dated.state.vital_expires, dated.state.session) == (-inf, None)
+
+
+def test_an_echo_from_before_the_pause_brings_nothing_old_back(dated: RegisterCache) -> None:
+    """The publisher's clock is 12 s ahead since this host stood still; the pong lay in a buffer meanwhile."""
+    dated.hear_block(block("energy", at=100.0, fill=5), 100.0)
+    dated.hear_block(block(at=112.2, seq=2), 100.2)
+    dated.hear_pong(Pong(nonce="n", session="aaaa", boot_ms=100_050), sent=100.0, received=100.3)
+    assert served(dated, TOTALS, 100.3) is Refused.STALE
+    assert served(dated, COUNTERS, 100.3) is Refused.STALE
+    assert dated.hear_block(block(at=112.4, seq=3, fill=3), 100.4) is Heard.UNDATED
+    echo(dated, at=100.5, clock=112.5)
+    assert served(dated, TOTALS, 100.5) == 3
+
+
+def test_a_publisher_s_clock_that_is_set_back_is_dated_anew(dated: RegisterCache) -> None:
+    """A virtual machine went back to a snapshot of itself: the same session, an earlier clock."""
+    echo(dated, at=110.0, clock=20.0)
+    assert served(dated, TOTALS, 110.0) is Refused.STALE
+    assert dated.hear_block(block(at=20.2, seq=2, fill=2), 110.2) is Heard.UNDATED
+    echo(dated, at=110.3, clock=20.3)
+    assert served(dated, TOTALS, 110.3) == 2
+
+
+def test_a_waiting_session_whose_clock_is_disproved_is_dated_anew(dated: RegisterCache) -> None:
+    echo(dated, session="bbbb", at=100.1, clock=3.1)
+    assert dated.hear_block(block(at=50.0, session="bbbb", fill=2), 100.2) is Heard.UNDATED
+    dated.hear_offline()
+    assert dated.hear_block(block(at=50.1, seq=2, session="bbbb", fill=2), 100.3) is Heard.UNDATED
+    assert served(dated, TOTALS, 100.3) == 1
+    echo(dated, session="bbbb", at=100.4, clock=50.2)
+    assert served(dated, TOTALS, 100.4) == 2
+
+
+WITHOUT_LIMIT = [
+    FreshnessLimits(vital=()),
+    FreshnessLimits(vital=("device",)),
+    FreshnessLimits(by_block={"live": 1.5, "energy": 0.0}, vital=("energy",)),
+    FreshnessLimits(by_block={"live": 1.5, "energy": 60.0}, vital=("energy",)),
+]
+
+
+@pytest.mark.parametrize("limits", WITHOUT_LIMIT, ids=lambda limits: str(limits.vital))
+@pytest.mark.parametrize("goodbye", [True, False])
+def test_a_restarted_publisher_is_taken_though_no_vital_block_has_a_limit(
+    limits: FreshnessLimits, goodbye: bool
+) -> None:
+    cache = RegisterCache(limits)
+    echo(cache, at=100.0)
+    for name in ("live", "energy", "device"):
+        cache.hear_block(block(name, at=100.0, fill=1), 100.0)
+    later = 100.5 if goodbye else 100.1 + SILENT
+    if goodbye:
+        cache.hear_offline()
+    echo(cache, session="bbbb", at=later, clock=3.0)
+    for name in ("live", "energy", "device"):
+        cache.hear_block(block(name, at=3.1, session="bbbb", fill=2), later + 0.1)
+    assert cache.state.session == "bbbb"
+    assert served(cache, TOTALS, later + 0.1) == 2
+
+
+@pytest.mark.parametrize("limits", WITHOUT_LIMIT, ids=lambda limits: str(limits.vital))
+def test_without_a_vital_limit_the_served_session_stays_while_it_speaks(limits: FreshnessLimits) -> None:
+    cache = RegisterCache(limits)
+    for session in ("aaaa", "bbbb"):
+        echo(cache, session=session, at=100.0)
+        for name in ("live", "energy", "device"):
+            cache.hear_block(block(name, at=100.0, session=session), 100.0)
+    for step in range(1, 60):
+        for session in ("aaaa", "bbbb"):
+            at = 100.0 + step / 5
+            cache.hear_block(block(at=at, seq=step + 1, session=session), at)
+            assert cache.state.session == "aaaa"
+
+
+def test_an_older_session_never_replaces_a_newer_one_though_no_block_has_a_limit() -> None:
+    cache = RegisterCache(FreshnessLimits(vital=()))
+    cache.hear_block(block(at=50.0, session="dead"), 99.0)
+    echo(cache, at=100.0)
+    cache.hear_block(block(at=100.0, fill=2), 100.0)
+    cache.hear_offline()
+    echo(cache, session="dead", at=100.1)
+    assert cache.state.session == "aaaa"
+
+
+def on_demand(number: int, *, at: float, session: str = "aaaa") -> BlockMessage:
+    start = 9000 + 2 * number
+    return block(f"r{start}-1", start=start, count=1, at=at, cycle_ms=5000, session=session)
+
+
+def test_ranges_on_demand_never_push_out_a_block_that_has_a_name(cache: RegisterCache) -> None:
+    named = ("live", "energy", "device")
+    for number in range(200):  # kept by the broker, they come first; only then a block that is vital, then the echo
+        cache.hear_block(on_demand(number, at=100.0), 100.0)
+    for name in named:
+        cache.hear_block(block(name, at=100.0), 100.0)
+    echo(cache, at=100.0)
+    assert set(named) <= cache.state.blocks.keys()
+    for number in range(200, 400):
+        cache.hear_block(on_demand(number, at=100.1), 100.1)
+        assert served(cache, TOTALS, 100.1) == 1
+    assert set(named) <= cache.state.blocks.keys()
+    assert len(cache.state.blocks) == len(named) + MAX_ON_DEMAND
+
+
+def test_all_ranges_that_a_publisher_may_read_are_kept_while_they_change(cache: RegisterCache) -> None:
+    echo(cache, at=100.0)
+    for number in range(2 * MOST_ON_DEMAND):
+        cache.hear_block(on_demand(number, at=100.0 + number / 100), 100.0 + number / 100)
+    newest = {on_demand(number, at=100.0).block for number in range(MOST_ON_DEMAND, 2 * MOST_ON_DEMAND)}
+    assert newest <= cache.state.blocks.keys()

@@ -5,7 +5,7 @@ import pytest
 from ksem_contract.register_range import RegisterRange
 from modbus_codec.crc import append_crc
 from rtu_server.register_cache import FreshnessLimits, RegisterCache
-from rtu_server.reply_book import Reply, ReplyBook
+from rtu_server.reply_book import Reply
 
 from .blocks import block, echo
 
@@ -14,11 +14,10 @@ ENERGY = append_crc(bytes.fromhex("01 03 02 00 00 02"))
 
 
 class Meter:
-    """A cache and the book that is made of it; both ranges are asked often."""
+    """A cache; both ranges are asked often."""
 
     def __init__(self) -> None:
         self.cache = RegisterCache(FreshnessLimits())
-        self.book = ReplyBook()
         echo(self.cache, at=100.0)
         self.hear("live", 100.0, fill=1)
         self.hear("energy", 100.0, fill=2)
@@ -28,13 +27,12 @@ class Meter:
 
     def hear(self, name: str, at: float, *, fill: int, seq: int = 1, session: str = "aaaa") -> None:
         self.cache.hear_block(block(name, at=at, fill=fill, seq=seq, session=session), at)
-        self.book.renew(self.cache.state, at)
 
     def ask(self, request: bytes, start: int, now: float) -> None:
-        self.book.find(request, 1, RegisterRange(start, 2), now)
+        self.cache.find(request, 1, RegisterRange(start, 2), now)
 
     def ready(self, request: bytes, now: float) -> Reply:
-        reply = self.book.ready(request, now)
+        reply = self.cache.ready(request, now)
         assert reply is not None
         return reply
 
@@ -57,7 +55,7 @@ def test_a_reply_that_is_used_again_expires_when_its_own_block_does(meter: Meter
         meter.ready(ENERGY, at - 0.5)
         meter.hear("live", at, fill=5, seq=seq)
     assert meter.ready(ENERGY, 159.9).expires == pytest.approx(160.0, abs=0.01)
-    assert meter.book.ready(ENERGY, 160.0) is None
+    assert meter.cache.ready(ENERGY, 160.0) is None
 
 
 def test_a_block_with_the_same_registers_moves_the_moment_of_expiry(meter: Meter) -> None:
@@ -71,7 +69,6 @@ def test_a_block_with_the_same_registers_moves_the_moment_of_expiry(meter: Meter
 def test_an_echo_that_dates_the_blocks_better_moves_every_moment_of_expiry(meter: Meter) -> None:
     before = meter.ready(LIVE, 100.1), meter.ready(ENERGY, 100.1)
     echo(meter.cache, at=100.2, clock=100.19)
-    meter.book.renew(meter.cache.state, 100.2)
     assert meter.ready(LIVE, 100.2).expires > before[0].expires
     assert meter.ready(ENERGY, 100.2).expires > before[1].expires
 
@@ -81,14 +78,13 @@ def test_another_session_leaves_nothing_of_the_one_before(meter: Meter) -> None:
     echo(meter.cache, session="bbbb", at=100.4)
     meter.hear("live", 100.4, fill=9, session="bbbb")
     assert meter.ready(LIVE, 100.4).registers == (9, 9)
-    assert meter.book.ready(ENERGY, 100.4) is None
+    assert meter.cache.ready(ENERGY, 100.4) is None
 
 
 def test_a_block_that_holds_a_range_too_and_for_longer_is_what_it_is_answered_from(meter: Meter) -> None:
     def hear_on_demand(count: int, at: float, fill: int) -> None:
         name = f"r9000-{count}"
         meter.cache.hear_block(block(name, at=at, fill=fill, start=9000, count=count), at)
-        meter.book.renew(meter.cache.state, at)
 
     request = append_crc(bytes.fromhex("01 03 23 28 00 02"))
     hear_on_demand(2, 100.0, fill=6)

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from modbus_codec.crc import append_crc
 from rtu_server.register_cache import FreshnessLimits, RegisterCache
-from rtu_server.reply_book import ReplyBook
 from rtu_server.responder import Responder, Unit
 from rtu_server.serial_line import SerialLine
 from rtu_server.settings import LineSettings
@@ -61,12 +60,11 @@ class Port:
 
 @contextmanager
 def line_with(limits: FreshnessLimits, **settings: object) -> Iterator[SerialLine]:
-    now, book, cache = boottime(), ReplyBook(), RegisterCache(limits)
+    now, cache = boottime(), RegisterCache(limits)
     echo(cache, at=now)
     cache.hear_block(block(at=now, fill=7), now)
-    book.renew(cache.state, now)
     wanted = LineSettings(port="none", **settings)  # type: ignore[arg-type]
-    line = SerialLine(wanted, Responder({1: Unit(1, "main", book)}), lambda *_: None)
+    line = SerialLine(wanted, Responder({1: Unit(1, "main", cache)}), lambda *_: None)
     line._looked = now
     yield line
     os.close(line._wake)

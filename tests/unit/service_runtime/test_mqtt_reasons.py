@@ -85,7 +85,7 @@ def test_what_a_broker_does_not_support_is_in_words(code: int, words: str) -> No
 
 
 def test_ends_told_by_the_broker_are_in_words() -> None:
-    assert "second instance runs with the client id ksem-rtu-pi" in mqtt_reasons.end(0x8E, "ksem-rtu-pi")
+    assert "another client connected with the client id ksem-rtu-pi" in mqtt_reasons.end(0x8E, "ksem-rtu-pi")
     assert mqtt_reasons.end(0x8B, "x") == "the broker shuts down"
     assert "(reason 0xFE)" in mqtt_reasons.end(0xFE, "x")
 

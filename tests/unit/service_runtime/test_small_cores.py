@@ -1,4 +1,4 @@
-"""Backoff, quick ends, link state, clocks."""
+"""Backoff, link state, clocks."""
 
 import re
 import time
@@ -8,27 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service_runtime import clock
-from service_runtime.backoff import Backoff, QuickEnds
+from service_runtime.backoff import Backoff
 from service_runtime.link_state import LinkState
 
 
 @given(st.floats(0, 1))
 def test_a_delay_lies_between_its_bounds_and_never_grows(chance: float) -> None:
     assert 0.5 <= Backoff().delay(chance) <= 1.0
-
-
-def test_three_quick_ends_in_a_row_are_too_many_and_then_it_counts_anew() -> None:
-    ends = QuickEnds()
-    assert [ends.ended(0.7, closed_by_peer=True) for _ in range(7)] == [False, False, True, False, False, True, False]
-
-
-def test_an_end_after_a_while_or_by_ourselves_or_a_failed_attempt_breaks_the_row() -> None:
-    for lasted, by_peer in ((10.0, True), (0.7, False), (float("inf"), False)):
-        ends = QuickEnds()
-        ends.ended(0.7, closed_by_peer=True)
-        ends.ended(0.7, closed_by_peer=True)
-        assert not ends.ended(lasted, closed_by_peer=by_peer)
-        assert not ends.ended(0.7, closed_by_peer=True)
 
 
 def test_a_link_state_counts_changes_of_state_and_keeps_since_when_the_reason_changes() -> None:
