@@ -16,6 +16,8 @@ SAMPLES = 1024
 MAX_ASKED = 64
 """Different requests kept apart; the one asked longest ago makes room."""
 RATE_WINDOW = 10.0
+UNSENT = "unsent"
+"""The outcome of a request whose answer did not leave the port."""
 
 
 @dataclass(slots=True)
@@ -115,9 +117,11 @@ class LineCounters:
     noise: int = 0
     """Bytes that were no frame."""
     unsent: int = 0
-    """Answers that the port did not take."""
+    """Answers that did not leave the port."""
+    unsent_since: float | None = None
+    """Since when no answer has left the port, though some were due; None: the last one did."""
     stalls: int = 0
-    """Times that the process stood still and what lay on the port was thrown away."""
+    """Times that the process stood still, and a request or what lay on the port was thrown away."""
     listening_since: float = -inf
     """When the port was opened, or the process stood still last."""
 

@@ -73,7 +73,14 @@ class SerialPort:
         return bool(ready) and self._fd in dict(ready)
 
     def read(self) -> bytes:
-        """Return the bytes that are there, up to `READ_SIZE`, maybe none."""
+        """Return all bytes that are there, maybe none."""
+        data = piece = self._read()
+        while len(piece) == READ_SIZE:
+            piece = self._read()
+            data += piece
+        return data
+
+    def _read(self) -> bytes:
         try:
             data = os.read(self._fd, READ_SIZE)
         except BlockingIOError:

@@ -51,8 +51,9 @@ class LineSettings:
     low_latency: bool = setting(default=True, help="ask the adapter's driver to hand over bytes at once")
     idle_gap: float = setting(
         default=0.025,
-        help="seconds of silence that end a broken frame; above the adapter's delivery grain (1 to 16 ms)",
-        allowed=between(0.002, 1.0, "seconds"),
+        help="seconds of silence that end a broken frame, at least 3.5 characters; above the adapter's delivery grain"
+        " (1 to 16 ms)",
+        allowed=between(0.002, 0.04, "seconds"),
     )
     realtime: int = setting(
         default=0, help="SCHED_FIFO priority of the answering thread; 0 = ordinary", allowed=between(0, 99)
