@@ -73,7 +73,7 @@ class LineCore:
 
     def opened(self, now: float) -> None:
         """Begin with a port of which nothing is known: the line may be in the middle of a frame."""
-        self._sending = None
+        self._sending = self._counters.unsent_since = None
         self._deaf = False
         self._resynchronise(now)
 

@@ -1,5 +1,6 @@
 """One RS485 line: a thread that reads the port, sleeps until the next event, writes what `LineCore` decides [shell]."""
 
+import contextlib
 import logging
 import os
 import threading
@@ -12,6 +13,7 @@ from typing import Final
 from service_runtime.clock import boottime
 from service_runtime.quiet_log import QuietLog
 from service_runtime.recorder.tape import FORGET, IN, OFF, OUT, Tape
+from service_runtime.threads import WatchedThread
 
 from .line import LineCore, Timing
 from .line_counters import LineCounters, UnitCounters
@@ -82,17 +84,21 @@ class SerialLine:
         self._warm_up = WARM_UP
         self._stopping = threading.Event()
         self._wake, self._waker = os.pipe()
-        self._thread = threading.Thread(target=self._run, name=f"line {settings.name}", daemon=True)
+        self.thread = WatchedThread(f"line {settings.name}", self._run)
 
     def start(self) -> None:
         """Begin to answer as soon as the port is there."""
-        self._thread.start()
+        self.thread.start()
+
+    def begin_stop(self) -> None:
+        """Let the thread end and give the port back."""
+        self._stopping.set()
+        os.write(self._waker, NUDGE)
 
     def stop(self) -> None:
         """End the thread and give the port back."""
-        self._stopping.set()
-        os.write(self._waker, NUDGE)
-        self._thread.join(1.0)
+        self.begin_stop()
+        self.thread.join(1.0)
 
     def settle(self) -> None:
         """Count what was answered since the last call, and log what happened.
@@ -122,7 +128,7 @@ class SerialLine:
             self._events.append((logging.WARNING, refused, refused))
         if self.settings.realtime:
             self._events.append((logging.INFO, "in force", f"in force: {in_force()}"))
-        while not self._stopping.is_set():
+        while self._goes_on():
             try:
                 self._answer_until_gone()
             except PortGone as gone:
@@ -130,6 +136,9 @@ class SerialLine:
             except Exception as error:  # noqa: BLE001  # logged by the main thread
                 self._on_error(error)
             self._stopping.wait(REOPEN)
+
+    def _goes_on(self) -> bool:
+        return self.thread.turned() and not self._stopping.is_set()
 
     def _on_error(self, error: Exception) -> None:
         text = f"the port is opened anew after an error of ours: {error!r} ({_where(error)})"
@@ -154,10 +163,13 @@ class SerialLine:
             self._core.opened(boottime())
             self._await_silence(port)
             self._on_port(True, "; ".join(port.refused))
-            while not self._stopping.is_set():
+            while self._goes_on():
                 self._turn(port)
         finally:
             self._core.failed()
+            # Closing waits for what the port has not sent, up to 30 s.
+            with contextlib.suppress(PortGone):
+                port.drop_output()
             port.close()
 
     def _await_silence(self, port: SerialPort) -> None:

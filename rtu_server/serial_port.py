@@ -42,8 +42,12 @@ class SerialPort:
         except (OSError, ValueError, termios.error) as error:
             raise PortGone(_why(path, error)) from error
         self._path = path
-        # Kept while the port is open: select() costs four times as much, for it begins anew each time.
-        self._ready = select.epoll()
+        try:
+            # Kept while the port is open: select() costs four times as much, for it begins anew each time.
+            self._ready = select.epoll()
+        except OSError as error:
+            self._serial.close()
+            raise PortGone(_why(path, error)) from error
         self._fd = self._serial.fileno()
         self._queue = array("i", (0,))
         self.refused: list[str] = []
@@ -166,7 +170,10 @@ def _why(path: str, error: Exception) -> str:
         11: "held by another program (fuser -v names it)",
         13: "permission denied: the service's user must be in the group of the port (dialout)",
         16: "busy: held by another program (fuser -v names it)",
+        12: "out of memory",
         19: "no such device: the adapter was unplugged",
         22: "the port refuses these settings (baudrate, parity, stopbits)",
+        23: "too many open files on this host (sysctl fs.file-max)",
+        24: "too many open files in this process (LimitNOFILE= of the systemd unit)",
     }.get(number or 0)
     return f"{path}: {remedy or error}"

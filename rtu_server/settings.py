@@ -17,6 +17,15 @@ def fit_node_name(host: str) -> str:
     return re.sub(r"[^a-z0-9_-]+", "-", host.lower().split(".")[0]).strip("-")[:32] or "node"
 
 
+def is_host(text: str) -> bool:
+    """Tell whether this is an address or could be the name of a host: `create_server` would fail with others."""
+    try:
+        encoded = text.encode("idna")
+    except UnicodeError:
+        return False
+    return re.fullmatch(rb"[!-~]{1,253}", encoded) is not None
+
+
 @attrs.frozen(kw_only=True)
 class NodeSettings:
     """The table [node]."""
@@ -73,7 +82,11 @@ class DoorSettings:
     """A table [[tcp]]: the same registers on Modbus TCP, read-only, for any number of readers."""
 
     name: str = setting(default="tcp", help="the door's name in logs and health", allowed=name())
-    listen: str = setting(default="0.0.0.0", help="address to listen on", allowed=not_empty())  # noqa: S104
+    listen: str = setting(
+        default="0.0.0.0",  # noqa: S104
+        help="address to listen on",
+        allowed=Rule("an address, or a name that can be looked up", is_host),
+    )
     port: int = setting(default=1502, help="port to listen on; below 1024 needs a right of its own", allowed=port())
     allow: tuple[str, ...] = setting(
         factory=tuple,

@@ -53,6 +53,11 @@ class Wire:
         os.close(self._slave)
         os.close(self.master)
 
+    @property
+    def slave(self) -> int:
+        """The server's end, to change the port's settings."""
+        return self._slave
+
     def feed(self, fill: int = 7) -> None:
         """Let a fresh live block arrive."""
         now = boottime()
