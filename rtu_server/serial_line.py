@@ -25,6 +25,8 @@ from .settings import LineSettings
 
 REOPEN: Final = 0.4
 """Seconds between attempts to open a port that is gone: data flows again within a second of its return."""
+COMPARE: Final = 2.0
+"""Seconds between looks at the port's settings: another program (`stty`) may change them while we hold the port."""
 SETTLE: Final = 0.2
 """Seconds to wait for the first silence on a port before it counts as open."""
 MAX_NAMED: Final = 16
@@ -82,6 +84,8 @@ class SerialLine:
         """Level, kind and text of log lines that wait for the main thread."""
         self._quiet = QuietLog()
         self._warm_up = WARM_UP
+        self._compared = 0.0
+        """When the port's settings were last looked at."""
         self._stopping = threading.Event()
         self._wake, self._waker = os.pipe()
         self.thread = WatchedThread(f"line {settings.name}", self._run)
@@ -183,6 +187,9 @@ class SerialLine:
         core = self._core
         ready = self._sleep(port)
         before = boottime()
+        if before - self._compared > COMPARE:
+            self._compared = before
+            self._restore(port, before)
         data = port.read() if ready or port.unread() else b""
         now = boottime()
         if data and self._tape.on:
@@ -197,6 +204,12 @@ class SerialLine:
                 self._tape.add(now, OUT, self.settings.name, frame)
             if not port.write(frame):
                 core.failed()
+
+    def _restore(self, port: SerialPort, now: float) -> None:
+        if port.restore():
+            self._core.opened(now)
+            text = "another program had changed the port's settings; they are set anew"
+            self._events.append((logging.WARNING, "settings", text))
 
     def _sleep(self, port: SerialPort) -> bool:
         """Return whether bytes are known to be there."""

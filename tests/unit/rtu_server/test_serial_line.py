@@ -54,6 +54,9 @@ class Port:
         self._unsent += len(frame) * self._is_stuck
         return self._takes
 
+    def restore(self) -> bool:
+        return False
+
     def drop_output(self) -> None:
         self.dropped.append("output")
         self._unsent = 0
