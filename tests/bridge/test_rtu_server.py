@@ -319,6 +319,39 @@ def test_a_thread_that_ends_is_started_anew_once_and_then_the_process_ends_with_
     assert log.count("started anew") == 1 + 1 * (times == 1), log
 
 
+FAILS_AT_EACH_OPENING = """
+import itertools, sys
+from rtu_server.__main__ import main
+from rtu_server.serial_line import SerialLine
+count = itertools.count()
+def fails(self):
+    raise RuntimeError(f"attempt {next(count)}")
+SerialLine._open = fails
+sys.exit(main())
+"""
+
+
+def test_an_error_at_each_opening_is_logged_a_few_times_and_then_counted(
+    broker: Broker, wire: Wire, publisher: FakePublisher, tmp_path: Path
+) -> None:
+    path = tmp_path / "rtu-server.toml"
+    path.write_text(settings(broker, wire))
+    with subprocess.Popen(
+        [sys.executable, "-c", FAILS_AT_EACH_OPENING, "--config", str(path)], stderr=subprocess.PIPE
+    ) as server:
+        try:
+            publisher.await_count(HEALTH, 9, within=30)  # each tells another attempt
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(5.0) == 0
+            assert server.stderr is not None
+            lines = server.stderr.read().decode().splitlines()
+        finally:
+            server.kill()
+    # Without a bound: one for the error and one for the port, every 0.4 s.
+    assert any("attempt 0" in line for line in lines)
+    assert len(lines) <= 22, lines
+
+
 def test_a_log_that_takes_nothing_stops_neither_answers_nor_the_end(
     broker: Broker, wire: Wire, publisher: FakePublisher, tmp_path: Path
 ) -> None:
