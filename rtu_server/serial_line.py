@@ -207,6 +207,7 @@ class SerialLine:
 
     def _restore(self, port: SerialPort, now: float) -> None:
         if port.restore():
+            port.drop_input()
             self._core.opened(now)
             text = "another program had changed the port's settings; they are set anew"
             self._events.append((logging.WARNING, "settings", text))

@@ -4,7 +4,6 @@ import gc
 import logging
 import sys
 import threading
-from collections import deque
 from collections.abc import Sequence
 from functools import lru_cache
 from types import MappingProxyType
@@ -43,8 +42,6 @@ _SOON: Final = 0.005
 TOPICS_IN_MIND: Final = 64
 """Topics that are taken apart once: a meter has a dozen, and they come again with each of its cycles."""
 
-MAX_CHANGES: Final = 256
-"""Changes of ports that wait for the main thread, at most."""
 STOP_WITHIN: Final = 1.0
 """Seconds that all lines and doors together may take to end."""
 PORT_LINES: Final = 12
@@ -75,8 +72,7 @@ class RtuServer:
         self._feeds = {meter: BlockFeed(meter, self._node, self._topics, limits, self._send) for meter in meters}
         wires = node_wires(self._node, self._topics, settings.line)
         self._recorder = Recorder(wires, self._send, settings.recorder, log)
-        self._port_changes: deque[tuple[str, str, bool, str]] = deque(maxlen=MAX_CHANGES)
-        """Line or door, its name, whether its port is open, and why."""
+        self._port_lock = threading.Lock()
         self._ports = {line.name: LinkState("not opened yet", boottime(), self._since) for line in settings.line}
         self._lines = {line.name: self._build_line(line) for line in settings.line}
         self._ports |= {door.name: LinkState("not opened yet", boottime(), self._since) for door in settings.tcp}
@@ -177,24 +173,26 @@ class RtuServer:
 
     def _on_port(self, line: LineSettings, up: bool, why: str) -> None:
         text = f"{line.port} is open" + (f" ({why})" if why else "") if up else why
-        self._port_changes.append(("line", line.name, up, text))
+        self._on_change("line", line.name, up, text)
 
     def _on_door(self, door: DoorSettings, up: bool, why: str) -> None:
         text = f"readers are served on {door.listen}:{door.port}" if up else why
-        self._port_changes.append(("door", door.name, up, text))
+        self._on_change("door", door.name, up, text)
 
-    def _note_port_changes(self, now: float) -> None:
-        """Log what the threads of lines and doors found: they write no log, for a log may block."""
-        while self._port_changes:
-            what, name, up, text = self._port_changes.popleft()
-            restarts = next(thread.restarts for thread, port in self._threads.items() if port == name)
-            if up and restarts:
-                text += " (its thread was started anew once, see the log)"
+    def _on_change(self, what: str, name: str, up: bool, text: str) -> None:
+        """Note a port's change, in the thread that serves it: nothing is answered there now, and no log blocks."""
+        if up and self._parts[name].thread.restarts:
+            text += " (its thread was started anew once, see the log)"
+        now = boottime()
+        with self._port_lock:
             if self._ports[name].update("up" if up else "down", text, now, wall_time()):
                 self._recorder.tape.note(now, "port", f"{name}: {text}")
                 self._log_port(logging.INFO if up else logging.WARNING, f"{what} {name}", text, now)
-        for line in self._quiet.due(now):
-            log.warning("%s", line)
+
+    def _log_counted_changes(self, now: float) -> None:
+        with self._port_lock:
+            for line in self._quiet.due(now):
+                log.warning("%s", line)
 
     def _log_port(self, level: int, kind: str, text: str, now: float) -> None:
         line = self._quiet.say(kind, f"{kind}: {text}", now, at_once=PORT_LINES)
@@ -225,7 +223,7 @@ class RtuServer:
     def _tick(self, now: float) -> None:
         for feed in self._feeds.values():
             feed.tick()
-        self._note_port_changes(now)
+        self._log_counted_changes(now)
         for part in self._parts.values():
             part.settle()
         reports = [self._report(line, unit) for line in self._settings.line for unit in line.unit]
