@@ -20,8 +20,7 @@ COMMAND = Command(
 
 def serve(settings: RtuServerSettings, stopping: threading.Event) -> int:
     """Run the service until it is told to stop."""
-    RtuServer(settings).run(stopping)
-    return 0
+    return RtuServer(settings).run(stopping)
 
 
 def main() -> int:

@@ -17,6 +17,8 @@ SAMPLES = 1024
 MAX_ASKED = 64
 """Different requests kept apart; the one asked longest ago makes room."""
 RATE_WINDOW = 10.0
+UNSENT = "unsent"
+"""The outcome of a request whose answer did not leave the port."""
 
 
 @dataclass(slots=True)
@@ -26,26 +28,31 @@ class Asked:
     count: int = 0
     last: float = 0.0
     outcome: str = ""
-    window_start: float = 0.0
+    window: int = 0
+    """Which window of `RATE_WINDOW` seconds, counted from the clock's zero, `window_count` belongs to."""
     window_count: int = 0
-    per_s: float = 0.0
+    before: int = 0
+    """Requests in the window before that one."""
 
     def note(self, outcome: str, now: float) -> None:
         """Count one more time that it was asked."""
-        if now - self.window_start >= RATE_WINDOW:
-            elapsed = now - self.window_start
-            self.per_s = self.window_count / elapsed if elapsed < 2 * RATE_WINDOW else 0.0
-            self.window_start, self.window_count = now, 0
+        self._move_to(now)
         self.count += 1
         self.window_count += 1
         self.last, self.outcome = now, outcome
 
     def rate(self, now: float) -> float:
-        """Return requests a second over the last window."""
-        elapsed = now - self.window_start
-        if elapsed >= 2 * RATE_WINDOW:
+        """Return requests a second over the last whole window, and over this one where that is the first."""
+        window = int(now // RATE_WINDOW)
+        if window > self.window + 1:
             return 0.0
-        return self.window_count / elapsed if elapsed >= 1.0 or not self.per_s else self.per_s
+        return (self.window_count if window > self.window else self.before or self.window_count) / RATE_WINDOW
+
+    def _move_to(self, now: float) -> None:
+        window = int(now // RATE_WINDOW)
+        if window > self.window:
+            self.before = self.window_count if window == self.window + 1 else 0
+            self.window, self.window_count = window, 0
 
 
 class DurationCounts:
@@ -95,7 +102,7 @@ class UnitCounters:
         if asked is None:
             if len(self.asked) >= MAX_ASKED:
                 del self.asked[min(self.asked, key=lambda frame: self.asked[frame].last)]
-            asked = self.asked[request] = Asked(window_start=now)
+            asked = self.asked[request] = Asked(window=int(now // RATE_WINDOW))
         asked.note(outcome, now)
 
     def note_times(self, turnaround: float, age: float | None) -> None:
@@ -116,9 +123,11 @@ class LineCounters:
     noise: int = 0
     """Bytes that were no frame."""
     unsent: int = 0
-    """Answers that the port did not take."""
+    """Answers that did not leave the port."""
+    unsent_since: float | None = None
+    """Since when no answer has left the port, though some were due; None: the last one did."""
     stalls: int = 0
-    """Times that the process stood still and what lay on the port was thrown away."""
+    """Times that the process stood still, and a request or what lay on the port was thrown away."""
     listening_since: float = -inf
     """When the port was opened, or the process stood still last."""
 

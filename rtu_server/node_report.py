@@ -96,14 +96,16 @@ def requests_message(reports: Iterable[UnitReport], now: float) -> RequestsMessa
             function, wanted = asked_range(frame)
             if ago > FORGOTTEN_AFTER:
                 continue
+            # A frame of 8 bytes and more has an address and a count; in a shorter one their place holds its CRC.
+            start, count = (frame[2:4], frame[4:6]) if len(frame) >= 8 else (b"", b"")
             entries.append(
                 RequestEntry(
                     line=view.line,
                     unit=view.unit,
                     meter=view.meter,
                     function=function,
-                    start=wanted.start if wanted else int.from_bytes(frame[2:4]),
-                    count=wanted.count if wanted else int.from_bytes(frame[4:6]),
+                    start=wanted.start if wanted else int.from_bytes(start),
+                    count=wanted.count if wanted else int.from_bytes(count),
                     per_s=round(asked.rate(now), 2),
                     last=asked.outcome,
                     last_ago_ms=int(1000 * ago),
@@ -146,6 +148,8 @@ def _health_of(
         refused=outcomes,
         foreign=line.foreign,
         noise=line.noise,
+        unsent=line.unsent,
+        stalls=line.stalls,
         turnaround_ms=percentiles_ms(counters.turnarounds),
         age_ms=percentiles_ms(counters.ages),
         last_request_ago_ms=None if last is None else max(0, int(1000 * (now - last))),

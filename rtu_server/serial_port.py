@@ -1,11 +1,14 @@
 """The only door to pyserial: an RS485 port opened for answering, then read and written without further layers."""
 
+import contextlib
 import logging
 import os
 import select
+import stat
 import termios
 from array import array
 from fcntl import ioctl
+from pathlib import Path
 from typing import Final
 
 import serial
@@ -42,21 +45,29 @@ class SerialPort:
         except (OSError, ValueError, termios.error) as error:
             raise PortGone(_why(path, error)) from error
         self._path = path
-        # Kept while the port is open: select() costs four times as much, for it begins anew each time.
-        self._ready = select.epoll()
+        try:
+            # Kept while the port is open: select() costs four times as much, for it begins anew each time.
+            self._ready = select.epoll()
+        except OSError as error:
+            self._serial.close()
+            raise PortGone(_why(path, error)) from error
         self._fd = self._serial.fileno()
         self._queue = array("i", (0,))
         self.refused: list[str] = []
         """What was asked of the port and it does not offer, in words for the log."""
         try:
             if rs485:
-                self._try("kernel RS485 mode", self._rs485_mode)
+                self._rs485_mode()
             if low_latency:
                 self._try("low-latency mode", lambda: self._serial.set_low_latency_mode(True))
             attributes = termios.tcgetattr(self._fd)
             attributes[6][termios.VMIN] = WAKE_AT
             attributes[6][termios.VTIME] = 0
             termios.tcsetattr(self._fd, termios.TCSANOW, attributes)
+            self._attributes = termios.tcgetattr(self._fd)
+            # Lets no other program in while this one has the port (but root's).
+            ioctl(self._fd, termios.TIOCEXCL)
+            self.refused += [f"also open in {name}, which takes bytes from us: stop it" for name in _others(self._fd)]
             termios.tcflush(self._fd, termios.TCIOFLUSH)
             self._ready.register(self._fd, select.EPOLLIN)
             self._ready.register(wake, select.EPOLLIN)
@@ -73,7 +84,14 @@ class SerialPort:
         return bool(ready) and self._fd in dict(ready)
 
     def read(self) -> bytes:
-        """Return the bytes that are there, up to `READ_SIZE`, maybe none."""
+        """Return all bytes that are there, maybe none."""
+        data = piece = self._read()
+        while len(piece) == READ_SIZE:
+            piece = self._read()
+            data += piece
+        return data
+
+    def _read(self) -> bytes:
         try:
             data = os.read(self._fd, READ_SIZE)
         except BlockingIOError:
@@ -112,6 +130,16 @@ class SerialPort:
             self.drop_output()
         return sent == len(frame)
 
+    def restore(self) -> bool:
+        """Set the port's settings anew where another program has changed them; return whether it had."""
+        try:
+            if termios.tcgetattr(self._fd) == self._attributes:
+                return False
+            termios.tcsetattr(self._fd, termios.TCSANOW, self._attributes)
+        except (OSError, termios.error) as error:
+            raise PortGone(_why(self._path, error)) from error
+        return True
+
     def drop_output(self) -> None:
         """Throw away what waits to be sent."""
         self._flush(termios.TCOFLUSH)
@@ -124,6 +152,9 @@ class SerialPort:
         """Give the port back."""
         self._ready.close()
         try:
+            # Else it outlives us where another program has the port open, and locks us out.
+            with contextlib.suppress(OSError):
+                ioctl(self._fd, termios.TIOCNXCL)
             self._serial.close()
         except (OSError, termios.error):
             # A port that vanished can't be restored to its old settings; the descriptor is closed all the same.
@@ -138,13 +169,40 @@ class SerialPort:
     def _rs485_mode(self) -> None:
         import serial.rs485  # noqa: PLC0415  # only where it is asked for
 
-        self._serial.rs485_mode = serial.rs485.RS485Settings()
+        try:
+            self._serial.rs485_mode = serial.rs485.RS485Settings()
+        except (OSError, ValueError, NotImplementedError) as error:
+            # RTS is raised by now: a transmitter that it switches would hold the line.
+            self.close()
+            raise PortGone(
+                f"{self._path}: rs485 = true, but its driver has no RS485 mode ({error}): set rs485 = false"
+                " where the adapter switches by itself, else use another adapter"
+            ) from error
 
     def _try(self, what: str, switch_on: "object") -> None:
         try:
             switch_on()  # type: ignore[operator]
         except (OSError, ValueError, NotImplementedError, termios.error) as error:
             self.refused.append(f"{what}: not offered by {self._path} ({error})")
+
+
+def _others(fd: int) -> list[str]:
+    """Name the programs that have this port open, too, as far as this user may see."""
+    device, found = os.fstat(fd).st_rdev, set()
+    for process in Path("/proc").glob("[0-9]*"):
+        if process.name == str(os.getpid()):
+            continue
+        with contextlib.suppress(OSError):
+            if any(_is_device(each, device) for each in (process / "fd").iterdir()):
+                found.add(f"{(process / 'comm').read_text().strip()} (process {process.name})")
+    return sorted(found)
+
+
+def _is_device(link: Path, device: int) -> bool:
+    with contextlib.suppress(OSError):
+        status = link.stat()
+        return stat.S_ISCHR(status.st_mode) and status.st_rdev == device
+    return False
 
 
 def _why(path: str, error: Exception) -> str:
@@ -159,7 +217,10 @@ def _why(path: str, error: Exception) -> str:
         11: "held by another program (fuser -v names it)",
         13: "permission denied: the service's user must be in the group of the port (dialout)",
         16: "busy: held by another program (fuser -v names it)",
+        12: "out of memory",
         19: "no such device: the adapter was unplugged",
         22: "the port refuses these settings (baudrate, parity, stopbits)",
+        23: "too many open files on this host (sysctl fs.file-max)",
+        24: "too many open files in this process (LimitNOFILE= of the systemd unit)",
     }.get(number or 0)
     return f"{path}: {remedy or error}"

@@ -18,6 +18,7 @@ from service_runtime.health_file import HealthFile
 from service_runtime.link_state import LinkState
 from service_runtime.mqtt_connection import Incoming
 from service_runtime.mqtt_link import MqttLink, client_id_of
+from service_runtime.quiet_log import QuietLog
 from service_runtime.recorder.recorder import Recorder
 from service_runtime.systemd import notify, watchdog_interval
 from service_runtime.version import VERSION
@@ -40,6 +41,11 @@ TICK: Final = 1.0
 _SOON: Final = 0.005
 TOPICS_IN_MIND: Final = 64
 """Topics that are taken apart once: a meter has a dozen, and they come again with each of its cycles."""
+
+STOP_WITHIN: Final = 1.0
+"""Seconds that all lines and doors together may take to end."""
+PORT_LINES: Final = 12
+"""Lines a minute about one port that comes and goes; the others are counted in one line."""
 
 log = logging.getLogger(__name__)
 
@@ -66,10 +72,14 @@ class RtuServer:
         self._feeds = {meter: BlockFeed(meter, self._node, self._topics, limits, self._send) for meter in meters}
         wires = node_wires(self._node, self._topics, settings.line)
         self._recorder = Recorder(wires, self._send, settings.recorder, log)
+        self._port_lock = threading.Lock()
         self._ports = {line.name: LinkState("not opened yet", boottime(), self._since) for line in settings.line}
         self._lines = {line.name: self._build_line(line) for line in settings.line}
         self._ports |= {door.name: LinkState("not opened yet", boottime(), self._since) for door in settings.tcp}
         self._doors = {door.name: self._build_door(door) for door in settings.tcp}
+        self._parts: dict[str, SerialLine | TcpDoor] = {**self._lines, **self._doors}
+        self._threads = {part.thread: name for name, part in self._parts.items()}
+        self._quiet = QuietLog()
         self._announcer = Announcer(settings.homeassistant, self._devices)
         self._link = MqttLink(
             settings.mqtt,
@@ -86,26 +96,46 @@ class RtuServer:
         self._health_file = HealthFile()
         self._reporter = NodeReporter(self._topics, self._node, self._link)
 
-    def run(self, stopping: threading.Event) -> None:
-        """Serve until `stopping` is set."""
+    def run(self, stopping: threading.Event) -> int:
+        """Serve until `stopping` is set; return the exit code: 1 where a thread failed again."""
         sys.setswitchinterval(0.0001)  # a line's thread waits at most this long for another one's Python code
         gc.freeze()  # what is loaded now lives as long as the process: no collection looks at it again
         self._link.start()
-        for line in self._lines.values():
-            line.start()
-        for door in self._doors.values():
-            door.start()
+        for part in self._parts.values():
+            part.start()
         notify("READY=1")
         try:
-            while not stopping.wait(self._rest(boottime())):
+            while not stopping.wait(self._rest(boottime())) and self._threads_work(boottime()):
                 self._tick(boottime())
         finally:
             notify("STOPPING=1")
-            for line in self._lines.values():
-                line.stop()
-            for door in self._doors.values():
-                door.stop()
+            self._stop_parts()
             self._link.stop([(self._topics.node_status(self._node), b"offline", 1, True)])
+        return 0 if stopping.is_set() else 1
+
+    def _stop_parts(self) -> None:
+        """End lines and doors together, so that one that hangs costs no other its end."""
+        for part in self._parts.values():
+            part.begin_stop()
+        until = boottime() + STOP_WITHIN
+        for part in self._parts.values():
+            part.thread.join(max(0.0, until - boottime()))
+
+    def _threads_work(self, now: float) -> bool:
+        """Start a thread that ended or hangs anew, once. False where one failed again: the process must end."""
+        if not self._link.is_alive:
+            log.error("the thread of the broker's link has ended: the process ends")
+            return False
+        for thread, port in self._threads.items():
+            fault = thread.fault(now)
+            if fault and thread.restarts:
+                log.error("thread %s %s again: the process ends", thread.name, fault)
+                return False
+            if fault:
+                log.error("thread %s %s: started anew", thread.name, fault)
+                self._ports[port].update("down", f"its thread {fault}: started anew", now, wall_time())
+                thread.restart()
+        return True
 
     def _rest(self, now: float) -> float:
         """Seconds until the next look: at once at what expires, soon at what is new, with the next beat else."""
@@ -117,9 +147,7 @@ class RtuServer:
 
     def _build_line(self, line: LineSettings) -> SerialLine:
         units = {unit.id: self._build_unit(unit) for unit in line.unit}
-        return SerialLine(
-            line, Responder(units), lambda up, why: self._on_port(line.name, up, why), self._recorder.tape
-        )
+        return SerialLine(line, Responder(units), lambda up, why: self._on_port(line, up, why), self._recorder.tape)
 
     def _build_unit(self, unit: UnitSettings) -> Unit:
         return Unit(unit.id, unit.meter, self._feeds[unit.meter].book, unit.on_stale, unit.enabled)
@@ -143,17 +171,33 @@ class RtuServer:
     def _send(self, topic: str, payload: bytes) -> bool:
         return self._link.publish(topic, payload)
 
-    def _on_port(self, line: str, up: bool, why: str) -> None:
-        port = self._settings.line[[each.name for each in self._settings.line].index(line)].port
-        text = f"{port} is open" + (f" ({why})" if why else "") if up else why
-        if self._ports[line].update("up" if up else "down", text, boottime(), wall_time()):
-            log.log(logging.INFO if up else logging.WARNING, "line %s: %s", line, text)
-            self._recorder.tape.note(boottime(), "port", f"{line}: {text}")
+    def _on_port(self, line: LineSettings, up: bool, why: str) -> None:
+        text = f"{line.port} is open" + (f" ({why})" if why else "") if up else why
+        self._on_change("line", line.name, up, text)
 
     def _on_door(self, door: DoorSettings, up: bool, why: str) -> None:
         text = f"readers are served on {door.listen}:{door.port}" if up else why
-        if self._ports[door.name].update("up" if up else "down", text, boottime(), wall_time()):
-            log.log(logging.INFO if up else logging.WARNING, "door %s: %s", door.name, text)
+        self._on_change("door", door.name, up, text)
+
+    def _on_change(self, what: str, name: str, up: bool, text: str) -> None:
+        """Note a port's change, in the thread that serves it: nothing is answered there now, and no log blocks."""
+        if up and self._parts[name].thread.restarts:
+            text += " (its thread was started anew once, see the log)"
+        now = boottime()
+        with self._port_lock:
+            if self._ports[name].update("up" if up else "down", text, now, wall_time()):
+                self._recorder.tape.note(now, "port", f"{name}: {text}")
+                self._log_port(logging.INFO if up else logging.WARNING, f"{what} {name}", text, now)
+
+    def _log_counted_changes(self, now: float) -> None:
+        with self._port_lock:
+            for line in self._quiet.due(now):
+                log.warning("%s", line)
+
+    def _log_port(self, level: int, kind: str, text: str, now: float) -> None:
+        line = self._quiet.say(kind, f"{kind}: {text}", now, at_once=PORT_LINES)
+        if line is not None:
+            log.log(level, "%s", line)
 
     def _on_link(self, up: bool, why: str) -> None:
         self._recorder.tape.note(boottime(), "broker", why)
@@ -179,8 +223,9 @@ class RtuServer:
     def _tick(self, now: float) -> None:
         for feed in self._feeds.values():
             feed.tick()
-        for line in self._lines.values():
-            line.settle()
+        self._log_counted_changes(now)
+        for part in self._parts.values():
+            part.settle()
         reports = [self._report(line, unit) for line in self._settings.line for unit in line.unit]
         verdicts = [judge(report.view, now) for report in reports]
         node = overall([*verdicts, *self._reporter.other_instance(now)])
@@ -226,6 +271,8 @@ class RtuServer:
             last_data=own.last_data,
             foreign_or_noise=counters.foreign + counters.noise,
             listening_since=counters.listening_since,
+            port=line.port,
+            unsent_since=counters.unsent_since,
         )
         return UnitReport(view, counters, port)
 

@@ -23,6 +23,15 @@ def fit_node_name(host: str) -> str:
     return name if is_node(name) else f"node-{name}"
 
 
+def is_host(text: str) -> bool:
+    """Tell whether this is an address or could be the name of a host: `create_server` would fail with others."""
+    try:
+        encoded = text.encode("idna")
+    except UnicodeError:
+        return False
+    return re.fullmatch(rb"[!-~]{1,253}", encoded) is not None
+
+
 @attrs.frozen(kw_only=True)
 class NodeSettings:
     """The table [node]."""
@@ -65,8 +74,9 @@ class LineSettings:
     low_latency: bool = setting(default=True, help="ask the adapter's driver to hand over bytes at once")
     idle_gap: float = setting(
         default=0.025,
-        help="seconds of silence that end a broken frame; above the adapter's delivery grain (1 to 16 ms)",
-        allowed=between(0.002, 1.0, "seconds"),
+        help="seconds of silence that end a broken frame, at least 3.5 characters; above the adapter's delivery grain"
+        " (1 to 16 ms)",
+        allowed=between(0.002, 0.04, "seconds"),
     )
     realtime: int = setting(
         default=0, help="SCHED_FIFO priority of the answering thread; 0 = ordinary", allowed=between(0, 99)
@@ -86,7 +96,11 @@ class DoorSettings:
     """A table [[tcp]]: the same registers on Modbus TCP, read-only, for any number of readers."""
 
     name: str = setting(default="tcp", help="the door's name in logs and health", allowed=name())
-    listen: str = setting(default="0.0.0.0", help="address to listen on", allowed=not_empty())  # noqa: S104
+    listen: str = setting(
+        default="0.0.0.0",  # noqa: S104
+        help="address to listen on",
+        allowed=Rule("an address, or a name that can be looked up", is_host),
+    )
     port: int = setting(default=1502, help="port to listen on; below 1024 needs a right of its own", allowed=port())
     allow: tuple[str, ...] = setting(
         factory=tuple,

@@ -7,6 +7,7 @@ import selectors
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -14,6 +15,7 @@ from modbus_codec.errors import BadFrame
 from service_runtime.clock import boottime
 from service_runtime.quiet_log import QuietLog
 from service_runtime.tcp_listener import open_listener
+from service_runtime.threads import WatchedThread
 
 from .door_client import DoorClient
 from .door_peers import DoorPeers
@@ -27,6 +29,8 @@ IDLE: Final = 180.0
 """Seconds without a request after which a connection is closed."""
 REOPEN: Final = 5.0
 TURN: Final = 1.0
+MAX_LINES: Final = 64
+"""Log lines that wait for the main thread, at most."""
 READ_SIZE: Final = 260
 """Bytes taken at a time: one frame of the largest size, or about twenty requests."""
 REST: Final = 4
@@ -48,41 +52,54 @@ class TcpDoor:
         self._selector = selectors.DefaultSelector()
         self._readers: dict[socket.socket, DoorClient] = {}
         self._quiet = QuietLog()
+        self._lines: deque[str] = deque(maxlen=MAX_LINES)
         self._stopping = threading.Event()
         self._wake, self._waker = os.pipe()
         self._selector.register(self._wake, selectors.EVENT_READ)
-        self._thread = threading.Thread(target=self._run, name=f"door {settings.name}", daemon=True)
+        self.thread = WatchedThread(f"door {settings.name}", self._run)
 
     def start(self) -> None:
         """Begin to serve as soon as the port is free."""
-        self._thread.start()
+        self.thread.start()
+
+    def begin_stop(self) -> None:
+        """Let the thread close all connections and end."""
+        self._stopping.set()
+        os.write(self._waker, b"!")
 
     def stop(self) -> None:
         """Close all connections and end the thread."""
-        self._stopping.set()
-        os.write(self._waker, b"!")
-        self._thread.join(1.0)
+        self.begin_stop()
+        self.thread.join(1.0)
 
     def _run(self) -> None:
-        while not self._stopping.is_set():
+        while self._goes_on():
             try:
                 listener = self._open()
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 where = f"{self.settings.listen}:{self.settings.port}"
-                self._on_port(False, f"can't listen on {where}: {error.strerror or error}")
+                self._on_port(False, f"can't listen on {where}: {getattr(error, 'strerror', None) or error}")
                 self._stopping.wait(REOPEN)
                 continue
             self._on_port(True, "")
             try:
                 self._serve(listener)
-            except Exception:
-                log.exception("door %s: opening the port anew after an error of ours", self.settings.name)
+            except Exception as error:  # noqa: BLE001  # logged by the main thread
+                self._on_port(False, f"the port is opened anew after an error of ours: {error!r}")
                 self._stopping.wait(REOPEN)
             finally:
                 self._selector.unregister(listener)
                 listener.close()
                 for connection in list(self._readers):
                     self._close(connection)
+
+    def settle(self) -> None:
+        """Log what happened since the last call: the door's thread writes no log, for a log may block."""
+        while self._lines:
+            log.warning("door %s: %s", self.settings.name, self._lines.popleft())
+
+    def _goes_on(self) -> bool:
+        return self.thread.turned() and not self._stopping.is_set()
 
     def _open(self) -> socket.socket:
         wanted = self.settings
@@ -92,7 +109,7 @@ class TcpDoor:
 
     def _serve(self, listener: socket.socket) -> None:
         looked = boottime()
-        while not self._stopping.is_set():
+        while self._goes_on():
             waiting = any(reader.asked for reader in self._readers.values())
             for key, events in self._selector.select(0 if waiting else TURN):
                 if key.fileobj is listener:
@@ -186,8 +203,7 @@ class TcpDoor:
         for connection, reader in list(self._readers.items()):
             if now - reader.last > IDLE:
                 self._close(connection)
-        for line in self._quiet.due(now):
-            log.warning("door %s: %s", self.settings.name, line)
+        self._lines.extend(self._quiet.due(now))
 
     def _close(self, connection: socket.socket) -> None:
         self._readers.pop(connection, None)
@@ -198,4 +214,4 @@ class TcpDoor:
     def _say(self, kind: str, text: str) -> None:
         line = self._quiet.say(kind, text, boottime())
         if line is not None:
-            log.warning("door %s: %s", self.settings.name, line)
+            self._lines.append(line)

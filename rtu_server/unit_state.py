@@ -40,6 +40,9 @@ class UnitView:
     foreign_or_noise: int
     listening_since: float = -inf
     """Since when a request could have been heard: the port is open, the process did not stand still."""
+    port: str = ""
+    unsent_since: float | None = None
+    """Since when no answer has left the port, though some were due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class Verdict:
 _WHY_REFUSED: Final = (
     "the inverter asks only for ranges that the meter does not have, or whose block is old or missing (see requests)"
 )
+_REPLUG: Final = "its output is stuck; plug the adapter out and in again, or try another one"
 OK: Final = Verdict("ok", "")
 
 
@@ -70,6 +74,8 @@ def judge(view: UnitView, now: float) -> Verdict:
         return Verdict("degraded", f"{where}: switched off by enabled = false")
     if not view.port_up:
         return Verdict("down", f"{where}: {view.port_why}")
+    if _is_stuck(view, now):
+        return Verdict("down", f"{where}: {view.port} takes no answers: {_REPLUG}")
     if view.fresh_since is None:
         return Verdict("down", f"{where}: {_why_no_data(view, now)}")
     if view.last_request is None or now - view.last_request > ASKED_WITHIN:
@@ -79,6 +85,13 @@ def judge(view: UnitView, now: float) -> Verdict:
     if view.last_request - max(view.fresh_since, view.last_data or view.fresh_since) > SERVED_WITHIN:
         return Verdict("degraded", f"{where}: {_WHY_REFUSED}")
     return OK
+
+
+def _is_stuck(view: UnitView, now: float) -> bool:
+    """The inverter asks, and for a while no answer has left the port."""
+    if view.unsent_since is None or view.last_request is None or now - view.last_request > ASKED_WITHIN:
+        return False
+    return now - view.unsent_since > SERVED_WITHIN
 
 
 def _why_no_data(view: UnitView, now: float) -> str:

@@ -59,6 +59,10 @@ class UnitHealth:
     turnaround_histogram_ms: Histogram | None = None
     """All turnarounds since the start. This and the next are None in a message of an earlier build."""
     age_histogram_ms: Histogram | None = None
+    unsent: int = 0
+    """Answers that did not leave the port. This and the next are 0 in a message of an earlier build."""
+    stalls: int = 0
+    """Times that the process stood still, so that requests on the line went unanswered."""
 
     def to_json(self) -> JsonObject:
         """As it stands in a message."""
@@ -81,6 +85,8 @@ class UnitHealth:
             "refused": dict(self.refused),
             "foreign": self.foreign,
             "noise": self.noise,
+            "unsent": self.unsent,
+            "stalls": self.stalls,
             "turnaround_ms": self.turnaround_ms.to_json(),
             "age_ms": self.age_ms.to_json(),
             "last_request_ago_ms": self.last_request_ago_ms,
@@ -107,6 +113,8 @@ class UnitHealth:
             last_request_ago_ms=fields.maybe_whole("last_request_ago_ms"),
             turnaround_histogram_ms=_maybe_histogram(fields, "turnaround_histogram_ms"),
             age_histogram_ms=_maybe_histogram(fields, "age_histogram_ms"),
+            unsent=fields.whole("unsent") if "unsent" in fields.names() else 0,
+            stalls=fields.whole("stalls") if "stalls" in fields.names() else 0,
         )
 
 
@@ -141,7 +149,7 @@ class NodeHealth:
          "broker":{"state":"up","since":"2026-11-22T09:59:58.700Z","why":"connected","changes":1},
          "units":[{"line":"rs485","unit":1,"meter":"main",
                    "port":{"state":"up","since":"2026-11-22T09:59:58.600Z","why":"open","changes":1},
-                   "state":"ok","requests":1812,"data":1810,"refused":{"stale":2},"foreign":0,"noise":0,
+                   "state":"ok","requests":1812,"data":1810,"refused":{"stale":2},"foreign":0,"noise":0,"unsent":0,"stalls":0,
                    "turnaround_ms":{"p50":2.1,"p99":3.4,"max":9.0},"age_ms":{"p50":110.0,"p99":260.0,"max":310.0},
                    "last_request_ago_ms":80,
                    "turnaround_histogram_ms":{"le":[2,4,10],"counts":[900,1809,1812,1812],"sum":3987.2},

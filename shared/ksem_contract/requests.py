@@ -11,7 +11,7 @@ from ksem_contract.message_json import JsonObject, printable, read_versioned, wr
 MAX_ENTRIES: Final = 200
 """Entries in one message: with the longest names, of 32 characters, they stay below the 64 KiB that readers take."""
 
-_is_outcome = re.compile(r"data|stale|silent|exception-[1-9][0-9]{0,2}").fullmatch
+_is_outcome = re.compile(r"data|stale|silent|unsent|exception-[1-9][0-9]{0,2}").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class RequestEntry:
     per_s: float
     """How often, lately."""
     last: str
-    """How the last one was answered: `data`, `stale`, `exception-<code>` or `silent`."""
+    """How the last one was answered: `data`, `stale`, `exception-<code>`, `silent` or `unsent`."""
     last_ago_ms: int
     demanded: bool
     """No block holds it, so the publisher is asked to read it from the meter."""
@@ -53,7 +53,7 @@ class RequestEntry:
         """From a message."""
         last = fields.text("last")
         if not _is_outcome(last):
-            raise InvalidMessage(f"last {last!r:.60}: allowed are data, stale, silent and exception-<code>")
+            raise InvalidMessage(f"last {last!r:.60}: allowed are data, stale, silent, unsent and exception-<code>")
         return cls(
             line=fields.text("line"),
             unit=fields.whole("unit"),

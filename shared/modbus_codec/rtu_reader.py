@@ -5,7 +5,7 @@ found by its length and CRC, and an idle gap, longer than any grain, only ends w
 of other units are consumed whole: what their registers hold is never searched for requests while they are intact.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from modbus_codec.codes import EXCEPTION_BIT
@@ -36,6 +36,8 @@ class Request:
     dug_out: bool = False
     """More than a glitch lies before it, or another request without a silence between: it may be a part of something
     longer, of which more is still to come, so only an idle gap tells that it ends here."""
+    since: float = field(default=0.0, compare=False)
+    """Its last byte did not arrive before this moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,27 +79,39 @@ class RtuFrameReader:
         self._crowded = False
         """What is held follows a request without the silence that ends a frame."""
         self._at = 0.0
+        self._arrivals: list[tuple[int, float]] = []
+        """For each piece of what is held: where it ends, and the moment before which it did not arrive."""
 
     @property
     def pending(self) -> int:
         """Bytes held."""
         return len(self._held)
 
-    def feed(self, data: bytes, now: float) -> list[Heard]:
-        """Take bytes that arrived `now`. After a silence of more than `idle_gap` what is held is flushed first."""
+    @property
+    def is_settled(self) -> bool:
+        """Nothing is held, and what comes next begins a frame."""
+        return self._after_gap and not self._crowded and not self._held
+
+    def feed(self, data: bytes, now: float, since: float | None = None) -> list[Heard]:
+        """Take bytes that arrived by `now`, and not before `since` (default: `now`).
+
+        After a silence of more than `idle_gap`, which ends at `since`, what is held is flushed first.
+        """
+        since = now if since is None else since
         heard: list[Heard] = []
-        if now > self._at + self.idle_gap:
+        if since > self._at + self.idle_gap:
             heard = self._search(ended=True)
         if data:
             self._at = now
         for begin in range(0, len(data), MAX_FRAME):
             self._held += data[begin : begin + MAX_FRAME]
+            self._arrivals.append((len(self._held), since))
             heard += self._search(behind=max(0, len(data) - begin - MAX_FRAME))
         return heard
 
     def flush(self, now: float) -> list[Heard]:
         """Give what is held if nothing came for `idle_gap`, else nothing. Frames keep their time of arrival."""
-        return self._search(ended=True) if self._held and now >= self._at + self.idle_gap else []
+        return self._search(ended=True) if now >= self._at + self.idle_gap else []
 
     def crowd(self) -> None:
         """What comes next follows the request heard last without the silence that ends a frame.
@@ -106,11 +120,16 @@ class RtuFrameReader:
         """
         self._crowded = True
 
-    def reset(self) -> None:
-        """Forget what is held: it can't be dated any more, or comes from another port."""
+    def reset(self, now: float) -> None:
+        """Forget what is held: it can't be dated any more, or comes from another port.
+
+        What comes next may lie in the middle of a frame, until the line was silent for `idle_gap` after `now`.
+        """
         self._held.clear()
+        self._arrivals.clear()
         self._begin = 0
-        self._after_gap = True
+        self._at = now
+        self._after_gap = False
         self._crowded = False
 
     def _search(self, *, ended: bool = False, behind: int = 0) -> list[Heard]:
@@ -155,7 +174,8 @@ class RtuFrameReader:
         self._crowded = False
         self._drop_noise(heard)
         frame = bytes(self._held[:length])
-        del self._held[:length]
+        since = next(since for end, since in self._arrivals if end >= length)
+        self._remove(length)
         if kind is Kind.REPLY:
             self._after_gap = not dug_out
             heard.append(Reply(frame, frame[0], frame[1:-2], self._at))
@@ -164,12 +184,16 @@ class RtuFrameReader:
         overtaken = len(self._held) + behind > stray
         # What follows may be the rest of what this one lay in: the registers of another unit's reply without its head.
         self._after_gap = not dug_out and not overtaken
-        heard.append(Request(frame, frame[0], frame[1:-2], self._at, overtaken, stray, dug_out))
+        heard.append(Request(frame, frame[0], frame[1:-2], self._at, overtaken, stray, dug_out, since))
 
     def _drop_noise(self, heard: list[Heard]) -> None:
         """Let go of the bytes that begin no frame."""
         if self._begin:
             heard.append(Noise(bytes(self._held[: self._begin]), self._at))
-            del self._held[: self._begin]
+            self._remove(self._begin)
             self._begin = 0
             self._after_gap = False
+
+    def _remove(self, count: int) -> None:
+        del self._held[:count]
+        self._arrivals = [(end - count, since) for end, since in self._arrivals if end > count]

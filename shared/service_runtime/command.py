@@ -113,8 +113,8 @@ def _main(
     if options.check:
         print(_report(command, options.config, loaded), end="")  # noqa: T201
         return EXIT_OK
-    logs.configure(options.log_level)
     _watch_signals(ask_to_stop)
+    logs.configure(options.log_level)
     try:
         return serve(loaded.settings) or EXIT_OK
     except SettingsError as error:  # what only shows once the service is put together
@@ -169,6 +169,7 @@ def _watch_signals(ask_to_stop: Callable[[], None]) -> None:
         ask_to_stop()
         again = signal.sigtimedwait(asked, STOP_WITHIN)
         log.error("ended %s", "at once: asked twice" if again else f"by force: something hung for {STOP_WITHIN} s")
+        logs.drain()
         os._exit(EXIT_FAILED)
 
     threading.Thread(target=watch, name="signals", daemon=True).start()

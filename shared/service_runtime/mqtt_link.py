@@ -97,6 +97,11 @@ class MqttLink:
         """True from the moment all subscriptions are acknowledged until the link is lost."""
         return self._up
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         """Start the thread; returns at once."""
         self._thread.start()

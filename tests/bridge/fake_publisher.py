@@ -66,6 +66,11 @@ class FakePublisher:
     def status(self, payload: bytes) -> None:
         assert self.link.publish(self.topics.meter_status("main"), payload, qos=1, retain=True)
 
+    def last(self, topic: str) -> bytes | None:
+        """Return the newest message on `topic`."""
+        with self._news:
+            return self.heard[topic][-1] if self.heard[topic] else None
+
     def await_payload(self, topic: str, payload: bytes, within: float = 5.0) -> None:
         """Wait until the newest message on `topic` is `payload`."""
         deadline = time.monotonic() + within

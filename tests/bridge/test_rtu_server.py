@@ -1,10 +1,16 @@
 """rtu-server as a process, with a real broker and a pseudo-terminal."""
 
 import json
+import os
+import resource
+import signal
 import socket
+import subprocess
+import sys
+import termios
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -340,3 +346,165 @@ def test_bad_settings_end_it_with_exit_code_2_and_every_mistake(tmp_path: Path) 
     assert "4 mistakes" in server.log_text()
     for named in ("baudrate", "party", "vital", "port"):
         assert named in server.log_text()
+
+
+def serve_until(publisher: FakePublisher, wire: Wire, what: Callable[[], bool], within: float) -> None:
+    """Ask as an inverter does, with live blocks, until `what` holds."""
+    until = time.monotonic() + within
+    while not what():
+        assert time.monotonic() < until
+        publisher.send()
+        wire.send(READ_TOTALS)
+        wire.heard(61, 0.08)
+
+
+def last_health(publisher: FakePublisher) -> NodeHealth | None:
+    payload = publisher.last(HEALTH)
+    return NodeHealth.decode(payload) if payload else None
+
+
+@pytest.mark.usefixtures("server")
+def test_a_port_that_takes_no_answers_is_named_and_the_node_goes_offline_within_3_s(
+    wire: Wire, publisher: FakePublisher
+) -> None:
+    ask_until(wire, data_reply(28, 7), publisher)
+    serve_until(publisher, wire, lambda: publisher.last(STATUS) == b"online", 3.0)
+    termios.tcflow(wire.slave, termios.TCOOFF)
+    serve_until(publisher, wire, lambda: publisher.last(STATUS) == b"offline", 3.0)
+
+    def is_named() -> bool:
+        health = last_health(publisher)
+        return health is not None and f"{wire.path} takes no answers" in health.why and health.units[0].unsent > 0
+
+    serve_until(publisher, wire, is_named, 3.0)
+    termios.tcflow(wire.slave, termios.TCOON)
+    serve_until(publisher, wire, lambda: publisher.last(STATUS) == b"online", 3.0)
+
+
+def test_a_port_that_can_not_be_opened_for_lack_of_files_is_named_and_tried_again(
+    wire: Wire, server: Service, publisher: FakePublisher
+) -> None:
+    ask_until(wire, data_reply(28, 7), publisher)
+    limits = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+    # The port itself may be opened; what it needs besides may not.
+    for more in (0, 1):
+        wire.unplug()
+        server.await_log("no such port", times=more + 1)
+        used = {int(each.name) for each in Path(f"/proc/{server.pid}/fd").iterdir()}
+        free = [number for number in range(100) if number not in used]
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (free[more], limits[1]))
+        wire.plug_in()
+        server.await_log("too many open files", times=more + 1)
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, limits)
+        server.await_log("is open", times=2 + more)
+        assert ask_until(wire, data_reply(28, 7), publisher) < 3
+
+
+FAILING = """
+import sys
+from rtu_server.__main__ import main
+from rtu_server.serial_line import SerialLine
+run, left = SerialLine._run, int(sys.argv.pop(1))
+def fails(self):
+    global left
+    left -= 1
+    if left >= 0:
+        raise RuntimeError("out of luck")
+    run(self)
+SerialLine._run = fails
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_thread_that_ends_is_started_anew_once_and_then_the_process_ends_with_an_error(
+    broker: Broker, wire: Wire, publisher: FakePublisher, tmp_path: Path, times: int
+) -> None:
+    path = tmp_path / "rtu-server.toml"
+    path.write_text(settings(broker, wire))
+    with subprocess.Popen(
+        [sys.executable, "-c", FAILING, str(times), "--config", str(path)], stderr=subprocess.PIPE
+    ) as server:
+        try:
+            if times == 1:
+                ask_until(wire, data_reply(28, 7), publisher, within=10.0)
+                publisher.await_payload(STATUS, b"online", within=3)
+                server.send_signal(signal.SIGTERM)
+                assert server.wait(5.0) == 0
+            else:
+                assert server.wait(10.0) == 1
+            assert server.stderr is not None
+            log = server.stderr.read().decode()
+        finally:
+            server.kill()
+    assert log.count("has ended: RuntimeError('out of luck')") == times, log
+    assert log.count("started anew") == 1 + 1 * (times == 1), log
+
+
+FAILS_AT_EACH_OPENING = """
+import itertools, sys
+from rtu_server.__main__ import main
+from rtu_server.serial_line import SerialLine
+count = itertools.count()
+def fails(self):
+    raise RuntimeError(f"attempt {next(count)}")
+SerialLine._open = fails
+sys.exit(main())
+"""
+
+
+def test_an_error_at_each_opening_is_logged_a_few_times_and_then_counted(
+    broker: Broker, wire: Wire, publisher: FakePublisher, tmp_path: Path
+) -> None:
+    path = tmp_path / "rtu-server.toml"
+    path.write_text(settings(broker, wire))
+    with subprocess.Popen(
+        [sys.executable, "-c", FAILS_AT_EACH_OPENING, "--config", str(path)], stderr=subprocess.PIPE
+    ) as server:
+        try:
+            publisher.await_count(HEALTH, 9, within=30)  # each tells another attempt
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(5.0) == 0
+            assert server.stderr is not None
+            lines = server.stderr.read().decode().splitlines()
+        finally:
+            server.kill()
+    # Without a bound: one for the error and one for the port, every 0.4 s.
+    assert any("attempt 0" in line for line in lines)
+    assert len(lines) <= 22, lines
+
+
+def test_a_log_that_takes_nothing_stops_neither_answers_nor_the_end(
+    broker: Broker, wire: Wire, publisher: FakePublisher, tmp_path: Path
+) -> None:
+    path = tmp_path / "rtu-server.toml"
+    path.write_text(settings(broker, wire))
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    try:
+        while True:
+            os.write(writing, b"x" * 4096)
+    except BlockingIOError:
+        os.set_blocking(writing, True)
+    with subprocess.Popen([sys.executable, "-m", "rtu_server", "--config", str(path)], stderr=writing) as server:
+        try:
+            ask_until(wire, data_reply(28, 7), publisher, within=10.0)
+            for address in range(20):  # each is a first request, which is logged
+                publisher.send()
+                assert wire.ask(append_crc(bytes((1, 3, 0, address, 0, 1))), 7)[:3] == b"\1\3\2"
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(5.0) == 0
+        finally:
+            server.kill()
+            os.close(reading)
+            os.close(writing)
+
+
+@pytest.mark.parametrize("listen", ["a..b", "x" * 64, "\u0130..", "192.168.1.5 ", "a\0b"])
+def test_an_address_to_listen_on_that_is_none_is_refused_in_the_settings(
+    broker: Broker, wire: Wire, tmp_path: Path, listen: str
+) -> None:
+    text = settings(broker, wire) + f"[[tcp]]\nlisten = {json.dumps(listen)}\n"
+    server = Service("rtu_server", text, tmp_path).start()
+    assert server.wait(10.0) == 2
+    assert "[[tcp]] #1 listen" in server.log_text()

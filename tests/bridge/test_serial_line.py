@@ -52,6 +52,11 @@ class Wire:
         os.close(self._slave)
         os.close(self.master)
 
+    @property
+    def slave(self) -> int:
+        """The server's end, to change the port's settings."""
+        return self._slave
+
     def feed(self, fill: int = 7) -> None:
         """Let a fresh live block arrive."""
         now = boottime()
@@ -73,6 +78,10 @@ class Wire:
     def ask(self, request: bytes, count: int) -> bytes:
         self.send(request)
         return self.heard(count)
+
+    def ask_within(self, request: bytes, count: int, within: float) -> bytes:
+        self.send(request)
+        return self.heard(count, within)
 
     def is_silent(self) -> bool:
         return self.heard(1, NOT_ANSWERED_WITHIN) == b""
@@ -252,6 +261,37 @@ def test_a_port_held_by_another_program_is_named_as_such(wire: Wire) -> None:
     line.start()
     second.await_port(up=False)
     assert "held by another program" in second.ports[-1][1]
+    line.stop()
+
+
+def test_settings_that_another_program_changes_are_set_anew(wire: Wire) -> None:
+    assert wire.ask(READ_TOTALS, 61) == data_reply(28, 7)
+    subprocess.run(["stty", "-F", os.ttyname(wire.slave), "sane"], check=True)
+    until = time.monotonic() + 6
+    while (answer := wire.ask_within(READ_TOTALS, 61, 0.2)) != data_reply(28, 7):
+        assert time.monotonic() < until, answer
+        wire.feed()
+
+
+def test_a_program_that_has_the_port_open_too_is_named(tmp_path: Path) -> None:
+    wire = Wire(tmp_path / "port")
+    wire.plug_in()
+    with subprocess.Popen(["sleep", "60"], stdin=wire.slave) as other:
+        line = build(wire)
+        line.start()
+        wire.await_port(up=True)
+        other.kill()
+    assert f"also open in sleep (process {other.pid})" in wire.ports[-1][1]
+    line.stop()
+
+
+def test_a_port_without_rs485_mode_is_closed_and_named_where_that_is_asked_for(tmp_path: Path) -> None:
+    wire = Wire(tmp_path / "port")
+    wire.plug_in()
+    line = build(wire, rs485=True)
+    line.start()
+    wire.await_port(up=False)
+    assert "rs485 = true" in wire.ports[-1][1]
     line.stop()
 
 

@@ -152,7 +152,7 @@ def test_flush_at_the_end_of_the_gap_gives_what_is_held_once() -> None:
 def test_reset_forgets_what_is_held() -> None:
     reader = RtuFrameReader()
     reader.feed(READ_TOTALS[:5], 1.0)
-    reader.reset()
+    reader.reset(1.0)
     assert reader.pending == 0
     assert short(reader.feed(READ_TOTALS, 1.001)) == [request(READ_TOTALS)]
 

@@ -1,7 +1,13 @@
 import threading
+from dataclasses import replace
 
+from ksem_contract.health import LinkHealth
 from ksem_contract.histogram import AGE_BOUNDS_MS, TURNAROUND_BOUNDS_MS
-from rtu_server.line_counters import SAMPLES, DurationCounts, UnitCounters
+from modbus_codec.crc import append_crc
+from rtu_server.line_counters import SAMPLES, Asked, DurationCounts, LineCounters, UnitCounters
+from rtu_server.node_report import UnitReport, requests_message
+
+from .test_unit_state import SERVED
 
 
 def test_a_duration_counts_at_the_first_bound_that_it_is_not_over() -> None:
@@ -42,3 +48,24 @@ def test_what_is_told_while_the_line_goes_on_answering_is_whole() -> None:
         line.join()
     assert all(low == 0 and most == every for low, most, every in seen)
     assert [counts[-1] for counts in seen] == sorted(counts[-1] for counts in seen)
+
+
+def test_a_rate_is_never_negative_and_never_divides_by_zero() -> None:
+    asked = Asked(window=0)
+    for at in (0.0, 5.0, 9.99, 10.0, 10.0, 14.0):
+        asked.note("data", at)
+        for now in (at - 1.0, at, at + 0.001, at + 9.0, at + 1000.0):
+            assert asked.rate(now) >= 0.0
+    assert asked.rate(15.0) == 0.3
+    assert asked.rate(20.0) == 0.3
+    assert asked.rate(31.0) == 0.0
+
+
+def test_a_request_of_fewer_than_8_bytes_has_no_address() -> None:
+    counters = LineCounters({1: UnitCounters()})
+    counters.units[1].note(append_crc(b"\x01\x42"), "exception-1", 100.5)
+    view = replace(SERVED, last_request=100.5)
+    port = LinkHealth(state="up", since="", why="", changes=0)
+    (entry,) = requests_message([UnitReport(view, counters, port)], 100.0).requests
+    assert (entry.start, entry.count) == (0, 0)
+    assert entry.per_s >= 0

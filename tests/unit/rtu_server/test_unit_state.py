@@ -46,6 +46,7 @@ def test_a_unit_whose_inverter_asks_and_gets_data_is_ok() -> None:
         ({"last_request": None, "last_data": None}, "degraded", "never asked"),
         ({"last_request": None, "last_data": None, "foreign_or_noise": 3}, "degraded", "baudrate"),
         ({"last_request": 80.0, "last_data": 80.0}, "degraded", "stopped asking"),
+        ({"unsent_since": 98.0, "port": "/dev/x", "last_data": 98.0}, "down", "/dev/x takes no answers"),
         ({"last_data": 90.0}, "degraded", "ranges that the meter does not have"),
     ],
 )

@@ -1,0 +1,221 @@
+"""Every decision about one RS485 line: which request is answered and when, and what is thrown away [core].
+
+Bytes have two times: the look at the clock before the read that found them, and the one after it. No byte is older than
+the first or newer than the second. So a request is as old as the first allows, and a silence as short as both allow.
+"""
+
+from collections import deque
+from math import inf
+from typing import Final, NamedTuple
+
+from modbus_codec.rtu_reader import Heard, Noise, Request, RtuFrameReader
+
+from .line_counters import UNSENT, LineCounters
+from .reply_book import Answer
+from .responder import Responder
+
+STALL: Final = 0.1
+"""Seconds after which a request is too old to be answered: the answer would be taken for the next one's. As long
+without a look at the port, and the process stood still: what an adapter held meanwhile can't be dated."""
+LOOK: Final = 0.05
+"""Seconds between looks at a port at rest, at most. The rest to `STALL` is what a busy host may be late by, twice: on a
+core with four others at work a thread waits up to 24 ms (the scheduler's latency target)."""
+GLANCE: Final = 0.001
+"""Seconds between looks while it is open where a frame ends."""
+LATE: Final = 0.0005
+"""Seconds after which an answer that was prepared ahead is judged again, or a look is too old to answer."""
+SENDING: Final = 0.05
+"""Seconds that the last byte of an answer may take longer than the line's speed asks for."""
+MAX_GIVEN: Final = 1024
+"""Answers that are not counted yet, at most: more than a line can give within a second."""
+
+
+class Timing(NamedTuple):
+    """A line's times in seconds."""
+
+    gap: float
+    """The silence that ends a frame (t3.5)."""
+    quiet: float
+    """The silence after which nothing of what was held goes on: never shorter than `gap`."""
+    character: float
+
+
+class Given(NamedTuple):
+    """A request for us and what became of it."""
+
+    request: bytes
+    received_at: float
+    answer: Answer
+    at: float
+
+
+class LineCore:
+    """Takes the bytes of one port and the time, gives the answers to write. It never waits and reads no clock."""
+
+    def __init__(self, timing: Timing, responder: Responder, counters: LineCounters) -> None:
+        self._timing = timing
+        self._responder = responder
+        self._counters = counters
+        self._reader = RtuFrameReader(timing.quiet)
+        self._looked = -inf
+        """The look before the last read: no byte that comes next is older."""
+        self._last = -inf
+        """No byte came after this moment."""
+        self._deaf = False
+        """The process stood still, and no silence was seen since: nothing can be dated."""
+        self._request: Request | None = None
+        self._received_at = 0.0
+        self._prepared: Answer | None = None
+        self._prepared_for = 0.0
+        self._sending: Given | None = None
+        self.given: deque[Given] = deque(maxlen=MAX_GIVEN)
+        """What happened to requests for us and is not counted yet."""
+
+    def opened(self, now: float) -> None:
+        """Begin with a port of which nothing is known: the line may be in the middle of a frame."""
+        self._sending = self._counters.unsent_since = None
+        self._deaf = False
+        self._resynchronise(now)
+
+    def stalled(self, now: float) -> None:
+        """Forget what lies here: the process stood still, so it may be of any age."""
+        self._counters.stalls += 1
+        self._resynchronise(now)
+        self._deaf = True
+
+    def receive(self, data: bytes, before: float, now: float) -> bool:
+        """Take all that the port held, read after `before` and by `now`.
+
+        False: the process stood still, and what is on the port must be thrown away.
+        """
+        since, self._looked = self._looked, before
+        if now - since > STALL:
+            self.stalled(now)
+            return False
+        silent_until = since if data else before
+        self._take(self._reader.flush(silent_until))
+        if silent_until >= self._last + self._timing.quiet:
+            self._deaf = False
+        if data:
+            self._supersede(len(data))
+            self._last = now
+            self._take(self._reader.feed(data, now, since))
+        self._prepare()
+        return True
+
+    @property
+    def due_at(self) -> float | None:
+        """When the answer to the request at hand is due. None: there is none, or it may go on for all that is known."""
+        return None if self._request is None or self._is_unsure else self._last + self._timing.gap
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Nothing is under way: the next bytes begin a frame."""
+        return self._request is None and not self._deaf and self._reader.is_settled
+
+    def next_event_at(self) -> float:
+        """When to look at the port again at the latest."""
+        if self._request is not None and not self._is_unsure:
+            return self._last + self._timing.gap
+        return self._looked + (LOOK if self.is_at_rest else GLANCE)
+
+    def due(self, now: float) -> bytes:
+        """Return the answer to write at this moment, maybe none."""
+        if not self._is_due() or now - self._looked > LATE:
+            return b""
+        request, self._request = self._request, None
+        if request is None:
+            return b""
+        if now - request.since > STALL:
+            self._counters.stalls += 1
+            return b""
+        answer = self._prepared
+        if answer is None or abs(now - self._prepared_for) > LATE:
+            answer = self._responder.answer(request.frame, now)
+        given = Given(request.frame, self._received_at, answer, now)
+        if answer.frame:
+            self._sending = given
+        else:
+            self.given.append(given)
+        return answer.frame
+
+    @property
+    def unconfirmed(self) -> int:
+        """Bytes of the answer under way; 0 where none is."""
+        return len(self._sending.answer.frame) if self._sending else 0
+
+    def sent(self, count: int, now: float) -> bool:
+        """Take note that so many bytes of the answer under way have left. False: the rest must be thrown away."""
+        sending = self._sending
+        if sending is None:
+            return True
+        if count >= len(sending.answer.frame):
+            self._sending = None
+            self._counters.unsent_since = None
+            self.given.append(sending)
+            return True
+        if now < sending.at + len(sending.answer.frame) * self._timing.character + SENDING and not self._is_due():
+            return True
+        self.failed()
+        if self._is_due() and self._request is not None:
+            # What was just thrown away may have left in part: an answer behind it would be misread.
+            self._not_sent(Given(self._request.frame, self._received_at, UNANSWERED, now))
+            self._request = None
+        return False
+
+    def failed(self) -> None:
+        """Take note that the answer under way will not leave the port."""
+        sending, self._sending = self._sending, None
+        if sending is not None:
+            self._counters.unsent += 1
+            self._not_sent(sending._replace(answer=UNANSWERED))
+
+    def _not_sent(self, given: Given) -> None:
+        if self._counters.unsent_since is None:
+            self._counters.unsent_since = given.at
+        self.given.append(given)
+
+    def _resynchronise(self, now: float) -> None:
+        self._reader.reset(now)
+        self._looked = self._last = self._counters.listening_since = now
+        self._request = self._prepared = None
+
+    def _supersede(self, count: int) -> None:
+        """Newer bytes make a request void, but for the few that a driver leaves behind as it lets go of the line."""
+        if self._request is None:
+            return
+        # No client goes on without a silence: both may lie in another unit's frame whose head was lost.
+        self._reader.crowd()
+        if self._reader.pending + count > self._request.stray:
+            self._request = None
+
+    def _take(self, events: list[Heard]) -> None:
+        for event in events:
+            if isinstance(event, Noise):
+                self._counters.noise += len(event.data)
+                continue
+            self._request = self._prepared = None
+            if not isinstance(event, Request) or not self._responder.serves(event.unit):
+                self._counters.foreign += 1
+            elif not event.overtaken and not self._deaf:
+                self._request, self._received_at = event, event.at
+
+    @property
+    def _is_unsure(self) -> bool:
+        return self._request is not None and (self._request.dug_out or self._reader.pending > 0)
+
+    def _is_due(self) -> bool:
+        """Whether the port was empty at a look when the silence after the request at hand was over."""
+        if self._request is None:
+            return False
+        silence = self._timing.quiet if self._is_unsure else self._timing.gap
+        return self._looked >= self._last + silence
+
+    def _prepare(self) -> None:
+        """Find the answer while the silence lasts: at its moment it is only written."""
+        due = self.due_at
+        if due is not None and self._request is not None and (self._prepared is None or due != self._prepared_for):
+            self._prepared, self._prepared_for = self._responder.answer(self._request.frame, due), due
+
+
+UNANSWERED: Final = Answer(b"", UNSENT)

@@ -1,0 +1,63 @@
+"""A thread that the main thread watches [shell]: one that ends or hangs is noticed, and can be started anew."""
+
+import threading
+from collections.abc import Callable
+from typing import Final
+
+TURN_WITHIN: Final = 8.0
+"""Seconds without a turn after which a thread counts as hanging: longer than any wait within a turn."""
+MAX_STEP: Final = 1.5
+"""Seconds between two checks that count at most: a host that was suspended let no thread turn."""
+
+
+class WatchedThread:
+    """Runs `work` in a thread. `work` calls `turned` at least every few seconds and ends where that returns False."""
+
+    def __init__(self, name: str, work: Callable[[], None]) -> None:
+        self.name = name
+        self.restarts = 0
+        self._work = work
+        self._turns = self._seen = 0
+        self._silent = 0.0
+        self._checked: float | None = None
+        self._error = ""
+        self._thread = self._new_thread()
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def restart(self) -> None:
+        """Start another thread in its place; the old one, if it hangs, ends with its next turn."""
+        self.restarts += 1
+        self._silent, self._error = 0.0, ""
+        self._thread = self._new_thread()
+        self._thread.start()
+
+    def join(self, seconds: float) -> None:
+        """Wait for its end."""
+        self._thread.join(seconds)
+
+    def turned(self) -> bool:
+        """Note from within the thread that it works. False: another one has taken its place."""
+        self._turns += 1
+        return threading.current_thread() is self._thread
+
+    def fault(self, now: float) -> str:
+        """Return what is wrong with the thread, empty while it works. Call it every second."""
+        step = 0.0 if self._checked is None else min(now - self._checked, MAX_STEP)
+        self._checked = now
+        if not self._thread.is_alive():
+            return f"has ended{self._error}"
+        self._silent = self._silent + step if self._turns == self._seen else 0.0
+        self._seen = self._turns
+        return f"hangs for {self._silent:.0f} s" if self._silent > TURN_WITHIN else ""
+
+    def _new_thread(self) -> threading.Thread:
+        return threading.Thread(target=self._run, name=self.name, daemon=True)
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:  # noqa: BLE001  # the main thread logs it and acts
+            self._error = f": {error!r}"

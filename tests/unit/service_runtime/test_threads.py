@@ -1,0 +1,55 @@
+import threading
+from collections.abc import Callable
+
+from service_runtime.threads import TURN_WITHIN, WatchedThread
+
+
+def until_ended(thread: WatchedThread) -> None:
+    thread.join(5.0)
+
+
+def test_a_thread_that_turns_has_no_fault_and_one_that_is_replaced_ends() -> None:
+    turning, ended, go_on = threading.Event(), threading.Semaphore(0), threading.Event()
+    thread: WatchedThread
+
+    def work() -> None:
+        while thread.turned():
+            turning.set()
+            go_on.wait(5.0)
+        ended.release()
+
+    thread = WatchedThread("line", work)
+    thread.start()
+    assert turning.wait(5.0)
+    now, faults = 0.0, []
+    while now < TURN_WITHIN + 3:
+        now += 1.0
+        faults.append(thread.fault(now))
+    assert faults[:8] == [""] * 8
+    assert "hangs" in faults[-1]
+    thread.restart()
+    go_on.set()
+    assert ended.acquire(timeout=5.0), "the old thread ends with its next turn"
+    assert thread.restarts == 1
+
+
+def test_a_host_that_was_suspended_lets_no_thread_count_as_hanging() -> None:
+    stop = threading.Event()
+    thread = WatchedThread("line", lambda: print(stop.wait(5.0)))
+    thread.start()
+    assert [thread.fault(now) for now in (0.0, 1.0, 5000.0, 9000.0)] == [""] * 4
+    stop.set()
+
+
+def test_a_thread_that_ends_is_named_with_its_reason() -> None:
+    thread = WatchedThread("line", failing("no memory"))
+    thread.start()
+    until_ended(thread)
+    assert thread.fault(1.0) == "has ended: RuntimeError('no memory')"
+
+
+def failing(text: str) -> Callable[[], None]:
+    def work() -> None:
+        raise RuntimeError(text)
+
+    return work
