@@ -78,7 +78,7 @@ class Broker:
         self.retained_for_wildcards = retained_for_wildcards
         self.retained: dict[str, _Retained] = {}
         self._clock = clock
-        self._now = 0.0
+        self._saved: dict[str, _Retained] = {}
 
     def connect(self, client: Client) -> None:
         """A client comes; another one with its id is thrown out, and its will is published first."""
@@ -129,15 +129,16 @@ class Broker:
                 self._publish_will(client)
 
     def restart(self, *, clean: bool = True) -> None:
-        """All connections end; what is retained survives a clean end of a broker with persistence."""
+        """All connections end. A broker with persistence has what was retained at its last clean end."""
         if clean:  # mosquitto publishes all wills as it ends
             for client in list(self.clients.values()):
                 self._publish_will(client)
         for client in list(self.clients.values()):
             self._remove(client)
             client.closed("the broker restarts")
-        if not (self.persistence and clean):
-            self.retained.clear()
+        if self.persistence and clean:
+            self._saved = self.retained.copy()
+        self.retained = self._saved.copy()
 
     def replay(self, pattern: str) -> None:
         """A bridge connects anew and sends what is retained on its side: it arrives as if it were published now."""

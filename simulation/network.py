@@ -195,7 +195,7 @@ class Network:
         self.connections: list[Connection] = []
         self.random = world.random("network")
         self._paths: dict[frozenset[str], Path] = {}
-        self._listening: dict[tuple[str, int], tuple[Process, Callable[[End], None]]] = {}
+        self.listening: dict[tuple[str, int], tuple[Process, Callable[[End], None]]] = {}
 
     def path(self, one: str, other: str) -> Path:
         """Return the way between two hosts; one host's way to itself is short."""
@@ -207,12 +207,12 @@ class Network:
     def listen(self, process: Process, port: int, on_accept: Callable[[End], None]) -> None:
         """Accept connections while the process lives."""
         key = (process.host.name, port)
-        self._listening[key] = (process, on_accept)
-        process.on_death.append(lambda _: None if self._listening.pop(key, None) else None)
+        self.listening[key] = (process, on_accept)
+        process.on_death.append(lambda _: None if self.listening.pop(key, None) else None)
 
     def ignore(self, process: Process, port: int) -> None:
         """Listen no more: connections are refused."""
-        self._listening.pop((process.host.name, port), None)
+        self.listening.pop((process.host.name, port), None)
 
     def connect(
         self,
@@ -231,7 +231,7 @@ class Network:
         if now >= attempt.deadline:
             attempt.process.at(now, partial(attempt.on_failed, "no answer"))
             return
-        listening = self._listening.get((attempt.host, attempt.port))
+        listening = self.listening.get((attempt.host, attempt.port))
         if not path.up or (listening is not None and listening[0].host.asleep):
             self.world.at(min(now + 1.0, attempt.deadline), partial(self._syn, attempt))
             return
