@@ -17,8 +17,10 @@ from modbus_codec.crc import append_crc
 from .world import Event, Process, World
 
 US: Final = "we"
-FIFO: Final = 16
-"""Characters after which a UART without a USB adapter interrupts."""
+FIFO: Final = 8
+"""Characters after which a UART without a USB adapter interrupts (half of a PL011's)."""
+ROUNDING: Final = 1e-7
+"""Seconds that count as no time."""
 T35_FAST: Final = 0.00175
 """Seconds of silence that end a frame above 19200 baud (serial line specification 1.02, section 2.5.1.1)."""
 
@@ -41,6 +43,8 @@ class Transmission:
     start: float
     data: bytearray
     end: float
+    written: bytes
+    """As its sender meant it."""
     damaged: bool = False
     decided: float = inf
     """Of ours: when the service wrote it."""
@@ -76,7 +80,7 @@ class Line:
     def send(self, sender: str, data: bytes, *, decided: float = inf) -> Transmission:
         """Send from now on; whoever sends at the same time damages it and is damaged."""
         now = self.world.now
-        sent = Transmission(sender, now, bytearray(data), now + len(data) * self.character, decided=decided)
+        sent = Transmission(sender, now, bytearray(data), now + len(data) * self.character, data, decided=decided)
         self._active = [one for one in self._active if one.end > now]
         for other in self._active:
             self._collide(other, sent)
@@ -204,6 +208,8 @@ class Adapter:
             now = self.world.now
             if self.grain:
                 when = (now // self.grain + 1) * self.grain
+                if when - now < ROUNDING:
+                    when += self.grain
             else:
                 when = now + FIFO * self.line.character
             self._hand_over_at = self.world.at(when, self._on_time)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Final, NamedTuple
 
@@ -59,6 +60,7 @@ class Fault:
             if undo is not None:
                 undo()
             note_meter(scene)
+            scene.truth.look_anew(scene.world.now)
             scene.oracle.fault_ends(name)
 
         scene.world.after(self.lasts, end)
@@ -163,13 +165,21 @@ def _crash_at_event(process: Callable[[Scene], Process]) -> Do:
 def _stop_publisher(scene: Scene, _random: Random, _seconds: float) -> Undo:
     if scene.publisher_process.alive and scene.publisher.begun:
         scene.publisher.stop()
-    return scene.publisher_process.start
+    return partial(_start_again, scene.publisher_process)
 
 
 def _stop_node(scene: Scene, _random: Random, _seconds: float) -> Undo:
     if scene.node_process.alive and scene.node.begun:
         scene.node.stop()
-    return scene.node_process.start
+    return partial(_start_again, scene.node_process)
+
+
+def _start_again(process: Process) -> None:
+    """As systemd does: once it has ended, however long that takes."""
+    if process.alive:
+        process.world.after(0.1, partial(_start_again, process))
+    else:
+        process.start()
 
 
 def _restart_broker(*, clean: bool) -> Do:
@@ -225,7 +235,7 @@ def _path_slow(scene: Scene, random: Random, _seconds: float) -> Undo:
 
 def _small_segments(scene: Scene, random: Random, _seconds: float) -> Undo:
     path = _paths(scene, random)
-    before, path.segment = path.segment, random.choice((1, 5, 30, 100))
+    before, path.segment = path.segment, random.choice((4, 30, 100))
 
     def restore() -> None:
         path.segment = before
@@ -407,7 +417,7 @@ KINDS: Final = (
     Kind("an oscillator drifts", 0.5, 0.01, 0.02, _drift),
     Kind("a path is down", 3, 0.05, 15.0, _path_down, hides=True),
     Kind("a path is slow", 2, 0.5, 10.0, _path_slow, hides=True),
-    Kind("segments are small", 1, 0.5, 20.0, _small_segments),
+    Kind("segments are small", 1, 0.5, 5.0, _small_segments),
     Kind("connections are cut", 2, 0.01, 0.02, _cut),
     Kind("a bridge replays", 1, 0.01, 0.02, _replay),
     Kind("garbage on the topics", 1, 0.01, 0.02, _garbage),

@@ -224,10 +224,12 @@ class Network:
         timeout: float = 2.0,
     ) -> None:
         """Open a connection; exactly one of both is called, unless the process ends before."""
-        self._syn(_Attempt(process, host, port, on_open, on_failed, self.world.now + timeout))
+        self._syn(_Attempt(process, host, port, on_open, on_failed, self.world.now + timeout, process.life))
 
     def _syn(self, attempt: "_Attempt") -> None:
         path, now = self.path(attempt.process.host.name, attempt.host), self.world.now
+        if attempt.process.life != attempt.life:
+            return
         if now >= attempt.deadline:
             attempt.process.at(now, partial(attempt.on_failed, "no answer"))
             return
@@ -255,3 +257,4 @@ class _Attempt:
     on_open: Callable[[End], None]
     on_failed: Callable[[str], None]
     deadline: float
+    life: int

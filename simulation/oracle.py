@@ -163,7 +163,7 @@ class Oracle:
 
     def begins(self, sent: Transmission) -> None:
         if sent.sender == US:
-            self._judge(sent, bytes(sent.data))
+            self._judge(sent, sent.written)
         elif sent.sender == "inverter":
             self._settle()
         else:
@@ -261,6 +261,7 @@ class Oracle:
         judged = [truth.judge(asked.start, words) for truth in self.truths]
         best = next((one for one in judged if one.kind == "good"), judged[0])
         where = f"{asked.start}, {asked.count} registers"
+        asked.data = True  # what is wrong with it is told by itself
         if best.kind == "torn":
             self._break(3, f"{where}: {best.why}")
         elif best.kind != "good":
@@ -271,7 +272,6 @@ class Oracle:
             else:
                 self._break(1, f"{where}: {now - best.measured:.3f} s old")
         else:
-            asked.data = True
             self.counts["data"] += 1
             if asked.start < LIVE.stop:
                 self._last_data = now

@@ -7,7 +7,7 @@ from random import Random
 from typing import Final
 
 from .broker import Broker, Client, Message
-from .bus import Adapter, AskPlan, Inverter, Line, character_time
+from .bus import FIFO, Adapter, AskPlan, Inverter, Line, character_time
 from .chain import METER, NODE, PUSH_PORT, LogCounter, NodeSide, PublisherSide
 from .link import BrokerHost
 from .meter import SHAPES, Connections, Meter, PushPlan
@@ -17,6 +17,7 @@ from .truth import Truth
 from .world import Host, Process, World
 
 IDLE_GAP: Final = 0.025
+"""Seconds, the default of [[line]] idle_gap; more where a UART's interrupts lie further apart."""
 RATES: Final = (1200, 2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200)
 FORMS: Final = (("N", 1), ("N", 2), ("E", 1))
 LOOK_EVERY: Final = 0.5
@@ -72,7 +73,7 @@ class House:
             apart=random.random() < 0.7,
             ppm=(random.uniform(-500, 500), random.uniform(-500, 500)),
             delay=random.choice((0.0002, 0.001, 0.004)),
-            segment=0 if random.random() < 0.8 else random.choice((3, 40, 200)),
+            segment=0 if random.random() < 0.8 else 200,
             persistence=random.random() < 0.5,
         )
 
@@ -105,7 +106,7 @@ class Scene:
         self.node_process = Process(there, "node", lambda: self.node.start())
         self.adapter = Adapter(self.line, self.node_process, grain=house.grain, echo=house.echo)
         self.inverter = Inverter(self.line, _questions(house), world.random("inverter"))
-        self.node = NodeSide(self.node_process, self.network, "here", self.adapter, idle_gap=IDLE_GAP)
+        self.node = NodeSide(self.node_process, self.network, "here", self.adapter, idle_gap=_idle_gap(house))
         self.publisher_process = Process(here, "publisher", lambda: self.publisher.start())
         self.publisher = PublisherSide(self.publisher_process, self.network, "here", "cabinet")
         processes = [broker_process, meter_process, self.publisher_process, self.node_process]
@@ -155,6 +156,10 @@ class Scene:
             if side.process.alive and side.begun:
                 for what, (size, limit) in side.sizes().items():
                     self.oracle.size(what, size, limit)
+
+
+def _idle_gap(house: House) -> float:
+    return max(IDLE_GAP, 1.5 * FIFO * character_time(house.baudrate, house.parity, house.stopbits))
 
 
 def _questions(house: House) -> AskPlan:

@@ -2,6 +2,7 @@
 
 from collections import deque
 from dataclasses import dataclass
+from functools import lru_cache
 from math import inf
 from typing import Final, Literal
 
@@ -81,6 +82,11 @@ class Truth:
             self.void.add(self.cycle)
         return words
 
+    def look_anew(self, now: float) -> None:
+        """Receivers may take frozen values for new ones again: they have seen nothing for a while."""
+        if self._frozen_since is not None:
+            self._frozen_since = now
+
     def energy(self) -> tuple[int, ...]:
         """The counters of the newest cycle."""
         words = [_NO_COUNTER] * ENERGY.count
@@ -115,15 +121,14 @@ class Truth:
 
     def _judge_live(self, start: int, words: tuple[int, ...]) -> Judged:
         stop = start + len(words)
-        for cycle, known in reversed(self.live):
-            if known[start:stop] == words:
-                return self._dated(cycle)
-        # Not the words of one cycle as they are: the words between the values may be of an earlier one.
-        values = [at for at in range(start, stop) if at in _MEASURED]
+        values = _values_in(start, stop)
         if not values:
             return Judged("good", inf)
+        # The last value's low word is another one in each cycle, as voltages and frequency are: look at it first.
+        last = values[-1]
+        low = words[last - start]
         for cycle, known in reversed(self.live):
-            if all(known[at] == words[at - start] for at in values):
+            if known[last] == low and all([known[at] == words[at - start] for at in values]):
                 return self._judge_gaps(cycle, start, words)
         foreign = [at for at in values if not any(known[at] == words[at - start] for _, known in self.live)]
         if foreign:
@@ -182,6 +187,12 @@ class Truth:
         _put(words, 24, 900 + cycle % 89)
         _put(words, 26, 0 if void else 49_900 + cycle * 29 % 211)
         return tuple(words)
+
+
+@lru_cache(maxsize=256)
+def _values_in(start: int, stop: int) -> tuple[int, ...]:
+    """The registers of a range that hold measured values."""
+    return tuple(at for at in range(start, stop) if at in _MEASURED)
 
 
 def _put(words: list[int], at: int, value: int) -> None:

@@ -17,6 +17,8 @@ Call = Callable[[], None]
 
 WALL_START: Final = 1_790_000_000.0
 """Seconds since 1970 at which the hosts' wall clocks begin, about."""
+MOST_AT_ONCE: Final = 100_000
+"""Events of one moment: more are a mistake in the simulation."""
 TRACE_LINES: Final = 4000
 
 
@@ -62,13 +64,19 @@ class World:
     def run(self, until: float) -> None:
         """Let time pass until then."""
         queue = self._queue
+        moment = self.events
         while queue and queue[0][0] <= until:
             when, _, event = heappop(queue)
             call = event.call
-            if call is not None:
+            if call is None:
+                continue
+            if when > self.now:
                 self.now = when
-                self.events += 1
-                call()
+                moment = self.events
+            elif self.events - moment > MOST_AT_ONCE:
+                raise RuntimeError(f"time stands still at {when}: {call}")
+            self.events += 1
+            call()
         self.now = max(self.now, until)
 
     def trace(self, who: str, text: str) -> None:
@@ -164,13 +172,14 @@ class Process:
         self.on_death: list[Callable[[bool], None]] = []
         """Called with whether its host's kernel lives on: what it held is closed then."""
         self._start = start
-        self._life = 0
+        self.life = 0
+        """Changes with each start and each end."""
 
     def start(self) -> None:
         """Begin, if it does not run."""
         if not self.alive:
             self.alive = True
-            self._life += 1
+            self.life += 1
             self.world.trace(self.name, "starts")
             if self._start is not None:
                 self.after(0.0, self._start)
@@ -178,7 +187,7 @@ class Process:
     def at(self, when: float, call: Call) -> Event:
         """Do `call` at that true time, or as soon after as the process runs."""
         event = Event(call)
-        self.world.at(when, partial(self._fire, event, self._life))
+        self.world.at(when, partial(self._fire, event, self.life))
         return event
 
     def after(self, delay: float, call: Call) -> Event:
@@ -192,7 +201,7 @@ class Process:
         """It ends here. With the kernel alive its connections are reset, else they are half open."""
         if self.alive:
             self.alive = False
-            self._life += 1
+            self.life += 1
             self.crash_at_step = None
             self.stopped_until = -inf
             self.world.trace(self.name, "crashes" if kernel_lives else "loses power")
@@ -202,7 +211,7 @@ class Process:
 
     def _fire(self, event: Event, life: int) -> None:
         call = event.call
-        if call is None or life != self._life:
+        if call is None or life != self.life:
             return
         free = max(self.stopped_until, self.host.asleep_until)
         if free > self.world.now:
