@@ -354,8 +354,15 @@ def _glitches(scene: Scene, random: Random, _seconds: float) -> None:
 
 
 def _stuck(scene: Scene, _random: Random, _seconds: float) -> Undo:
+    """With a program that stands still, which can take nothing back, it is the adapter that is reset."""
     scene.adapter.stuck = True
-    return scene.adapter.unstick
+
+    def unstick() -> None:
+        if scene.node_process.stands:
+            scene.adapter.drop_output()
+        scene.adapter.unstick()
+
+    return unstick
 
 
 def _unplug(scene: Scene, _random: Random, _seconds: float) -> Undo:

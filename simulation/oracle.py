@@ -94,9 +94,10 @@ class Oracle:
         self._status: dict[str, bytes] = {}
         self._status_since: dict[str, float] = {}
         self._broker_up = True
+        self._stands_at = -inf
         self._meter_gone_since: float | None = None
         self._lines: deque[float] = deque()
-        self._faults_begun: deque[float] = deque()
+        self._faults_begun: deque[float] = deque([world.now])
         self._told: set[tuple[int, str]] = set()
         line.stations.append(self)
 
@@ -128,6 +129,11 @@ class Oracle:
         self._broker_up = up
         now = self.world.now
         self._noticing_until = max(self._noticing_until, now + STATUS_NOTICED_WITHIN)
+
+    def broker_stands(self) -> None:
+        """The broker's process or host stands still: nobody reads a status there now."""
+        self._noticing_until = max(self._noticing_until, self.world.now + STATUS_NOTICED_WITHIN)
+        self._stands_at = self.world.now
 
     def meter(self, *, flows: bool) -> None:
         """Whether the meter can be reached in any way, and measures."""
@@ -193,10 +199,11 @@ class Oracle:
             wrong_since = self._last_asked + ASKED_WITHIN
         for topic, payload in self._status.items():
             since = wrong_since if "/rtu/" in topic else self._meter_gone_since
+            since_known = max(self._status_since[topic], self._stands_at)
             if payload == b"online" and since is not None:
                 # The publisher may say "online" for as long as its last cycle is young enough.
                 known = since + (0.0 if "/rtu/" in topic else self.limits["live"] + self.slack)
-                if now - max(known, self._status_since[topic]) > late:
+                if now - max(known, since_known) > late:
                     self._break(7, f"{topic} is online, and no data flows since {since:.2f}")
             elif payload == b"offline" and since is None and self._quiet_for(now) > STATUS_NOTICED_WITHIN:
                 if now - self._last_data < 1.0:
@@ -250,10 +257,15 @@ class Oracle:
             return self._break(4, f"no whole request to us is what this answers: {sent.data.hex(' ')}")
         if asked.answered:
             return self._break(4, "a second answer to one request")
+        in_time = self._line.gap - 1e-6, STALL + self._grain + DATED_LATE
         silent_since = max([asked.end, *(one.end for one in known)])
-        if sent.start - silent_since < self._line.gap - 1e-6:
+        early, late = sent.start - silent_since < in_time[0], sent.start - asked.end > in_time[1]
+        if (early or late) and self._pardoned():
+            asked.answered = True
+            return False
+        if early:
             return self._break(4, f"begun {1e3 * (sent.start - silent_since):.3f} ms after the last character")
-        if sent.start - asked.end > STALL + self._grain + DATED_LATE:
+        if late:
             return self._break(4, f"begun {1e3 * (sent.start - asked.end):.1f} ms after its request")
         return True
 
@@ -267,9 +279,7 @@ class Oracle:
         elif best.kind != "good":
             self._break(2, f"{where}: {best.why}")
         elif now - best.measured > self.limits[_block(asked.start)] + self.slack:
-            if self._pardon_until > now:
-                self._pardon_until = -inf
-            else:
+            if not self._pardoned():
                 self._break(1, f"{where}: {now - best.measured:.3f} s old")
         else:
             self.counts["data"] += 1
@@ -278,6 +288,12 @@ class Oracle:
                 self._failing_since = None
                 if best.measured < inf:
                     self.ages.append(now - best.measured)
+
+    def _pardoned(self) -> bool:
+        """Whether this is the one answer that is allowed after a guest pause; only once."""
+        pardoned = self._pardon_until > self.world.now
+        self._pardon_until = -inf
+        return pardoned
 
     def _break(self, promise: int, text: str) -> bool:
         """Note it, each kind of text once in a run's first violations; returns False."""

@@ -147,6 +147,9 @@ class Scene:
                 self.world.trace("broker", f"{message.topic} {message.payload.decode()}")
 
     def _look(self) -> None:
+        broker = self.broker_host.process
+        if broker.stands:
+            self.oracle.broker_stands()
         self.oracle.tick()
         self.world.after(LOOK_EVERY, self._look)
 

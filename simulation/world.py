@@ -139,18 +139,19 @@ class Host:
 
     def suspend(self, seconds: float) -> None:
         """Nothing runs; BOOTTIME counts the time, the oscillator's clock and MONOTONIC do not."""
-        self._halt(seconds)
-        self._slept += seconds * self._rate
+        self._slept += self._halt(seconds) * self._rate
 
     def pause(self, seconds: float) -> None:
         """The guest is paused by its hypervisor: nothing runs, and no clock of it knows."""
         self._halt(seconds)
 
-    def _halt(self, seconds: float) -> None:
+    def _halt(self, seconds: float) -> float:
+        """Return by how much longer it stands still than it would have."""
         self.slew(self._slew_ppm)
         begin = max(self.asleep_until, self.world.now)
-        self.asleep_until = begin + seconds
+        self.asleep_until = max(begin, self.world.now + seconds)
         self._at = self.asleep_until
+        return self.asleep_until - begin
 
     def _slew_sum(self) -> float:
         return self._slewed + max(0.0, self.world.now - self._at) * self._slew_ppm / 1e6
@@ -174,6 +175,11 @@ class Process:
         self._start = start
         self.life = 0
         """Changes with each start and each end."""
+
+    @property
+    def stands(self) -> bool:
+        """Whether it can do nothing now, and could not say goodbye."""
+        return self.world.now < max(self.stopped_until, self.host.asleep_until)
 
     def start(self) -> None:
         """Begin, if it does not run."""
