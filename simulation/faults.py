@@ -70,7 +70,8 @@ def note_meter(scene: Scene) -> None:
     """Tell the oracle whether the meter's data can flow at all."""
     meter = scene.meter
     pushes = not meter.silent and bool(SHAPES[meter.push.shape])
-    polls = ("cabinet", 502) in scene.network.listening and meter.poll.how == "good"
+    bad = meter.poll.share == 1.0 and meter.poll.how not in {"good", "doubled"}
+    polls = ("cabinet", 502) in scene.network.listening and not bad
     reached = scene.network.path("cabinet", "here").up and meter.process.alive and not meter.foreign
     flows = reached and (pushes or polls)
     if flows != scene.meter_flows:

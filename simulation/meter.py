@@ -259,6 +259,8 @@ class Meter:
             (DEVICE, lambda: self.truth.device(self.world.now)),
             (SUNSPEC, lambda: self.truth.sunspec),
         ):
+            if block is LIVE and start < LIVE.stop:
+                self.truth.read(self.world.now)
             if block.start <= start and start + count <= block.stop:
                 held = words()[start - block.start : start - block.start + count]
                 return held if len(held) == count else None

@@ -89,7 +89,7 @@ class End:
         """Bring it to the peer in order; a segment that is lost is sent again, later and later."""
         connection = self._connection
         path, world = connection.path, connection.world
-        if connection.lost and not always:
+        if connection.lost and not always and not self.open:
             return
         if not path.up or self.peer.process.host.asleep or not self.peer.process.alive:
             if self._unacked is None:
@@ -97,6 +97,10 @@ class End:
             if rto:
                 world.after(rto, partial(self._arrive, call, min(2 * rto, MAX_RTO), always=always))
                 self._ready = max(self._ready, world.now + rto)
+            return
+        if connection.lost and not always:
+            if not self.peer.open:  # its host does not know this connection
+                self.process.at(world.now + 2 * path.delay, partial(self._end, "reset by the peer"))
             return
         when = world.now + path.delay + connection.random.random() * path.jitter
         self._ready = max(self._ready, when)

@@ -41,7 +41,7 @@ class Truth:
         self.steady = steady
         self.mean = mean
         self.times: list[float] = []
-        """When each cycle was measured, by its number."""
+        """When the meter gave each cycle out last, by its number: as it measured it, or as it was polled."""
         self.live: deque[tuple[int, tuple[int, ...]]] = deque(maxlen=KEPT)
         self.covered: set[int] = set()
         """Cycles whose pushes bring all words of `live`, also those between the groups."""
@@ -81,6 +81,11 @@ class Truth:
         if void:
             self.void.add(self.cycle)
         return words
+
+    def read(self, now: float) -> None:
+        """The newest cycle's words are what the meter holds now, and tells whoever polls it."""
+        if self.times and self._frozen_since is None:
+            self.times[-1] = now
 
     def look_anew(self, now: float) -> None:
         """Receivers may take frozen values for new ones again: they have seen nothing for a while."""
