@@ -53,7 +53,9 @@ class Ping:
 class BrokerHost:
     """The broker as a process that listens; `on_message` sees what any client with all rights would receive."""
 
-    def __init__(self, process: Process, network: Network, broker: Broker, on_message: Callable[[Message], None]) -> None:
+    def __init__(
+        self, process: Process, network: Network, broker: Broker, on_message: Callable[[Message], None]
+    ) -> None:
         self.process = process
         self.broker = broker
         self._network = network
@@ -135,7 +137,9 @@ class Link:
         """The process has begun."""
         self._try()
 
-    def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False, expiry: int | None = None) -> bool:
+    def publish(
+        self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False, expiry: int | None = None
+    ) -> bool:
         """Publish it, or drop it and return False."""
         end = self._end
         if not self.connected or end is None or (not qos and end.unread > MOST_UNSENT):
@@ -145,7 +149,9 @@ class Link:
 
     def publish_together(self, messages: Sequence[tuple[str, bytes, bool, int | None]]) -> bool:
         """Publish QoS 0 messages in one piece: all or none."""
-        return all([self.publish(topic, payload, retain=retain, expiry=expiry) for topic, payload, retain, expiry in messages])
+        return all(
+            [self.publish(topic, payload, retain=retain, expiry=expiry) for topic, payload, retain, expiry in messages]
+        )
 
     def stop(self, final: Sequence[tuple[str, bytes]]) -> None:
         """Say goodbye, with some retained messages before it."""
@@ -156,9 +162,7 @@ class Link:
         self.connected = False
 
     def _try(self) -> None:
-        self.network.connect(
-            self.process, self.host, PORT, self._opened, partial(self._lost, None), CONNECT_TIMEOUT
-        )
+        self.network.connect(self.process, self.host, PORT, self._opened, partial(self._lost, None), CONNECT_TIMEOUT)
 
     def _opened(self, end: End) -> None:
         self._end = end

@@ -253,15 +253,14 @@ class Meter:
         """Return registers as they are now; None where it has none."""
         if self.foreign:
             return tuple((start * 7 + at) & 0xFFFF for at in range(count))
-        for block, words in (
-            (LIVE, lambda: self._image),
-            (ENERGY, self.truth.energy),
-            (DEVICE, lambda: self.truth.device(self.world.now)),
-            (SUNSPEC, lambda: self.truth.sunspec),
-        ):
-            if block is LIVE and start < LIVE.stop:
-                self.truth.read(self.world.now)
-            if block.start <= start and start + count <= block.stop:
-                held = words()[start - block.start : start - block.start + count]
-                return held if len(held) == count else None
+        stop = start + count
+        if stop <= LIVE.stop:
+            self.truth.read(self.world.now)
+            return self._image[start:stop]
+        if ENERGY.start <= start and stop <= ENERGY.stop:
+            return self.truth.energy()[start - ENERGY.start : stop - ENERGY.start]
+        if DEVICE.start <= start and stop <= DEVICE.stop:
+            return self.truth.device(self.world.now)[start - DEVICE.start : stop - DEVICE.start]
+        if SUNSPEC.start <= start and stop <= SUNSPEC.start + len(self.truth.sunspec):
+            return self.truth.sunspec[start - SUNSPEC.start : stop - SUNSPEC.start]
         return None

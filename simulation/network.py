@@ -71,7 +71,7 @@ class End:
         """Close it: what was sent before still arrives."""
         if self.open:
             self._shut()
-            self._arrive(partial(self.peer._end, "closed by the peer"), 0.0)
+            self._arrive(partial(self.peer.ended, "closed by the peer"), 0.0)
 
     def reset(self) -> None:
         """End it at once: the peer is told, and what is under way is lost."""
@@ -79,11 +79,11 @@ class End:
             self._shut()
             self._connection.lost = True
             if self._connection.path.up:
-                self._arrive(partial(self.peer._end, "reset by the peer"), 0.0, always=True)
+                self._arrive(partial(self.peer.ended, "reset by the peer"), 0.0, always=True)
 
     def _transmit(self, item: object, size: int) -> None:
         self.unread += size
-        self._arrive(partial(self.peer._take, item, size), RTO)
+        self._arrive(partial(self.peer.take, item, size), RTO)
 
     def _arrive(self, call: Call, rto: float, *, always: bool = False) -> None:
         """Bring it to the peer in order; a segment that is lost is sent again, later and later."""
@@ -100,7 +100,7 @@ class End:
             return
         if connection.lost and not always:
             if not self.peer.open:  # its host does not know this connection
-                self.process.at(world.now + 2 * path.delay, partial(self._end, "reset by the peer"))
+                self.process.at(world.now + 2 * path.delay, partial(self.ended, "reset by the peer"))
             return
         when = world.now + path.delay + connection.random.random() * path.jitter
         self._ready = max(self._ready, when)
@@ -118,7 +118,8 @@ class End:
             if peer.process.alive:
                 peer.process.at(self._connection.world.now, call)
 
-    def _take(self, item: object, size: int) -> None:
+    def take(self, item: object, size: int) -> None:
+        """Something has arrived, and the program reads it."""
         self.peer.unread -= size
         if self.open:
             if isinstance(item, bytes):
@@ -130,15 +131,16 @@ class End:
 
     def reset_peer(self) -> None:
         """Answer a segment for a connection that is no more: whoever sent it learns so."""
-        self._arrive(partial(self.peer._end, "reset by the peer"), 0.0, always=True)
+        self._arrive(partial(self.peer.ended, "reset by the peer"), 0.0, always=True)
 
     def _give_up(self) -> None:
         self._unacked = None
         if self.open and self.process.alive:
             self._connection.lost = True
-            self.process.at(self._connection.world.now, partial(self._end, "timed out"))
+            self.process.at(self._connection.world.now, partial(self.ended, "timed out"))
 
-    def _end(self, why: str) -> None:
+    def ended(self, why: str) -> None:
+        """The program learns that the connection is gone."""
         if self.open:
             self._shut()
             self.on_closed(why)
@@ -188,7 +190,7 @@ class Connection:
         self.lost = True
         for end in (self.client, self.server):
             if end.open and end.process.alive:
-                end.process.at(self.world.now, partial(end._end, "reset on its way"))  # noqa: SLF001
+                end.process.at(self.world.now, partial(end.ended, "reset on its way"))
 
 
 class Network:
@@ -212,7 +214,11 @@ class Network:
         """Accept connections while the process lives."""
         key = (process.host.name, port)
         self.listening[key] = (process, on_accept)
-        process.on_death.append(lambda _: None if self.listening.pop(key, None) else None)
+
+        def died(_: bool) -> None:
+            self.listening.pop(key, None)
+
+        process.on_death.append(died)
 
     def ignore(self, process: Process, port: int) -> None:
         """Listen no more: connections are refused."""

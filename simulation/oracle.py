@@ -205,9 +205,9 @@ class Oracle:
                 known = since + (0.0 if "/rtu/" in topic else self.limits["live"] + self.slack)
                 if now - max(known, since_known) > late:
                     self._break(7, f"{topic} is online, and no data flows since {since:.2f}")
-            elif payload == b"offline" and since is None and self._quiet_for(now) > STATUS_NOTICED_WITHIN:
-                if now - self._last_data < 1.0:
-                    self._break(7, f"{topic} is offline, and data flows")
+            quiet = self._quiet_for(now) > STATUS_NOTICED_WITHIN
+            if payload == b"offline" and since is None and quiet and now - self._last_data < 1.0:
+                self._break(7, f"{topic} is offline, and data flows")
 
     def _quiet_for(self, now: float) -> float:
         """Seconds without any fault."""

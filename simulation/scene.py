@@ -97,18 +97,21 @@ class Scene:
         self.truth = Truth(interval_ms=house.interval_ms, steady=house.steady, mean=house.mean)
         self.line = Line(world, house.baudrate, house.parity, house.stopbits)
         self.oracle = Oracle(world, self.line, self.truth, grain=house.grain)
-        meter_process = Process(cabinet, "meter", lambda: self.meter.start())
+        meter_process = Process(cabinet, "meter")
         self.meter = Meter(meter_process, self.network, self.truth, ("here", PUSH_PORT))
+        meter_process.begin = self.meter.start
         self.meter.push = house.push
         self.broker = Broker(lambda: world.now, persistence=house.persistence)
         broker_process = Process(here, "broker", self._broker_starts)
         self.broker_host = BrokerHost(broker_process, self.network, self.broker, self._on_message)
-        self.node_process = Process(there, "node", lambda: self.node.start())
+        self.node_process = Process(there, "node")
         self.adapter = Adapter(self.line, self.node_process, grain=house.grain, echo=house.echo)
         self.inverter = Inverter(self.line, _questions(house), world.random("inverter"))
         self.node = NodeSide(self.node_process, self.network, "here", self.adapter, idle_gap=_idle_gap(house))
-        self.publisher_process = Process(here, "publisher", lambda: self.publisher.start())
+        self.node_process.begin = self.node.start
+        self.publisher_process = Process(here, "publisher")
         self.publisher = PublisherSide(self.publisher_process, self.network, "here", "cabinet")
+        self.publisher_process.begin = self.publisher.start
         processes = [broker_process, meter_process, self.publisher_process, self.node_process]
         random.shuffle(processes)
         for number, process in enumerate(processes):

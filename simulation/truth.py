@@ -133,7 +133,7 @@ class Truth:
         last = values[-1]
         low = words[last - start]
         for cycle, known in reversed(self.live):
-            if known[last] == low and all([known[at] == words[at - start] for at in values]):
+            if known[last] == low and all(known[at] == words[at - start] for at in values):
                 return self._judge_gaps(cycle, start, words)
         foreign = [at for at in values if not any(known[at] == words[at - start] for _, known in self.live)]
         if foreign:

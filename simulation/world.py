@@ -54,7 +54,7 @@ class World:
         """Do `call` at `when`, or now if that has passed. Events of one moment run in the order of these calls."""
         event = Event(call)
         self._number += 1
-        heappush(self._queue, (when if when > self.now else self.now, self._number, event))
+        heappush(self._queue, (max(when, self.now), self._number, event))
         return event
 
     def after(self, delay: float, call: Call) -> Event:
@@ -161,7 +161,7 @@ class Process:
     """A program on a host. What is scheduled by it waits while it or its host stands still, and dies with it."""
 
     def __init__(self, host: Host, name: str, start: Call | None = None) -> None:
-        """`start` begins it, at once and after each crash."""
+        """`start` (the attribute `begin`) is what it does first, at each start."""
         self.host = host
         self.world = host.world
         self.name = name
@@ -172,7 +172,7 @@ class Process:
         self.crash_at_step: int | None = None
         self.on_death: list[Callable[[bool], None]] = []
         """Called with whether its host's kernel lives on: what it held is closed then."""
-        self._start = start
+        self.begin = start
         self.life = 0
         """Changes with each start and each end."""
 
@@ -187,8 +187,8 @@ class Process:
             self.alive = True
             self.life += 1
             self.world.trace(self.name, "starts")
-            if self._start is not None:
-                self.after(0.0, self._start)
+            if self.begin is not None:
+                self.after(0.0, self.begin)
 
     def at(self, when: float, call: Call) -> Event:
         """Do `call` at that true time, or as soon after as the process runs."""

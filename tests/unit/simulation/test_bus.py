@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 
 from modbus_codec.crc import append_crc, has_valid_crc
@@ -117,14 +119,17 @@ def test_the_inverter_asks_again_after_its_time_out_and_goes_on_after_an_answer(
     inverter = Inverter(bus.line, AskPlan(), bus.world.random("inverter"))
     bus.run(3.0)
     assert inverter.asked in range(6, 9)  # 8244 alone, until it is answered
-    assert set(bus.bytes[at : at + 8] for at in range(0, len(bus.bytes), 8)) == {bytes.fromhex("010320340001ce04")}
+    assert {bus.bytes[at : at + 8] for at in range(0, len(bus.bytes), 8)} == {bytes.fromhex("010320340001ce04")}
     answered: list[bytes] = []
+
+    def send(reply: bytes) -> None:
+        bus.adapter.write(reply)
 
     def answer(data: bytes) -> None:
         answered.append(data)
         count = int.from_bytes(data[4:6], "big")
         reply = append_crc(bytes((1, 3, 2 * count)) + bytes(2 * count))
-        bus.process.after(0.002, lambda: bus.adapter.write(reply))
+        bus.process.after(0.002, partial(send, reply))
 
     bus.adapter.on_data = answer
     bus.run(3.0)
