@@ -224,12 +224,20 @@ def _path_down(scene: Scene, random: Random, _seconds: float) -> Undo:
 
 def _path_slow(scene: Scene, random: Random, _seconds: float) -> Undo:
     path = _paths(scene, random)
+    from_meter = path is scene.network.path("cabinet", "here")
     before = path.delay, path.jitter
-    path.delay = 0.02 * 60 ** random.random()
+    path.delay = 0.02 * (5 if from_meter else 60) ** random.random()
     path.jitter = path.delay * random.random()
+    if from_meter:
+        scene.oracle.way = path.delay + path.jitter
+
+    def known_again() -> None:
+        scene.oracle.way = 0.0
 
     def restore() -> None:
         path.delay, path.jitter = before
+        if from_meter:
+            scene.world.after(3.0, known_again)
 
     return restore
 

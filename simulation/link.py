@@ -149,9 +149,10 @@ class Link:
 
     def publish_together(self, messages: Sequence[tuple[str, bytes, bool, int | None]]) -> bool:
         """Publish QoS 0 messages in one piece: all or none."""
-        return all(
-            [self.publish(topic, payload, retain=retain, expiry=expiry) for topic, payload, retain, expiry in messages]
-        )
+        went = True
+        for topic, payload, retain, expiry in messages:
+            went = self.publish(topic, payload, retain=retain, expiry=expiry) and went
+        return went
 
     def stop(self, final: Sequence[tuple[str, bytes]]) -> None:
         """Say goodbye, with some retained messages before it."""

@@ -77,6 +77,8 @@ class Oracle:
         self.limits: dict[str, float] = {"live": limit, "energy": 60.0, "sunspec": 60.0, "device": inf}
         self.slack = 0.3 * truth.interval_ms / 1000 + 0.05
         """What no receiver can know: how long a write was on its way, within the rhythm of the pushes."""
+        self.way = 0.0
+        """Seconds that the way from the meter takes at most while it is slow: TCP does not tell, either."""
         self._line = line
         self._unit = unit
         self._grain = grain
@@ -93,6 +95,7 @@ class Oracle:
         self._failing_since: float | None = None
         self._status: dict[str, bytes] = {}
         self._status_since: dict[str, float] = {}
+        self._inherited: set[str] = set()
         self._broker_up = True
         self._stands_at = -inf
         self._meter_gone_since: float | None = None
@@ -139,8 +142,14 @@ class Oracle:
         """Whether the meter can be reached in any way, and measures."""
         self._meter_gone_since = None if flows else self.world.now
 
-    def status(self, topic: str, payload: bytes) -> None:
-        """A status that the broker holds from now on."""
+    def status(self, topic: str, payload: bytes, *, inherited: bool = False) -> None:
+        """A status that the broker holds from now on; `inherited`: it had it as it started.
+
+        Nobody can correct an inherited one while its owner finds no way to the broker.
+        """
+        self._inherited.discard(topic)
+        if inherited:
+            self._inherited.add(topic)
         if self._status.get(topic) != payload:
             self._status[topic] = payload
             self._status_since[topic] = self.world.now
@@ -200,7 +209,8 @@ class Oracle:
         for topic, payload in self._status.items():
             since = wrong_since if "/rtu/" in topic else self._meter_gone_since
             since_known = max(self._status_since[topic], self._stands_at)
-            if payload == b"online" and since is not None:
+            held = topic in self._inherited and self._quiet_for(now) < STATUS_NOTICED_WITHIN
+            if payload == b"online" and since is not None and not held:
                 # The publisher may say "online" for as long as its last cycle is young enough.
                 known = since + (0.0 if "/rtu/" in topic else self.limits["live"] + self.slack)
                 if now - max(known, since_known) > late:
@@ -278,7 +288,7 @@ class Oracle:
             self._break(3, f"{where}: {best.why}")
         elif best.kind != "good":
             self._break(2, f"{where}: {best.why}")
-        elif now - best.measured > self.limits[_block(asked.start)] + self.slack:
+        elif now - best.measured > self.limits[_block(asked.start)] + self.slack + self.way:
             if not self._pardoned():
                 self._break(1, f"{where}: {now - best.measured:.3f} s old")
         else:

@@ -28,11 +28,14 @@ class Outcome:
         return self.seconds / max(self.cpu, 1e-9)
 
 
-def run(seed: str, seconds: float, faults: Sequence[Fault] | None = None, *, trace: bool = False) -> Outcome:
-    """Run a seed; with `faults`, only those of what it draws."""
+def run(
+    seed: str, seconds: float, faults: Sequence[Fault] | None = None, *, trace: bool = False, limit: float = 1.5
+) -> Outcome:
+    """Run a seed; with `faults`, only those of what it draws. `limit`: how old live data may be."""
     chosen = draw(seed, seconds) if faults is None else faults
     begun = time.process_time()
     scene = Scene(seed, House.drawn(seed), trace=trace)
+    scene.oracle.limits["live"] = limit
     for fault in chosen:
         if fault.at < seconds:
             fault.plan(scene)
@@ -52,7 +55,7 @@ def run(seed: str, seconds: float, faults: Sequence[Fault] | None = None, *, tra
     )
 
 
-def smaller(outcome: Outcome) -> tuple[float, list[Fault]]:
+def smaller(outcome: Outcome, *, limit: float = 1.5) -> tuple[float, list[Fault]]:
     """Return a shorter time and fewer faults with which the first broken promise of a seed still breaks."""
     first = outcome.violations[0]
 
@@ -63,7 +66,9 @@ def smaller(outcome: Outcome) -> tuple[float, list[Fault]]:
 
     def fails(faults: Sequence[Fault]) -> bool:
         nonlocal seconds
-        found = [one for one in run(outcome.seed, seconds, faults).violations if one.promise == first.promise]
+        found = [
+            one for one in run(outcome.seed, seconds, faults, limit=limit).violations if one.promise == first.promise
+        ]
         if found:
             seconds = min(seconds, until(found[0]))
         return bool(found)

@@ -145,7 +145,7 @@ class Scene:
 
     def _on_message(self, message: Message) -> None:
         if message.topic.endswith("/status"):
-            self.oracle.status(message.topic, message.payload)
+            self.oracle.status(message.topic, message.payload, inherited=message.retain)
             if self.world.tracing:
                 self.world.trace("broker", f"{message.topic} {message.payload.decode()}")
 
