@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from math import inf
+from math import ceil, inf
 from random import Random
 from typing import Final, Protocol
 
@@ -120,8 +120,8 @@ class Adapter:
         self.present = True
         self.stuck = False
         self.is_open = False
-        self.on_data: Callable[[bytes], None] = lambda _: None
-        self.on_sent: Callable[[int], None] = lambda _: None
+        self.on_bytes: Callable[[], None] = lambda: None
+        """Called where the process may read; what it does not read stays."""
         self.on_gone: Callable[[], None] = lambda: None
         self.buffer = bytearray()
         """What the kernel holds and the process has not read."""
@@ -167,8 +167,9 @@ class Adapter:
         return len(self.buffer)
 
     def unsent(self) -> int:
-        """Bytes that were written and have not begun to leave."""
-        return sum(len(data) for data, _ in self._queue)
+        """Bytes that were written and have not left."""
+        leaving = max(0.0, self._output_free - self.world.now)
+        return sum(len(data) for data, _ in self._queue) + ceil(leaving / self.line.character - ROUNDING)
 
     def drop_input(self) -> None:
         self.buffer.clear()
@@ -200,7 +201,6 @@ class Adapter:
         if not self.grain:
             self._hand_over()
         if sent.sender == US and self.is_open:
-            self.process.at(self.world.now, partial(self.on_sent, len(sent.data)))
             self._send_next()
 
     def _plan(self) -> None:
@@ -240,7 +240,7 @@ class Adapter:
 
     def _wake(self) -> None:
         if self.is_open and self.buffer:
-            self.on_data(self.read())
+            self.on_bytes()
 
     def _send_next(self) -> None:
         if self._queue and not self.stuck and self.world.now >= self._output_free:

@@ -5,12 +5,12 @@ loops of `_Poller` and `_tick`, which are shells today.
 """
 
 import logging
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from math import inf
 from threading import Lock
-from typing import Any, Final, Protocol, Self, cast
+from typing import Any, Final, NamedTuple, Protocol, Self, cast
 
 from ksem_contract.topics import Topics
 from ksem_publisher import block_publisher
@@ -29,11 +29,12 @@ from ksem_publisher.push_connection import PushConnection, WrittenRegisters
 from ksem_publisher.settings import ChecksSettings
 from ksem_publisher.snapshot import Snapshot
 from modbus_codec.errors import BadFrame
-from modbus_codec.rtu_reader import Noise, Request, RtuFrameReader
+from modbus_codec.rtu_reader import Request, RtuFrameReader
 from modbus_codec.tcp import MbapFrame, MbapReader, encode_frame
 from rtu_server import block_feed
 from rtu_server.block_feed import BlockFeed
 from rtu_server.register_cache import FreshnessLimits
+from rtu_server.reply_book import Answer
 from rtu_server.responder import Responder, Unit
 from rtu_server.unit_state import UnitView, judge
 from service_runtime.clock import without_slewing
@@ -50,6 +51,8 @@ NODE: Final = "node"
 PUSH_PORT: Final = 5020
 TOPICS: Final = Topics("ksem")
 _SOON: Final = 0.005
+LATE_BY: Final = 1e-6
+"""Seconds by which a thread wakes after the moment that it sleeps for."""
 _WALL: Final = "2026-11-22T10:00:00.123Z"
 
 
@@ -334,99 +337,142 @@ class _Poller:
 
 
 class LineCore(Protocol):
-    """What decides about one line (`rtu_server.line.LineCore`)."""
+    """What decides about one line: `rtu_server.line.LineCore`, or the stand-in for it."""
 
-    def receive(self, data: bytes, now: float) -> None: ...
+    given: deque[Any]
+    """Request, when it was received, answer, when that was given: not counted yet."""
 
-    def sent(self, count: int, now: float) -> None: ...
+    @property
+    def due_at(self) -> float | None: ...
 
-    def stalled(self, now: float) -> None: ...
+    @property
+    def is_at_rest(self) -> bool: ...
+
+    @property
+    def unconfirmed(self) -> int: ...
+
+    def opened(self, now: float) -> None: ...
+
+    def receive(self, data: bytes, before: float, now: float) -> bool: ...
 
     def next_event_at(self) -> float: ...
 
-    def due(self, now: float) -> bytes | None: ...
+    def due(self, now: float) -> bytes: ...
+
+    def sent(self, count: int, now: float) -> bool: ...
+
+    def failed(self) -> None: ...
 
 
-@dataclass(slots=True)
-class LineCounts:
-    """What the node's status is made of."""
+class Given(NamedTuple):
+    """A request for us and what became of it."""
 
-    last_request: float | None = None
-    last_data: float | None = None
-    strange: int = 0
-    stalls: int = 0
+    request: bytes
+    received_at: float
+    answer: Answer
+    at: float
 
 
 class StandInLine:
-    """Decides as `rtu_server.serial_line` does on its slow path."""
+    """Decides as `rtu_server.serial_line` does today, without its fast path."""
 
-    def __init__(self, responder: Responder, gap: float, idle_gap: float, stall: float = 0.1) -> None:
-        self.counts = LineCounts()
+    LOOK: Final = 0.065
+    STALL: Final = 0.1
+
+    def __init__(self, responder: Responder, gap: float, idle_gap: float) -> None:
+        self.given: deque[Any] = deque(maxlen=1024)
         self._responder = responder
         self._gap = gap
         self._idle_gap = max(idle_gap, gap)
-        self._stall = stall
         self._reader = RtuFrameReader(self._idle_gap)
         self._pending: Request | None = None
+        self._looked = -inf
         self._quiet_at = inf
-        self._answered: list[str] = []
+        self._sending: Given | None = None
 
-    def receive(self, data: bytes, now: float) -> None:
-        if self._pending is not None:
-            self._reader.crowd()
-        events = self._reader.feed(data, now)
-        if events or self._pending is None or self._reader.pending > self._pending.stray:
-            self._newest(events)
-        unsure = self._reader.pending or (self._pending is not None and self._pending.dug_out)
-        self._quiet_at = now + (self._idle_gap if unsure else self._gap)
+    @property
+    def due_at(self) -> float | None:
+        return None if self._pending is None else self._quiet_at
 
-    def sent(self, count: int, now: float) -> None:
-        if count and self._answered and self._answered.pop(0) == "data":
-            self.counts.last_data = now
+    @property
+    def is_at_rest(self) -> bool:
+        return True
 
-    def stalled(self, now: float) -> None:  # noqa: ARG002  (a core may date what comes next by it)
+    @property
+    def unconfirmed(self) -> int:
+        return len(self._sending.answer.frame) if self._sending else 0
+
+    def opened(self, now: float) -> None:
         self._reader.reset()
-        self._pending = None
-        self._quiet_at = inf
-        self.counts.stalls += 1
+        self._pending = self._sending = None
+        self._looked, self._quiet_at = now, inf
+
+    def receive(self, data: bytes, before: float, now: float) -> bool:
+        since, self._looked = self._looked, now
+        if before - since > self.STALL:
+            self._reader.reset()
+            self._pending, self._quiet_at = None, inf
+            return False
+        if data:
+            if self._pending is not None:
+                self._reader.crowd()
+            events = self._reader.feed(data, now)
+            if events or self._pending is None or self._reader.pending > self._pending.stray:
+                self._newest(events)
+            unsure = self._reader.pending or (self._pending is not None and self._pending.dug_out)
+            self._quiet_at = now + (self._idle_gap if unsure else self._gap)
+        return True
 
     def next_event_at(self) -> float:
-        return self._quiet_at
+        return min(self._quiet_at, self._looked + self.LOOK)
 
-    def due(self, now: float) -> bytes | None:
+    def due(self, now: float) -> bytes:
         if now < self._quiet_at:
-            return None
+            return b""
         self._quiet_at = inf
         if self._reader.pending:
-            rest = self._reader.flush(now)
-            if rest:
-                before, self._pending = self._pending, None
-                self._newest(rest)
-                self._pending = self._pending or before
+            before, self._pending = self._pending, None
+            self._newest(self._reader.flush(now))
+            self._pending = self._pending or before
         request, self._pending = self._pending, None
-        if request is None or now - request.at > self._stall:
-            return None
+        if request is None or now - request.at > self.STALL:
+            return b""
         answer = self._responder.answer(request.frame, now)
-        self.counts.last_request = now
+        given = Given(request.frame, request.at, answer, now)
+        self.given.append(given)
         if answer.frame:
-            self._answered = [*self._answered[-4:], answer.outcome]
-        return answer.frame or None
+            self._sending = given
+        return answer.frame
+
+    def sent(self, count: int, now: float) -> bool:
+        """Only the next request shows that an answer never left; then both are dropped."""
+        if self._sending is None or count >= len(self._sending.answer.frame):
+            self._sending = None
+        elif self._pending is not None and now >= self._quiet_at:
+            self._sending = self._pending = None
+            self._quiet_at = inf
+            return False
+        return True
+
+    def failed(self) -> None:
+        self._sending = None
 
     def _newest(self, events: list[Any]) -> None:
         self._pending = None
         for event in events:
-            ours = isinstance(event, Request) and self._responder.serves(event.unit)
-            self._pending = event if ours and not event.overtaken else None
-            if isinstance(event, Noise) or not ours:
-                self.counts.strange += 1
+            ours = isinstance(event, Request) and self._responder.serves(event.unit) and not event.overtaken
+            self._pending = event if ours else None
+
+
+def line_core(responder: Responder, gap: float, idle_gap: float, character: float) -> LineCore:  # noqa: ARG001
+    """Build the core of one line: the place where `rtu_server.line.LineCore` takes over from the stand-in."""
+    return StandInLine(responder, gap, idle_gap)
 
 
 class NodeSide:
     """The RTU server with one line and one unit as a process."""
 
     REOPEN: Final = 0.4
-    LOOK: Final = 0.065
-    STALL: Final = 0.1
 
     def __init__(self, process: Process, network: Network, broker: str, adapter: Adapter, *, idle_gap: float) -> None:
         self.process = process
@@ -438,7 +484,7 @@ class NodeSide:
         self.begun = False
         self._log = logging.getLogger("rtu_server.simulated")
         self.link: Link
-        self.core: StandInLine
+        self.core: LineCore
 
     def start(self) -> None:
         """The process begins."""
@@ -448,16 +494,16 @@ class NodeSide:
         setattr(block_feed, "boottime", clock)  # noqa: B010  (it takes no clock yet)
         self.feed = BlockFeed(METER, NODE, TOPICS, FreshnessLimits(), self._send)
         self.responder = Responder({1: Unit(1, METER, self.feed.book)})
-        self.core = StandInLine(self.responder, self.adapter.line.gap, self._idle_gap, self.STALL)
+        line = self.adapter.line
+        self.core = line_core(self.responder, line.gap, self._idle_gap, line.character)
+        self._last_request: float | None = None
+        self._last_data: float | None = None
         self._status = b"offline"
         self._status_told: bytes | None = None
         self._why = ""
         self._listening_since = clock()
-        self._looked = clock()
         self._wakes: Event | None = None
-        self._wakes_at = inf
-        self.adapter.on_data = self._on_data
-        self.adapter.on_sent = lambda count: self.core.sent(count, self.clock())
+        self.adapter.on_bytes = self._on_bytes
         self.adapter.on_gone = self._on_gone
         topic = TOPICS.node_status(NODE)
         self.link = Link(
@@ -510,6 +556,11 @@ class NodeSide:
     def _tick(self) -> None:
         now = self.clock()
         self.feed.tick()
+        while self.core.given:
+            _, _, answer, at = self.core.given.popleft()
+            self._last_request = at
+            if answer.outcome == "data":
+                self._last_data = at
         verdict = judge(self._view(), now)
         self._status = b"online" if verdict.is_served else b"offline"
         if self._status != self._status_told and self.link.publish(
@@ -520,7 +571,6 @@ class NodeSide:
         self.process.after(max(_SOON, min(1.0, expires)), self._tick)
 
     def _view(self) -> UnitView:
-        counts = self.core.counts
         return UnitView(
             line="rs485",
             unit=1,
@@ -536,64 +586,52 @@ class NodeSide:
             last_heard=self.feed.last_heard,
             last_block=self.feed.last_block,
             undated=self.feed.undated,
-            last_request=counts.last_request,
-            last_data=counts.last_data,
-            foreign_or_noise=counts.strange,
+            last_request=self._last_request,
+            last_data=self._last_data,
+            foreign_or_noise=0,
             listening_since=self._listening_since,
         )
 
-    # The line's shell: read, sleep until the next event, write.
+    # The line's shell: sleep until the next event, read, write what is due.
 
     def _open(self) -> None:
         if self.adapter.open():
-            self._listening_since = self._looked = self.clock()
-            self.core.stalled(self._looked)
-            self._wake_at(self._looked + self.LOOK)
+            self._listening_since = self.clock()
+            self.core.opened(self._listening_since)
+            self._sleep()
         else:
             self.process.after(self.REOPEN, self._open)
 
     def _on_gone(self) -> None:
         self._log.warning("the port is gone")
+        self.core.failed()
         self.process.after(self.REOPEN, self._open)
 
-    def _look(self) -> float | None:
-        """Return the time; None where the process stood still since the look before."""
-        before, self._looked = self._looked, self.clock()
-        if self._looked - before > self.STALL:
-            self.adapter.drop_input()
-            self.core.stalled(self._looked)
-            self._listening_since = self._looked
-            return None
-        return self._looked
+    def _on_bytes(self) -> None:
+        if self.core.is_at_rest or self.core.due_at is not None:
+            self._turn()
 
-    def _on_data(self, data: bytes) -> None:
-        now = self._look()
-        if now is not None:
-            self.core.receive(data, now)
-            self._wake_at(min(self.core.next_event_at(), now + self.LOOK))
-
-    def _wake_at(self, at: float) -> None:
+    def _sleep(self) -> None:
         if self._wakes is not None:
             self._wakes.cancel()
-        self._wakes = self.process.after(max(0.0, at - self.clock()) + 1e-6, self._on_time)
+        at = self.core.due_at
+        if at is None:
+            at = self.core.next_event_at()
+        self._wakes = self.process.after(max(0.0, at - self.clock()) + LATE_BY, self._turn)
 
-    def _on_time(self) -> None:
+    def _turn(self) -> None:
         if not self.adapter.is_open:
             return
-        now = self._look()
-        if now is not None:
-            if self.adapter.unread():
-                self.core.receive(self.adapter.read(), now)
-            frame = self.core.due(now)
-            if frame is not None:
-                self._write(frame)
-        self._wake_at(min(self.core.next_event_at(), self._looked + self.LOOK))
-
-    def _write(self, frame: bytes) -> None:
-        if self.adapter.unsent():
+        core, now = self.core, self.clock()
+        if not core.receive(self.adapter.read(), now, now):
+            self.adapter.drop_input()
+            self._listening_since = now
+        if core.unconfirmed and not core.sent(core.unconfirmed - self.adapter.unsent(), now):
             self.adapter.drop_output()
-            return
-        self.adapter.write(frame)
+        frame = core.due(now)
+        if frame and not self.adapter.write(frame):
+            core.failed()
+        self._sleep()
 
 
 class LogCounter(logging.Handler):

@@ -17,8 +17,11 @@ class Bus:
         self.process.start()
         self.adapter = Adapter(self.line, self.process, grain=grain, echo=echo)
         self.heard: list[tuple[float, bytes]] = []
-        self.adapter.on_data = lambda data: self.heard.append((self.world.now, data))
+        self.adapter.on_bytes = self.listen
         assert self.adapter.open()
+
+    def listen(self) -> None:
+        self.heard.append((self.world.now, self.adapter.read()))
 
     def run(self, seconds: float) -> None:
         self.world.run(self.world.now + seconds)
@@ -125,13 +128,14 @@ def test_the_inverter_asks_again_after_its_time_out_and_goes_on_after_an_answer(
     def send(reply: bytes) -> None:
         bus.adapter.write(reply)
 
-    def answer(data: bytes) -> None:
+    def answer() -> None:
+        data = bus.adapter.read()
         answered.append(data)
         count = int.from_bytes(data[4:6], "big")
         reply = append_crc(bytes((1, 3, 2 * count)) + bytes(2 * count))
         bus.process.after(0.002, partial(send, reply))
 
-    bus.adapter.on_data = answer
+    bus.adapter.on_bytes = answer
     bus.run(3.0)
     assert inverter.recognised
     assert len(answered) > 20
