@@ -354,12 +354,22 @@ def _noise(scene: Scene, random: Random, seconds: float) -> None:
     burst()
 
 
-def _damage(scene: Scene, random: Random, _seconds: float) -> None:
-    scene.inverter.damage_next += random.randint(1, 6)
+def _damage(scene: Scene, random: Random, _seconds: float) -> Undo:
+    scene.inverter.damage_next = random.randint(1, 6)
+
+    def enough() -> None:
+        scene.inverter.damage_next = 0
+
+    return enough
 
 
-def _glitches(scene: Scene, random: Random, _seconds: float) -> None:
-    scene.inverter.glitch_next += random.randint(1, 20)
+def _glitches(scene: Scene, random: Random, _seconds: float) -> Undo:
+    scene.inverter.glitch_next = random.randint(1, 20)
+
+    def enough() -> None:
+        scene.inverter.glitch_next = 0
+
+    return enough
 
 
 def _stuck(scene: Scene, _random: Random, _seconds: float) -> Undo:
