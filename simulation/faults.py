@@ -99,10 +99,19 @@ def draw(seed: str, seconds: float) -> list[Fault]:
 
 
 def shrink(faults: Sequence[Fault], fails: Callable[[Sequence[Fault]], bool], most: int = 200) -> list[Fault]:
-    """Return fewer faults that still fail: halves, quarters, ... are left out while that goes on failing."""
+    """Return fewer faults that still fail.
+
+    Mostly the last ones do it. Of those, halves, quarters, ... are left out while that goes on failing.
+    """
     left = list(faults)
+    tries, last = 0, 0
+    while last < len(left):
+        tries += 1
+        if fails(left[len(left) - last :]):
+            left = left[len(left) - last :]
+            break
+        last = max(1, 2 * last)
     size = max(1, len(left) // 2)
-    tries = 0
     while left and tries < most:
         for begin in range(0, len(left), size):
             fewer = left[:begin] + left[begin + size :]
