@@ -28,6 +28,8 @@ STATUS_WITHIN: Final = 3.0
 STATUS_NOTICED_WITHIN: Final = 12.0
 """The same where the broker must notice a dead connection: keepalive, and mosquitto's looks 6 s apart."""
 ASKED_WITHIN: Final = 5.0
+STILL_ASKS: Final = 3.0
+"""Seconds between requests at most while an inverter asks, on the slowest line."""
 PARDON_FOR: Final = 30.0
 """Seconds after a guest pause in which its one old answer may come."""
 LINES_A_MINUTE: Final = 8
@@ -204,8 +206,10 @@ class Oracle:
             return
         late = STATUS_WITHIN if now > self._noticing_until else STATUS_NOTICED_WITHIN
         wrong_since = self._failing_since
-        if wrong_since is None and now - self._last_asked > ASKED_WITHIN and self._last_asked > -inf:
-            wrong_since = self._last_asked + ASKED_WITHIN
+        if now - self._last_asked > STILL_ASKS:
+            # What it would get cannot be told: for 5 s after its last request it counts as asking.
+            silent_since = self._last_asked + ASKED_WITHIN
+            wrong_since = silent_since if -inf < silent_since < now else None
         for topic, payload in self._status.items():
             since = wrong_since if "/rtu/" in topic else self._meter_gone_since
             since_known = max(self._status_since[topic], self._stands_at)

@@ -264,6 +264,21 @@ def test_online_with_an_inverter_that_does_not_ask_breaks_promise_7_after_eight_
     assert stage.broken == [7]
 
 
+def test_an_inverter_that_stops_asking_while_it_is_refused_is_told_by_its_silence_alone() -> None:
+    stage = Stage()
+    stage.exchange()
+    stage.ask()
+    stage.say(b"\1\x83\4")
+    stage.oracle.status("ksem/rtu/node/status", b"online")
+    for _ in range(15):
+        stage.wait(0.5)
+        stage.oracle.tick()
+    assert not stage.broken
+    stage.wait(1.5)
+    stage.oracle.tick()
+    assert stage.broken == [7]
+
+
 def test_while_the_broker_is_down_or_stands_no_status_is_owed() -> None:
     for down in (True, False):
         stage = Stage()
