@@ -7,11 +7,12 @@ READY   = $(VENV)/.ready
 BOTH_CORES = -n 2 --dist loadfile --no-loadscope-reorder
 MINUTES ?= 10
 SECONDS ?= 60
+SIMULATE_MINUTES ?= 4
 # Home Assistant's core needs a later Python than ours, and a venv of its own.
 HOME_PYTHON ?= python3.13
 HOME_VENV   ?= .venv-homeassistant
 
-.PHONY: help demo test test-faults test-slow test-platform test-browser test-homeassistant check format bench faults-table soak fuzz docs deb tools clean
+.PHONY: help demo test test-faults test-slow test-platform test-browser test-homeassistant check format bench faults-table soak simulate fuzz docs deb tools clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -28,7 +29,7 @@ demo: $(READY) ## the whole chain, live in the terminal, without hardware (ARGS=
 	@$(BIN)/airbridge demo $(ARGS)
 
 test: $(READY) tools ## unit tests and the bridge with real processes, within 5 minutes
-	$(BIN)/python -m pytest $(BOTH_CORES) tests/faults tests/bridge tests/unit -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest $(BOTH_CORES) tests/faults tests/bridge tests/simulation tests/unit -m "not slow" $(ARGS)
 
 test-faults: $(READY) tools ## everything that can be broken, broken for real, within 15 minutes
 	$(BIN)/python -m pytest $(BOTH_CORES) tests/faults $(ARGS)
@@ -59,6 +60,9 @@ faults-table: $(READY) tools ## docs/faults.md: every fault, what the inverter s
 
 soak: $(READY) tools ## compressed days with faults at random, MINUTES=10 (SEED=1 repeats the same faults)
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+simulate: $(READY) ## the whole chain in virtual time, with faults from seeds: SIMULATE_MINUTES=4 on 2 cores (ARGS="--seed 1000")
+	@$(BIN)/python -m simulation --minutes $(SIMULATE_MINUTES) --jobs 2 $(ARGS)
 
 fuzz: $(READY) ## any bytes against codec, contract and settings, SECONDS=60 each; installs atheris
 	@fuzz/run $(BIN)/python $(SECONDS)

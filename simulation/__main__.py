@@ -1,0 +1,105 @@
+"""Runs seeds and prints what the oracle says: `python -m simulation --help`."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator
+from itertools import count
+from multiprocessing import Pool
+from typing import Final
+
+from .faults import Fault, draw
+from .run import Outcome, command, run, smaller
+
+A_RUN: Final = 600.0
+"""Simulated seconds of one seed where many are run."""
+SHOWN: Final = 300
+"""Lines of a timeline that are printed, the last ones."""
+
+
+def main() -> int:
+    """Exit code 1 where a promise is broken."""
+    options = _parser().parse_args()
+    if options.minutes:
+        return _many(options.seed, options.minutes, options.jobs, options.seconds or A_RUN)
+    seconds = options.seconds or A_RUN
+    faults = _chosen(options.seed, seconds, options.faults)
+    outcome = run(options.seed, seconds, faults, trace=bool(os.environ.get("TRACE")))
+    for at, who, text in outcome.timeline[-SHOWN:]:
+        print(f"{at:12.4f}  {who:14}  {text}")
+    _print(outcome)
+    if outcome.violations and faults is None:
+        _print_smaller(outcome)
+    return int(bool(outcome.violations))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m simulation", description=__doc__)
+    parser.add_argument("--seed", default="1", help="which faults are drawn; with --minutes the first of many")
+    parser.add_argument("--seconds", type=float, default=0.0, help=f"simulated time of a seed (default {A_RUN:g})")
+    parser.add_argument("--faults", help="only these of the seed's faults: numbers with commas between, or none")
+    parser.add_argument("--minutes", type=float, default=0.0, help="run seed after seed for so long")
+    parser.add_argument("--jobs", type=int, default=2, help="processes, with --minutes (default 2)")
+    return parser
+
+
+def _chosen(seed: str, seconds: float, numbers: str | None) -> list[Fault] | None:
+    if numbers is None:
+        return None
+    wanted = set() if numbers == "none" else {int(number) for number in numbers.split(",")}
+    return [fault for fault in draw(seed, seconds) if fault.number in wanted]
+
+
+def _seeds(first: str, until: float) -> Iterator[str]:
+    for number in count(int(first)):
+        if time.monotonic() >= until:
+            return
+        yield str(number)
+
+
+def _one(job: tuple[str, float]) -> Outcome:
+    return run(*job)
+
+
+def _many(first: str, minutes: float, jobs: int, seconds: float) -> int:
+    begun = time.monotonic()
+    until = begun + 60 * minutes
+    done = faults = 0
+    lived = 0.0
+    failed: list[Outcome] = []
+    with Pool(jobs) as pool:
+        seeds = _seeds(first, until)
+        while batch := [(seed, seconds) for seed, _ in zip(seeds, range(2 * jobs), strict=False)]:
+            for outcome in pool.imap(_one, batch):
+                done, faults, lived = done + 1, faults + outcome.faults, lived + outcome.seconds
+                if outcome.violations:
+                    failed.append(outcome)
+                    _print(outcome)
+    print(f"{done} seeds, {lived / 3600:.1f} hours of bridge life, {faults} faults, {len(failed)} seeds failed")
+    print(f"{lived / (time.monotonic() - begun) / jobs:.0f} times real time on each of {jobs} cores")
+    if failed:
+        _print_smaller(failed[0])
+    return int(bool(failed))
+
+
+def _print(outcome: Outcome) -> None:
+    counts = ", ".join(f"{number} {what}" for what, number in outcome.counts.items())
+    print(
+        f"seed {outcome.seed}: {outcome.seconds:g} s at {outcome.speed:.0f} times real time, {outcome.faults} faults, "
+        f"{counts}, oldest data {outcome.oldest:.2f} s, {len(outcome.violations)} promises broken"
+    )
+    for violation in outcome.violations:
+        print(f"    {violation}")
+
+
+def _print_smaller(outcome: Outcome) -> None:
+    seconds, faults = smaller(outcome)
+    print(f"seed {outcome.seed} made smaller, {len(faults)} faults:")
+    for fault in faults:
+        print(f"    {fault}")
+    print(f"repeat it: {command(outcome.seed, seconds, faults)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,326 @@
+"""Judges every byte that we put on the line, and every status, by the ten promises (docs/promises.md).
+
+It knows what nobody in the chain knows: true time, what the meter measured in each cycle, and which faults are active.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from math import inf
+from typing import Final
+
+from ksem_contract.blocks import DEVICE, ENERGY, LIVE, SUNSPEC
+from modbus_codec.crc import has_valid_crc
+
+from .bus import US, Line, Transmission
+from .truth import Truth
+from .world import World
+
+STALL: Final = 0.1
+"""Seconds after a request after which an answer would be taken for the next one's."""
+DATED_LATE: Final = 0.004
+"""Seconds that pass between an adapter's grain and the program's look at the clock, at most."""
+GLITCH: Final = 2
+"""Characters that a driver leaves behind a frame as it lets go of the line."""
+BACK_WITHIN: Final = 5.0
+OTHERS_BACK_WITHIN: Final = 15.0
+"""The same for blocks that are polled every 10 s."""
+STATUS_WITHIN: Final = 3.0
+STATUS_NOTICED_WITHIN: Final = 12.0
+"""The same where the broker must notice a dead connection: keepalive, and mosquitto's looks 6 s apart."""
+ASKED_WITHIN: Final = 5.0
+STILL_ASKS: Final = 3.0
+"""Seconds between requests at most while an inverter asks, on the slowest line."""
+PARDON_FOR: Final = 30.0
+"""Seconds after a guest pause in which its one old answer may come."""
+LINES_A_MINUTE: Final = 8
+LINES_A_FAULT: Final = 12
+MOST_VIOLATIONS: Final = 50
+
+_REFUSALS: Final = frozenset((1, 2, 3, 4, 11))
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A promise that was broken."""
+
+    at: float
+    promise: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.at:.4f} s: promise {self.promise}: {self.text}"
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A whole request to us."""
+
+    frame: bytes
+    end: float
+    start: int
+    count: int
+    answered: bool = False
+    data: bool = False
+    hidden: bool = False
+    """It reached no listener of ours whole, as the port was not open: nobody owes an answer."""
+
+
+class Oracle:
+    """One line, one meter. It is a station of the line, and is told what the world's faults do."""
+
+    def __init__(
+        self, world: World, line: Line, truth: Truth, *, unit: int = 1, grain: float = 0.0, limit: float = 1.5
+    ) -> None:
+        self.world = world
+        self.violations: list[Violation] = []
+        self.counts = {"data": 0, "refused": 0, "silent": 0, "damaged": 0}
+        self.ages: deque[float] = deque(maxlen=10_000)
+        self.truths = [truth]
+        self.limits: dict[str, float] = {"live": limit, "energy": 60.0, "sunspec": 60.0, "device": inf}
+        self.slack = 0.3 * truth.interval_ms / 1000 + 0.05
+        """What no receiver can know: how long a write was on its way, within the rhythm of the pushes."""
+        self.way = 0.0
+        """Seconds that the way from the meter takes at most while it is slow: TCP does not tell, either."""
+        self._line = line
+        self._unit = unit
+        self._grain = grain
+        self._asked: _Asked | None = None
+        self._others: list[Transmission] = []
+        """What else was sent since the request."""
+        self._active: set[str] = set()
+        self._settled_at = 0.0
+        """When the last fault ended."""
+        self._noticing_until = 0.0
+        """Until when a status may be late, as a connection's end must be noticed first."""
+        self._pardon_until = -inf
+        self._last_data = self._last_asked = -inf
+        self._failing_since: float | None = None
+        self._status: dict[str, bytes] = {}
+        self._status_since: dict[str, float] = {}
+        self._inherited: set[str] = set()
+        self._broker_up = True
+        self._stands_at = -inf
+        self._meter_gone_since: float | None = None
+        self._lines: deque[float] = deque()
+        self._faults_begun: deque[float] = deque([world.now])
+        self._told: set[tuple[int, str]] = set()
+        line.stations.append(self)
+
+    # What the world says.
+
+    def fault_begins(self, name: str, *, hides: bool = False) -> None:
+        """`hides`: the broker must notice it by itself before any status can be right."""
+        self._active.add(name)
+        self._faults_begun.append(self.world.now)
+        self._settled_at = self.world.now
+        if hides:
+            self._noticing_until = inf
+
+    def fault_ends(self, name: str) -> None:
+        self._active.discard(name)
+        self._settled_at = self.world.now
+        if self._noticing_until == inf and not self._active:
+            self._noticing_until = self.world.now + STATUS_NOTICED_WITHIN
+
+    def guest_paused(self) -> None:
+        """One old answer is allowed."""
+        self._pardon_until = inf
+
+    def guest_goes_on(self) -> None:
+        self._pardon_until = self.world.now + PARDON_FOR
+
+    def broker(self, *, up: bool) -> None:
+        """While it is down nobody can be told a status."""
+        self._broker_up = up
+        now = self.world.now
+        self._noticing_until = max(self._noticing_until, now + STATUS_NOTICED_WITHIN)
+
+    def broker_stands(self) -> None:
+        """The broker's process or host stands still: nobody reads a status there now."""
+        self._noticing_until = max(self._noticing_until, self.world.now + STATUS_NOTICED_WITHIN)
+        self._stands_at = self.world.now
+
+    def meter(self, *, flows: bool) -> None:
+        """Whether the meter can be reached in any way, and measures."""
+        self._meter_gone_since = None if flows else self.world.now
+
+    def status(self, topic: str, payload: bytes, *, inherited: bool = False) -> None:
+        """A status that the broker holds from now on; `inherited`: it had it as it started.
+
+        Nobody can correct an inherited one while its owner finds no way to the broker.
+        """
+        self._inherited.discard(topic)
+        if inherited:
+            self._inherited.add(topic)
+        if self._status.get(topic) != payload:
+            self._status[topic] = payload
+            self._status_since[topic] = self.world.now
+        if payload not in (b"online", b"offline"):
+            self._break(7, f"{topic} is {payload!r}")
+
+    def log_line(self, _text: str) -> None:
+        """One line of a log of ours."""
+        now = self.world.now
+        lines, faults = self._lines, self._faults_begun
+        lines.append(now)
+        while lines[0] < now - 60:
+            lines.popleft()
+        while faults and faults[0] < now - 60:
+            faults.popleft()
+        allowed = LINES_A_MINUTE + LINES_A_FAULT * max(len(faults), len(self._active))
+        if len(lines) > allowed:
+            self._break(9, f"more than {allowed} log lines within a minute")
+
+    def size(self, what: str, size: int, limit: int) -> None:
+        """How much of something is kept."""
+        if size > limit:
+            self._break(10, f"{what}: {size} are kept, {limit} are allowed")
+
+    # What the line says.
+
+    def begins(self, sent: Transmission) -> None:
+        if sent.sender == US:
+            self._judge(sent, sent.written)
+        elif sent.sender == "inverter":
+            self._settle()
+        else:
+            self._others.append(sent)
+
+    def ends(self, sent: Transmission) -> None:
+        if sent.sender != "inverter":
+            return
+        self._others.clear()
+        frame = bytes(sent.data)
+        self._asked = None
+        if sent.damaged or not has_valid_crc(frame):
+            self.counts["damaged"] += 1
+        elif frame[0] == self._unit and len(frame) == 8:
+            self._last_asked = sent.end
+            start, count = int.from_bytes(frame[2:4], "big"), int.from_bytes(frame[4:6], "big")
+            self._asked = _Asked(frame, sent.end, start, count)
+
+    def tick(self) -> None:
+        """Look at the statuses; to be called twice a second or more."""
+        now = self.world.now
+        if not self._broker_up:
+            return
+        late = STATUS_WITHIN if now > self._noticing_until else STATUS_NOTICED_WITHIN
+        wrong_since = self._failing_since
+        if now - self._last_asked > STILL_ASKS:
+            # What it would get cannot be told: for 5 s after its last request it counts as asking.
+            silent_since = self._last_asked + ASKED_WITHIN
+            wrong_since = silent_since if -inf < silent_since < now else None
+        for topic, payload in self._status.items():
+            since = wrong_since if "/rtu/" in topic else self._meter_gone_since
+            since_known = max(self._status_since[topic], self._stands_at)
+            held = topic in self._inherited and self._quiet_for(now) < STATUS_NOTICED_WITHIN
+            if payload == b"online" and since is not None and not held:
+                # The publisher may say "online" for as long as its last cycle is young enough.
+                known = since + (0.0 if "/rtu/" in topic else self.limits["live"] + self.slack)
+                if now - max(known, since_known) > late:
+                    self._break(7, f"{topic} is online, and no data flows since {since:.2f}")
+            quiet = self._quiet_for(now) > STATUS_NOTICED_WITHIN
+            if payload == b"offline" and since is None and quiet and now - self._last_data < 1.0:
+                self._break(7, f"{topic} is offline, and data flows")
+
+    def _quiet_for(self, now: float) -> float:
+        """Seconds without any fault."""
+        return -inf if self._active else now - self._settled_at
+
+    def _settle(self) -> None:
+        """The inverter asks anew: what became of its last request is known."""
+        asked, self._asked = self._asked, None
+        if asked is None:
+            return
+        if asked.data:
+            self._failing_since = None
+            return
+        if not asked.answered:
+            self.counts["silent"] += 1
+        live = asked.start < LIVE.stop
+        if live and self._failing_since is None:
+            self._failing_since = asked.end
+        quiet = self._quiet_for(asked.end)
+        if quiet > (BACK_WITHIN if live else OTHERS_BACK_WITHIN):
+            what = "refused" if asked.answered else "not answered"
+            self._break(5, f"{asked.start}, {asked.count} registers: {what} {quiet:.1f} s after the last fault")
+
+    def _judge(self, sent: Transmission, frame: bytes) -> None:
+        asked = self._asked
+        if not self._fits_in_time(sent, asked):
+            return
+        assert asked is not None
+        asked.answered = True
+        if len(frame) < 5 or not has_valid_crc(frame):
+            self._break(4, f"a broken frame: {frame.hex(' ')}")
+        elif frame[0] != self._unit:
+            self._break(4, f"unit {frame[0]} answers")
+        elif frame[1] == asked.frame[1] | 0x80 and len(frame) == 5 and frame[2] in _REFUSALS:
+            self.counts["refused"] += 1
+        elif frame[1] != asked.frame[1] or frame[2] != 2 * asked.count or len(frame) != 5 + frame[2]:
+            self._break(4, f"{frame[:3].hex(' ')}... answers {asked.frame.hex(' ')}")
+        else:
+            words = tuple(int.from_bytes(frame[at : at + 2], "big") for at in range(3, len(frame) - 2, 2))
+            self._judge_words(sent.start, asked, words)
+
+    def _fits_in_time(self, sent: Transmission, asked: _Asked | None) -> bool:
+        known = [one for one in self._others if one.seen <= sent.decided]
+        if sum(len(one.data) for one in known) > GLITCH:
+            return self._break(4, f"an answer follows characters of {known[-1].sender}")
+        if asked is None:
+            return self._break(4, f"no whole request to us is what this answers: {sent.data.hex(' ')}")
+        if asked.answered:
+            return self._break(4, "a second answer to one request")
+        in_time = self._line.gap - 1e-6, STALL + self._grain + DATED_LATE
+        silent_since = max([asked.end, *(one.end for one in known)])
+        early, late = sent.start - silent_since < in_time[0], sent.start - asked.end > in_time[1]
+        if (early or late) and self._pardoned():
+            asked.answered = True
+            return False
+        if early:
+            return self._break(4, f"begun {1e3 * (sent.start - silent_since):.3f} ms after the last character")
+        if late:
+            return self._break(4, f"begun {1e3 * (sent.start - asked.end):.1f} ms after its request")
+        return True
+
+    def _judge_words(self, now: float, asked: _Asked, words: tuple[int, ...]) -> None:
+        judged = [truth.judge(asked.start, words) for truth in self.truths]
+        best = next((one for one in judged if one.kind == "good"), judged[0])
+        where = f"{asked.start}, {asked.count} registers"
+        asked.data = True  # what is wrong with it is told by itself
+        if best.kind == "torn":
+            self._break(3, f"{where}: {best.why}")
+        elif best.kind != "good":
+            self._break(2, f"{where}: {best.why}")
+        elif now - best.measured > self.limits[_block(asked.start)] + self.slack + self.way:
+            if not self._pardoned():
+                self._break(1, f"{where}: {now - best.measured:.3f} s old")
+        else:
+            self.counts["data"] += 1
+            if asked.start < LIVE.stop:
+                self._last_data = now
+                self._failing_since = None
+                if best.measured < inf:
+                    self.ages.append(now - best.measured)
+
+    def _pardoned(self) -> bool:
+        """Whether this is the one answer that is allowed after a guest pause; only once."""
+        pardoned = self._pardon_until > self.world.now
+        self._pardon_until = -inf
+        return pardoned
+
+    def _break(self, promise: int, text: str) -> bool:
+        """Note it, each kind of text once in a run's first violations; returns False."""
+        kind = "".join(letter for letter in text if not letter.isdigit())
+        if len(self.violations) < MOST_VIOLATIONS and (promise, kind) not in self._told:
+            self._told.add((promise, kind))
+            self.violations.append(Violation(self.world.now, promise, text))
+            self.world.trace("ORACLE", f"promise {promise} is broken: {text}")
+        return False
+
+
+def _block(start: int) -> str:
+    for name, block in (("live", LIVE), ("energy", ENERGY), ("sunspec", SUNSPEC), ("device", DEVICE)):
+        if block.start <= start < block.stop:
+            return name
+    return "device"
