@@ -5,13 +5,13 @@ loops of `_Poller` and `_tick`, which are shells today.
 """
 
 import logging
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from math import inf
 from threading import Lock
-from typing import Any, Final, NamedTuple, Protocol, Self, cast
+from typing import Any, Final, Self, cast
 
+from ksem_contract.block_message import Source
 from ksem_contract.topics import Topics
 from ksem_publisher import block_publisher
 from ksem_publisher.block_desk import BlockDesk, read_kept
@@ -29,12 +29,12 @@ from ksem_publisher.push_connection import PushConnection, WrittenRegisters
 from ksem_publisher.settings import ChecksSettings
 from ksem_publisher.snapshot import Snapshot
 from modbus_codec.errors import BadFrame
-from modbus_codec.rtu_reader import Request, RtuFrameReader
 from modbus_codec.tcp import MbapFrame, MbapReader, encode_frame
 from rtu_server import block_feed
 from rtu_server.block_feed import BlockFeed
+from rtu_server.line import LineCore, Timing
+from rtu_server.line_counters import LineCounters, UnitCounters
 from rtu_server.register_cache import FreshnessLimits
-from rtu_server.reply_book import Answer
 from rtu_server.responder import Responder, Unit
 from rtu_server.unit_state import UnitView, judge
 from service_runtime.clock import without_slewing
@@ -117,8 +117,18 @@ class PublisherSide:
         self.plan = PollPlan(live=0.25, energy=10, device=10, sunspec=10, demand=Demand(METER, 8))
         self.echo = EchoAnswer(METER, TOPICS, session, self.link.publish, clock)
         self.seen = OtherPublishers(session)
-        self.push = MeterPush(self.desk, self.others, self.blocks, self.plan, 10, turn, self._look_at_source, self._log)
         self.poller = _Poller(self, self._network, self._meter)
+        self.push = MeterPush(
+            self.desk,
+            self.others,
+            self.blocks,
+            self.plan,
+            10,
+            turn,
+            self._look_at_source,
+            self._log,
+            on_check=self.poller.look_again,
+        )
         self._written = WrittenRegisters()
         self._rests = self._watches = None
         self._network.listen(self.process, PUSH_PORT, self._accept)
@@ -140,8 +150,8 @@ class PublisherSide:
             "connections known": (_size(self.push, "_connections"), 64),
         }
 
-    def _doubted(self) -> bool:
-        return self.desk.refusal(self.clock()) is not None
+    def _doubted(self, source: Source) -> bool:
+        return self.desk.doubts(source, self.clock())
 
     def _look_at_source(self) -> None:
         self.poller.want_live(self.source.poll_wanted(self.clock()))
@@ -231,6 +241,11 @@ class _Poller:
         if woken and not self._busy:
             self._rest(0.0)
 
+    def look_again(self) -> None:
+        """There may be something new to poll."""
+        if not self._busy:
+            self._rest(0.0)
+
     def step(self) -> None:
         """Do what is due."""
         if self._busy:
@@ -292,16 +307,16 @@ class _Poller:
         now, pdu = side.clock(), frame.pdu
         if pdu[0] == 0x83 and len(pdu) == 2:
             self._done()
-            block, news = side.plan.refuse(pdu[1], now)
-            if news and block != "live":
-                side._log.warning("the meter refuses the block %s", block)  # noqa: SLF001
-            self._hand_on(side.plan.release())
+            refusal = side.plan.refuse(pdu[1], now)
+            if refusal.given_up and refusal.block not in {"live", "device", "energy"}:
+                side._log.warning("the meter refuses the block %s", refusal.block)  # noqa: SLF001
         elif pdu[0] != 3 or len(pdu) != 2 + pdu[1] or pdu[1] != 2 * self._wanted.count:
             self._failed("another answer")
             return
         else:
             self._done()
             words = tuple(int.from_bytes(pdu[at : at + 2], "big") for at in range(2, len(pdu), 2))
+            side.push.polled(self._wanted.start, words, self._sent, now)
             self._hand_on(side.plan.answer(words, self._sent, now))
         self.step()
 
@@ -336,137 +351,9 @@ class _Poller:
                 side.others.take(result, "poll")
 
 
-class LineCore(Protocol):
-    """What decides about one line: `rtu_server.line.LineCore`, or the stand-in for it."""
-
-    given: deque[Any]
-    """Request, when it was received, answer, when that was given: not counted yet."""
-
-    @property
-    def due_at(self) -> float | None: ...
-
-    @property
-    def is_at_rest(self) -> bool: ...
-
-    @property
-    def unconfirmed(self) -> int: ...
-
-    def opened(self, now: float) -> None: ...
-
-    def receive(self, data: bytes, before: float, now: float) -> bool: ...
-
-    def next_event_at(self) -> float: ...
-
-    def due(self, now: float) -> bytes: ...
-
-    def sent(self, count: int, now: float) -> bool: ...
-
-    def failed(self) -> None: ...
-
-
-class Given(NamedTuple):
-    """A request for us and what became of it."""
-
-    request: bytes
-    received_at: float
-    answer: Answer
-    at: float
-
-
-class StandInLine:
-    """Decides as `rtu_server.serial_line` does today, without its fast path."""
-
-    LOOK: Final = 0.065
-    STALL: Final = 0.1
-
-    def __init__(self, responder: Responder, gap: float, idle_gap: float) -> None:
-        self.given: deque[Any] = deque(maxlen=1024)
-        self._responder = responder
-        self._gap = gap
-        self._idle_gap = max(idle_gap, gap)
-        self._reader = RtuFrameReader(self._idle_gap)
-        self._pending: Request | None = None
-        self._looked = -inf
-        self._quiet_at = inf
-        self._sending: Given | None = None
-
-    @property
-    def due_at(self) -> float | None:
-        return None if self._pending is None else self._quiet_at
-
-    @property
-    def is_at_rest(self) -> bool:
-        return True
-
-    @property
-    def unconfirmed(self) -> int:
-        return len(self._sending.answer.frame) if self._sending else 0
-
-    def opened(self, now: float) -> None:
-        self._reader.reset()
-        self._pending = self._sending = None
-        self._looked, self._quiet_at = now, inf
-
-    def receive(self, data: bytes, before: float, now: float) -> bool:
-        since, self._looked = self._looked, now
-        if before - since > self.STALL:
-            self._reader.reset()
-            self._pending, self._quiet_at = None, inf
-            return False
-        if data:
-            if self._pending is not None:
-                self._reader.crowd()
-            events = self._reader.feed(data, now)
-            if events or self._pending is None or self._reader.pending > self._pending.stray:
-                self._newest(events)
-            unsure = self._reader.pending or (self._pending is not None and self._pending.dug_out)
-            self._quiet_at = now + (self._idle_gap if unsure else self._gap)
-        return True
-
-    def next_event_at(self) -> float:
-        return min(self._quiet_at, self._looked + self.LOOK)
-
-    def due(self, now: float) -> bytes:
-        if now < self._quiet_at:
-            return b""
-        self._quiet_at = inf
-        if self._reader.pending:
-            before, self._pending = self._pending, None
-            self._newest(self._reader.flush(now))
-            self._pending = self._pending or before
-        request, self._pending = self._pending, None
-        if request is None or now - request.at > self.STALL:
-            return b""
-        answer = self._responder.answer(request.frame, now)
-        given = Given(request.frame, request.at, answer, now)
-        self.given.append(given)
-        if answer.frame:
-            self._sending = given
-        return answer.frame
-
-    def sent(self, count: int, now: float) -> bool:
-        """Only the next request shows that an answer never left; then both are dropped."""
-        if self._sending is None or count >= len(self._sending.answer.frame):
-            self._sending = None
-        elif self._pending is not None and now >= self._quiet_at:
-            self._sending = self._pending = None
-            self._quiet_at = inf
-            return False
-        return True
-
-    def failed(self) -> None:
-        self._sending = None
-
-    def _newest(self, events: list[Any]) -> None:
-        self._pending = None
-        for event in events:
-            ours = isinstance(event, Request) and self._responder.serves(event.unit) and not event.overtaken
-            self._pending = event if ours else None
-
-
-def line_core(responder: Responder, gap: float, idle_gap: float, character: float) -> LineCore:  # noqa: ARG001
-    """Build the core of one line: the place where `rtu_server.line.LineCore` takes over from the stand-in."""
-    return StandInLine(responder, gap, idle_gap)
+def line_core(responder: Responder, gap: float, idle_gap: float, character: float) -> LineCore:
+    """Build the core of one line, as `rtu_server.serial_line` does."""
+    return LineCore(Timing(gap, max(idle_gap, gap), character), responder, LineCounters({1: UnitCounters()}))
 
 
 class NodeSide:
@@ -528,8 +415,8 @@ class NodeSide:
     def sizes(self) -> dict[str, tuple[int, int]]:
         """What is kept, and what may be."""
         return {
-            "sessions": (_size(self.feed, "_cache", "_clocks"), 5),
-            "sessions that wait": (_size(self.feed, "_cache", "_waiting"), 5),
+            "sessions": (_size(self.feed.book, "_clocks"), 5),
+            "sessions that wait": (_size(self.feed.book, "_waiting"), 5),
             "hot ranges": (_size(self.feed.book, "_hot"), 16),
             "blocks": (len(self.feed.state.blocks), 25),
         }
