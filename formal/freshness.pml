@@ -1,265 +1,239 @@
 /* Sessions, echo and retained blocks: docs/contract.md, "Freshness", as a model that spin searches exhaustively.
+ * docs/formal.md lists what is left out and why. `formal/verify` runs it.
  *
- * Two runs of a publisher for one meter (sessions 0 and 1, alive at the same time or one after the other), one node,
- * and a broker that delays, keeps and replays. docs/formal.md lists what is left out and why.
+ * `now` is the true time; the node's clock is `now - lost`: a pause of its guest makes it stand still. The clock of
+ * session p's publisher shows `now + OFFSET(p)`. One step of the loop at the end is one event; any may come next.
  *
- * `now` is the true time. The node's clock is `now - lost`: a pause of its guest makes it stand still, and all that
- * session p's clock shows is `now + offset[p]`. One step of the loop below is one event; any event may come next.
+ * The network is a set of slots, not a queue: what lies in one may arrive at any time, in any order, any number of times
+ * or never. So delay, loss, retained messages, replays, bursts and reordering are all the same event, `receive`.
  */
 
 #ifndef LAST
-#define LAST 6          /* true time at the end */
+#define LAST 5          /* true time at the end */
+#endif
+#ifndef SESSIONS
+#define SESSIONS 2
+#endif
+#ifndef BLOCKS
+#define BLOCKS 2        /* 1: the vital block alone */
+#endif
+#ifndef MESSAGES
+#define MESSAGES 2      /* blocks that a session publishes at most */
+#endif
+#ifndef PINGS
+#define PINGS 2
+#endif
+#ifndef AGES
+#define AGES 2          /* 1: a block is always published at once; 2: or one unit after it was measured */
 #endif
 #ifndef PAUSE
-#define PAUSE 2         /* so long does the guest stand still, once */
+#define PAUSE 0         /* so long does the guest stand still, once; 0: never */
 #endif
 #define LIVE 0          /* the vital block */
 #define ENERGY 1
-#define LIMIT(b) (b == LIVE -> 1 : 2)
-#ifndef MESSAGES
-#define MESSAGES 3      /* blocks that a session publishes at most */
-#endif
-#ifndef PINGS
-#define PINGS 3
-#endif
+#define LIMIT(b) (2 + b)
 #define NOBODY 2
 #define NEVER -100
+#define OFFSET(p) (1 + 2 * p)
 
+byte now, lost, paused_at;
+bool paused;
 #define node (now - lost)
 
-byte now, lost, pauses, pings;
-byte offset[2];
-bool doubtful;          /* paused, and nothing since could disprove the clock: at most one answer, says promise 1 */
-byte paused_at;
+/* A block's true times follow from what it carries; the assertions need them. */
+#define PUBLISHED(p, x) (x.boot - OFFSET(p))
+#define MEASURED(p, x) (x.boot - OFFSET(p) - x.age)
 
-/* `measured` and `published` are true times, which no message carries: the assertions need them. */
-typedef Message {
-    byte any;           /* 0: no message */
-    byte session, seq, boot, age, measured, published
-};
+typedef Message { bool any, session; byte boot; bool seq, age }  /* seq: counts within one reading of the clock */
+typedef Pong { bool any; byte sent, boot }
 
-chan wire0 = [2] of { byte, byte, byte, byte, byte, byte };   /* in order: one connection of the broker each */
-chan wire1 = [2] of { byte, byte, byte, byte, byte, byte };
-#define PONG 2
-/* block or PONG, seq or when its ping was sent, boot, age, measured, published */
+/* The publishers. */
+byte messages[2];
+byte this_unit[4];      /* blocks published since the clock moved, by session and block */
+byte pings;
 
-Message retained[2];    /* by block, whoever published it last */
-Message older;          /* what a bridge or a queue may bring once more: any message of the past */
-byte seq[2], newest[4]; /* publisher: numbers given, and when the block's last message was measured */
-
-byte ping_sent[2];      /* on its way to a session's publisher: the node's clock, plus one */
+/* The network. */
+Message way[4];         /* by session and block */
+Message older;          /* one that a later one has overtaken */
+bool older_block;
+byte ping;              /* the node's clock at its sending, plus one */
+Pong pong[2];           /* by session */
 
 /* The node. */
 byte served = NOBODY;
 Message held[2];
-short held_measured[2]; /* local time: the earliest at which the block can have been measured */
-Message waiting[4];     /* by session and block */
-bool dated[2];          /* an echo tells of the session's clock ... */
-short lead[2];          /* ... that it showed 0 at this local time, at the earliest */
+short expires[2];       /* by its own clock */
+Message waiting[4];
+bool dated[2];          /* an echo dates the session's blocks: ... */
+short lead[2];          /* ... its clock showed 0 at this local time, at the earliest */
 bool goodbye;
-byte slack[2];          /* how long the echo in force took, there and back */
 
-/* scratch */
-byte p, b, s, n, boot, age, m, at, sent, i;
+/* Promise 1 knows one exception: from a pause of the guest until the first message that could disprove the clock. */
+bool excused[2];
+
+/* Scratch, 0 between events. */
+bool p, b, s, found;
+byte i;
 short earliest;
+Message x;
 
-#define EXPIRES(b) (held[b].any -> held_measured[b] + LIMIT(b) : NEVER)
 #define LOCAL(p, boot) (lead[p] + boot)
-#define IS_NEWER(x) (!x.any || boot > x.boot || (boot == x.boot && n > x.seq))
+#define IS_NEWER(x, y) (!y.any || x.boot > y.boot || (x.boot == y.boot && x.seq > y.seq))
+#define EXPIRES(p, b, x) (LOCAL(p, x.boot) - x.age + LIMIT(b))
+/* By how much the node takes session p's blocks for older than they are; below 0 after a pause. */
+#define MARGIN(p) (0 - OFFSET(p) - lost - lead[p])
 
-inline put(x) {
-    x.any = 1; x.session = p; x.seq = n; x.boot = boot; x.age = age; x.measured = m; x.published = at
+inline copy(from, to) {
+    to.any = from.any; to.session = from.session; to.boot = from.boot; to.seq = from.seq; to.age = from.age
 }
-inline get(x) {
-    p = x.session; n = x.seq; boot = x.boot; age = x.age; m = x.measured; at = x.published
-}
-inline clear(x) {
-    x.any = 0; x.session = 0; x.seq = 0; x.boot = 0; x.age = 0; x.measured = 0; x.published = 0
+inline clear(m) { m.any = 0; m.session = 0; m.boot = 0; m.seq = 0; m.age = 0 }
+
+inline drop(k) { clear(held[k]); expires[k] = NEVER }
+
+/* RegisterCache._hold and _publish: one block. */
+inline hold(k, m) {
+    assert(!held[k].any || held[k].session != m.session
+        || MEASURED(m.session, m) >= MEASURED(m.session, held[k]));             /* a value never goes back */
+    expires[k] = EXPIRES(m.session, k, m);
+    copy(m, held[k])
 }
 
-/* Contract: a block's moment is dated by the echo of its own session. */
-inline hold() {
-    assert(!held[b].any || held[b].session != p || m >= held[b].measured);     /* a value never goes back */
-    put(held[b]);
-    held_measured[b] = LOCAL(p, boot) - age;
+inline start_serving(k) {
+    drop(k);
     if
-    :: held_measured[b] > node -> held_measured[b] = node
-    :: else
-    fi
-}
-
-inline drop_all() {
-    clear(held[LIVE]); clear(held[ENERGY]); held_measured[LIVE] = 0; held_measured[ENERGY] = 0; served = NOBODY
-}
-
-/* Contract: one session is served. Another one takes over when the served one's vital data is stale or its publisher
- * said goodbye, and only with vital data that lasts longer. */
-inline take_over() {
-    if
-    :: (s != served && dated[s] && waiting[2 * s + LIVE].any
-        && LOCAL(s, waiting[2 * s + LIVE].boot) <= node
-        && LOCAL(s, waiting[2 * s + LIVE].boot) - waiting[2 * s + LIVE].age + LIMIT(LIVE) > node
-#ifndef NO_EXPIRY
-        && (served == NOBODY || goodbye || node >= EXPIRES(LIVE))
-#endif
-        && (served == NOBODY
-            || LOCAL(s, waiting[2 * s + LIVE].boot) - waiting[2 * s + LIVE].age + LIMIT(LIVE) > EXPIRES(LIVE))) ->
-        /* promise: two publishers never take turns while the served one's data is good; an echo makes data seem older
-         * than it is by its own way there and back, so its true age is told by the true time of its measuring */
-        assert(served == NOBODY || goodbye || doubtful || now - held[LIVE].measured + slack[served] >= LIMIT(LIVE));
-        drop_all(); served = s; goodbye = 0;
-        b = LIVE;
-        do
-        :: b <= ENERGY ->
-            if
-            :: (waiting[2 * s + b].any && LOCAL(s, waiting[2 * s + b].boot) <= node) ->
-                get(waiting[2 * s + b]); hold()
-            :: else
-            fi;
-            clear(waiting[2 * s + b]); b++
-        :: else -> break
-        od
-    :: else
-    fi
-}
-
-/* Contract: a block that its session's clock dates after now disproves that clock. All that it dated goes. */
-inline disown() {
-    dated[p] = 0; lead[p] = 0; slack[p] = 0;
-    i = 0;
-    do
-    :: i <= ENERGY ->
-        if
-        :: held[i].any ->
-            waiting[2 * p + i].any = 1; waiting[2 * p + i].session = p; waiting[2 * p + i].seq = held[i].seq;
-            waiting[2 * p + i].boot = held[i].boot; waiting[2 * p + i].age = held[i].age;
-            waiting[2 * p + i].measured = held[i].measured; waiting[2 * p + i].published = held[i].published
-        :: else
-        fi;
-        i++
-    :: else -> break
-    od;
-    put(waiting[2 * p + b]);
-    drop_all()
-}
-
-
-inline receive_block(replayed) {
-    s = p;
-    if
-    :: at >= paused_at && pauses -> doubtful = (p == served -> 0 : doubtful)
+    :: waiting[2 * s + k].any && LOCAL(s, waiting[2 * s + k].boot) <= node -> hold(k, waiting[2 * s + k])
     :: else
     fi;
+    clear(waiting[2 * s + k])
+}
+
+/* RegisterCache._take_over and _better: another session is served when the served one's vital data is stale or its
+ * publisher said goodbye, and only with vital data that lasts longer. */
+inline take_over() {
+#define CANDIDATE waiting[2 * s + LIVE]
+    if
+    :: (dated[s] && (CANDIDATE.any || waiting[2 * s + ENERGY].any)
+#ifndef NO_EXPIRY
+        && (served == NOBODY || goodbye || node >= expires[LIVE])
+#endif
+        && (served == NOBODY || (CANDIDATE.any && LOCAL(s, CANDIDATE.boot) <= node
+            && EXPIRES(s, LIVE, CANDIDATE) > node && EXPIRES(s, LIVE, CANDIDATE) > expires[LIVE]))) ->
+        /* Two publishers never take turns while the served one's data is good; an echo may make it seem older. */
+        assert(served == NOBODY || goodbye || !held[LIVE].any
+            || now - MEASURED(served, held[LIVE]) + MARGIN(served) >= LIMIT(LIVE));
+        served = s; goodbye = 0;
+        start_serving(LIVE); start_serving(ENERGY)
+    :: else
+    fi
+}
+
+inline forget_clock(q) { dated[q] = 0; lead[q] = 0 }
+
+/* Whatever an echo dated with a clock that was disproved is worth nothing now. */
+inline clock_disproved() {
+    forget_clock(p);
+#ifdef VOID
+    forget_clock(1 - p);
+    ping = 0;
+    pong[0].any = 0; pong[0].sent = 0; pong[0].boot = 0; pong[1].any = 0; pong[1].sent = 0; pong[1].boot = 0
+#endif
+}
+
+/* RegisterCache._disown: a block that its session's clock dates after now disproves that clock. All goes that it dated. */
+inline disown() {
+    copy(held[LIVE], waiting[2 * p + LIVE]); copy(held[ENERGY], waiting[2 * p + ENERGY]);
+    copy(x, waiting[2 * p + b]);
+    drop(LIVE); drop(ENERGY);
+    served = NOBODY;
+    clock_disproved()
+}
+
+inline end_of_excuse(published) {
+    if
+    :: paused && published >= paused_at && dated[p] && now - published < 0 - MARGIN(p) ->
+#ifdef ONE_EXCUSE
+        excused[0] = 0; excused[1] = 0
+#else
+        excused[p] = 0
+#endif
+    :: else
+    fi
+}
+
+/* RegisterCache.hear_block, of block b of session p: x. */
+inline receive_block() {
+    s = p;
+    end_of_excuse(PUBLISHED(p, x));
     if
 #ifdef NO_SESSION
-    :: served != NOBODY && dated[p] && (held[b].session != p || IS_NEWER(held[b])) -> hold()
-    :: served != NOBODY && !(dated[p] && (held[b].session != p || IS_NEWER(held[b])))
+    :: served != NOBODY && dated[p] && (held[b].session != p || IS_NEWER(x, held[b])) -> hold(b, x)
+    :: served != NOBODY && !(dated[p] && (held[b].session != p || IS_NEWER(x, held[b])))
+    :: served == NOBODY && IS_NEWER(x, waiting[2 * p + b]) -> copy(x, waiting[2 * p + b]); take_over()
+    :: else
 #else
     :: p == served ->
         if
-#ifndef NO_SEQUENCE
-        :: !IS_NEWER(held[b])
-#endif
 #ifdef REPLAY_ACCEPTED
-        :: replayed -> goodbye = 0; put(held[b]); held_measured[b] = node
+        :: !IS_NEWER(x, held[b]) -> expires[b] = node + LIMIT(b)       /* it came just now, so it is taken for new */
+#elif !defined(NO_SEQUENCE)
+        :: !IS_NEWER(x, held[b])
 #endif
         :: else ->
             if
 #ifndef CLOCK_KEPT
-            :: LOCAL(p, boot) > node -> disown()
+            :: LOCAL(p, x.boot) > node -> disown()
 #endif
-            :: else -> goodbye = 0; hold()
+            :: else -> goodbye = 0; hold(b, x)
             fi
         fi
+    :: p != served && IS_NEWER(x, waiting[2 * p + b]) -> copy(x, waiting[2 * p + b]); take_over()
+    :: else
 #endif
-    :: else ->
-        if
-        :: IS_NEWER(waiting[2 * p + b]) -> put(waiting[2 * p + b]); take_over()
-        :: else
-        fi
     fi
 }
 
-/* Contract: the clock showed `boot` at some moment from ping sent to pong received; the earliest counts. The tightest
- * echo counts; one that contradicts it means that a clock has stood still, and all before is forgotten. */
+inline date_anew(k) {
+    if
+    :: held[k].any && LOCAL(p, held[k].boot) > node -> drop(k)
+    :: held[k].any && LOCAL(p, held[k].boot) <= node -> expires[k] = EXPIRES(p, k, held[k])
+    :: else
+    fi
+}
+
+/* RegisterCache.hear_pong, EchoClock.add_echo: the clock showed `boot` at some moment from ping sent to pong received;
+ * the earliest counts. The tightest echo stays, until one contradicts it: then all before is forgotten. */
 inline receive_pong() {
     s = p;
-    earliest = sent - boot;
+    end_of_excuse(pong[p].boot - OFFSET(p));
+    earliest = pong[p].sent - pong[p].boot;
 #ifdef PONG_BY_ARRIVAL
-    earliest = node - boot;
+    earliest = node - pong[p].boot;
 #endif
     if
-    :: at >= paused_at && pauses -> doubtful = (p == served -> 0 : doubtful)
-    :: else
+    :: dated[p] && LOCAL(p, pong[p].boot) > node -> clock_disproved(); lead[p] = earliest; dated[p] = 1
+    :: dated[p] && LOCAL(p, pong[p].boot) <= node ->
+        if
+        :: earliest >= lead[p] -> lead[p] = earliest
+        :: else
+        fi
+    :: else -> lead[p] = earliest; dated[p] = 1
     fi;
     if
-    :: dated[p] && LOCAL(p, boot) <= node && lead[p] >= earliest
-    :: else -> lead[p] = earliest; dated[p] = 1; slack[p] = node - sent
-    fi;
-    if
-    :: p == served ->
-        b = LIVE;
-        do
-        :: b <= ENERGY ->
-            if
-            :: held[b].any && LOCAL(p, held[b].boot) > node -> clear(held[b]); held_measured[b] = 0
-            :: held[b].any && LOCAL(p, held[b].boot) <= node -> get(held[b]); hold()
-            :: else
-            fi;
-            b++
-        :: else -> break
-        od
+    :: p == served -> date_anew(LIVE); date_anew(ENERGY)
     :: else -> take_over()
     fi
 }
 
-inline publish(wire) {
-    b = LIVE;
-    do
-    :: b == LIVE -> b = ENERGY
-    :: break
-    od;
-    age = 0;
-    if
-    :: now > 0 && now - 1 >= newest[2 * p + b] -> age = 1
-    :: skip
-    fi;
-    seq[p]++; n = seq[p]; boot = now + offset[p]; m = now - age; at = now;
-    newest[2 * p + b] = m;
-    wire!b, n, boot, age, m, at;
-    put(retained[b]);
-    if
-    :: put(older); older.any = b + 1
-    :: skip
-    fi
-}
-
-inline deliver(wire) {
-    wire?b, n, boot, age, m, at;
-    if
-    /* A pause that is shorter than a message's way hides in it: nothing on the node can see that. */
-    :: pauses && at >= paused_at && now - at >= PAUSE
-    :: pauses && at < paused_at && b == PONG
-    :: else ->
-        if
-        :: b == PONG -> sent = n; receive_pong()
-        :: else -> receive_block(0)
-        fi
-    fi
-}
-
-inline forget() { p = 0; b = 0; s = 0; n = 0; boot = 0; age = 0; m = 0; at = 0; sent = 0; i = 0; earliest = 0 }
-
-/* Promise 1: no answer holds a value over its limit. Promise 2: no answer holds blocks of two sessions.
- * What an answer holds: vital data that has not expired, alone or with a block beside it. */
+/* What an answer would hold now: vital data that has not expired, alone or with the block beside it. */
 inline judge() {
     if
-    :: node < EXPIRES(LIVE) && !doubtful ->
-        assert(now - held[LIVE].measured <= LIMIT(LIVE));
-        assert(held[LIVE].session == served);
+    :: node < expires[LIVE] && !excused[held[LIVE].session] ->
+        /* Promise 1: nothing over its limit. */
+        assert(now - MEASURED(held[LIVE].session, held[LIVE]) <= LIMIT(LIVE));
         if
-        :: node < EXPIRES(ENERGY) ->
-            assert(now - held[ENERGY].measured <= LIMIT(ENERGY));
+        :: node < expires[ENERGY] ->
+            assert(now - MEASURED(held[ENERGY].session, held[ENERGY]) <= LIMIT(ENERGY));
+            /* Promises 2 and 3: nothing of two sessions. */
             assert(held[ENERGY].session == held[LIVE].session)
         :: else
         fi
@@ -267,28 +241,75 @@ inline judge() {
     fi
 }
 
+inline forget() { p = 0; b = 0; s = 0; i = 0; earliest = 0; clear(x) }
+
+inline publish(P, B, A, overtakes) {
+    x.any = 1; x.session = P; x.boot = now + OFFSET(P); x.seq = this_unit[2 * P + B]; x.age = A;
+    this_unit[2 * P + B]++; messages[P]++;
+    if
+    :: overtakes -> copy(way[2 * P + B], older); older_block = B
+    :: else
+    fi;
+    copy(x, way[2 * P + B]);
+    printf("%d: session %d publishes block %d, age %d\n", now, P, B, A);
+    forget()
+}
+
+/* A publisher never publishes a block older than the one before it. */
+#define MAY(P, B, A) (P < SESSIONS && B < BLOCKS && A < AGES && messages[P] < MESSAGES && now >= A \
+    && this_unit[2 * P + B] < SEQ && (A == 0 || !this_unit[2 * P + B]))
+#ifndef SEQ
+#define SEQ 1           /* blocks of a name that a publisher publishes at one reading of its clock */
+#endif
+
+#define PUBLISH(P, B) \
+    :: d_step { MAY(P, B, 0) -> publish(P, B, 0, 0) } \
+    :: d_step { MAY(P, B, 1) -> publish(P, B, 1, 0) } \
+    :: d_step { MAY(P, B, 0) && way[2 * P + B].any -> publish(P, B, 0, 1) } \
+    :: d_step { MAY(P, B, 1) && way[2 * P + B].any -> publish(P, B, 1, 1) }
+
+#define RECEIVE(P, B) \
+    :: d_step { way[2 * P + B].any -> \
+        p = P; b = B; copy(way[2 * P + B], x); \
+        printf("%d: block %d of session %d, boot %d, arrives\n", now, B, P, x.boot); \
+        receive_block(); forget(); judge() }
+
+#define ECHO(P) \
+    :: d_step { ping && P < SESSIONS -> \
+        pong[P].any = 1; pong[P].sent = ping - 1; pong[P].boot = now + OFFSET(P); \
+        printf("%d: session %d answers the ping of %d\n", now, P, ping - 1) } \
+    :: d_step { pong[P].any -> \
+        p = P; printf("%d: pong of session %d, sent %d, boot %d, arrives\n", now, P, pong[P].sent, pong[P].boot); \
+        receive_pong(); forget(); judge() }
+
 active proctype world() {
-    offset[0] = 1; offset[1] = 3;
+    expires[LIVE] = NEVER; expires[ENERGY] = NEVER;
     do
-    :: atomic { now < LAST -> now++; judge() }
-    :: atomic { !pauses && now + PAUSE <= LAST ->
-        pauses = 1; now = now + PAUSE; lost = PAUSE; paused_at = now; doubtful = 1 }
-    :: atomic { seq[0] < MESSAGES && nfull(wire0) -> p = 0; publish(wire0); forget() }
-    :: atomic { seq[1] < MESSAGES && nfull(wire1) -> p = 1; publish(wire1); forget() }
-    :: atomic { pings < PINGS && !ping_sent[0] -> pings++; ping_sent[0] = node + 1 }
-    :: atomic { pings < PINGS && !ping_sent[1] -> pings++; ping_sent[1] = node + 1 }
-    :: atomic { ping_sent[0] && nfull(wire0) ->
-        wire0!PONG, ping_sent[0] - 1, now + offset[0], 0, 0, now; ping_sent[0] = 0 }
-    :: atomic { ping_sent[1] && nfull(wire1) ->
-        wire1!PONG, ping_sent[1] - 1, now + offset[1], 0, 0, now; ping_sent[1] = 0 }
-    :: atomic { nempty(wire0) -> p = 0; deliver(wire0); forget(); judge() }
-    :: atomic { nempty(wire1) -> p = 1; deliver(wire1); forget(); judge() }
-    :: atomic { retained[LIVE].any && !(pauses && now - retained[LIVE].published >= PAUSE && retained[LIVE].published >= paused_at) ->
-        get(retained[LIVE]); b = LIVE; receive_block(1); forget(); judge() }
-    :: atomic { retained[ENERGY].any && !(pauses && now - retained[ENERGY].published >= PAUSE && retained[ENERGY].published >= paused_at) ->
-        get(retained[ENERGY]); b = ENERGY; receive_block(1); forget(); judge() }
-    :: atomic { older.any && !(pauses && now - older.published >= PAUSE && older.published >= paused_at) ->
-        get(older); b = older.any - 1; receive_block(1); forget(); judge() }
-    :: atomic { !goodbye -> goodbye = 1 }
+    :: d_step { now < LAST ->
+        now++; this_unit[0] = 0; this_unit[1] = 0; this_unit[2] = 0; this_unit[3] = 0;
+        printf("%d: (node %d)\n", now, node); judge() }
+    :: d_step { PAUSE && !paused && now + PAUSE <= LAST ->
+        now = now + PAUSE; lost = PAUSE; paused = 1; paused_at = now;
+        excused[0] = dated[0] && MARGIN(0) < 0; excused[1] = dated[1] && MARGIN(1) < 0;
+        this_unit[0] = 0; this_unit[1] = 0; this_unit[2] = 0; this_unit[3] = 0;
+        printf("%d: (node %d) after a pause\n", now, node) }
+    :: d_step { pings < PINGS -> pings++; ping = node + 1; printf("%d: ping\n", now) }
+#ifdef GOODBYE
+    :: d_step { !goodbye -> goodbye = 1; printf("%d: status offline\n", now); }
+#endif
+    PUBLISH(0, LIVE)
+    PUBLISH(0, ENERGY)
+    PUBLISH(1, LIVE)
+    PUBLISH(1, ENERGY)
+    RECEIVE(0, LIVE)
+    RECEIVE(0, ENERGY)
+    RECEIVE(1, LIVE)
+    RECEIVE(1, ENERGY)
+    :: d_step { older.any ->
+        p = older.session; b = older_block; copy(older, x);
+        printf("%d: an older block %d of session %d, boot %d, arrives\n", now, b, p, x.boot);
+        receive_block(); forget(); judge() }
+    ECHO(0)
+    ECHO(1)
     od
 }
