@@ -26,6 +26,9 @@
 #ifndef AGES
 #define AGES 2          /* 1: a block is always published at once; 2: or one unit after it was measured */
 #endif
+#ifndef LATE_PONG
+#define LATE_PONG 0     /* 1: a pong may be overtaken by a later one */
+#endif
 #ifndef PAUSE
 #define PAUSE 0         /* so long does the guest stand still, once; 0: never */
 #endif
@@ -45,7 +48,7 @@ bool paused;
 #define MEASURED(p, x) (x.boot - OFFSET(p) - x.age)
 
 typedef Message { bool any, session; byte boot; bool seq, age }  /* seq: counts within one reading of the clock */
-typedef Pong { bool any; byte sent, boot }
+typedef Pong { bool any, session; byte number, sent, boot }
 
 /* The publishers. */
 byte messages[2];
@@ -58,6 +61,7 @@ Message older;          /* one that a later one has overtaken */
 bool older_block;
 byte ping;              /* the node's clock at its sending, plus one */
 Pong pong[2];           /* by session */
+Pong late;              /* one that a later one has overtaken */
 
 /* The node. */
 byte served = NOBODY;
@@ -66,16 +70,19 @@ short expires[2];       /* by its own clock */
 Message waiting[4];
 bool dated[2];          /* an echo dates the session's blocks: ... */
 short lead[2];          /* ... its clock showed 0 at this local time, at the earliest */
+byte counted[2];        /* the number of the session's last ping whose pong counted */
+byte voided;              /* the last ping before a clock was disproved */
 bool goodbye;
 
 /* Promise 1 knows one exception: from a pause of the guest until the first message that could disprove the clock. */
 bool excused[2];
+byte pings_before;
 
 /* Scratch, 0 between events. */
-bool p, b, s, found;
-byte i;
+bool p, b, s;
 short earliest;
 Message x;
+Pong y;
 
 #define LOCAL(p, boot) (lead[p] + boot)
 #define IS_NEWER(x, y) (!y.any || x.boot > y.boot || (x.boot == y.boot && x.seq > y.seq))
@@ -86,6 +93,10 @@ Message x;
 inline copy(from, to) {
     to.any = from.any; to.session = from.session; to.boot = from.boot; to.seq = from.seq; to.age = from.age
 }
+inline copy_pong(from, to) {
+    to.any = from.any; to.session = from.session; to.number = from.number; to.sent = from.sent; to.boot = from.boot
+}
+inline clear_pong(m) { m.any = 0; m.session = 0; m.number = 0; m.sent = 0; m.boot = 0 }
 inline clear(m) { m.any = 0; m.session = 0; m.boot = 0; m.seq = 0; m.age = 0 }
 
 inline drop(k) { clear(held[k]); expires[k] = NEVER }
@@ -129,23 +140,22 @@ inline take_over() {
 
 inline forget_clock(q) { dated[q] = 0; lead[q] = 0 }
 
-/* Whatever an echo dated with a clock that was disproved is worth nothing now. */
-inline clock_disproved() {
-    forget_clock(p);
-#ifdef VOID
-    forget_clock(1 - p);
-    ping = 0;
-    pong[0].any = 0; pong[0].sent = 0; pong[0].boot = 0; pong[1].any = 0; pong[1].sent = 0; pong[1].boot = 0
-#endif
-}
-
-/* RegisterCache._disown: a block that its session's clock dates after now disproves that clock. All goes that it dated. */
+/* RegisterCache._disown: a block that a session's clock dates after now disproves that clock. That means that this
+ * host's own has stood still: all that it dated goes, no other session's clock holds, and no ping that was sent before
+ * tells of the clock that this host has now. */
 inline disown() {
-    copy(held[LIVE], waiting[2 * p + LIVE]); copy(held[ENERGY], waiting[2 * p + ENERGY]);
-    copy(x, waiting[2 * p + b]);
+    if
+    :: served != NOBODY ->
+        copy(held[LIVE], waiting[2 * served + LIVE]); copy(held[ENERGY], waiting[2 * served + ENERGY])
+    :: else
+    fi;
     drop(LIVE); drop(ENERGY);
     served = NOBODY;
-    clock_disproved()
+    forget_clock(p);
+#ifndef OTHER_CLOCKS_KEPT
+    forget_clock(1 - p);
+#endif
+    voided = pings
 }
 
 inline end_of_excuse(published) {
@@ -181,12 +191,19 @@ inline receive_block() {
         :: else ->
             if
 #ifndef CLOCK_KEPT
-            :: LOCAL(p, x.boot) > node -> disown()
+            :: LOCAL(p, x.boot) > node -> disown(); copy(x, waiting[2 * p + b])
 #endif
             :: else -> goodbye = 0; hold(b, x)
             fi
         fi
-    :: p != served && IS_NEWER(x, waiting[2 * p + b]) -> copy(x, waiting[2 * p + b]); take_over()
+    :: p != served && IS_NEWER(x, waiting[2 * p + b]) ->
+        copy(x, waiting[2 * p + b]);
+        if
+#ifndef SERVED_ALONE_DISPROVES
+        :: dated[p] && LOCAL(p, x.boot) > node -> disown()
+#endif
+        :: else -> take_over()
+        fi
     :: else
 #endif
     fi
@@ -200,27 +217,67 @@ inline date_anew(k) {
     fi
 }
 
+/* A block in hand that is of after now. */
+#define IN_HAND(k) ((p == served && held[k].any && LOCAL(p, held[k].boot) > node) \
+    || (p != served && waiting[2 * p + k].any && LOCAL(p, waiting[2 * p + k].boot) > node))
+
+/* What another session's clock dated goes with it. */
+inline forget_other() {
+    if
+    :: served == 1 - p ->
+        copy(held[LIVE], waiting[2 * served + LIVE]); copy(held[ENERGY], waiting[2 * served + ENERGY]);
+        drop(LIVE); drop(ENERGY);
+        served = NOBODY
+    :: else
+    fi;
+    forget_clock(1 - p)
+}
+
 /* RegisterCache.hear_pong, EchoClock.add_echo: the clock showed `boot` at some moment from ping sent to pong received;
  * the earliest counts. The tightest echo stays, until one contradicts it: then all before is forgotten. */
 inline receive_pong() {
     s = p;
-    end_of_excuse(pong[p].boot - OFFSET(p));
-    earliest = pong[p].sent - pong[p].boot;
-#ifdef PONG_BY_ARRIVAL
-    earliest = node - pong[p].boot;
+    if
+#ifndef ANY_PONG
+    :: y.number <= counted[p] || y.number <= voided
 #endif
-    if
-    :: dated[p] && LOCAL(p, pong[p].boot) > node -> clock_disproved(); lead[p] = earliest; dated[p] = 1
-    :: dated[p] && LOCAL(p, pong[p].boot) <= node ->
+    :: else ->
+        counted[p] = y.number;
+        end_of_excuse(y.boot - OFFSET(p));
+#ifdef PONG_BY_ARRIVAL
+        earliest = node - y.boot;
+#else
+        earliest = y.sent - y.boot;
+#endif
         if
-        :: earliest >= lead[p] -> lead[p] = earliest
+        :: dated[p] && LOCAL(p, y.boot) > node ->
+            forget_clock(p);
+#ifndef OTHER_CLOCKS_KEPT
+            forget_other();
+#endif
+            voided = pings; lead[p] = earliest; dated[p] = 1
+        :: dated[p] && LOCAL(p, y.boot) <= node ->
+            if
+            :: earliest >= lead[p] -> lead[p] = earliest
+            :: else
+            fi
+        :: else -> lead[p] = earliest; dated[p] = 1
+        fi;
+        if
+        :: MARGIN(p) >= 0 && y.number > pings_before -> excused[p] = 0
         :: else
+        fi;
+        if
+#ifndef SERVED_ALONE_DISPROVES
+        :: IN_HAND(LIVE) || IN_HAND(ENERGY) -> disown()
+#endif
+#ifdef SERVED_ALONE_DISPROVES
+        :: p == served -> date_anew(LIVE); date_anew(ENERGY)
+#else
+        :: p == served && !(IN_HAND(LIVE) || IN_HAND(ENERGY)) -> date_anew(LIVE); date_anew(ENERGY)
+#endif
+        :: else -> take_over()
         fi
-    :: else -> lead[p] = earliest; dated[p] = 1
-    fi;
-    if
-    :: p == served -> date_anew(LIVE); date_anew(ENERGY)
-    :: else -> take_over()
     fi
 }
 
@@ -241,7 +298,7 @@ inline judge() {
     fi
 }
 
-inline forget() { p = 0; b = 0; s = 0; i = 0; earliest = 0; clear(x) }
+inline forget() { p = 0; b = 0; s = 0; earliest = 0; clear(x); clear_pong(y) }
 
 inline publish(P, B, A, overtakes) {
     x.any = 1; x.session = P; x.boot = now + OFFSET(P); x.seq = this_unit[2 * P + B]; x.age = A;
@@ -274,13 +331,24 @@ inline publish(P, B, A, overtakes) {
         printf("%d: block %d of session %d, boot %d, arrives\n", now, B, P, x.boot); \
         receive_block(); forget(); judge() }
 
+#define ANSWER(P, overtakes) \
+        if \
+        :: overtakes -> copy_pong(pong[P], late) \
+        :: else \
+        fi; \
+        pong[P].any = 1; pong[P].session = P; pong[P].number = pings; pong[P].sent = ping - 1; \
+        pong[P].boot = now + OFFSET(P); \
+        printf("%d: session %d answers the ping of %d\n", now, P, ping - 1)
+
+#define TAKE_PONG(from) \
+        copy_pong(from, y); p = y.session; \
+        printf("%d: pong of session %d, sent %d, boot %d, arrives\n", now, p, y.sent, y.boot); \
+        receive_pong(); forget(); judge()
+
 #define ECHO(P) \
-    :: d_step { ping && P < SESSIONS -> \
-        pong[P].any = 1; pong[P].sent = ping - 1; pong[P].boot = now + OFFSET(P); \
-        printf("%d: session %d answers the ping of %d\n", now, P, ping - 1) } \
-    :: d_step { pong[P].any -> \
-        p = P; printf("%d: pong of session %d, sent %d, boot %d, arrives\n", now, P, pong[P].sent, pong[P].boot); \
-        receive_pong(); forget(); judge() }
+    :: d_step { ping && P < SESSIONS -> ANSWER(P, 0) } \
+    :: d_step { ping && P < SESSIONS && LATE_PONG && pong[P].any && pong[P].number < pings -> ANSWER(P, 1) } \
+    :: d_step { pong[P].any -> TAKE_PONG(pong[P]) }
 
 active proctype world() {
     expires[LIVE] = NEVER; expires[ENERGY] = NEVER;
@@ -290,7 +358,7 @@ active proctype world() {
         printf("%d: (node %d)\n", now, node); judge() }
     :: d_step { PAUSE && !paused && now + PAUSE <= LAST ->
         now = now + PAUSE; lost = PAUSE; paused = 1; paused_at = now;
-        excused[0] = dated[0] && MARGIN(0) < 0; excused[1] = dated[1] && MARGIN(1) < 0;
+        excused[0] = 1; excused[1] = 1; pings_before = pings;
         this_unit[0] = 0; this_unit[1] = 0; this_unit[2] = 0; this_unit[3] = 0;
         printf("%d: (node %d) after a pause\n", now, node) }
     :: d_step { pings < PINGS -> pings++; ping = node + 1; printf("%d: ping\n", now) }
@@ -311,5 +379,6 @@ active proctype world() {
         receive_block(); forget(); judge() }
     ECHO(0)
     ECHO(1)
+    :: d_step { late.any -> TAKE_PONG(late) }
     od
 }
