@@ -26,6 +26,9 @@
 #ifndef AGES
 #define AGES 2          /* 1: a block is always published at once; 2: or one unit after it was measured */
 #endif
+#ifndef OLDER
+#define OLDER 1         /* 1: a block that a later one has overtaken may arrive; else only the newest of its name */
+#endif
 #ifndef LATE_PONG
 #define LATE_PONG 0     /* 1: a pong may be overtaken by a later one */
 #endif
@@ -243,7 +246,7 @@ inline receive_pong() {
 #endif
     :: else ->
         counted[p] = y.number;
-        end_of_excuse(y.boot - OFFSET(p));
+        end_of_excuse(PUBLISHED(p, y));
 #ifdef PONG_BY_ARRIVAL
         earliest = node - y.boot;
 #else
@@ -322,8 +325,8 @@ inline publish(P, B, A, overtakes) {
 #define PUBLISH(P, B) \
     :: d_step { MAY(P, B, 0) -> publish(P, B, 0, 0) } \
     :: d_step { MAY(P, B, 1) -> publish(P, B, 1, 0) } \
-    :: d_step { MAY(P, B, 0) && way[2 * P + B].any -> publish(P, B, 0, 1) } \
-    :: d_step { MAY(P, B, 1) && way[2 * P + B].any -> publish(P, B, 1, 1) }
+    :: d_step { MAY(P, B, 0) && OLDER && way[2 * P + B].any -> publish(P, B, 0, 1) } \
+    :: d_step { MAY(P, B, 1) && OLDER && way[2 * P + B].any -> publish(P, B, 1, 1) }
 
 #define RECEIVE(P, B) \
     :: d_step { way[2 * P + B].any -> \
@@ -346,7 +349,7 @@ inline publish(P, B, A, overtakes) {
         receive_pong(); forget(); judge()
 
 #define ECHO(P) \
-    :: d_step { ping && P < SESSIONS -> ANSWER(P, 0) } \
+    :: d_step { ping && P < SESSIONS && pong[P].number < pings -> ANSWER(P, 0) } \
     :: d_step { ping && P < SESSIONS && LATE_PONG && pong[P].any && pong[P].number < pings -> ANSWER(P, 1) } \
     :: d_step { pong[P].any -> TAKE_PONG(pong[P]) }
 
@@ -361,7 +364,7 @@ active proctype world() {
         excused[0] = 1; excused[1] = 1; pings_before = pings;
         this_unit[0] = 0; this_unit[1] = 0; this_unit[2] = 0; this_unit[3] = 0;
         printf("%d: (node %d) after a pause\n", now, node) }
-    :: d_step { pings < PINGS -> pings++; ping = node + 1; printf("%d: ping\n", now) }
+    :: d_step { pings < PINGS && (ping != node + 1 || pings == pings_before) -> pings++; ping = node + 1; printf("%d: ping\n", now) }
 #ifdef GOODBYE
     :: d_step { !goodbye -> goodbye = 1; printf("%d: status offline\n", now); }
 #endif
