@@ -11,7 +11,7 @@ SECONDS ?= 60
 HOME_PYTHON ?= python3.13
 HOME_VENV   ?= .venv-homeassistant
 
-.PHONY: help demo test test-faults test-slow test-platform test-browser test-homeassistant check format bench faults-table soak fuzz docs deb tools clean
+.PHONY: help demo test test-faults test-slow test-platform test-browser test-homeassistant check format bench faults-table soak fuzz docs deb tools verify clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -62,6 +62,11 @@ soak: $(READY) tools ## compressed days with faults at random, MINUTES=10 (SEED=
 
 fuzz: $(READY) ## any bytes against codec, contract and settings, SECONDS=60 each; installs atheris
 	@fuzz/run $(BIN)/python $(SECONDS)
+
+verify: ## freshness as a model, searched exhaustively in 2 minutes (ARGS="--keep clock-kept"); installs spin and gcc as root
+	@for tool in spin gcc; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ]; then apt-get install -qq -y --no-install-recommends $$missing libc6-dev >/dev/null; fi
+	@$(PYTHON) formal/verify $(ARGS)
 
 check: $(READY) ## format, lint, types, import rules
 	$(BIN)/ruff format --check .

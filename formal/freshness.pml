@@ -77,7 +77,8 @@ byte counted[2];        /* the number of the session's last ping whose pong coun
 byte voided;              /* the last ping before a clock was disproved */
 bool goodbye;
 
-/* Promise 1 knows one exception: from a pause of the guest until the first message that could disprove the clock. */
+/* Promise 1 knows one exception: from a pause of the guest until the first message that can disprove a clock, whichever
+ * session's, or until a ping that was sent after it dates the session rightly. */
 bool excused[2];
 byte pings_before;
 
@@ -164,11 +165,7 @@ inline disown() {
 inline end_of_excuse(published) {
     if
     :: paused && published >= paused_at && dated[p] && now - published < 0 - MARGIN(p) ->
-#ifdef ONE_EXCUSE
         excused[0] = 0; excused[1] = 0
-#else
-        excused[p] = 0
-#endif
     :: else
     fi
 }
