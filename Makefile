@@ -65,7 +65,8 @@ fuzz: $(READY) ## any bytes against codec, contract and settings, SECONDS=60 eac
 
 verify: ## freshness as a model, searched exhaustively in 2 minutes (ARGS="--keep clock-kept"); installs spin and gcc as root
 	@for tool in spin gcc; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
-	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ]; then apt-get install -qq -y --no-install-recommends $$missing libc6-dev >/dev/null; fi
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ]; then \
+		apt-get update -qq && apt-get install -qq -y --no-install-recommends $$missing libc6-dev >/dev/null; fi
 	@$(PYTHON) formal/verify $(ARGS)
 
 check: $(READY) ## format, lint, types, import rules
