@@ -12,7 +12,7 @@ SIMULATE_MINUTES ?= 4
 HOME_PYTHON ?= python3.13
 HOME_VENV   ?= .venv-homeassistant
 
-.PHONY: help demo test test-faults test-slow test-platform test-browser test-homeassistant check format bench faults-table soak simulate fuzz docs deb tools clean
+.PHONY: help demo test test-faults test-slow test-platform test-browser test-homeassistant check format bench faults-table soak simulate fuzz docs deb tools verify clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -66,6 +66,12 @@ simulate: $(READY) ## the whole chain in virtual time, with faults from seeds: S
 
 fuzz: $(READY) ## any bytes against codec, contract and settings, SECONDS=60 each; installs atheris
 	@fuzz/run $(BIN)/python $(SECONDS)
+
+verify: ## freshness as a model, searched exhaustively in 2 minutes (ARGS="--keep clock-kept"); installs spin and gcc as root
+	@for tool in spin gcc; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ]; then \
+		apt-get update -qq && apt-get install -qq -y --no-install-recommends $$missing libc6-dev >/dev/null; fi
+	@$(PYTHON) formal/verify $(ARGS)
 
 check: $(READY) ## format, lint, types, import rules
 	$(BIN)/ruff format --check .

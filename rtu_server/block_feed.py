@@ -94,20 +94,29 @@ class BlockFeed:
             raise InvalidMessage(f"it is {block.meter}'s block {block.block}")
         self.last_block = message.received
         heard = self.book.hear_block(block, message.received)
-        self.undated = heard is Heard.UNDATED or (self.undated and heard is not Heard.HELD)
-        if heard is Heard.UNDATED:
+        waits = heard in (Heard.UNDATED, Heard.DISPROVED)
+        self.undated = waits or (self.undated and heard is not Heard.HELD)
+        if heard is Heard.DISPROVED:
+            self._echo.void()
+        if waits:
             self._echo.want(block.session, message.received)
             self.tick()
+        elif heard is Heard.HELD and message.received >= self.state.vital_expires:
+            self._echo.doubt()
 
     def _on_pong(self, message: Incoming) -> None:
         pong = Pong.decode(message.payload)
-        sent = self._echo.answered(pong.nonce, message.received)
+        sent = self._echo.answered(pong.nonce, pong.session, message.received)
         if sent is None:
             return
         self._echo.pace(pong.every_ms)
         self.round_trip_ms = round(1000 * (message.received - sent), 2)
-        self.book.hear_pong(pong, sent=sent, received=message.received)
-        self._echo.dated(pong.session)
+        if self.book.hear_pong(pong, sent=sent, received=message.received):
+            self._echo.dated(pong.session)
+        else:
+            self._echo.void()
+            self._echo.want(pong.session, message.received)
+            self.tick()
 
     def _on_status(self, message: Incoming) -> None:
         if message.payload not in (b"online", b"offline"):

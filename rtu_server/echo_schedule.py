@@ -1,6 +1,7 @@
 """When to ask a publisher for its clock, and which answers count."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 from ksem_contract.echo import PING_EVERY, PING_SELDOM
@@ -14,6 +15,9 @@ MAX_WAITING: Final = 4
 ANSWERED_WITHIN: Final = 30.0
 """A pong later than this is of no use: its bound is looser than the ones that came since."""
 MAX_OPEN: Final = 16
+DOUBT: Final = 1.0
+"""Seconds between pings while blocks are too old as they arrive: the publisher's clock may have stood still."""
+MAX_COUNTED: Final = 16
 _ANY: Final = ""
 """Stands for whatever session there is, after the link came up."""
 
@@ -35,6 +39,9 @@ class EchoSchedule:
         self._every = PING_EVERY
         self._last = -PING_EVERY
         self._waiting: dict[str, _Wait] = {}
+        self._doubted = False
+        self._counted: dict[str, float] = {}
+        """When the ping was sent whose pong counted last, by session."""
 
     def on_link_up(self, now: float) -> None:
         """Ping at once, and again until one is answered."""
@@ -53,6 +60,14 @@ class EchoSchedule:
         if len(waiting) < MAX_WAITING:  # else the pings for the others do for it, too
             waiting[session] = _Wait(due=now, step=HURRY, wanted=now)
 
+    def doubt(self) -> None:
+        """A block was too old as it arrived: its way was long, or the publisher's clock is not what it was."""
+        self._doubted = True
+
+    def void(self) -> None:
+        """A clock was disproved: no pong to a ping of before counts."""
+        self._sent.clear()
+
     def dated(self, session: str) -> None:
         """This session has answered."""
         self._waiting.pop(session, None)
@@ -61,7 +76,8 @@ class EchoSchedule:
     def due(self, now: float) -> bool:
         """Tell whether a ping should be sent now."""
         hurried = min((wait.due for wait in self._waiting.values()), default=now + 1)
-        return now - self._last >= self._every or (now >= hurried and now - self._last >= HURRY)
+        since = now - self._last
+        return since >= self._every or (now >= hurried and since >= HURRY) or (self._doubted and since >= DOUBT)
 
     def pace(self, every_ms: int | None) -> None:
         """Ask as seldom as the publisher wishes, which hears many nodes (None: it has no wish)."""
@@ -70,6 +86,7 @@ class EchoSchedule:
     def sent(self, nonce: str, now: float) -> None:
         """Note a ping that was handed to the broker at `now`."""
         self._last = now
+        self._doubted = False
         for wait in self._waiting.values():
             if now >= wait.due:
                 wait.due, wait.step = now + wait.step, min(2 * wait.step, PING_EVERY)
@@ -77,10 +94,18 @@ class EchoSchedule:
         while len(self._sent) > MAX_OPEN:
             del self._sent[next(iter(self._sent))]
 
-    def answered(self, nonce: str, now: float) -> float | None:
-        """Return when the ping with this nonce was sent; None if it was none of ours, or long ago.
+    def answered(self, nonce: str, session: str, now: float) -> float | None:
+        """Return when the ping with this nonce was sent; None if this pong does not count.
 
-        It stays open: where two publishers run for one meter, both answer.
+        It counts if the ping was ours, lately, and newer than the last one that this session answered: a pong that was
+        overtaken by a newer one, or comes twice, may be of before a pause. The ping stays open for other sessions:
+        where two publishers run for one meter, both answer.
         """
         sent = self._sent.get(nonce)
-        return sent if sent is not None and now - sent <= ANSWERED_WITHIN else None
+        if sent is None or now - sent > ANSWERED_WITHIN or sent <= self._counted.get(session, -inf):
+            return None
+        self._counted.pop(session, None)
+        self._counted[session] = sent
+        while len(self._counted) > MAX_COUNTED:
+            del self._counted[next(iter(self._counted))]
+        return sent

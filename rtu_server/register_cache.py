@@ -41,7 +41,9 @@ class Heard(Enum):
     OLD = "old"
     """Not newer than the block that is held: a replay."""
     UNDATED = "undated"
-    """Of a session that no echo has dated, or whose clock this block has disproved: a new echo is due."""
+    """Of a session that no echo has dated: one is due."""
+    DISPROVED = "disproved"
+    """From after now by its session's clock, which is thereby disproved: a new echo is due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,20 +153,30 @@ class RegisterCache:
         """Note that the status became `offline`: until the served session speaks again, another may take over."""
         self._said_goodbye = True
 
-    def hear_pong(self, pong: Pong, *, sent: float, received: float) -> None:
-        """Date a session by an echo: its publisher's clock read `boot_ms` at some moment from `sent` to `received`."""
+    def hear_pong(self, pong: Pong, *, sent: float, received: float) -> bool:
+        """Date a session by an echo: its publisher's clock read `boot_ms` at some moment from `sent` to `received`.
+
+        False: the echo contradicts what was known, so a clock has stood still, and nothing that was held counts.
+        """
         session = pong.session
         clock = self._clocks.pop(session, None) or EchoClock()
-        clock.add_echo(sent, received, pong.boot_ms)
+        agrees = clock.add_echo(sent, received, pong.boot_ms)
         self._clocks[session] = clock
         self._forget_extra_sessions()
         if any(clock.is_disproved(message.boot_ms, received) for message in self._messages(session).values()):
             # Echo and blocks can't be of one clock: the echo lay about, or the clock was set back. Neither counts.
-            self._forget(session)
-        elif session == self.state.session:
+            self._forget_all()
+            return False
+        if not agrees:
+            # Ours has stood still, or the publisher's: blocks of before are dated by no echo of after.
+            self._forget_all()
+            self._clocks[session] = clock
+            return False
+        if session == self.state.session:
             self._serve(session, self._messages(session).values(), received)
         else:
             self._take_over(session, received)
+        return True
 
     def hear_block(self, message: BlockMessage, now: float) -> Heard:
         """Take a block in, or say why not."""
@@ -172,7 +184,7 @@ class RegisterCache:
         clock = self._clocks.get(session)
         if clock is not None and clock.is_disproved(message.boot_ms, now):
             self._disown(message)
-            return Heard.UNDATED
+            return Heard.DISPROVED
         if clock is None or session != self.state.session:
             return self._hear_waiting(message, now)
         held = self.state.blocks.get(message.block)
@@ -259,17 +271,20 @@ class RegisterCache:
         self.state = replace(blank, replies=replies)
 
     def _disown(self, message: BlockMessage) -> None:
-        """Forget the clock that this block has disproved: nothing that it dated is served before another echo."""
-        messages = self._messages(message.session)
-        self._forget(message.session)
-        for each in (*messages.values(), message):
+        """Forget all clocks, as a block has disproved one: our own may have stood still, which they all count from.
+
+        Nothing that they dated is served before another echo.
+        """
+        served = list(self._messages(self.state.session).values()) if self.state.session is not None else []
+        self._clocks.clear()
+        self.state = Served()
+        for each in (*served, message):
             self._wait(each)
 
-    def _forget(self, session: str) -> None:
-        self._clocks.pop(session, None)
-        self._waiting.pop(session, None)
-        if session == self.state.session:
-            self.state = Served()
+    def _forget_all(self) -> None:
+        self._clocks.clear()
+        self._waiting.clear()
+        self.state = Served()
 
     def _forget_extra_sessions(self) -> None:
         for known in (self._clocks, self._waiting):

@@ -45,6 +45,16 @@ class _Echo:
         """Of two echoes the one that leads tells the later, so the tighter, bound for all that comes after both."""
         return self.sent - self.boot * _SLOWEST
 
+    @property
+    def trail(self) -> float:
+        """Of two echoes, seen as moments of receiving, the one that trails tells the earlier, so the tighter, bound."""
+        return self.sent - self.boot / _SLOWEST
+
+    def latest(self, boot: float) -> float:
+        """The latest local time at which the other clock can have shown `boot`, where `sent` is when it was received."""
+        since = boot - self.boot
+        return self.sent + (since / _SLOWEST if since >= 0 else since * _SLOWEST)
+
     def earliest(self, boot: float) -> float:
         """The earliest local time at which the other clock can have shown `boot`, all in seconds."""
         since = boot - self.boot
@@ -54,10 +64,12 @@ class _Echo:
 class EchoClock:
     """The clock of one session of a publisher, as far as echoes tell. Times in seconds of the local CLOCK_BOOTTIME."""
 
-    __slots__ = ("_best", "_uncertainty", "last_round_trip")
+    __slots__ = ("_best", "_trailing", "_uncertainty", "last_round_trip")
 
     def __init__(self) -> None:
         self._best: _Echo | None = None
+        self._trailing: _Echo | None = None
+        """The echo that tells best how late the clock can have shown anything: when it was received."""
         self._uncertainty = math.inf
         self.last_round_trip: float | None = None
         """How long the newest echo took, in seconds."""
@@ -70,18 +82,28 @@ class EchoClock:
         """
         if received < sent:
             raise ValueError(f"pong received at {received}, before its ping was sent at {sent}")
-        echo = _Echo(sent, boot_ms / 1000)
+        echo, trailing = _Echo(sent, boot_ms / 1000), _Echo(received, boot_ms / 1000)
         self.last_round_trip = received - sent
-        # The pong's clock was rounded up by less than 1 ms: it may have been read when it showed 1 ms less.
-        agrees = self._best is None or self._best.earliest(echo.boot - 0.001) <= received + _SLACK
+        agrees = self._agrees(echo, trailing)
         if not agrees:
-            self._best = None
+            self._best = self._trailing = None
             self._uncertainty = math.inf
+        if self._trailing is None or trailing.trail <= self._trailing.trail:
+            self._trailing = trailing
         # All bounds widen at the same rate, so the best of two stays the best: one is all there is to keep.
         if self._best is None or echo.lead >= self._best.lead:
             self._best = echo
         self._uncertainty = min(self._uncertainty, received - sent - 2 * DRIFT * sent)
         return agrees
+
+    def _agrees(self, echo: _Echo, trailing: _Echo) -> bool:
+        """Whether the clock can have shown what this echo tells: one that stood still tells of too early a time."""
+        if self._best is None or self._trailing is None:
+            return True
+        # The pong's clock was rounded up by less than 1 ms: it may have been read when it showed 1 ms less.
+        too_soon = self._best.earliest(echo.boot - 0.001) > trailing.sent + _SLACK
+        too_late = self._trailing.latest(echo.boot + 0.001) < echo.sent - _SLACK
+        return not (too_soon or too_late)
 
     def earliest_local(self, boot_ms: int, now: float) -> float | None:
         """The earliest local time at which the publisher's clock can have shown `boot_ms`.

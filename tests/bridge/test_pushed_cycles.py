@@ -12,12 +12,12 @@ import pytest
 
 from ksem_contract.block_message import BlockMessage
 from ksem_contract.blocks import LIVE
-from ksem_simulators.handles import KsemHandle
 from modbus_codec.tcp import MbapFrame
 from tests.unit.ksem_publisher.model_meter import TWO_GROUPS, live_words
 
 from .broker import Broker, free_port
 from .meter_audience import MeterAudience
+from .odd_meter import OddMeter
 from .publisher_bench import publisher_settings
 from .service import Service
 
@@ -36,22 +36,40 @@ def cycle_words(cycle: int, *, constant: bool = False) -> list[int]:
     return words
 
 
-class PushBench:
-    """A publisher, a meter that only answers polls, and connections to the push port."""
+ENERGY_WRITES = ((512, 40), (592, 100), (692, 100))
 
-    def __init__(self, port: int, audience: MeterAudience, meter: KsemHandle, publisher: Service) -> None:
-        self.audience, self.meter, self.publisher = audience, meter, publisher
-        self._port = port
+
+def energy_words(cycle: int, count: int) -> list[int]:
+    """Counters of four registers each that grow by a little."""
+    return [0, 0, 0, 1000 + cycle] * (count // 4)
+
+
+class PushBench:
+    """A publisher, a meter that answers polls with what it measured last, and connections to the push port."""
+
+    def __init__(self, port: int, audience: MeterAudience, meter: OddMeter) -> None:
+        self.audience = audience
+        self._port, self._meter = port, meter
         self._sockets: dict[Hashable, socket.socket] = {}
 
-    def write(self, key: Hashable, start: int, registers: Sequence[int], answer_after: float = 0.0) -> None:
+    def measure(self, cycle: int, *, constant: bool = False) -> list[int]:
+        """From now on the meter answers polls with this cycle; its words of `live`.
+
+        A push is only used while it agrees with polls.
+        """
+        words = cycle_words(cycle, constant=constant)
+        registers = dict(enumerate(words))
+        for start, count in ENERGY_WRITES:
+            registers |= enumerate(energy_words(cycle, count), start)
+        self._meter.more = registers
+        return words
+
+    def write(self, key: Hashable, start: int, registers: Sequence[int]) -> None:
         """Write on the connection `key`, which is opened if need be, and wait for the answer."""
         self.open(key)
         pdu = struct.pack(f">BHHB{len(registers)}H", 16, start, len(registers), 2 * len(registers), *registers)
         self._sockets[key].sendall(MbapFrame(1, 1, pdu).encode())
         assert len(self._sockets[key].recv(260)) == 12
-        if answer_after:
-            time.sleep(answer_after)
 
     def open(self, key: Hashable) -> None:
         if key not in self._sockets:
@@ -97,13 +115,13 @@ def bench(tmp_path: Path) -> Iterator[PushBench]:
     with ExitStack() as stack:
         broker = stack.enter_context(Broker(tmp_path / "broker"))
         push_port = free_port()
-        meter = stack.enter_context(KsemHandle(tmp_path))
+        meter = stack.enter_context(OddMeter())
         audience = stack.enter_context(MeterAudience(broker.port))
         settings = publisher_settings(broker, meter.port, push_port)
-        publisher = stack.enter_context(Service("ksem_publisher", settings, tmp_path))
+        stack.enter_context(Service("ksem_publisher", settings, tmp_path))
         audience.await_true(lambda: bool(audience.heard["ksem/main/block/device"]), "the meter's device block")
         audience.await_live("poll")
-        made = PushBench(push_port, audience, meter, publisher)
+        made = PushBench(push_port, audience, meter)
         stack.callback(made.close_all)
         yield made
 
@@ -114,7 +132,9 @@ def test_while_the_power_stands_still_phases_far_behind_the_totals_are_not_mixed
 ) -> None:
     began = time.monotonic()
     for number in range(40):
-        for part, (start, registers) in enumerate(writes_of(TWO_GROUPS, cycle_words(number, constant=True))):
+        wait_until(began + number * PERIOD)
+        words = bench.measure(number, constant=True)
+        for part, (start, registers) in enumerate(writes_of(TWO_GROUPS, words)):
             wait_until(began + number * PERIOD + part * lag)
             bench.write("one", start, registers)
     assert bench.pushed == []
@@ -135,7 +155,7 @@ def test_words_between_the_groups_are_of_the_cycle_that_brought_them(
     bench: PushBench, shapes: tuple[tuple[int, int], ...]
 ) -> None:
     def push(number: int) -> None:
-        for start, registers in writes_of(shapes, cycle_words(number)):
+        for start, registers in writes_of(shapes, bench.measure(number)):
             bench.write("one", start, registers)
 
     bench.cycles(30, push)
@@ -150,15 +170,14 @@ def test_a_second_sender_that_is_refused_leaves_no_trace(bench: PushBench, *, li
     foreign = [60_000 + word % 1000 for word in cycle_words(0)]
 
     def push(number: int) -> None:
-        for start, registers in writes_of(shapes, cycle_words(number)):
+        for start, registers in writes_of(shapes, bench.measure(number)):
             bench.write("meter", start, registers)
         if number >= 8:
             if live_too:
                 for start, registers in writes_of(((0, 28), (28, 12), (40, 108)), foreign):
                     bench.write("second", start, registers)
-            bench.write("second", 512, [7] * 40)
-            bench.write("second", 592, [7] * 100)
-            bench.write("second", 692, [7] * 100)
+            for start, count in ENERGY_WRITES:
+                bench.write("second", start, [7] * count)
 
     bench.cycles(40, push)
     assert len(bench.pushed) >= 15
@@ -185,7 +204,7 @@ def test_a_push_whose_next_connection_opens_before_the_last_is_closed_is_used(
     bench: PushBench, key_of: Callable[[int, int], int], late: int
 ) -> None:
     def push(number: int) -> None:
-        for part, (start, registers) in enumerate(writes_of(TWO_GROUPS, cycle_words(number))):
+        for part, (start, registers) in enumerate(writes_of(TWO_GROUPS, bench.measure(number))):
             key = key_of(number, part)
             bench.write(key, start, registers)
             bench.close(key - late)
@@ -197,21 +216,23 @@ def test_a_push_whose_next_connection_opens_before_the_last_is_closed_is_used(
     assert health.push.period_ms == pytest.approx(1000 * PERIOD, abs=20)
 
 
-ENERGY_WRITES = ((512, 40), (592, 100), (692, 100))
-
-
-def push_all_groups(bench: PushBench, number: int, pause: float) -> None:
-    for start, registers in writes_of(TWO_GROUPS, cycle_words(number)):
-        bench.write("one", start, registers, answer_after=pause)
-    for start, count in ENERGY_WRITES:
-        bench.write("one", start, [number] * count, answer_after=pause)
+def push_all_groups(bench: PushBench, number: int, before_each: Callable[[], None] = lambda: None) -> None:
+    energy = [(start, energy_words(number, count)) for start, count in ENERGY_WRITES]
+    for start, registers in (*writes_of(TWO_GROUPS, cycle_words(number)), *energy):
+        before_each()
+        bench.write("one", start, registers)
 
 
 def test_a_meter_whose_cycles_wait_in_a_queue_is_polled_and_named(bench: PushBench) -> None:
     began = time.monotonic()
+
+    def slow() -> None:  # each write takes 50 ms, and the meter measures meanwhile
+        time.sleep(0.05)
+        bench.measure(int((time.monotonic() - began) / PERIOD))
+
     number = 0
-    while time.monotonic() < began + 12:  # it measures every 200 ms, each of five writes takes it 50 ms
-        push_all_groups(bench, number, 0.05)
+    while time.monotonic() < began + 12:
+        push_all_groups(bench, number, slow)
         number += 1
     assert bench.pushed == []
     assert bench.audience.live[-1].source == "poll"
@@ -221,15 +242,37 @@ def test_a_meter_whose_cycles_wait_in_a_queue_is_polled_and_named(bench: PushBen
     assert any(b"cycles wait in it" in payload for payload in why)
 
 
-@pytest.mark.parametrize("period", [0.1, 0.25, 0.3])
-def test_a_push_at_another_pace_than_the_meter_measures_is_polled_and_named(bench: PushBench, period: float) -> None:
-    bench.cycles(40, lambda number: push_all_groups(bench, number, 0.0), period=period)
+@pytest.mark.parametrize("period", [0.25, 0.3])
+def test_a_push_that_skips_measured_cycles_is_polled_and_named(bench: PushBench, period: float) -> None:
+    def push(number: int) -> None:  # always the newest one
+        newest = int(number * period / PERIOD)
+        bench.measure(newest)
+        push_all_groups(bench, newest)
+
+    bench.cycles(40, push, period=period)
+    assert bench.pushed == []
+    assert bench.audience.live[-1].source == "poll"
+    assert any(b"register 8244" in payload for payload in bench.audience.heard["ksem/main/health"])
+
+
+def test_a_queue_that_a_meter_pushes_faster_than_it_measures_is_polled_and_named(bench: PushBench) -> None:
+    waiting, period = 20, PERIOD / 2
+
+    def push(number: int) -> None:
+        bench.measure(waiting + number // 2)
+        push_all_groups(bench, number)
+
+    bench.cycles(2 * waiting, push, period=period)
     assert bench.pushed == []
     assert bench.audience.live[-1].source == "poll"
     assert any(b"register 8244" in payload for payload in bench.audience.heard["ksem/main/health"])
 
 
 def test_all_groups_pushed_in_their_time_are_used(bench: PushBench) -> None:
-    bench.cycles(30, lambda number: push_all_groups(bench, number, 0.0))
+    def push(number: int) -> None:
+        bench.measure(number)
+        push_all_groups(bench, number)
+
+    bench.cycles(30, push)
     assert len(bench.pushed) >= 10
     assert mixed(bench.pushed, [cycle_words(number) for number in range(30)], BROUGHT) == []

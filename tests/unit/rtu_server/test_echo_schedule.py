@@ -40,10 +40,10 @@ def test_what_waits_for_an_echo_is_asked_for_at_once_whatever_the_pace() -> None
 def test_an_answer_counts_for_the_ping_it_names_and_not_for_ever() -> None:
     schedule = EchoSchedule()
     schedule.sent("a", 0.0)
-    assert schedule.answered("a", 1.0) == 0.0
-    assert schedule.answered("a", 2.0) == 0.0
-    assert schedule.answered("b", 1.0) is None
-    assert schedule.answered("a", 31.0) is None
+    assert schedule.answered("a", "aaaa", 1.0) == 0.0
+    assert schedule.answered("a", "bbbb", 2.0) == 0.0
+    assert schedule.answered("b", "aaaa", 1.0) is None
+    assert schedule.answered("a", "cccc", 31.0) is None
 
 
 def pings(schedule: EchoSchedule, until: float, want: Callable[[float], None]) -> list[float]:
