@@ -26,6 +26,8 @@ LATE: Final = 0.0005
 """Seconds after which an answer that was prepared ahead is judged again, or a look is too old to answer."""
 SENDING: Final = 0.05
 """Seconds that the last byte of an answer may take longer than the line's speed asks for."""
+STARTING: Final = 0.01
+"""The same for the first byte: an adapter may take the whole answer before it reports any of it as gone."""
 MAX_GIVEN: Final = 1024
 """Answers that are not counted yet, at most: more than a line can give within a second."""
 
@@ -117,7 +119,8 @@ class LineCore:
         """When to look at the port again at the latest."""
         if self._request is not None and not self._is_unsure:
             return self._last + self._timing.gap
-        return self._looked + (LOOK if self.is_at_rest else GLANCE)
+        look = self._looked + (LOOK if self.is_at_rest else GLANCE)
+        return look if self._sending is None else min(look, self._looked + SENDING / 10)
 
     def due(self, now: float) -> bytes:
         """Return the answer to write at this moment, maybe none."""
@@ -154,7 +157,8 @@ class LineCore:
             self._counters.unsent_since = None
             self.given.append(sending)
             return True
-        if now < sending.at + len(sending.answer.frame) * self._timing.character + SENDING and not self._is_due():
+        spare = SENDING if count > 0 else STARTING
+        if now < sending.at + len(sending.answer.frame) * self._timing.character + spare and not self._is_due():
             return True
         self.failed()
         if self._is_due() and self._request is not None:

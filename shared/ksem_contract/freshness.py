@@ -51,7 +51,7 @@ class _Echo:
         return self.sent - self.boot / _SLOWEST
 
     def latest(self, boot: float) -> float:
-        """The latest local time at which the other clock can have shown `boot`, where `sent` is when it was received."""
+        """The latest local time at which the other clock can have shown `boot`; `sent` is when the pong came."""
         since = boot - self.boot
         return self.sent + (since / _SLOWEST if since >= 0 else since * _SLOWEST)
 

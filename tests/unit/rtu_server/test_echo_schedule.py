@@ -85,3 +85,31 @@ def test_after_the_link_came_up_a_lost_ping_is_repeated_soon_until_any_answer() 
     assert schedule.due(HURRY)
     schedule.dated("aaaa")
     assert not schedule.due(PING_EVERY - 0.1)
+
+
+def test_a_pong_that_a_newer_one_of_its_session_has_overtaken_does_not_count() -> None:
+    """Sent before a pause and arriving after it, it would make old blocks young."""
+    schedule = EchoSchedule()
+    schedule.sent("a", 0.0)
+    schedule.sent("b", 1.0)
+    assert schedule.answered("b", "aaaa", 1.1) == 1.0
+    assert schedule.answered("a", "aaaa", 1.2) is None
+    assert schedule.answered("b", "aaaa", 1.3) is None
+    assert schedule.answered("a", "bbbb", 1.4) == 0.0
+
+
+def test_no_pong_to_a_ping_from_before_a_clock_was_disproved_counts() -> None:
+    schedule = EchoSchedule()
+    schedule.sent("a", 0.0)
+    schedule.void()
+    assert schedule.answered("a", "aaaa", 0.1) is None
+
+
+def test_while_blocks_are_too_old_as_they_arrive_there_is_a_ping_a_second() -> None:
+    schedule = EchoSchedule()
+    schedule.sent("a", 100.0)
+    schedule.doubt()
+    assert not schedule.due(100.5)
+    assert schedule.due(101.0)
+    schedule.sent("b", 101.0)
+    assert not schedule.due(102.5)

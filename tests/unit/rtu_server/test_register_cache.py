@@ -241,7 +241,7 @@ def test_a_late_will_does_no_harm_while_the_session_still_speaks(dated: Register
 def test_a_block_from_the_future_disproves_the_clock_and_nothing_is_served_until_the_next_echo(
     dated: RegisterCache,
 ) -> None:
-    assert dated.hear_block(block(at=500.0, seq=2, fill=2), 100.2) is Heard.UNDATED
+    assert dated.hear_block(block(at=500.0, seq=2, fill=2), 100.2) is Heard.DISPROVED
     assert served(dated, TOTALS, 100.2) is Refused.STALE
     assert dated.undated_sessions() == {"aaaa"}
     echo(dated, at=100.3, clock=500.1)
@@ -324,14 +324,25 @@ def test_a_publisher_s_clock_that_is_set_back_is_dated_anew(dated: RegisterCache
     assert served(dated, TOTALS, 110.3) == 2
 
 
-def test_a_waiting_session_whose_clock_is_disproved_is_dated_anew(dated: RegisterCache) -> None:
+def test_whichever_sessions_clock_is_disproved_ends_all_clocks(dated: RegisterCache) -> None:
+    """It may be our own clock that stood still: all others are counted from it."""
     echo(dated, session="bbbb", at=100.1, clock=3.1)
-    assert dated.hear_block(block(at=50.0, session="bbbb", fill=2), 100.2) is Heard.UNDATED
-    dated.hear_offline()
+    assert dated.hear_block(block(at=50.0, session="bbbb", fill=2), 100.2) is Heard.DISPROVED
     assert dated.hear_block(block(at=50.1, seq=2, session="bbbb", fill=2), 100.3) is Heard.UNDATED
-    assert served(dated, TOTALS, 100.3) == 1
+    assert served(dated, TOTALS, 100.3) is Refused.STALE
     echo(dated, session="bbbb", at=100.4, clock=50.2)
     assert served(dated, TOTALS, 100.4) == 2
+
+
+def test_a_publisher_whose_clock_stood_still_makes_no_block_young(cache: RegisterCache) -> None:
+    """Its guest was paused for 14.8 s: the echo of after it must not date what was measured before it."""
+    echo(cache, at=0.01, clock=100.0, rtt=0.01)
+    cache.hear_block(block(at=100.1), 0.11)
+    assert served(cache, TOTALS, 0.2) == 1
+    echo(cache, at=15.01, clock=100.2, rtt=0.01)
+    assert served(cache, TOTALS, 15.02) is Refused.STALE
+    cache.hear_block(block(at=100.3, seq=2, fill=2), 15.12)
+    assert served(cache, TOTALS, 15.12) == 2
 
 
 WITHOUT_LIMIT = [

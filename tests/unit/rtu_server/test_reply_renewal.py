@@ -18,7 +18,7 @@ class Meter:
 
     def __init__(self) -> None:
         self.cache = RegisterCache(FreshnessLimits())
-        echo(self.cache, at=100.0)
+        echo(self.cache, at=100.0, rtt=0.02)
         self.hear("live", 100.0, fill=1)
         self.hear("energy", 100.0, fill=2)
         self.ask(LIVE, 0, 100.0)
