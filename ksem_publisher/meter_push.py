@@ -255,9 +255,12 @@ class MeterPush:
         if now - self._last_write > self._patience:
             return "down", "the meter has stopped pushing: see the slaves in its Modbus menu, and the network"
         if self._agreement.is_doubtful(now):
+            if self._queued and not self._agreement.several:  # one connection is one meter's: its own, but old
+                return "down", self._queued
             return "down", (
                 f"what {self.peer or 'the meter'} pushes is not what the meter answers to polls: two meters behind one "
                 "address, or a push that stands still; give each meter a push_port of its own"
+                f"{self._queued and '; or '}{self._queued}"
             )
         if self._live.missing and len(self._connections) > 1:
             return "down", f"registers {self._missing()} come on another connection than the rest: two senders at once?"

@@ -117,7 +117,7 @@ class PushAgreement:
         if not self._confirmed:  # live data is polled meanwhile, which does for all but slow pushes
             return self._is_slow or now - self._polled_at > CHECK_EVERY
         # Of meters that push in turn it must not always be the same one that is looked at.
-        in_turn = self._several and self._in_a_row < _IN_A_ROW
+        in_turn = self.several and self._in_a_row < _IN_A_ROW
         return self._misses > 0 or in_turn or now - self._checked_at >= CHECK_EVERY
 
     def knows_counters(self, now: float) -> bool:
@@ -196,7 +196,7 @@ class PushAgreement:
         return self.interval_ms is not None and self._period > _SLOW * self.interval_ms / 1000
 
     @property
-    def _several(self) -> bool:
+    def several(self) -> bool:
         """Whether the newest cycles came over several connections."""
         return len({cycle.source for cycle in list(self._cycles)[-4:]}) > 1
 
@@ -209,7 +209,7 @@ class PushAgreement:
     def _compare(self, read: _Read, now: float) -> None:
         before = [cycle for cycle in self._cycles if cycle.arrived <= read.received]
         after = [cycle for cycle in self._cycles if cycle.arrived > read.received]
-        last, following = (1, 1) if self._several else (3, 2)
+        last, following = (1, 1) if self.several else (3, 2)
         last += sum(cycle.arrived > read.sent for cycle in before)  # the meter may have answered before these
         candidates = before[-last:] + after[:following]
         if any(cycle.words == read.words for cycle in candidates):
@@ -249,14 +249,14 @@ class PushAgreement:
     def _miss(self, now: float) -> None:
         self._equals = self._agrees = 0
         self._misses += 1
-        most = 1 if self._several else _MISSES_EXACT if self._exact else _MISSES_NEAR
+        most = 1 if self.several else _MISSES_EXACT if self._exact else _MISSES_NEAR
         if self._misses >= most:
             self._deny(now)
 
     def _deny(self, now: float) -> None:
         # Whoever agrees and disagrees in turn has to agree ever longer.
         self._needed = min(_MOST_NEEDED, 4 * self._needed) if self._confirmed else max(4, self._needed)
-        if self._several or self.differs:
+        if self.several or self.differs:
             self._differed_at = now
         self._confirmed = False
         self._agrees = 0
