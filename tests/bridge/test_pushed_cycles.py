@@ -44,6 +44,14 @@ def energy_words(cycle: int, count: int) -> list[int]:
     return [0, 0, 0, 1000 + cycle] * (count // 4)
 
 
+def energy_registers(cycle: int) -> dict[int, int]:
+    return {
+        address: word
+        for start, count in ENERGY_WRITES
+        for address, word in enumerate(energy_words(cycle, count), start)
+    }
+
+
 class PushBench:
     """A publisher, a meter that answers polls with what it measured last, and connections to the push port."""
 
@@ -58,10 +66,7 @@ class PushBench:
         A push is only used while it agrees with polls.
         """
         words = cycle_words(cycle, constant=constant)
-        registers = dict(enumerate(words))
-        for start, count in ENERGY_WRITES:
-            registers |= enumerate(energy_words(cycle, count), start)
-        self._meter.more = registers
+        self._meter.more = dict(enumerate(words)) | energy_registers(cycle)
         return words
 
     def write(self, key: Hashable, start: int, registers: Sequence[int]) -> None:
@@ -116,6 +121,7 @@ def bench(tmp_path: Path) -> Iterator[PushBench]:
         broker = stack.enter_context(Broker(tmp_path / "broker"))
         push_port = free_port()
         meter = stack.enter_context(OddMeter())
+        meter.more = energy_registers(0)
         audience = stack.enter_context(MeterAudience(broker.port))
         settings = publisher_settings(broker, meter.port, push_port)
         stack.enter_context(Service("ksem_publisher", settings, tmp_path))
@@ -240,6 +246,7 @@ def test_a_meter_whose_cycles_wait_in_a_queue_is_polled_and_named(bench: PushBen
     assert sources == {"poll"}
     why = [payload for payload in bench.audience.heard["ksem/main/health"] if b"register 8244" in payload]
     assert any(b"cycles wait in it" in payload for payload in why)
+    assert not any(b"two meters" in payload for payload in bench.audience.heard["ksem/main/health"])
 
 
 @pytest.mark.parametrize("period", [0.25, 0.3])
@@ -266,6 +273,7 @@ def test_a_queue_that_a_meter_pushes_faster_than_it_measures_is_polled_and_named
     assert bench.pushed == []
     assert bench.audience.live[-1].source == "poll"
     assert any(b"register 8244" in payload for payload in bench.audience.heard["ksem/main/health"])
+    assert not any(b"two meters" in payload for payload in bench.audience.heard["ksem/main/health"])
 
 
 def test_all_groups_pushed_in_their_time_are_used(bench: PushBench) -> None:
