@@ -35,11 +35,15 @@ class DoorClient:
         self.last = now
         self.asked.extend(self.reader.feed(data))
 
-    def answer_one(self, responder: Responder, now: float) -> tuple[bytes, Answer]:
-        """Answer the request that came first; return it as a frame of the line, and what became of it."""
+    def answer_one(self, responder: Responder, now: float, any_unit: int | None = None) -> tuple[bytes, Answer]:
+        """Answer the request that came first; return it as a frame of the line, and what became of it.
+
+        `any_unit`: the unit that answers for all unit ids; None: each id stands for itself.
+        """
         frame = self.asked.popleft()
-        request = append_crc(bytes((frame.unit,)) + frame.pdu)
-        answer = responder.answer(request, now) if responder.serves(frame.unit) else _no_such_unit(frame)
+        unit = frame.unit if any_unit is None else any_unit
+        request = append_crc(bytes((unit,)) + frame.pdu)
+        answer = responder.answer(request, now) if responder.serves(unit) else _no_such_unit(frame)
         if answer.frame:
             self.unsent += MbapFrame(frame.transaction, frame.unit, answer.frame[1:-2]).encode()
         return request, answer

@@ -113,6 +113,10 @@ class DoorSettings:
         allowed=not_empty(),
     )
 
+    any_unit: bool = setting(
+        default=True, help="with one unit: answer requests to any unit id, 0 and 255 too, as a KSEM does"
+    )
+
     def __attrs_post_init__(self) -> None:
         numbers = [unit.id for unit in self.unit]
         if len(set(numbers)) < len(numbers):

@@ -36,6 +36,8 @@ READ_SIZE: Final = 260
 REST: Final = 4
 """Rests after each answer, so many times as long as that took: the door works a fifth of the time at most, and the
 lines, whose answers must begin at their moment, find the interpreter free."""
+MAX_REST: Final = 0.05
+"""Seconds of it at most: where the host stood still within an answer, the next reader does not wait for that."""
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +48,7 @@ class TcpDoor:
     def __init__(self, settings: DoorSettings, responder: Responder, on_port: Callable[[bool, str], None]) -> None:
         self.settings = settings
         self.counters = LineCounters({unit.id: UnitCounters() for unit in settings.unit})
+        self._any_unit = settings.unit[0].id if settings.any_unit and len(settings.unit) == 1 else None
         self._responder = responder
         self._on_port = on_port
         self._peers = DoorPeers(settings.allow)
@@ -166,7 +169,7 @@ class TcpDoor:
 
     def _answer(self, connection: socket.socket, reader: DoorClient) -> None:
         began = boottime()
-        request, answer = reader.answer_one(self._responder, began)
+        request, answer = reader.answer_one(self._responder, began, self._any_unit)
         try:
             self._send(connection, reader)
             self._listen_for(connection, reader)
@@ -180,7 +183,7 @@ class TcpDoor:
             counters.note(request, answer.outcome, began)
             age = began - answer.measured if answer.outcome == DATA and is_live(request) else None
             counters.note_times(ended - began, age)
-        time.sleep(REST * (ended - began))
+        time.sleep(min(REST * (ended - began), MAX_REST))
 
     def _send(self, connection: socket.socket, reader: DoorClient) -> None:
         if reader.unsent:

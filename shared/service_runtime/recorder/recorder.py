@@ -1,5 +1,6 @@
 """A service's recorder: its tape, who is told what is on it, and what is kept of it for after a fault."""
 
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -68,6 +69,10 @@ class Recorder:
 
             self._flight = kept.FlightRecorder()
             self.tape.on = True
+            # What a service that was stopped while it wrote has left behind.
+            for unfinished in self._directory.glob(f"{wires.name}-????????-??????.jsonl.new"):
+                with contextlib.suppress(OSError):
+                    unfinished.unlink()
 
     def on_ask(self, payload: bytes) -> None:
         """Somebody asks over MQTT; in the link's thread."""

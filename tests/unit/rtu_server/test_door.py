@@ -1,6 +1,7 @@
 """The TCP door's cores: who may come in, what a reader gets."""
 
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -8,12 +9,14 @@ import pytest
 from ksem_contract.register_range import RegisterRange
 from modbus_codec.errors import BadFrame
 from modbus_codec.tcp import MbapFrame
+from rtu_server import tcp_door
 from rtu_server.door_book import DoorBook
 from rtu_server.door_client import DoorClient
 from rtu_server.door_peers import DoorPeers, is_network
 from rtu_server.register_cache import FreshnessLimits, RegisterCache
 from rtu_server.responder import Responder, Unit
-from rtu_server.settings import RtuServerSettings
+from rtu_server.settings import DoorSettings, RtuServerSettings, UnitSettings
+from rtu_server.tcp_door import TcpDoor
 from service_runtime.settings import SettingsError, load
 
 from .blocks import block, echo
@@ -147,3 +150,28 @@ def test_mistakes_in_the_settings_are_named(tmp_path: Path) -> None:
     path.write_text('[[line]]\nport = "/dev/ttyUSB0"\n[[tcp]]\nname = "rs485"\n')
     with pytest.raises(SettingsError, match="each name once"):
         load(RtuServerSettings, path=path, environ={})
+
+
+@pytest.mark.parametrize("unit", [0, 2, 71, 240, 255])
+def test_a_server_with_one_unit_answers_any_unit_id_as_a_meter_does(responder: Responder, unit: int) -> None:
+    client = DoorClient(100.0)
+    client.feed(MbapFrame(1, unit, READ_TOTALS).encode(), 100.0)
+    request, answer = client.answer_one(responder, 100.0, any_unit=1)
+    assert (answer.outcome, request[0]) == ("data", 1)
+    assert client.unsent[6] == unit, "the reply names the unit that was requested"
+
+
+def test_a_host_that_stood_still_in_the_middle_of_an_answer_holds_up_no_other_reader(
+    responder: Responder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = TcpDoor(DoorSettings(unit=(UnitSettings(id=1),)), responder, lambda *_: None)
+    times, rests = iter((100.0, 3700.0)), list[float]()
+    monkeypatch.setattr(tcp_door, "boottime", lambda: next(times))
+    monkeypatch.setattr("time.sleep", rests.append)
+    client = DoorClient(100.0)
+    client.feed(MbapFrame(1, 1, READ_TOTALS).encode(), 100.0)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        door._answer(ours, client)
+        assert theirs.recv(300)[7:9] == b"\x03\x38"
+    assert rests == [0.05]

@@ -236,6 +236,15 @@ class TestAfterAFault:
         assert "main-20200101-000000.jsonl" not in names
         assert "main-2-20200101-000000.jsonl" in names
 
+    def test_what_was_left_half_written_is_gone_after_the_next_start(self, tmp_path: Path) -> None:
+        for name in ("main-20200101-000000.jsonl.new", "main-2-20200101-000000.jsonl.new", "main-notes.jsonl.new"):
+            (tmp_path / name).write_text("")
+        _Bench(tmp_path)
+        assert sorted(path.name for path in tmp_path.iterdir()) == [
+            "main-2-20200101-000000.jsonl.new",
+            "main-notes.jsonl.new",
+        ]
+
     def test_a_service_that_was_never_well_writes_nothing(self, tmp_path: Path) -> None:
         bench = _Bench(tmp_path)
         bench.run("down: no link to the broker", 60.0)
