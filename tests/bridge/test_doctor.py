@@ -173,8 +173,8 @@ def test_nothing_that_is_heard_is_not_well(tmp_path: Path) -> None:
 
 def test_discovery_that_is_switched_off_or_elsewhere_needs_no_right(tmp_path: Path) -> None:
     test = TestBroker()
-    acl = ACL.replace("topic write homeassistant/device/+/config\n", "").replace(
-        "user rtu\n", "user rtu\ntopic write ha/device/+/config\n"
+    acl = re.sub(r"topic write homeassistant/device/.*\n", "", ACL).replace(
+        "user rtu\n", "user rtu\ntopic write ha/device/ksem_rtu/+/config\n"
     )
     with a_broker(tmp_path, acl) as broker:
         path = test.settings(tmp_path, broker.port, PASSWORDS["rtu"])

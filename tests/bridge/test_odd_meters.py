@@ -187,9 +187,11 @@ def test_mean_values_around_nothing_are_no_anomaly(bench: Bench) -> None:
         found[0:4] = [0, 3 * small, 0, 3 * small + 3]
         return found
 
+    # What it measures at the moment is as small; a poll is near the mean, and never the same.
+    bench.meter.more = {start + offset: 0 for start in (0, 40, 80, 120) for offset in range(4)}
     bench.start()
     bench.push(words)
-    bench.audience.await_live("push", 20)
+    bench.audience.await_live("push", 20, within=30)
     bench.audience.await_health(lambda one: one.state == "ok", "nothing is wrong")
     assert not bench.lines("at once")
 
@@ -258,7 +260,7 @@ def test_while_the_push_is_frozen_polled_counters_go_on(bench: Bench) -> None:
     frozen = bench.meter.words(RegisterRange(0, 148))
     bench.start(FAST + "[checks]\nfrozen_after = 2\n")
     bench.push(lambda: frozen)
-    bench.audience.await_health(lambda one: "frozen" in one.why, "the push is frozen")
+    bench.audience.await_health(lambda one: "a push that stands still" in one.why, "the push is frozen")
     bench.audience.await_live("poll", 10)
     bench.audience.await_block("energy", more=3)
     assert {block.source for block in bench.blocks("energy")[-3:]} == {"poll"}
