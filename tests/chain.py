@@ -124,6 +124,11 @@ port = "{self.line.server}"
             raise AssertionError(f"{error}\n{self.logs()}") from None
         return first
 
+    def await_well(self) -> None:
+        """Wait for good answers, and until the server has logged what a start is worth."""
+        self.await_good(5)
+        self.server.await_log("the inverter gets data")
+
     def watch(self, seconds: float) -> dict[str, int]:
         """Let the inverter ask for so long; return what it got in that time."""
         before = self.inverter.status()["outcomes"]

@@ -86,5 +86,5 @@ def chain(tmp_path: Path, kept_rows: list[object]) -> Iterator[Chain]:
     with Chain(tmp_path) as chain:
         chain.rows = kept_rows  # type: ignore[assignment]
         chain.start()
-        chain.await_good(5)
+        chain.await_well()
         yield chain

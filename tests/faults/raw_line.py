@@ -60,7 +60,6 @@ def line_fault(
 
     `lines`: what the RTU server may log about it at most, from begin to recovery.
     """
-    chain.server.await_log("first request", times=2)  # of the inverter's two ranges; logged with the next tick
     with quiet(chain.server, at_most=lines) as (said,):
         with chain.fault(name, family, recovery) as row:
             yield row, said

@@ -88,7 +88,7 @@ def test_a_broker_that_restarts_costs_seconds(
     with Chain(tmp_path, broker=Broker(tmp_path / "broker", persistence=persistence)) as chain:
         chain.rows = kept_rows  # type: ignore[assignment]
         chain.start()
-        chain.await_good(5)
+        chain.await_well()
         with Ear(chain.broker.port) as ear:
             await_statuses(ear)
         memory = "with persistence" if persistence else "without persistence"
@@ -124,7 +124,7 @@ def test_a_frozen_broker_is_left_and_met_again(chain: Chain) -> None:
 def test_a_password_changed_at_the_broker_is_named_and_mended_there(guarded: Chain, user: str) -> None:
     chain = guarded
     chain.start()
-    chain.await_good(5)
+    chain.await_well()
     service, other = (chain.publisher, chain.server) if user == "publisher" else (chain.server, chain.publisher)
     known = chain.broker.users
     assert known is not None
@@ -291,7 +291,7 @@ def test_two_brokers_joined_by_a_bridge_that_breaks_and_heals(tmp_path: Path, ke
         text = chain.server.settings_path.read_text()
         chain.server.settings_path.write_text(text.replace(str(chain.broker.port), str(far.port)))
         chain.start()
-        chain.await_good(5)
+        chain.await_well()
         # Mosquitto itself lets some seconds go by before it connects a bridge again.
         with chain.fault("a bridge between two brokers breaks for 2 s and comes back", FAMILY, recovery=10):
             far.kill()

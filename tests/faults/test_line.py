@@ -34,7 +34,7 @@ def chain(running: Chain, kept_rows: list[object]) -> Chain:
     """One chain for all of this module: a fault that left something behind would fail the next test."""
     running.rows = kept_rows  # type: ignore[assignment]
     running.line.command("clear")
-    running.await_good(5)
+    running.await_well()
     # What is asked for the first time is logged once: not what these tests count.
     send(running, READ_TOTALS, READ_PHASES, gap_ms=100)
     return running

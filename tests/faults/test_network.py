@@ -52,7 +52,7 @@ def hosts(tmp_path: Path, kept_rows: list[object]) -> Iterator[Hosts]:
             chain = stack.enter_context(TwoHosts(tmp_path, network, attic))
             chain.rows = kept_rows  # type: ignore[assignment]
             chain.start()
-            chain.await_good(5)
+            chain.await_well()
             return chain
 
         yield make
@@ -106,7 +106,7 @@ def test_packets_of_an_old_connection_that_arrive_after_the_new_one_change_nothi
         for way in chain.network.ways:
             way.held_ports = ports
         chain.publisher.await_log("broker: connected", times=2)
-        chain.await_good(5)
+        chain.await_well()
         for way in chain.network.ways:
             way.held_ports = frozenset()
 
