@@ -34,8 +34,8 @@ test: $(READY) tools ## unit tests and the bridge with real processes, within 5 
 test-faults: $(READY) tools ## everything that can be broken, broken for real, within 15 minutes
 	$(BIN)/python -m pytest $(BOTH_CORES) tests/faults $(ARGS)
 
-test-slow: $(READY) tools ## what takes its time and breaks nothing: a minute recorded and said again, ranges that end
-	$(BIN)/python -m pytest tests/bridge -m slow $(ARGS)
+test-slow: $(READY) tools ## what takes its time: odd meters, two meters at one address, a minute recorded and replayed
+	$(BIN)/python -m pytest $(BOTH_CORES) tests/bridge -m slow $(ARGS)
 
 test-platform: $(READY) tools ## Docker and systemd for real, on Debian as root, in 20 minutes
 	$(BIN)/python -m tests.platform.compose

@@ -695,6 +695,7 @@ def test_a_silent_broker_is_noticed_in_time_whatever_keepalive_it_wishes_for(wis
     broker.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wish", [None, 0, 1, 60])
 def test_a_broker_that_answers_is_kept_and_hears_of_us_as_often_as_it_wishes(wish: int | None) -> None:
     broker = ScriptedBroker(wish, answers=bytes((10, 12)))

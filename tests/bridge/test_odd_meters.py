@@ -178,6 +178,7 @@ def test_no_value_in_a_phase_passes_as_the_meter_has_it_and_is_reported(bench: B
     bench.audience.await_health(lambda one: "registers 80-81" in one.why and "no value" in one.why, "reported")
 
 
+@pytest.mark.slow
 def test_mean_values_around_nothing_are_no_anomaly(bench: Bench) -> None:
     def words() -> list[int]:
         small = 3 + bench.meter.cycle % 5
@@ -196,6 +197,7 @@ def test_mean_values_around_nothing_are_no_anomaly(bench: Bench) -> None:
     assert not bench.lines("at once")
 
 
+@pytest.mark.slow
 def test_pushed_and_polled_energy_never_goes_back_in_time_and_nothing_starves(bench: Bench) -> None:
     bench.meter.slow = 0.05
     counted = [0] * 280
@@ -227,6 +229,7 @@ def test_pushed_and_polled_energy_never_goes_back_in_time_and_nothing_starves(be
     assert not bench.lines("went backwards")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [2, 5, 6])
 @pytest.mark.parametrize(("start", "name"), [(8192, "device"), (512, "energy")])
 def test_a_block_that_is_refused_while_the_push_runs_is_named_in_health(
@@ -256,6 +259,7 @@ def test_a_block_that_was_refused_from_the_start_while_the_push_runs_is_named_in
     )
 
 
+@pytest.mark.slow
 def test_while_the_push_is_frozen_polled_counters_go_on(bench: Bench) -> None:
     frozen = bench.meter.words(RegisterRange(0, 148))
     bench.start(FAST + "[checks]\nfrozen_after = 2\n")
@@ -293,6 +297,7 @@ def test_the_counters_of_a_meter_that_replaces_another_are_published(bench: Benc
     bench.audience.await_health(lambda one: "not published" not in one.why, "nothing is withheld")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("answer", "why"), ODD_ANSWERS.values(), ids=ODD_ANSWERS)
 def test_an_answer_that_does_not_belong_to_its_request_is_refused_with_one_line_and_the_true_reason(
     bench: Bench, answer: str, why: str
@@ -330,6 +335,7 @@ def test_an_answer_that_comes_twice_or_in_pieces_costs_no_traceback_and_is_never
     assert not bench.lines("Traceback")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [5, 6])
 def test_a_meter_that_is_busy_at_a_third_of_the_reads_is_read_in_time_and_fills_no_log(bench: Bench, code: int) -> None:
     bench.start()
@@ -376,6 +382,7 @@ def _entry(start: int, count: int) -> RequestEntry:
     return RequestEntry("rs485", 1, "main", 3, start, count, 1.0, "exception-2", 0, demanded=True)
 
 
+@pytest.mark.slow
 def test_a_flood_of_wanted_ranges_costs_no_live_data(bench: Bench) -> None:
     bench.start()
     bench.audience.await_live("poll", 3)
@@ -410,6 +417,7 @@ def _cycle_of(block: BlockMessage) -> int:
     raise AssertionError(f"no cycle of the meter: {words}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slow", [0.09, 0.12, 0.15])
 def test_a_slow_meter_without_push_is_read_whole_and_never_torn(bench: Bench, slow: float) -> None:
     bench.meter.slow = slow
@@ -422,6 +430,7 @@ def test_a_slow_meter_without_push_is_read_whole_and_never_torn(bench: Bench, sl
     assert sum(None not in block.registers[120:128] for block in live) >= 5
 
 
+@pytest.mark.slow
 def test_of_a_meter_slower_than_its_cycle_the_total_is_published_and_health_says_why(bench: Bench) -> None:
     bench.meter.slow = 0.25
     bench.start("[poll]\nenergy = 10\ndevice = 10\nsunspec = 60\n")

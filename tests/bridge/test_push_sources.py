@@ -175,6 +175,7 @@ def _is_of(reader: TruthReader) -> Callable[[BlockMessage], bool]:
     return holds
 
 
+@pytest.mark.slow
 def test_a_meter_whose_name_moves_is_followed_and_its_old_address_is_refused(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,6 +191,7 @@ def test_a_meter_whose_name_moves_is_followed_and_its_old_address_is_refused(
     assert not house.is_taken("127.0.0.5")
 
 
+@pytest.mark.slow
 def test_two_meters_whose_names_swap_addresses_are_followed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(push_listener, "RESOLVE_EVERY", 0.2)
     names = Names(monkeypatch, first="127.0.0.5", second="127.0.0.6")
@@ -271,6 +273,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_pushes_of_another_meter_behind_the_address_are_never_published_while_the_right_one_is_silent(
     house: House, shape: tuple[str, ...]
@@ -285,6 +288,7 @@ def test_pushes_of_another_meter_behind_the_address_are_never_published_while_th
     assert {block.source for block in audience.live} == {"poll"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_of_two_meters_that_push_from_one_address_only_the_polled_one_is_published(
     house: House, shape: tuple[str, ...]
@@ -301,6 +305,7 @@ def test_of_two_meters_that_push_from_one_address_only_the_polled_one_is_publish
         audience.await_health(lambda health: TWO_METERS in health.why, "two meters", 20)
 
 
+@pytest.mark.slow
 def test_the_right_meters_connection_is_taken_up_though_the_other_one_was_there_first(house: House) -> None:
     right = house.meter("right", "127.0.0.1")
     right.command("push", enabled=False)
@@ -313,6 +318,7 @@ def test_the_right_meters_connection_is_taken_up_though_the_other_one_was_there_
     assert audience.wrong == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [SHAPES["one connection each"], SHAPES["a connection a cycle"]], ids=" ".join)
 def test_another_meter_that_goes_on_pushing_where_the_right_one_has_stopped_is_found_out(
     house: House, shape: tuple[str, ...]
@@ -334,6 +340,7 @@ def test_another_meter_that_goes_on_pushing_where_the_right_one_has_stopped_is_f
     assert audience.wrong[known:] == []
 
 
+@pytest.mark.slow
 def test_energy_counters_of_another_meter_are_not_published(house: House) -> None:
     house.meter("right", "127.0.0.1", push=False)
     other = house.meter("other", "127.0.0.1", "--seed", "7", "--groups", "energy_total,energy_phases", port=0)

@@ -132,6 +132,7 @@ def bench(tmp_path: Path) -> Iterator[PushBench]:
         yield made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lag", [0.13, 0.16, 0.19])
 def test_while_the_power_stands_still_phases_far_behind_the_totals_are_not_mixed_with_the_next(
     bench: PushBench, lag: float
@@ -204,6 +205,7 @@ OVERLAPS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("late", [1, 2])
 @pytest.mark.parametrize("key_of", OVERLAPS.values(), ids=OVERLAPS)
 def test_a_push_whose_next_connection_opens_before_the_last_is_closed_is_used(
@@ -229,6 +231,7 @@ def push_all_groups(bench: PushBench, number: int, before_each: Callable[[], Non
         bench.write("one", start, registers)
 
 
+@pytest.mark.slow
 def test_a_meter_whose_cycles_wait_in_a_queue_is_polled_and_named(bench: PushBench) -> None:
     began = time.monotonic()
 
@@ -249,6 +252,7 @@ def test_a_meter_whose_cycles_wait_in_a_queue_is_polled_and_named(bench: PushBen
     assert not any(b"two meters" in payload for payload in bench.audience.heard["ksem/main/health"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("period", [0.25, 0.3])
 def test_a_push_that_skips_measured_cycles_is_polled_and_named(bench: PushBench, period: float) -> None:
     def push(number: int) -> None:  # always the newest one
@@ -262,6 +266,7 @@ def test_a_push_that_skips_measured_cycles_is_polled_and_named(bench: PushBench,
     assert any(b"register 8244" in payload for payload in bench.audience.heard["ksem/main/health"])
 
 
+@pytest.mark.slow
 def test_a_queue_that_a_meter_pushes_faster_than_it_measures_is_polled_and_named(bench: PushBench) -> None:
     waiting, period = 20, PERIOD / 2
 
