@@ -1,12 +1,9 @@
 """One connection to the broker through one paho Client: the only door to paho [shell].
 
-QoS 0 messages go past paho, straight to its socket, and are taken apart without it (`mqtt_publish` says why): while a
-part of one could not be sent, nothing else is.
-
-What is asked of paho, and why (2.1.0 and 2.2.0 read): its own thread is not used and no `on_socket_register_write`
-is set, since only then does `Client.publish()` write at once instead of waking a thread; all calls are made under one
-lock, so that packets can't interleave; its callbacks only note what came, since writes made inside of a paho callback
-wait for the next turn; each connection has a new Client, since a Client replays QoS 1 messages after a reconnect.
+How paho is used, and why (2.1.0 and 2.2.0 read): its own thread is not used and no `on_socket_register_write` is set,
+since only then does `Client.publish()` write at once instead of waking a thread; all calls are made under one lock, so
+that packets can't interleave; its callbacks only note what came, since writes made inside of a paho callback wait for
+the next turn; each connection has a new Client, since a Client replays QoS 1 messages after a reconnect.
 """
 
 import contextlib
@@ -16,24 +13,20 @@ import socket
 import ssl
 import struct
 import termios
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import attrs
+from paho.mqtt.client import Client, MQTTMessage, MQTTMessageInfo
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from service_runtime import mqtt_reasons
 from service_runtime.clock import boottime
 from service_runtime.common_settings import MqttSettings
-from service_runtime.mqtt_publish import is_plain, publish_packet, read_publish
 from service_runtime.mqtt_tls import TlsContexts
-from service_runtime.spared_imports import stand_in
-
-with stand_in("urllib.request", getproxies=dict, proxy_bypass=lambda _host: False):
-    from paho.mqtt.client import Client, MQTTMessage
-    from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-    from paho.mqtt.packettypes import PacketTypes
-    from paho.mqtt.properties import Properties
-    from paho.mqtt.subscribeoptions import SubscribeOptions
 
 CONNECT_TIMEOUT = 2.0
 """Seconds for each step: TCP connect, TLS, the broker's CONNACK and its SUBACK."""
@@ -61,6 +54,8 @@ _MOST_UNACKNOWLEDGED = 200
 # Packets read in a row before the keepalive is looked at: after a stall the answer to a ping may lie behind others.
 _READS_IN_A_ROW = 64
 
+Publication = MQTTMessageInfo
+"""A message that was handed over; `wait_for_publish(seconds)` waits until it is sent, and acknowledged with QoS 1."""
 Farewell = tuple[str, bytes, int, bool]
 """topic, payload, qos, retain"""
 
@@ -90,22 +85,6 @@ class _TlsSocket(ssl.SSLSocket):
         super().do_handshake(block)
 
 
-class _Client(Client):
-    """paho's, which leaves messages of QoS 0 to `on_plain`: the packet's first byte, and all behind its length.
-
-    A paho that has renamed the method takes them apart itself, and `on_message` brings them.
-    """
-
-    on_plain: Callable[[int, bytearray], None] | None = None
-
-    def _handle_publish(self) -> MQTTErrorCode:
-        head = self._in_packet["command"]
-        if self.on_plain is None or not is_plain(head):
-            return super()._handle_publish()
-        self.on_plain(head, self._in_packet["packet"])
-        return MQTTErrorCode.MQTT_ERR_SUCCESS
-
-
 class Connection:
     """One connection through one paho Client. All but `open()` and `wait()` are called under the link's lock.
 
@@ -129,11 +108,10 @@ class Connection:
         self._misc_due = 0.0
         self._poll = select.poll()
         self._wanted = 0
-        self._rest = b""
-        """Of a message of QoS 0 that is half sent: nothing may come between."""
-        self._rest_since = 0.0
+        self._handed_over_at = 0.0
+        """CLOCK_BOOTTIME, seconds, of the last message that did not fit into the socket at once."""
         newest = settings.version == 5
-        client = self._client = _Client(
+        client = self._client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
             clean_session=None if newest else True,
@@ -150,15 +128,16 @@ class Connection:
         client.on_connect = self._note_connack
         client.on_subscribe = self._note_suback
         client.on_message = self._note_message
-        client.on_plain = self._note_plain
         client.on_disconnect = self._note_end
-        client.on_unsubscribe = client.on_publish = self._note_whole
+        client.on_unsubscribe = self._note_whole
 
     def want_acknowledgements(self) -> None:
-        """Fill `acknowledged` from now on: message id, and whether the broker took the message."""
+        """Fill `acknowledged` from now on: message id, and whether the broker took the message.
+
+        paho adds those of QoS 0 as soon as they are sent.
+        """
 
         def note(_client: Client, _userdata: object, mid: int, reason: Any, _properties: Any) -> None:
-            self._note_whole()
             self.acknowledged.append((mid, not reason.is_failure))
 
         self._client.on_publish = note
@@ -191,7 +170,7 @@ class Connection:
             return 0
         if isinstance(sock, ssl.SSLSocket) and sock.pending():
             return _READABLE
-        wanted = select.POLLOUT if self._rest else select.POLLIN | (select.POLLOUT if self.unsent else 0)
+        wanted = select.POLLIN | (select.POLLOUT if self.unsent else 0)
         try:
             own = sock.fileno()
             if wanted != self._wanted:
@@ -206,21 +185,20 @@ class Connection:
         return gone | (_READABLE if found & select.POLLIN else 0) | (WOKEN if wake_fd in events else 0)
 
     def work(self, ready: int) -> None:
+        """Read and write what is due, and look after the keepalive."""
         try:
-            clear = self._flush()
-            # Paho writes, too, when it reads an acknowledgement: never into the middle of a packet.
-            if ready & _GONE or (clear and ready & _READABLE):
+            if ready & (_READABLE | _GONE):
                 self._read()
-            if clear and self.unsent:
+            if self.unsent:
                 self._client.loop_write()
             self._reads += 1
             now = boottime()
             read_all = not ready & _READABLE or self._reads > _READS_IN_A_ROW
-            if clear and now >= self._misc_due and (read_all or not self._more_to_read()):
+            if now >= self._misc_due and (read_all or not self._more_to_read()):
                 self._reads, self._misc_due = 0, now + TURN
                 self._client.loop_misc()
                 self._watch(now)
-            if not clear and now - self._rest_since > self._settings.keepalive:
+            if self.unsent and now - self._handed_over_at > self._settings.keepalive:
                 self._ended(f"no answer from {mqtt_reasons.address(self._settings)}")
         except Exception as error:  # noqa: BLE001  (paho raises many kinds over a malformed packet)
             self._ended(f"{mqtt_reasons.address(self._settings)} sent something that is not MQTT: {error}")
@@ -282,7 +260,8 @@ class Connection:
 
     @property
     def unsent(self) -> bool:
-        return bool(self._rest) or self._client.want_write()
+        """Whether bytes wait for the socket."""
+        return self._client.want_write()
 
     def subscribe(self, topics: Sequence[str], not_own: Collection[str]) -> None:
         self._said_at = boottime()
@@ -292,10 +271,10 @@ class Connection:
         else:
             self._client.subscribe([(topic, 0) for topic in topics])
 
-    def publish(self, message: Farewell, expiry: int | None) -> Any:
-        """Leave a message to paho: its MQTTMessageInfo, or None where the message was dropped."""
+    def publish(self, message: Farewell, expiry: int | None) -> Publication | None:
+        """Leave a message to paho; None where it was dropped. `expiry` in seconds; only MQTT 5 knows it."""
         topic, payload, qos, retain = message
-        if self.ended is not None or not self._flush():
+        if self.ended is not None:
             return None
         properties = None
         if expiry is not None and self._settings.version == 5:
@@ -303,49 +282,15 @@ class Connection:
             properties.MessageExpiryInterval = expiry
         self._said_at = boottime()
         info = self._client.publish(topic, payload, qos, retain, properties)
+        if self.unsent:
+            self._handed_over_at = self._said_at
         return info if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS and self.ended is None else None
 
-    def packet(self, topic: str, payload: bytes, retain: bool, expiry: int | None = None) -> bytes:
-        """A message of QoS 0 as it travels."""
-        return publish_packet(topic, payload, retain=retain, expiry=expiry, version=self._settings.version)
-
-    def send_now(self, packets: bytes) -> bool | None:
-        """Send messages of QoS 0 at once: True, or None where they were dropped as older bytes are still unsent."""
-        if self.ended is not None or not self._flush():
-            return None
-        if self._client.want_write():
+    def takes_live_data(self) -> bool:
+        """Whether live data would leave at once: what waits behind older bytes would come late."""
+        if self.ended is None and self.unsent:
             self._client.loop_write()
-            if self._client.want_write() or self.ended is not None:
-                return None
-        self._said_at = boottime()
-        try:
-            self._rest = self._send(packets)
-        except BlockingIOError:
-            return None
-        if self._rest:
-            self._rest_since = boottime()
-        return True
-
-    def _flush(self) -> bool:
-        """Send what is left of a message of QoS 0; True where nothing is."""
-        if self._rest:
-            with contextlib.suppress(BlockingIOError):
-                self._rest = self._send(self._rest)
-        return not self._rest
-
-    def _send(self, data: bytes) -> bytes:
-        """Send as much as the socket takes; what is left. BlockingIOError where it takes nothing."""
-        sock: Any = self._client.socket()
-        if sock is None:
-            return data
-        try:
-            return data[sock.send(data) :]
-        except BlockingIOError:
-            raise
-        except OSError:
-            # TLS that is busy wants to see the same bytes again. Of a link that is lost the link's thread reads why:
-            # the broker may have said so.
-            return data
+        return self.ended is None and not self.unsent
 
     def disconnect(self) -> None:
         """Say goodbye: the broker forgets the last will."""
@@ -357,7 +302,7 @@ class Connection:
         client = self._client
         # Else Client and Connection hold each other until the garbage collector runs.
         client.on_socket_open = client.on_connect = client.on_subscribe = None
-        client.on_message = client.on_plain = client.on_disconnect = client.on_publish = client.on_unsubscribe = None
+        client.on_message = client.on_disconnect = client.on_publish = client.on_unsubscribe = None
         sock: Any = client.socket()
         if sock is not None:
             sock.close()
@@ -398,10 +343,6 @@ class Connection:
     def _note_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
         with contextlib.suppress(UnicodeDecodeError):
             self._take(message.topic, bytes(message.payload), message.retain)
-
-    def _note_plain(self, head: int, body: bytearray) -> None:
-        with contextlib.suppress(UnicodeDecodeError):
-            self._take(*read_publish(head, body, version=self._settings.version))
 
     def _note_end(self, _client: Client, _userdata: object, flags: Any, reason: Any, _properties: Any) -> None:
         where = mqtt_reasons.address(self._settings)

@@ -11,7 +11,6 @@ import secrets
 import select
 import threading
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
 
 from service_runtime import mqtt_reasons
 from service_runtime.backoff import Backoff
@@ -25,6 +24,7 @@ from service_runtime.mqtt_connection import (
     Connection,
     Farewell,
     Incoming,
+    Publication,
 )
 from service_runtime.mqtt_tls import TlsContexts
 from service_runtime.quiet_log import QuietLog
@@ -120,16 +120,14 @@ class MqttLink:
             return self._hand_over(self._connection, (topic, payload, qos, retain), expiry) is not None
 
     def publish_together(self, messages: Sequence[tuple[str, bytes, bool, int | None]]) -> bool:
-        """Hand messages of QoS 0 to the socket in one piece, all or none; else as `publish`."""
+        """Hand messages of QoS 0 to the socket, all or none; else as `publish`."""
         with self._lock:
             connection = self._connection
-            if not self._up or self._stopping or connection is None:
+            if not self._up or self._stopping or connection is None or not connection.takes_live_data():
                 return False
-            if not messages:
-                return True
-            sent = connection.send_now(b"".join([connection.packet(*message) for message in messages]))
+            sent = [connection.publish((topic, body, 0, retain), age) for topic, body, retain, age in messages]
             self._look_after(connection)
-            return sent is not None
+            return None not in sent
 
     def stop(self, farewell: Sequence[Farewell] = ()) -> None:
         """Publish `farewell`, wait for its acknowledgements, disconnect cleanly; 1.5 s at most in all."""
@@ -161,16 +159,14 @@ class MqttLink:
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(max(0.0, deadline - boottime()))  # it may sit in connect(); it is a daemon
 
-    def _hand_over(self, connection: Connection, message: Farewell, expiry: int | None) -> Any:
-        """Give one message to the socket or to paho, under the lock; None where it was dropped."""
-        info: Any
-        topic, payload, qos, retain = message
-        if qos == 0:
-            info = connection.send_now(connection.packet(topic, payload, retain, expiry))
-        else:
+    def _hand_over(self, connection: Connection, message: Farewell, expiry: int | None) -> Publication | None:
+        """Give one message to paho, under the lock; None where it was dropped."""
+        topic, _payload, qos, _retain = message
+        info = None
+        if qos > 0 or connection.takes_live_data():
             info = connection.publish(message, expiry)
-            if info is not None and self._on_acknowledged is not None:
-                self._unacknowledged[info.mid] = topic
+        if info is not None and qos > 0 and self._on_acknowledged is not None:
+            self._unacknowledged[info.mid] = topic
         self._look_after(connection)
         return info
 

@@ -363,6 +363,24 @@ def test_large_messages_published_from_several_threads_while_receiving_are_never
         assert all(hashlib.sha256(payload[32:]).digest() == payload[:32] for payload in large)
 
 
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_a_link_whose_broker_takes_no_bytes_sleeps_and_is_declared_down(tmp_path: Path, tls: bool) -> None:
+    config, settings = _tls_files(tmp_path) if tls else ([], {})
+    with (
+        Broker(tmp_path / "broker", config=config) as broker,
+        Peer(broker.port, "blocked", keepalive=3, **settings) as peer,
+    ):
+        peer.until_up()
+        broker.freeze()
+        for _ in range(100):
+            peer.link.publish("t/large", bytes(60_000), qos=1)
+        begun = time.process_time()
+        assert not peer.link.publish("t/live", b"live"), "live data behind old bytes would come late"
+        time.sleep(1.0)
+        assert time.process_time() - begun < 0.3
+        peer.until_down("no answer from", patience=9)
+
+
 def _answer(peer: Peer, message: Incoming) -> None:
     if message.topic.startswith("small/"):
         peer.link.publish("big/answer", b"a" * 500)
