@@ -267,7 +267,7 @@ install_broker() {
         make_login "$(role_of "$service")" "$service" && reload=yes
     done
     # What others log in with is for root's eyes, who hands it on.
-    for role in reader homeassistant capture; do
+    for role in reader homeassistant; do
         make_login "$role" root && reload=yes
     done
     put_kept "$CHECKOUT/mosquitto/acl" "$BROKER/ksem-airbridge/acl" 600 "$owner" && reload=yes

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Protocol
 
 from ksem_contract.block_message import BlockMessage
-from ksem_contract.capture_feed import CaptureAsk, CaptureBatch
 from ksem_contract.echo import Ping, Pong
 from ksem_contract.errors import InvalidMessage
 from ksem_contract.health import MeterHealth, NodeHealth
@@ -71,8 +70,6 @@ MESSAGES: tuple[type[_Message], ...] = (
     NodeHealth,
     RequestsMessage,
     ValuesMessage,
-    CaptureAsk,
-    CaptureBatch,
 )
 
 

@@ -27,7 +27,7 @@ from ksem_publisher.plausibility import Remark
 from ksem_publisher.poll_client import PollClient
 from ksem_publisher.poll_plan import PollPlan
 from ksem_publisher.push_listener import PushListener
-from ksem_publisher.recording import held_blocks, meter_wires
+from ksem_publisher.recording import held_now, meter_wires
 from ksem_publisher.settings import MeterSettings, PublisherSettings
 from ksem_publisher.value_publisher import ValuePublisher
 from service_runtime.announcer import Announcer
@@ -94,7 +94,6 @@ class MeterService:
                 topics.pings(meter.id),
                 topics.meter_status(meter.id),
                 topics.meter_blocks(meter.id),
-                topics.meter_capture_ask(meter.id),
                 *self._announcer.subscriptions,
                 *(self._ear.subscriptions if self._ear else ()),
             ],
@@ -129,8 +128,8 @@ class MeterService:
         client = client or PollClient(
             meter.host, meter.poll_port, unit=meter.unit, timeout=meter.timeout, tls=meter.tls
         )
-        wires = meter_wires(meter, topics, client.where, lambda: held_blocks(self._blocks, clock()))
-        self._recorder = Recorder(wires, publish, settings.recorder, self.log, clock)
+        wires = meter_wires(meter, client.where, lambda: held_now(self._blocks, self.session, clock()))
+        self._recorder = Recorder(wires, settings.recorder, self.log)
         tape = self._recorder.tape
         self.push = MeterPush(
             self._desk,
@@ -175,7 +174,7 @@ class MeterService:
             self._drop_unwanted(now)
             self._recorder.tick(now, self._report.trouble or ("" if self.link.connected else "no link to the broker"))
             beat = TICK_IN_TROUBLE if self._report.trouble else TICK
-            sleep = min(until_beat(beat, now), self._recorder.rest)
+            sleep = until_beat(beat, now)
             # What stops before the next beat is told at once, without another look while all is well.
             await asyncio.sleep(max(_SOON, min(sleep, stops + _SOON - now) if stops >= now else sleep))
 
@@ -184,6 +183,10 @@ class MeterService:
         if not self.link.connected:
             return f"{self.id}: no link to the broker"
         return "" if self.status.online else f"{self.id}: no live data from the meter"
+
+    def write_flight_file(self) -> None:
+        """Write what went over the wires in the last minutes to a file, soon; from any thread."""
+        self._recorder.request_file()
 
     def stop(self) -> None:
         """Say goodbye to the broker; blocks for 1.5 s at most."""
@@ -314,8 +317,6 @@ class MeterService:
             self._echo.on_ping(topic.node, message.payload)
         elif topic.kind in {"node_status", "node_requests"} and self._ear is not None:
             self._ear.hear(topic, message)
-        elif topic.kind == "capture_ask":
-            self._recorder.on_ask(message.payload)
         elif topic.kind == "status":
             self.status.on_heard(message.payload, retained=message.retained)
         elif topic.kind == "block" and topic.name is not None:

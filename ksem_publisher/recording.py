@@ -4,22 +4,20 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ksem_contract.capture_feed import WireEvent
 from ksem_contract.register_range import RegisterRange
-from ksem_contract.topics import Topics
 from ksem_publisher.block_publisher import BlockPublisher
 from ksem_publisher.poll_errors import PollError, RefusedError
 from ksem_publisher.push_connection import PushConnection, PushedWrite
 from ksem_publisher.settings import MeterSettings
 from service_runtime.clock import boottime
 from service_runtime.recorder.recorder import Wires
-from service_runtime.recorder.tape import FAILED, HELD, POLL, REFUSED, TOLD, WRITE, Tape
+from service_runtime.recorder.tape import FAILED, HELD, POLL, REFUSED, SESSION, TOLD, WRITE, Tape, WireEvent
 
 if TYPE_CHECKING:
     from service_runtime.recorder.flight_file import Decoder
 
 
-def meter_wires(meter: MeterSettings, topics: Topics, where: str, held: Callable[[], Iterable[WireEvent]]) -> Wires:
+def meter_wires(meter: MeterSettings, where: str, held: Callable[[], Iterable[WireEvent]]) -> Wires:
     """The wires of one meter; `where` it is polled."""
     about = {"peer": where, "unit": str(meter.unit)}
 
@@ -28,8 +26,7 @@ def meter_wires(meter: MeterSettings, topics: Topics, where: str, held: Callable
 
         return MeterDecoder(meter.id, about, serial_number=False)
 
-    topic = topics.meter_capture_records(meter.id)
-    return Wires(name=meter.id, topic=topic, about=about, decoder=decoder, held=held)
+    return Wires(name=meter.id, decoder=decoder, held=held)
 
 
 def note_connection(tape: Tape, what: str, connection: PushConnection) -> None:
@@ -65,8 +62,9 @@ def note_failure(tape: Tape, at: float, error: PollError) -> None:
     tape.add(at, FAILED, "", str(error).encode()[:200])
 
 
-def held_blocks(blocks: BlockPublisher, now: float) -> Iterator[WireEvent]:
-    """All registers that were heard of the meter before, in runs without a word that was never measured."""
+def held_now(blocks: BlockPublisher, session: str, now: float) -> Iterator[WireEvent]:
+    """This publisher's session, and all registers of the meter, in runs without a word that was never measured."""
+    yield WireEvent(now, SESSION, "", session.encode())
     for name in blocks.names():
         start, words = blocks.held(name)
         run: list[int] = []

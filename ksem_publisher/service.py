@@ -12,6 +12,7 @@ from ksem_publisher.push_listener import PushListener
 from ksem_publisher.settings import PublisherSettings
 from service_runtime import systemd
 from service_runtime.clock import boottime, until_beat
+from service_runtime.command import on_user_signal
 from service_runtime.health_file import HealthFile
 from service_runtime.version import VERSION
 
@@ -92,7 +93,10 @@ def build(
 
 async def serve(settings: PublisherSettings, stop: asyncio.Event) -> int:
     """Run the service; its exit code."""
-    await build(settings).run(stop)
+    publisher = build(settings)
+    for meter in publisher.meters:
+        on_user_signal(meter.write_flight_file)
+    await publisher.run(stop)
     return 0
 
 

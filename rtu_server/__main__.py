@@ -4,7 +4,7 @@ import sys
 import threading
 from pathlib import Path
 
-from service_runtime.command import Command, run
+from service_runtime.command import Command, on_user_signal, run
 
 from .service import RtuServer
 from .settings import RtuServerSettings
@@ -20,7 +20,9 @@ COMMAND = Command(
 
 def serve(settings: RtuServerSettings, stopping: threading.Event) -> int:
     """Run the service until it is told to stop."""
-    return RtuServer(settings).run(stopping)
+    service = RtuServer(settings)
+    on_user_signal(service.write_flight_file)
+    return service.run(stopping)
 
 
 def main() -> int:

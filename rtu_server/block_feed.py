@@ -49,6 +49,11 @@ class BlockFeed:
         """What may be served now."""
         return self.book.state
 
+    @property
+    def publisher_clock(self) -> tuple[str, float, float] | None:
+        """Session, offset and uncertainty of the publisher's clock in seconds, as far as echoes tell."""
+        return self.book.publisher_clock(boottime())
+
     def subscriptions(self, node: str) -> list[str]:
         """Return what this feed needs of the broker: blocks, status and pongs, so a cycle is one small message."""
         return [

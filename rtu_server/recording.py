@@ -1,10 +1,10 @@
-"""What a reader of this node's tape must know of its lines."""
+"""What a reader of this node's tape must know of its lines, and of the publishers' clocks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from ksem_contract.topics import Topics
 from service_runtime.recorder.recorder import Wires
+from service_runtime.recorder.tape import WireEvent
 
 from .serial_line import character_time
 from .settings import LineSettings
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from service_runtime.recorder.flight_file import Decoder
 
 
-def node_wires(node: str, topics: Topics, lines: Sequence[LineSettings]) -> Wires:
+def node_wires(node: str, lines: Sequence[LineSettings], held: Callable[[], Iterable[WireEvent]]) -> Wires:
     """Return the wires of a node: its lines."""
     about = {line.name: f"{1e6 * character_time(line.baudrate, line.stopbits, line.parity):.2f}" for line in lines}
 
@@ -22,4 +22,4 @@ def node_wires(node: str, topics: Topics, lines: Sequence[LineSettings]) -> Wire
 
         return NodeDecoder(node, about, serial_number=False)
 
-    return Wires(name=node, topic=topics.node_capture_records(node), about=about, decoder=decoder)
+    return Wires(name=node, decoder=decoder, held=held)

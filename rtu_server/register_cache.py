@@ -196,6 +196,13 @@ class RegisterCache:
         self._publish(session, [*others, self._hold(message, clock, now)], now)
         return Heard.HELD
 
+    def publisher_clock(self, now: float) -> tuple[str, float, float] | None:
+        """Return the served session, and offset and uncertainty of its clock in seconds (`EchoClock.offset`)."""
+        session = self.state.session
+        clock = None if session is None else self._clocks.get(session)
+        offset = None if clock is None else clock.offset(now)
+        return None if session is None or offset is None else (session, *offset)
+
     def undated_sessions(self) -> set[str]:
         """Return the sessions whose blocks wait for an echo."""
         return self._waiting.keys() - self._clocks.keys()

@@ -4,7 +4,7 @@ import gc
 import logging
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
@@ -20,6 +20,7 @@ from service_runtime.mqtt_connection import Incoming
 from service_runtime.mqtt_link import MqttLink, client_id_of
 from service_runtime.quiet_log import QuietLog
 from service_runtime.recorder.recorder import Recorder
+from service_runtime.recorder.tape import CLOCK, WireEvent
 from service_runtime.systemd import notify, watchdog_interval
 from service_runtime.version import VERSION
 
@@ -70,8 +71,7 @@ class RtuServer:
         units = [*(line.unit for line in settings.line), *(door.unit for door in settings.tcp)]
         meters = sorted({unit.meter for some in units for unit in some})
         self._feeds = {meter: BlockFeed(meter, self._node, self._topics, limits, self._send) for meter in meters}
-        wires = node_wires(self._node, self._topics, settings.line)
-        self._recorder = Recorder(wires, self._send, settings.recorder, log)
+        self._recorder = Recorder(node_wires(self._node, settings.line, self._clocks), settings.recorder, log)
         self._port_lock = threading.Lock()
         self._ports = {line.name: LinkState("not opened yet", boottime(), self._since) for line in settings.line}
         self._lines = {line.name: self._build_line(line) for line in settings.line}
@@ -113,6 +113,17 @@ class RtuServer:
             self._link.stop([(self._topics.node_status(self._node), b"offline", 1, True)])
         return 0 if stopping.is_set() else 1
 
+    def write_flight_file(self) -> None:
+        """Write what went over the lines in the last minutes to a file, soon; from any thread."""
+        self._recorder.request_file()
+
+    def _clocks(self) -> Iterator[WireEvent]:
+        for meter, feed in self._feeds.items():
+            clock = feed.publisher_clock
+            if clock is not None:
+                text = "{} {:.6f} {:.6f}".format(*clock)
+                yield WireEvent(boottime(), CLOCK, meter, text.encode())
+
     def _stop_parts(self) -> None:
         """End lines and doors together, so that one that hangs costs no other its end."""
         for part in self._parts.values():
@@ -143,7 +154,7 @@ class RtuServer:
             feed.state.vital_expires + _SOON - now for feed in self._feeds.values() if feed.fresh_since is not None
         ]
         beat = TICK if self._reporter.has_logged else TICK / 2
-        return max(_SOON, min(until_beat(beat, now), self._recorder.rest, *expire))
+        return max(_SOON, min([until_beat(beat, now), *expire]))
 
     def _build_line(self, line: LineSettings) -> SerialLine:
         units = {unit.id: self._build_unit(unit) for unit in line.unit}
@@ -161,8 +172,7 @@ class RtuServer:
 
     def _subscriptions(self) -> Sequence[str]:
         feeds = [topic for feed in self._feeds.values() for topic in feed.subscriptions(self._node)]
-        own = (self._topics.node_status(self._node), self._topics.node_capture_ask(self._node))
-        return [*feeds, *own, *self._announcer.subscriptions]
+        return [*feeds, self._topics.node_status(self._node), *self._announcer.subscriptions]
 
     def _devices(self) -> list[Discovery]:
         prefix, meter = self._settings.homeassistant.prefix, self._settings.line[0].unit[0].meter
@@ -215,8 +225,6 @@ class RtuServer:
             return
         if topic.kind == "node_status":
             self._reporter.on_own_status(message.payload, message.received, retained=message.retained)
-        elif topic.kind == "node_capture_ask":
-            self._recorder.on_ask(message.payload)
         elif topic.meter in self._feeds:
             self._feeds[topic.meter].on_message(topic, message)
 

@@ -1,4 +1,4 @@
-"""What a recording of a running bridge shows: the three conversations of it, each summed up as a capture of its own."""
+"""What flight files show: the three conversations of it, each summed up as a capture of its own."""
 
 from dataclasses import replace
 from typing import Final
@@ -30,7 +30,7 @@ class BridgeSummary:
             self._part("poll", record).add(replace(record, what=POLL[what]))
         elif what in BUS:
             self._part("bus", record).add(record)
-        elif what not in ("held", "poll-failed"):
+        elif what not in ("held", "poll-failed", "session", "clock"):
             self.words = [*self.words[-99:], record]
 
     def finish(self, now: float) -> None:

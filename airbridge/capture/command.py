@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from airbridge.capture.bridge_command import bridge
 from airbridge.capture.bridge_summary import BridgeSummary
 from airbridge.capture.bus_command import bus
 from airbridge.capture.common import fail
+from airbridge.capture.flight_command import flight, join_files
 from airbridge.capture.output import load_capture
 from airbridge.capture.push_command import push
 from airbridge.capture.report import bridge_report, report
@@ -17,14 +17,15 @@ from airbridge.capture.summary import CaptureSummary
 from ksem_contract.errors import InvalidMessage
 
 app = typer.Typer(
-    help="Record what the KSEM writes (push), what the inverter asks (bus), or what a running bridge hears and says "
-    "(bridge), into a file you can share.",
+    help="Record what the KSEM writes (push) or what the inverter requests (bus), or have a running bridge write down "
+    "its last minutes (flight, join), into a file you can share.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
 app.command()(push)
 app.command()(bus)
-app.command()(bridge)
+app.command()(flight)
+app.command("join")(join_files)
 
 
 @app.command()

@@ -34,7 +34,7 @@ def report(kind: str, summary: CaptureSummary) -> RenderableType:
 
 
 def bridge_report(summary: BridgeSummary) -> RenderableType:
-    """Everything that a recording of a running bridge shows."""
+    """Everything that the flight files of a bridge show."""
     parts: list[RenderableType] = []
     for (kind, where), part in sorted(summary.parts.items(), key=lambda one: list(ASKED).index(one[0][0])):
         parts += [Text(f"{where}: {kind}", style="bold underline"), report(kind, part)]
@@ -42,17 +42,6 @@ def bridge_report(summary: BridgeSummary) -> RenderableType:
     if not parts:
         parts.append(Text("The services were silent: neither pushes nor polls nor requests of an inverter."))
     return Group(*parts)
-
-
-def bridge_progress(summary: BridgeSummary, elapsed: float) -> str:
-    """One line while it runs."""
-    writes, polls = summary.count("push", "write"), summary.count("poll", "request")
-    requests, replies = summary.count("bus", "request"), summary.count("bus", "reply")
-    exceptions = summary.count("bus", "exception")
-    return (
-        f"{elapsed:5.0f} s, {writes} writes, {polls} polls, {requests} requests of the inverter, "
-        f"{replies} replies, {exceptions} exceptions"
-    )
 
 
 def progress(kind: str, summary: CaptureSummary, elapsed: float) -> str:

@@ -36,6 +36,8 @@ class CaptureHeader:
     """Whether the meter's serial number was left in."""
     source: str = ""
     """Where it listened, in words."""
+    clock: str = ""
+    """Which clock `zero` is of: files with the same one need no offset to be put together. The kernel's boot id."""
 
     def encode(self) -> str:
         """The line, without its end."""
@@ -49,6 +51,7 @@ class CaptureHeader:
                 "zero": round(self.zero, 6),
                 "serial_number": self.serial_number,
                 "source": self.source,
+                "clock": self.clock,
             }
         ).decode()
 
@@ -67,6 +70,7 @@ class CaptureHeader:
             zero=check_seconds("zero", take(found, "zero")),
             serial_number=found.get("serial_number") is True,
             source=check_text("source", found.get("source", "")),
+            clock=check_text("clock", found.get("clock", "")),
         )
 
 

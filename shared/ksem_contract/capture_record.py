@@ -11,9 +11,10 @@ from ksem_contract.register_range import RegisterRange
 SERIAL_NUMBERS: Final = (RegisterRange(8228, 16), RegisterRange(40052, 16))
 """The meter's serial number in its device information, and in SunSpec's common model."""
 
-_TEXTS: Final = frozenset({"where", "peer", "why", "raw"})
+_TEXTS: Final = frozenset({"where", "peer", "why", "raw", "session"})
+_SECONDS: Final = frozenset({"offset_s", "uncertainty_s"})
 _WHOLE: Final = {"function": 255, "unit": 255, "start": 65535, "count": 65536, "code": 255, "length": 1 << 20}
-_TIMES: Final = frozenset({"gap_ms", "delay_ms"})
+_TIMES: Final = frozenset({"gap_ms", "delay_ms", "offset_s", "uncertainty_s"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +26,7 @@ class CaptureRecord:
     what: str
     """A word of docs/capture.md: write, poll, request, reply, ... Pass over words not known."""
     where: str | None = None
-    """In a recording of a running bridge, whose wire it was: a meter's id, or a node and its line, `attic/rs485`."""
+    """In a flight file, whose wire it was: a meter's id, or a node and its line, `attic/rs485`."""
     peer: str | None = None
     """Who said it, `address:port` (TCP)."""
     function: int | None = None
@@ -45,6 +46,11 @@ class CaptureRecord:
     raw: str | None = None
     """The beginning of what could not be read as registers, in hexadecimal."""
     why: str | None = None
+    session: str | None = None
+    """A publisher's session: its own, or the one whose clock is told."""
+    offset_s: float | None = None
+    """What to add to CLOCK_BOOTTIME of that publisher's host to get that of this file's host."""
+    uncertainty_s: float | None = None
 
     def encode(self) -> str:
         """The line, without its end. ValueError if a value is nothing that JSON has."""
@@ -52,7 +58,7 @@ class CaptureRecord:
         for name in _OPTIONAL:
             value = getattr(self, name)
             if value is not None:
-                written[name] = round(value, 3) if isinstance(value, float) else value
+                written[name] = round(value, 6 if name in _SECONDS else 3) if isinstance(value, float) else value
         return write_object(written).decode()
 
     @classmethod

@@ -141,6 +141,18 @@ class EchoClock:
             return -math.inf
         return self._best.earliest((boot_ms - age_ms) / 1000) + limit
 
+    def offset(self, now: float) -> tuple[float, float] | None:
+        """Return what to add to the publisher's clock to get the own one, and how far that may be off, in seconds.
+
+        None where no echo tells. Two clocks that agree within their uncertainty are one: both services run on one host.
+        """
+        if self._best is None or self._trailing is None:
+            return None
+        boot = now - self._best.lead
+        earliest, latest = self._best.earliest(boot) - boot, self._trailing.latest(boot) - boot
+        middle, half = (earliest + latest) / 2, (latest - earliest) / 2
+        return (0.0, 0.0) if abs(middle) <= half else (middle, half)
+
     def round_trip(self, now: float) -> float | None:
         """The tightest round trip so far in seconds, widened by what the clocks may have run apart since."""
         return None if self._best is None else self._uncertainty + 2 * DRIFT * now

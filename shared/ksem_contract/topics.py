@@ -14,13 +14,9 @@ Kind = Literal[
     "value",
     "ping",
     "pong",
-    "capture_ask",
-    "capture_records",
     "node_status",
     "node_health",
     "node_requests",
-    "node_capture_ask",
-    "node_capture_records",
 ]
 
 _METER_KINDS: Final[dict[str, Kind]] = {"status": "status", "health": "health", "values": "values"}
@@ -31,8 +27,6 @@ _NODE_KINDS: Final[dict[str, Kind]] = {
     "health": "node_health",
     "requests": "node_requests",
 }
-_CAPTURE_KINDS: Final[dict[str, Kind]] = {"ask": "capture_ask", "records": "capture_records"}
-_NODE_CAPTURE_KINDS: Final[dict[str, Kind]] = {"ask": "node_capture_ask", "records": "node_capture_records"}
 _is_prefix = re.compile(r"[^/+#\x00]+(/[^/+#\x00]+)*").fullmatch
 
 
@@ -95,14 +89,6 @@ class Topics:
         """Pattern of a publisher's answers to all nodes."""
         return f"{self.prefix}/{check_meter(meter)}/pong/+"
 
-    def meter_capture_ask(self, meter: str) -> str:
-        """Somebody asks a meter's publisher to tell what goes over its wires."""
-        return f"{self.prefix}/{check_meter(meter)}/capture/ask"
-
-    def meter_capture_records(self, meter: str) -> str:
-        """What goes over the publisher's wires, while somebody asks."""
-        return f"{self.prefix}/{check_meter(meter)}/capture/records"
-
     def node_status(self, node: str) -> str:
         """Retained `online` / `offline`: whether the inverter asks and gets data."""
         return f"{self.prefix}/rtu/{check_node(node)}/status"
@@ -114,14 +100,6 @@ class Topics:
     def node_requests(self, node: str) -> str:
         """Retained list of what the inverter asks."""
         return f"{self.prefix}/rtu/{check_node(node)}/requests"
-
-    def node_capture_ask(self, node: str) -> str:
-        """Somebody asks an RTU server to tell what goes over its lines."""
-        return f"{self.prefix}/rtu/{check_node(node)}/capture/ask"
-
-    def node_capture_records(self, node: str) -> str:
-        """What goes over an RTU server's lines, while somebody asks."""
-        return f"{self.prefix}/rtu/{check_node(node)}/capture/records"
 
     def all_nodes_requests(self) -> str:
         """Pattern of the requests of all nodes."""
@@ -143,10 +121,6 @@ class Topics:
         match topic[head + 1 :].split("/"):
             case ["rtu", node, leaf] if leaf in _NODE_KINDS and is_node(node):
                 return ParsedTopic(_NODE_KINDS[leaf], node=node)
-            case ["rtu", node, "capture", leaf] if leaf in _NODE_CAPTURE_KINDS and is_node(node):
-                return ParsedTopic(_NODE_CAPTURE_KINDS[leaf], node=node)
-            case [meter, "capture", leaf] if leaf in _CAPTURE_KINDS and is_meter(meter):
-                return ParsedTopic(_CAPTURE_KINDS[leaf], meter=meter)
             case [meter, leaf] if leaf in _METER_KINDS and is_meter(meter):
                 return ParsedTopic(_METER_KINDS[leaf], meter=meter)
             case [meter, leaf, name] if is_meter(meter) and is_name(name):

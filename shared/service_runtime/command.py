@@ -155,17 +155,28 @@ def _report(command: Command[S], config: Path | None, loaded: Loaded[S]) -> str:
     return f"# {command.name} {VERSION}: settings in force, {origin}\n\n{describe(loaded.settings, loaded.sources)}"
 
 
+def on_user_signal(callback: Callable[[], None]) -> None:
+    """Have `callback` called at each SIGUSR1, in the thread that waits for signals."""
+    _at_user_signal.append(callback)
+
+
+_at_user_signal: list[Callable[[], None]] = []
+
+
 def _watch_signals(ask_to_stop: Callable[[], None]) -> None:
-    """Have a thread of its own wait for SIGTERM and SIGINT.
+    """Have a thread of its own wait for SIGTERM, SIGINT and SIGUSR1.
 
     A signal handler would run inside of whatever the main thread does: setting an event there can deadlock on the
     event's own lock. The signals are blocked before any other thread starts, so that all threads inherit it.
     """
     asked = {signal.SIGTERM, signal.SIGINT}
-    signal.pthread_sigmask(signal.SIG_BLOCK, asked)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {*asked, signal.SIGUSR1})
 
     def watch() -> None:
-        log.info("%s: ending", signal.Signals(signal.sigwait(asked)).name)
+        while (came := signal.sigwait({*asked, signal.SIGUSR1})) == signal.SIGUSR1:
+            for callback in _at_user_signal:
+                callback()
+        log.info("%s: ending", signal.Signals(came).name)
         ask_to_stop()
         again = signal.sigtimedwait(asked, STOP_WITHIN)
         log.error("ended %s", "at once: asked twice" if again else f"by force: something hung for {STOP_WITHIN} s")

@@ -17,7 +17,6 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from docs.generate_acl_table import ACL, FAMILIES, PAGE, read_acl, table, with_table
 from ksem_contract.block_message import BlockMessage
 from ksem_contract.blocks import ENERGY
-from ksem_contract.capture_feed import MOST_DATA, CaptureBatch, WireEvent
 from ksem_contract.histogram import AGE_BOUNDS_MS, TURNAROUND_BOUNDS_MS, Histogram
 from ksem_contract.link_health import LinkHealth
 from ksem_contract.node_health import NodeHealth, Percentiles, Transit, UnitHealth
@@ -40,7 +39,6 @@ WRITES = {
         "ksem/<meter>/values",
         "ksem/<meter>/value/<key>",
         "ksem/<meter>/pong/<node>",
-        "ksem/<meter>/capture/records",
         "homeassistant/device/ksem_publisher/<id>/config",
     },
     "rtu": {
@@ -48,13 +46,11 @@ WRITES = {
         "ksem/rtu/<node>/status",
         "ksem/rtu/<node>/health",
         "ksem/rtu/<node>/requests",
-        "ksem/rtu/<node>/capture/records",
         "homeassistant/device/ksem_rtu/<id>/config",
     },
     "dashboard": set(),
     "reader": set(),
     "homeassistant": {"homeassistant/status"},
-    "capture": {"ksem/<meter>/capture/ask", "ksem/rtu/<node>/capture/ask"},
 }
 _SHOWN = {
     "ksem/<meter>/status",
@@ -71,7 +67,6 @@ READS = {
         "ksem/<meter>/status",
         "ksem/<meter>/block/<name>",
         "ksem/<meter>/ping/<node>",
-        "ksem/<meter>/capture/ask",
         "ksem/rtu/<node>/status",
         "ksem/rtu/<node>/requests",
         "homeassistant/status",
@@ -82,19 +77,12 @@ READS = {
         "ksem/<meter>/block/<name>",
         "ksem/<meter>/pong/<node>",
         "ksem/rtu/<node>/status",
-        "ksem/rtu/<node>/capture/ask",
         "homeassistant/status",
         *_DOCTOR,
     },
     "dashboard": {family for family in FAMILIES if family.startswith("ksem/")},
     "reader": _SHOWN,
     "homeassistant": _SHOWN | {family for family in FAMILIES if family.startswith("homeassistant/")},
-    "capture": {
-        "ksem/<meter>/status",
-        "ksem/<meter>/capture/records",
-        "ksem/rtu/<node>/status",
-        "ksem/rtu/<node>/capture/records",
-    },
 }
 TOPIC_OF = dict(FAMILIES)
 FAMILY_OF = {topic: family for family, topic in FAMILIES.items()}
@@ -380,11 +368,7 @@ def test_our_largest_messages_are_under_half_of_the_packet_limit() -> None:
         demanded=False,
     )
     requests = RequestsMessage(requests=(asked,) * (MAX_ASKED * 4))
-    events = [WireEvent(1e9, "write", "255.255.255.255:65535", bytes(MOST_DATA))]
-    batch = CaptureBatch(
-        "f" * 8, 2**31, 2**50, dropped=2**31, events=(*events, *[WireEvent(1e9, "in", name, b"")] * 128)
-    )
-    sizes = {type(message).__name__: len(message.encode()) for message in (block, health, requests, batch)}
+    sizes = {type(message).__name__: len(message.encode()) for message in (block, health, requests)}
     assert max(sizes.values()) + 200 < PACKET_LIMIT / 2, sizes
 
 

@@ -1,6 +1,7 @@
 """Each simulated end by itself says a recording again: what was recorded, when it was."""
 
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -10,7 +11,14 @@ from ksem_simulators.handles import CommandRefused, KsemHandle, LineHandle, Plen
 from service_runtime.clock import boottime
 from tests.bridge.simulator_peers import RawClient, Receiver, RtuResponder
 
-WITHIN = 0.02
+USUALLY, AT_MOST = 0.02, 0.3
+"""Seconds by which replay may be off: a host that stands still for a moment delays one of the events."""
+
+
+def assert_on_time(moments: list[float], recorded: list[float]) -> None:
+    off = [abs(moment - at) for moment, at in zip(moments, recorded, strict=True)]
+    assert median(off) < USUALLY, off
+    assert max(off) < AT_MOST, off
 
 
 def a_recording(path: Path, *records: CaptureRecord, kind: str = "bridge") -> Path:
@@ -50,8 +58,7 @@ def test_the_meter_writes_and_answers_what_was_recorded_when_it_was(tmp_path: Pa
             ksem.command("replay", at=at)
     receiver.close()
     assert [(one.unit, one.range.start, one.words) for one in writes] == [(71, one.start, one.values) for one in wanted]
-    for one, recorded in zip(writes, wanted, strict=True):
-        assert abs(one.at - at - recorded.t) < WITHIN
+    assert_on_time([one.at - at for one in writes], [recorded.t for recorded in wanted])
     assert len({one.peer for one in writes}) == 2, "two connections, as recorded"
 
 
@@ -76,8 +83,7 @@ def test_the_inverter_asks_what_was_recorded_when_it_was(tmp_path: Path) -> None
             inverter.wait_for("data", 3)
         responder.close()
     assert [(start, count) for _, start, count in heard] == [(one.start, one.count) for one in wanted]
-    for (moment, _, _), recorded in zip(heard, wanted, strict=True):
-        assert abs(moment - at - recorded.t) < WITHIN
+    assert_on_time([moment - at for moment, _, _ in heard], [recorded.t for recorded in wanted])
 
 
 @pytest.mark.parametrize("text", ["", "hello\n", '{"capture":"ksem-airbridge","v":1,"kind":"bus","zero":0}\n'])

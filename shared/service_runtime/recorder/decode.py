@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from ksem_contract.capture_feed import WireEvent
 from ksem_contract.capture_record import CaptureRecord
 from modbus_codec.codes import FunctionCode
 from modbus_codec.rtu_reader import RtuFrameReader
 from service_runtime.recorder import tape
 from service_runtime.recorder.bus_records import BusRecorder
+from service_runtime.recorder.tape import WireEvent
 
 PEER: Final = "peer"
 """In `about` of a meter: `address:port` that is polled."""
@@ -42,6 +42,7 @@ class MeterDecoder:
             tape.REFUSED: self._refused,
             tape.FAILED: self._failed,
             tape.NOTE: _note,
+            tape.SESSION: _session,
         }
 
     def records(self, events: Iterable[WireEvent]) -> list[CaptureRecord]:
@@ -135,6 +136,9 @@ class NodeDecoder:
             if event.what == tape.NOTE:
                 found.append(replace(_note(event), where=self._node))
                 continue
+            if event.what == tape.CLOCK:
+                found += [replace(record, where=self._node) for record in _clock(event)]
+                continue
             line = self._lines.get(event.key)
             if line is None:
                 line = self._lines[event.key] = _Line(self._character(event.key), serial_number=self._serial_number)
@@ -181,6 +185,24 @@ class _Line:
 
 def _note(event: WireEvent) -> CaptureRecord:
     return CaptureRecord(t=event.at, what=event.key, why=_text(event))
+
+
+def _session(event: WireEvent) -> CaptureRecord:
+    return CaptureRecord(t=event.at, what="session", session=_text(event))
+
+
+def _clock(event: WireEvent) -> list[CaptureRecord]:
+    session, offset, uncertainty = _text(event).split()
+    return [
+        CaptureRecord(
+            t=event.at,
+            what="clock",
+            peer=event.key,
+            session=session,
+            offset_s=float(offset),
+            uncertainty_s=float(uncertainty),
+        )
+    ]
 
 
 def _text(event: WireEvent) -> str:

@@ -1,4 +1,4 @@
-"""Writes what was kept into a capture file after a fault [shell]."""
+"""Writes what was kept into a capture file, after a fault or on request [shell]."""
 
 import contextlib
 import heapq
@@ -12,11 +12,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, Protocol
 
-from ksem_contract.capture_feed import WireEvent
 from ksem_contract.capture_file import CaptureHeader
 from ksem_contract.capture_record import CaptureRecord
 from service_runtime.clock import boottime
 from service_runtime.recorder.kept import unpacked
+from service_runtime.recorder.tape import WireEvent
 from service_runtime.version import VERSION
 
 MOST_FILES: Final = 4
@@ -25,6 +25,7 @@ _WHEN: Final = "????????-??????"
 """Date and time in a file's name: another meter's name may begin with this one's."""
 _HELD_BACK: Final = 1.0
 _AT_ONCE: Final = 8
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _BREATH: Final = 0.003
 """Seconds of rest after so many events: an inverter's request waits half a millisecond at most for this thread."""
 
@@ -54,9 +55,9 @@ def _write_or_tell(
     try:
         path = write_file(directory, name, chunks, decoder, why)
     except OSError as error:
-        log.warning("what happened before the fault can't be written to %s: %s", directory, error.strerror or error)
+        log.warning("the flight file can't be written to %s: %s", directory, error.strerror or error)
     else:
-        log.info("what happened before and after the fault: airbridge capture show %s", path)
+        log.info("flight file written (%s): airbridge capture show %s", why, path)
 
 
 def write_file(
@@ -111,4 +112,12 @@ def _records(chunks: list[bytes], decoder: Decoder, rest: Callable[[float], None
 def _header(zero: float, source: str) -> CaptureHeader:
     began = datetime.now().astimezone().timestamp() - (boottime() - zero)
     started = datetime.fromtimestamp(began).astimezone().isoformat(timespec="milliseconds")
-    return CaptureHeader(kind="bridge", tool=VERSION, started=started, zero=zero, source=source)
+    return CaptureHeader(kind="bridge", tool=VERSION, started=started, zero=zero, source=source, clock=_clock())
+
+
+def _clock() -> str:
+    """Name the clock: CLOCK_BOOTTIME is one for all processes from one boot of the kernel to the next."""
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from ksem_contract.capture_feed import WireEvent
+from service_runtime.recorder.tape import WireEvent
 
 MOST_KEPT: Final = 131_072
 """Bytes: some minutes, since what a meter says differs little from cycle to cycle."""
@@ -40,9 +40,9 @@ class KeptEvents:
         while self._size > self._most and len(self._packed) > 1:
             self._size -= len(self._packed.popleft())
 
-    def copy(self) -> list[bytes]:
-        """What `unpacked` makes events of."""
-        return [*self._packed, _pack(self._fresh)]
+    def copy(self, more: Iterable[WireEvent] = ()) -> list[bytes]:
+        """What `unpacked` makes events of, with `more` behind them."""
+        return [*self._packed, _pack(self._fresh), _pack([(one.at, one.what, one.key, one.data) for one in more])]
 
 
 def _pack(events: list[tuple[float, str, str, bytes]]) -> bytes:

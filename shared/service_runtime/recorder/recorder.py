@@ -1,26 +1,22 @@
-"""A service's recorder: its tape, who is told what is on it, and what is kept of it for after a fault."""
+"""A service's recorder: what goes over its wires is noted, kept for some minutes, and written down after a fault."""
 
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
-from math import inf
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from ksem_contract.capture_feed import WireEvent
-from service_runtime.clock import boottime
 from service_runtime.common_settings import RecorderSettings
-from service_runtime.recorder.tape import Tape
+from service_runtime.recorder.tape import Tape, WireEvent
 
 if TYPE_CHECKING:
-    from service_runtime.recorder.feed import CaptureFeed, Publish
     from service_runtime.recorder.flight_file import Decoder
     from service_runtime.recorder.kept import FlightRecorder
 
-# What is needed only while somebody asks, or after a fault, is loaded then: memory is short on the smallest hosts.
+# What is needed only where files are written is loaded then: memory is short on the smallest hosts.
 
 TICK: Final = 0.25
 """Seconds between two looks at the tape."""
@@ -32,36 +28,22 @@ class Wires:
 
     name: str
     """The meter's or the node's; files are called so."""
-    topic: str
-    """Where it is told what goes over them."""
-    about: Mapping[str, str]
-    """What a reader must know of them."""
     decoder: Callable[[], "Decoder"]
     """Makes records of what is on the tape."""
     held: Callable[[], Iterable[WireEvent]] = tuple
-    """What the service holds as a recording begins, so that it is whole from its first moment on."""
+    """What the service holds as a file is written: registers that no event of the last minutes told, clocks."""
 
 
 class Recorder:
-    """At rest it costs one look at a switch for each event, and one a tick."""
+    """Without a folder to write to it costs one look at a switch for each event."""
 
-    def __init__(
-        self,
-        wires: Wires,
-        publish: "Publish",
-        settings: RecorderSettings,
-        log: logging.Logger,
-        clock: Callable[[], float] = boottime,
-    ) -> None:
+    def __init__(self, wires: Wires, settings: RecorderSettings, log: logging.Logger) -> None:
         self.tape = Tape()
         self._wires = wires
-        self._publish = publish
         self._log = log
-        self._clock = clock
-        self._feed: CaptureFeed | None = None
-        self._is_told = False
         self._due = 0.0
         self._trouble: str | None = None
+        self._requested = False
         self._directory = _directory(settings, log)
         self._flight: FlightRecorder | None = None
         if self._directory is not None:
@@ -74,69 +56,43 @@ class Recorder:
                 with contextlib.suppress(OSError):
                     unfinished.unlink()
 
-    def on_ask(self, payload: bytes) -> None:
-        """Somebody asks over MQTT; in the link's thread."""
-        if self._feed is None:
-            from service_runtime.recorder.feed import CaptureFeed  # noqa: PLC0415
-
-            self._feed = CaptureFeed(self._wires.topic, self._publish, self._wires.about, self._clock)
-        if self._feed.on_ask(payload):
-            if self._feed.begins:
-                self._trouble = None  # a recording begins with how the service is
-            self.tape.on = True
-
-    @property
-    def rest(self) -> float:
-        """Seconds until the next `tick` is needed; with nobody who listens, whenever the service looks up anyway."""
-        return TICK if self._is_told else inf
+    def request_file(self) -> None:
+        """Have a file written at the next `tick`; from any thread."""
+        if self._flight is None:
+            self._log.warning("no flight file: [recorder] has no folder to write to, or is switched off")
+        self._requested = True
 
     def tick(self, now: float, trouble: str = "") -> None:
         """Look after the tape, once a second or more often. `trouble`: what is wrong with the service, in words."""
-        if not self.tape.on or now < self._due:
+        if self._flight is None or (now < self._due and not self._requested):
             return
         self._due = now + TICK
         try:
-            self._look(now, trouble)
+            self._look(self._flight, now, trouble)
         except Exception:  # noqa: BLE001  (whatever it is, it must not take the bridge down)
-            self._log.exception("recording what goes over the wires failed; it is switched off until the next question")
+            self._log.exception("recording what goes over the wires failed; it is switched off")
             self._flight = None
-            self.tape.on = self._is_told = False
+            self.tape.on = False
 
-    def _look(self, now: float, trouble: str) -> None:
+    def _look(self, flight: "FlightRecorder", now: float, trouble: str) -> None:
         if trouble != self._trouble:
             self._trouble = trouble
             self.tape.note(now, "state", trouble or "ok")
-        events = self.tape.take()
-        self._tell(events, now)
-        if self._flight is not None:
-            self._flight.keep(events)
-            self._write_after_fault(self._flight, trouble, now)
-        self.tape.on = self._is_told or self._flight is not None
-
-    def _tell(self, events: list[WireEvent], now: float) -> None:
+        flight.keep(self.tape.take())
         dropped, self.tape.dropped = self.tape.dropped, 0
-        feed = self._feed
-        if feed is None:
-            return
-        asked = feed.is_asked(now)
-        if feed.begins:
-            feed.begins = False
-            events = [*self._wires.held(), *events]
-        if asked and not self._is_told:
-            self._log.info("somebody records what goes over the wires: airbridge capture bridge")
-        elif self._is_told and not asked:
-            self._log.info("nobody records any more")
-        self._is_told = asked
-        feed.tick(events, dropped, now)
+        if dropped:
+            self.tape.note(now, "lost", f"no room for {dropped} events")
+        requested, self._requested = self._requested, False
+        why = flight.look(trouble, now) or ("on request" if requested else None)
+        if why is not None and self._directory is not None:
+            self._write(flight, why)
 
-    def _write_after_fault(self, flight: "FlightRecorder", trouble: str, now: float) -> None:
-        why = flight.look(trouble, now)
-        if why is None or self._directory is None:
-            return
+    def _write(self, flight: "FlightRecorder", why: str) -> None:
         from service_runtime.recorder.flight_file import start_writing  # noqa: PLC0415
 
         wires = self._wires
-        start_writing(self._directory, wires.name, flight.copy(), wires.decoder(), why, self._log)
+        assert self._directory is not None, "without a folder there is no flight recorder"
+        start_writing(self._directory, wires.name, flight.copy(wires.held()), wires.decoder(), why, self._log)
 
 
 def _directory(settings: RecorderSettings, log: logging.Logger) -> Path | None:

@@ -11,14 +11,14 @@ What is noted, with its key and its bytes:
     told        -               register words: the answer to the last poll
     refused     -               exception code: the answer to the last poll
     failed      -               why the last poll has no answer, in words
-    held        block           start, register words: what the service held when the recording began
+    held        block           start, register words: what the service held when the file was written
     note        word            words for people: a link or the service's state has changed
+    session     -               the session of this publisher
+    clock       meter           session, offset and uncertainty in seconds: what echoes tell of the publisher's clock
 """
 
 from collections import deque
-from typing import Final
-
-from ksem_contract.capture_feed import LONGEST_EVENT, WireEvent
+from typing import Final, NamedTuple
 
 IN: Final = "in"
 OUT: Final = "out"
@@ -32,11 +32,26 @@ REFUSED: Final = "refused"
 FAILED: Final = "failed"
 HELD: Final = "held"
 NOTE: Final = "note"
+SESSION: Final = "session"
+CLOCK: Final = "clock"
 
 MOST_WAITING: Final = 131_072
 """Bytes that wait to be taken: far more than comes within a tick, and all that a flood can cost."""
 _TUPLE: Final = 160
 """Bytes that an event costs beside its data, about."""
+LONGEST_EVENT: Final = 4096
+"""Bytes of one event at most."""
+
+
+class WireEvent(NamedTuple):
+    """One thing that happened, undecoded."""
+
+    at: float
+    """CLOCK_BOOTTIME of the service, in seconds."""
+    what: str
+    key: str
+    """Where: a line's name, a peer's address."""
+    data: bytes
 
 
 class Tape:

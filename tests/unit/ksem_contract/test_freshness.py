@@ -150,3 +150,24 @@ def test_clocks_that_run_apart_by_500_ppm_each_never_make_a_block_younger(
     true_age = (now - measured_at) * here
     assert age is not None
     assert true_age - 1e-6 <= age <= true_age + 2.01 * DRIFT * 3600 * abs(hours) + 0.01
+
+
+class TestOffset:
+    """What to add to the publisher's clock to get the own one."""
+
+    def test_without_an_echo_there_is_none(self) -> None:
+        assert EchoClock().offset(100.0) is None
+
+    def test_it_is_off_by_half_of_the_tightest_round_trip_at_most(self) -> None:
+        clock = EchoClock()
+        for sent, there, back in ((10.0, 0.200, 0.001), (11.0, 0.004, 0.006), (12.0, 0.001, 0.300)):
+            clock.add_echo(sent, sent + there + back, round(1000 * (sent + there - 7.0)))
+        found = clock.offset(12.5)
+        assert found is not None
+        offset, uncertainty = found
+        assert abs(offset - 7.0) <= uncertainty < 0.008
+
+    def test_two_services_on_one_host_share_the_clock(self) -> None:
+        clock = EchoClock()
+        clock.add_echo(10.0, 10.004, 10_002)
+        assert clock.offset(11.0) == (0.0, 0.0)

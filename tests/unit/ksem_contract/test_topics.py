@@ -83,7 +83,7 @@ ACL = (Path(__file__).parents[3] / "mosquitto" / "acl").read_text()
 
 @pytest.mark.parametrize("node", sorted(RESERVED_NODES))
 def test_topics_of_a_node_with_a_reserved_name_say_nothing(node: str) -> None:
-    for leaf in ("status", "health", "requests", "capture/ask"):
+    for leaf in ("status", "health", "requests"):
         assert _TOPICS.parse(f"ksem/rtu/{node}/{leaf}") is None
     assert _TOPICS.parse(f"ksem/main/ping/{node}") is None
 

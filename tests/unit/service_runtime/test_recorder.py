@@ -1,15 +1,13 @@
-"""What goes over a service's wires: noted only while somebody asks, told in small batches, decoded elsewhere."""
+"""What goes over a service's wires: noted, kept for some minutes, written to a file after a fault or on request."""
 
 import logging
 import random
 import struct
 import threading
-from math import inf
 from pathlib import Path
 
 import pytest
 
-from ksem_contract.capture_feed import MOST_DATA, CaptureAsk, CaptureBatch, WireEvent
 from ksem_contract.capture_file import read_capture
 from modbus_codec.crc import append_crc
 from service_runtime.common_settings import RecorderSettings
@@ -17,43 +15,28 @@ from service_runtime.recorder.decode import MeterDecoder, NodeDecoder
 from service_runtime.recorder.flight_file import MOST_FILES
 from service_runtime.recorder.kept import PAUSE, KeptEvents, unpacked
 from service_runtime.recorder.recorder import TICK, Recorder, Wires
-from service_runtime.recorder.tape import MOST_WAITING, OFF, Tape
+from service_runtime.recorder.tape import MOST_WAITING, OFF, Tape, WireEvent
 
 ABOUT = {"peer": "meter:502", "unit": "1"}
 
 
 class _Bench:
-    """A recorder with a broker in its hand."""
+    """A recorder and its clock."""
 
     def __init__(self, directory: Path | None = None) -> None:
         self.now = 1000.0
-        self.takes = True
-        self.sent: list[CaptureBatch] = []
         self.recorder = Recorder(
             Wires(
                 name="main",
-                topic="records",
-                about=ABOUT,
                 decoder=lambda: MeterDecoder("main", ABOUT, serial_number=True),
-                held=lambda: [WireEvent(self.now, "held", "live", b"\0\0\0\7")],
+                held=lambda: [
+                    WireEvent(self.now, "held", "live", b"\0\0\0\7"),
+                    WireEvent(self.now, "session", "", b"5f1c9a2e"),
+                ],
             ),
-            self._publish,
             RecorderSettings(directory=directory),
             logging.getLogger("test"),
-            clock=lambda: self.now,
         )
-
-    def _publish(self, topic: str, payload: bytes) -> bool:
-        if self.takes:
-            self.sent.append(CaptureBatch.decode(payload))
-        return self.takes
-
-    def ask(self, seconds: int = 6, who: str = "w1") -> None:
-        self.recorder.on_ask(CaptureAsk(who, "n1", seconds).encode())
-
-    def tick(self, seconds: float = TICK) -> None:
-        self.now += seconds
-        self.recorder.tick(self.now)
 
     def run(self, trouble: str, seconds: float) -> None:
         """Time passes; a file that is begun is finished."""
@@ -67,103 +50,12 @@ class _Bench:
     def is_on(self) -> bool:
         return self.recorder.tape.on
 
-    @property
-    def events(self) -> list[WireEvent]:
-        return [event for batch in self.sent for event in batch.events if event.what != "note"]
 
-
-def test_at_rest_nothing_is_noted_and_nothing_is_told() -> None:
+def test_without_a_folder_nothing_is_noted() -> None:
     bench = _Bench()
-    bench.tick()
+    bench.run("", 1.0)
     assert not bench.is_on()
     assert not OFF.on
-    assert bench.sent == []
-
-
-def test_only_while_somebody_listens_the_service_looks_at_the_tape_more_often() -> None:
-    bench = _Bench()
-    assert bench.recorder.rest == inf
-    bench.ask(seconds=6)
-    bench.tick()
-    assert bench.recorder.rest == TICK
-    bench.tick(seconds=7)
-    assert bench.recorder.rest == inf
-
-
-def test_a_question_is_answered_at_once_with_the_clock_and_what_must_be_known_of_the_wires() -> None:
-    bench = _Bench()
-    bench.ask()
-    (answer,) = bench.sent
-    assert (answer.nonce, answer.boot_us, answer.events) == ("n1", 1_000_000_000, ())
-    assert answer.about == {"peer": "meter:502", "unit": "1"}
-    assert bench.is_on()
-
-
-def test_a_recording_begins_with_what_the_service_holds() -> None:
-    bench = _Bench()
-    bench.ask()
-    bench.recorder.tape.add(1000.1, "in", "rs485", b"\1")
-    bench.tick()
-    assert [event.what for event in bench.events] == ["held", "in"]
-    assert b"ok" in [event.data for event in bench.sent[1].events if (event.what, event.key) == ("note", "state")]
-    bench.ask()
-    bench.tick()
-    assert len(bench.events) == 2, "once"
-    bench.ask(who="w2")
-    bench.tick()
-    assert [event.what for event in bench.events] == ["held", "in", "held"], "another recording has begun"
-
-
-def test_it_ends_when_nobody_asks_again() -> None:
-    bench = _Bench()
-    bench.ask(seconds=2)
-    bench.tick()
-    assert bench.is_on()
-    bench.tick(2.0)
-    assert not bench.is_on()
-    told = len(bench.sent)
-    bench.tick()
-    assert len(bench.sent) == told
-
-
-def test_a_question_that_breaks_the_contract_starts_nothing() -> None:
-    bench = _Bench()
-    for payload in (b"", b"{}", b'{"v":1,"who":"w","nonce":"a","seconds":3600}'):
-        bench.recorder.on_ask(payload)
-    assert not bench.is_on()
-    assert bench.sent == []
-
-
-def test_batches_are_numbered_and_small() -> None:
-    bench = _Bench()
-    bench.ask()
-    for _ in range(40):
-        bench.recorder.tape.add(1000.1, "in", "rs485", bytes(256))
-    bench.tick()
-    bench.tick()
-    batches = [batch for batch in bench.sent if batch.events]
-    assert [batch.number for batch in batches] == list(range(1, len(batches) + 1))
-    assert len(bench.events) == 41
-    assert all(sum(len(event.data) for event in batch.events) <= MOST_DATA for batch in batches)
-
-
-def test_what_a_slow_link_cant_take_waits_and_what_there_is_no_room_for_is_counted() -> None:
-    bench = _Bench()
-    bench.ask(seconds=30)
-    bench.takes = False
-    noted = 0
-    for _ in range(8):
-        for _ in range(60):
-            bench.recorder.tape.add(bench.now, "in", "rs485", bytes(1024))
-            noted += 1
-        bench.tick()
-    bench.takes = True
-    for _ in range(40):
-        bench.tick()
-    dropped = sum(batch.dropped for batch in bench.sent)
-    assert dropped > 0
-    # Also told were what is held and the state; that may have been dropped as well.
-    assert len(bench.events) - 1 + dropped - noted in (0, 1)
 
 
 def test_a_flood_between_two_ticks_is_bounded_and_counted() -> None:
@@ -250,11 +142,28 @@ class TestAfterAFault:
         bench.run("down: no link to the broker", 60.0)
         assert not list(tmp_path.iterdir())
 
-    def test_what_was_kept_goes_on_being_kept_while_nobody_asks(self, tmp_path: Path) -> None:
+    def test_a_file_is_written_on_request_with_what_is_held_and_the_session(self, tmp_path: Path) -> None:
         bench = _Bench(tmp_path)
+        bench.recorder.tape.add(bench.now, "write", "meter:1", struct.pack(">BBHH", 16, 1, 0, 9))
         bench.run("", 1.0)
-        assert bench.is_on()
-        assert not bench.sent
+        bench.recorder.request_file()
+        bench.run("", 0.25)
+        (file,) = tmp_path.iterdir()
+        with file.open() as lines:
+            header, records = read_capture(lines)
+            told = list(records)
+        assert header.source == "main: on request"
+        assert header.clock == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        assert [one.what for one in told] == ["write", "state", "held", "session"]
+        assert told[-1].session == "5f1c9a2e"
+        bench.run("", 5.0)
+        assert len(list(tmp_path.iterdir())) == 1, "once a request"
+
+    def test_a_request_without_a_folder_is_answered_in_the_log(self, caplog: pytest.LogCaptureFixture) -> None:
+        bench = _Bench()
+        bench.recorder.request_file()
+        bench.run("", 1.0)
+        assert "[recorder] has no folder" in caplog.text
 
     def test_a_mistake_of_the_recorder_takes_nothing_down(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -263,9 +172,6 @@ class TestAfterAFault:
         monkeypatch.setattr(KeptEvents, "keep", lambda *_: 1 / 0)
         bench.run("", 1.0)
         assert not bench.is_on()
-        bench.ask()
-        bench.run("", 1.0)
-        assert bench.events
 
     def test_without_a_folder_nothing_is_kept(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert not _Bench().is_on()

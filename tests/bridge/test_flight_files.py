@@ -1,9 +1,12 @@
-"""`airbridge capture bridge` beside a running chain: what it writes is what meter and inverter said, and when."""
+"""What the services write down of their last minutes: both ends, on one clock, and replayed."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -12,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from airbridge.capture.flight import await_files
 from airbridge.capture.output import load_capture
 from ksem_contract.capture_record import CaptureRecord
 from ksem_contract.register_range import RegisterRange
@@ -23,13 +27,11 @@ from tests.bridge.broker import Broker
 from tests.bridge.doctor import ACL, PASSWORDS, LoginChain
 from tests.chain import Chain
 
-USERS = PASSWORDS | {"capture": "record-it-3"}
-
 
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoginChain]:
     folder = tmp_path_factory.mktemp("chain")
-    broker = Broker(folder / "broker", users=USERS, acl=ACL)
+    broker = Broker(folder / "broker", users=PASSWORDS, acl=ACL)
     kept = folder / "kept"
     kept.mkdir()
     recorder = f'[recorder]\ndirectory = "{kept}"\n'
@@ -40,115 +42,102 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoginChain]:
         yield chain
 
 
-def record(
-    chain: LoginChain, file: Path, *options: str, user: str = "capture", seconds: float = 2.5
-) -> "subprocess.CompletedProcess[str]":
-    password = file.with_suffix(".password")
-    password.write_text(USERS[user] + "\n")
-    where = ["--broker", f"127.0.0.1:{chain.broker.port}", "--user", user, "--password-file", str(password)]
-    what = ["--seconds", str(seconds), "--output", str(file)]
-    command = [sys.executable, "-m", "airbridge", "capture", "bridge", *where, *what, *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=seconds + 40, check=False)
+def airbridge(*words: object, within: float = 60.0) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "airbridge", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=within, check=False)
 
 
-def test_both_ends_are_recorded_on_one_clock_as_they_were(chain: LoginChain, tmp_path: Path) -> None:
-    file = tmp_path / "bridge.jsonl"
-    before = [json.loads(line)["number"] for line in chain.inverter.log.read_text().splitlines()][-1]
-    ran = record(chain, file)
+def recorded_for(chain: LoginChain, file: Path, seconds: float) -> Path:
+    """Both services' last minutes, of which there are so many seconds at least, in one file."""
+    chain.inverter.wait_for("good", int(12 * seconds), 3 * seconds + 10)
+    kept = chain.folder / "kept"
+    before = set(kept.glob("*.jsonl"))
+    for service in (chain.publisher, chain.server):
+        os.kill(service.pid, signal.SIGUSR1)
+    new = await_files([kept], before, 2, 30.0)
+    assert len(new) == 2, chain.logs()
+    ran = airbridge("capture", "join", *new, "--output", file)
     assert ran.returncode == 0, ran.stderr
-    header, records = load_capture(file)
+    assert "on one clock to 0.0 ms" in ran.stdout
+    return file
+
+
+@pytest.fixture(scope="module")
+def recorded(chain: LoginChain, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight seconds of the chain, or more."""
+    return recorded_for(chain, tmp_path_factory.mktemp("recorded") / "bridge.jsonl", 8.0)
+
+
+def test_both_ends_are_in_one_file_on_one_clock_as_they_were(chain: LoginChain, recorded: Path) -> None:
+    header, records = load_capture(recorded)
     assert (header.kind, header.serial_number) == ("bridge", False)
     assert [record.t for record in records] == sorted(record.t for record in records)
-    assert 0 <= records[0].t <= records[-1].t <= 2.6
-    assert not [record for record in records if record.what in ("lost", "restarted")]
+    assert not _of(records, "lost")
 
     requests = _of(records, "request")
     asked = [json.loads(line) for line in chain.inverter.log.read_text().splitlines()]
-    asked = [one for one in asked if one["number"] > before]
-    # The inverter writes its line once the answer is in; the server hears the request's last byte before that.
+    # The inverter writes its line once the answer is in; the server receives the request's last byte before that.
     for one in requests[:-1]:
         name = f"{one.start}-{one.start + one.count - 1}" if one.start is not None and one.count else ""
         later = min(two["at"] for two in asked if two["range"] == name and two["at"] >= header.zero + one.t)
         assert later - header.zero - one.t < 0.12, one
-    assert 20 <= len(requests) <= 34
     replies = _of(records, "reply")
-    assert abs(len(replies) - len(requests)) <= 1
+    assert len(replies) > 20
     assert all(one.delay_ms is not None and 1.5 < one.delay_ms < 60 for one in replies)
 
     writes = _of(records, "write")
     assert {(one.start, one.count) for one in writes} == {(0, 28), (40, 106)}
-    said = {one.values for one in writes} | {one.values for one in _of(records, "held")}
-    fresh = [one for one in replies if one.t > 0.5]
+    said = {one.values for one in writes}
+    fresh = [one for one in replies if one.t > writes[0].t + 1.0]
     assert fresh
     assert all(one.values in said for one in fresh), "what the inverter got is what the meter wrote, to the last word"
     assert {one.where for one in writes} == {"main"}
     assert {one.where for one in replies} == {"attic/rs485"}
 
 
-def test_the_serial_number_is_left_out_unless_it_is_asked_for(chain: LoginChain, tmp_path: Path) -> None:
+def test_no_serial_number_is_in_the_files(recorded: Path) -> None:
     words = [str(int.from_bytes(b"00000000SIMULATED"[at : at + 2])) for at in range(0, 16, 2)]
-    for name, options, told in (("without", (), False), ("with", ("--with-serial-number",), True)):
-        file = tmp_path / f"{name}.jsonl"
-        ran = record(chain, file, "--meter", "main", *options, seconds=0.5)
-        assert ran.returncode == 0, ran.stderr
-        header, records = load_capture(file)
-        assert header.serial_number is told
-        (device,) = [one for one in _of(records, "held") if one.start == 8192]
-        serial = device.values[8228 - 8192 : 8244 - 8192] if device.values else ()
-        assert (serial == (None,) * 16) is not told
-        assert (",".join(words) in file.read_text()) is told
-        assert not _of(records, "request"), "only this meter was asked for"
+    (device,) = [one for one in _of(load_capture(recorded)[1], "held") if one.start == 8192]
+    assert device.values is not None
+    assert device.values[8228 - 8192 : 8244 - 8192] == (None,) * 16
+    assert ",".join(words) not in recorded.read_text()
 
 
-@pytest.mark.slow
-def test_the_services_fall_silent_when_nobody_asks_any_more(chain: LoginChain, tmp_path: Path) -> None:
-    assert record(chain, tmp_path / "one.jsonl", seconds=0.5).returncode == 0
-    for service in (chain.publisher, chain.server):
-        service.await_log("nobody records any more", within=15)
-
-
-def test_a_login_that_may_not_ask_is_told_so(chain: LoginChain, tmp_path: Path) -> None:
-    ran = record(chain, tmp_path / "none.jsonl", user="rtu")
-    assert ran.returncode == 2
-    assert "capture/ask" in ran.stderr
-    assert not (tmp_path / "none.jsonl").exists()
-
-
-@pytest.fixture(scope="module")
-def recorded(chain: LoginChain, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight seconds of the chain."""
-    file = tmp_path_factory.mktemp("recorded") / "bridge.jsonl"
-    ran = record(chain, file, seconds=8.0)
-    assert ran.returncode == 0, ran.stderr
-    return file
+def test_the_command_has_the_services_of_this_host_write_and_names_the_files(chain: LoginChain) -> None:
+    kept = chain.folder / "kept"
+    threading.Event().wait(1.1)  # a file's name bears the second
+    ran = airbridge("capture", "flight", "--directory", kept)
+    named = {Path(line) for line in ran.stdout.splitlines()}
+    assert {path.name.partition("-")[0] for path in named} == {"main", "attic"}
+    assert all(path.parent == kept for path in named)
+    # Other tests' services may run on this host beside this chain, and write elsewhere: then the command says so.
+    assert ran.returncode == 0 or "see their logs" in ran.stderr
 
 
 class TestReplay:
     """A recording, said again by simulated ends: the inverter gets the same registers at the same times."""
 
     def test_the_inverter_gets_the_same_registers_at_the_same_times(self, recorded: Path, tmp_path: Path) -> None:
-        self.check(recorded, tmp_path, 8.0, least=0.9)  # one stall of a busy host is four of 124 times
+        self.check(recorded, tmp_path, least=0.9)  # one stall of a busy host is four of 124 times
 
     @pytest.mark.slow
-    @pytest.mark.timeout(300)
+    @pytest.mark.timeout(400)
     def test_the_same_of_a_whole_minute(self, chain: LoginChain, tmp_path: Path) -> None:
-        file = tmp_path / "recorded.jsonl"
-        ran = record(chain, file, seconds=60.0)
-        assert ran.returncode == 0, ran.stderr
-        self.check(file, tmp_path, 60.0, least=0.98)
+        self.check(recorded_for(chain, tmp_path / "minute.jsonl", 60.0), tmp_path, least=0.98)
 
     @pytest.mark.slow
     def test_the_demo_says_it_again_for_people(self, recorded: Path) -> None:
         command = [sys.executable, "-m", "airbridge", "demo", "--plain", "--replay", str(recorded)]
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
         assert ran.returncode == 0, ran.stdout
         assert "what was recorded" in ran.stdout
 
-    def check(self, file: Path, folder: Path, seconds: float, least: float) -> None:
+    def check(self, file: Path, folder: Path, least: float) -> None:
         got = replayed(folder / "again", file)
-        same = Comparison(load_capture(file)[1], got)
+        records = load_capture(file)[1]
+        same = Comparison(records, got)
         print(same)
-        assert same.compared > 8 * (seconds - WARM_UP)
+        assert same.compared > 8 * (records[-1].t - WARM_UP) * 0.8
         assert same.other == [], str(same)
         assert same.share_within > least, str(same)
 
@@ -195,8 +184,11 @@ class Comparison:
             if request.t < WARM_UP or reply.what != "reply":
                 continue
             self.compared += 1
-            self.off.append(again["t_asked"] + 8 * character - request.t)
-            self.off.append(again["t"] - 0.002 - reply.t)  # it listens for a frame gap longer
+            # It listens for a frame gap longer.
+            off = [again["t_asked"] + 8 * character - request.t, again["t"] - 0.002 - reply.t]
+            self.off += off
+            if max(map(abs, off)) > WITHIN:
+                continue  # the host stood still: `share_within` says how often that may be
             if again["values"] == list(reply.values or ()):
                 self.equal += 1
             elif tuple(again["values"] or ()) in self._about(timeline, records, request):
@@ -231,7 +223,7 @@ def test_after_a_fault_each_service_writes_what_happened_and_a_bundle_has_it(cha
     kept = chain.folder / "kept"
     chain.meter.kill()
     for service in (chain.publisher, chain.server):
-        service.await_log("what happened before and after the fault", within=30)
+        service.await_log("flight file written", within=30)
     (meters,) = kept.glob("main-*.jsonl")
     (nodes,) = kept.glob("attic-*.jsonl")
     _, records = load_capture(meters)

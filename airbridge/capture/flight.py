@@ -1,0 +1,49 @@
+"""`airbridge capture flight`: have the services on this host write their last minutes to files now [shell]."""
+
+import os
+import signal
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from service_runtime.clock import boottime
+
+SERVICES: Final = {"ksem-publisher": "ksem_publisher", "rtu-server": "rtu_server"}
+"""Commands, and the modules that `python -m` starts them by."""
+POLL_STEP: Final = 0.2
+
+
+def find_services(proc: Path = Path("/proc")) -> dict[int, str]:
+    """Return the running services by process id, as far as this user may see them."""
+    found = {}
+    for folder in proc.glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue
+        for name, module in SERVICES.items():
+            if any(Path(word).name == name for word in words[:3]) or words[1:3] == ["-m", module]:
+                found[int(folder.name)] = name
+    return found
+
+
+def request_files(processes: Iterable[int]) -> None:
+    """Send SIGUSR1 to each. PermissionError where this user may not."""
+    for process in processes:
+        os.kill(process, signal.SIGUSR1)
+
+
+def files_in(folders: Iterable[Path]) -> set[Path]:
+    """Return the flight files there are."""
+    return {path for folder in folders for path in folder.glob("*.jsonl")}
+
+
+def await_files(folders: Iterable[Path], known: set[Path], count: int, within: float) -> list[Path]:
+    """Return the files that were written since `known` was looked at, once there are `count` or the time is over."""
+    folders, until = list(folders), boottime() + within
+    while True:
+        new = sorted(files_in(folders) - known)
+        if len(new) >= count or boottime() > until:
+            return new
+        time.sleep(POLL_STEP)
