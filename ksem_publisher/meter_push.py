@@ -201,12 +201,6 @@ class MeterPush:
             self._desk.source.drop_push()
             self._on_away()
 
-    def may_wait(self, connection: PushConnection, places: Sequence[tuple[int, int]]) -> bool:
-        """Whether writes that were answered may wait for the next one: they begin a cycle that is not whole yet."""
-        # Where each write may have a connection of its own, one that waits would come after its successor.
-        sender = self._live_sender
-        return sender.is_sender(connection) and not sender.hands_over and self._live.is_begun(places)
-
     def watch(self, now: float) -> float:
         """Look whether the push stays away; when to look again, if nothing comes."""
         with self._turn:

@@ -35,6 +35,7 @@ from service_runtime.clock import boottime, until_beat
 from service_runtime.mqtt_connection import Farewell, Incoming
 from service_runtime.mqtt_link import MqttLink, client_id_of
 from service_runtime.recorder.recorder import Recorder
+from service_runtime.threads import WatchedThread
 
 TICK = 1.0
 """Seconds between two looks at what is to be told; status is right within 3 s."""
@@ -45,6 +46,8 @@ _SOON = 0.005
 
 class Link(Protocol):
     """`MqttLink`, or a stand-in."""
+
+    thread: WatchedThread
 
     @property
     def connected(self) -> bool: ...

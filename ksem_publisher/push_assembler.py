@@ -67,9 +67,6 @@ class PushSender:
         """True while each new connection of the meter replaces the one before, which may still be open."""
         return self._hand_overs >= _HAND_OVERS_NEEDED
 
-    def is_sender(self, source: Hashable) -> bool:
-        return source == self._source
-
     def excludes(self, source: Hashable, peer: str, now: float) -> bool:
         """Whether another connection is the sender now."""
         if source == self._source or now - self._last_write > AWAY_SECONDS:
@@ -208,22 +205,6 @@ class PushAssembler:
         while len(self._history) > CYCLES_KEPT * len(self._pattern.shapes):
             self._history.popleft()
         return self._follow(self._pattern, write)
-
-    def is_begun(self, writes: Sequence[tuple[int, int]]) -> bool:
-        """Whether these writes (start, count), not taken yet, go on with the cycle and leave it unfinished.
-
-        Then it makes no difference whether they are taken now or together with the write that follows them.
-        """
-        if self._pattern is None:
-            return False
-        at, shapes = len(self._set), self._pattern.shapes
-        if at + len(writes) >= len(shapes):
-            return False
-        return all(self._place(*write) == shape for write, shape in zip(writes, shapes[at:], strict=False))
-
-    def _place(self, start: int, count: int) -> tuple[int, int]:
-        first = max(start, self._block.start)
-        return first - self._block.start, min(start + count, self._block.stop) - first
 
     def _learn(self) -> Snapshot | None:
         self._retry -= 1

@@ -59,8 +59,6 @@ class PushConnection:
         self.last_heard = now
         self.unsent = b""
         """Answers that the socket did not take yet."""
-        self.places: list[tuple[int, int]] = []
-        """Start and count of all that was written since the last call of `writes`, in its order."""
         self._written = written
         self._reader = MbapReader()
         self._answered: list[tuple[int, bytes, int, int, float]] = []
@@ -76,14 +74,13 @@ class PushConnection:
         place = None if self._reader.pending else whole_write(data)
         if place is not None:  # nearly always: a meter writes once and waits for the answer
             self._answered.append((data[HEADER - 1], data[HEADER:], *place, now))
-            self.places.append(place)
             return write_reply(data)
         return b"".join([self._answer(frame, now) for frame in self._reader.feed(data)])
 
     def writes(self) -> list[PushedWrite]:
         """What was written since the last call, in its order."""
         self._look_at_registers()
-        writes, self._writes, self.places = self._writes, [], []
+        writes, self._writes = self._writes, []
         return writes
 
     def _answer(self, frame: MbapFrame, now: float) -> bytes:
@@ -92,7 +89,6 @@ class PushConnection:
             if pdu[0] == FunctionCode.WRITE_MULTIPLE_REGISTERS:
                 place = check_write_multiple(pdu)
                 self._answered.append((frame.unit, pdu, *place, now))
-                self.places.append(place)
                 reply = pdu[:WRITE_REPLY]
             else:
                 reply = self._answer_seldom(frame, decode_request(pdu), now)
@@ -104,7 +100,6 @@ class PushConnection:
         self._look_at_registers()
         if isinstance(request, WriteSingleRequest):
             self._note(PushedWrite(6, frame.unit, request.address, (request.value,), now))
-            self.places.append((request.address, 1))
             return frame.pdu[:WRITE_REPLY]
         assert isinstance(request, ReadRequest)
         return _read_back(request, self._written).encode()

@@ -12,6 +12,7 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 from ksem_publisher.push_connection import PushConnection, PushedWrite, WrittenRegisters
@@ -22,6 +23,7 @@ from modbus_codec.errors import BadFrame
 from service_runtime.clock import boottime
 from service_runtime.quiet_log import QuietLog
 from service_runtime.tcp_listener import open_listener
+from service_runtime.threads import WatchedThread
 
 MOST_CONNECTIONS = 4
 """Of one peer; a further one closes the peer's oldest."""
@@ -35,9 +37,6 @@ READ_SIZE = 4096
 _BACKLOG = 64
 _REOPEN = 1.0
 _TICK = 5.0
-WAIT = 0.02
-"""Seconds for which the beginning of a cycle waits for its next write, to be worked on with it: while it is, the meter
-would wait for the answer to the next one."""
 WATCH_LATE = 0.02
 """Seconds by which the look at pushes that stay away may be late: what comes at the very moment it is due saves it a
 wake-up of its own."""
@@ -52,8 +51,6 @@ class PushTaker(Protocol):
     def on_opened(self, connection: PushConnection) -> None: ...
 
     def on_writes(self, connection: PushConnection, writes: Sequence[PushedWrite]) -> None: ...
-
-    def may_wait(self, connection: PushConnection, places: Sequence[tuple[int, int]]) -> bool: ...
 
     def watch(self, now: float) -> float: ...
 
@@ -79,8 +76,6 @@ class PushListener:
         self._peers = PushPeers(meters)
         self._written = {meter.id: WrittenRegisters() for meter in meters}
         self._open: dict[int, tuple[socket.socket, PushConnection]] = {}
-        self._waiting: dict[tuple[socket.socket, PushConnection], float] = {}
-        """Connections with writes that wait, and until when."""
         self._watch_due = 0.0
         self._quiet = QuietLog()
         self._accept_again = float("inf")
@@ -93,6 +88,8 @@ class PushListener:
         self._waker: socket.socket | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failed = asyncio.Event()
+        self.thread: WatchedThread | None = None
+        """The one that answers; None while nothing is listened on."""
         self.why_closed: str | None = None
         """Why nobody can push; None while all is well."""
 
@@ -120,15 +117,15 @@ class PushListener:
             wake.setblocking(False)
             waker.setblocking(False)
             self._waker = waker
-            thread = threading.Thread(target=self._serve, args=(listener, wake), name="push", daemon=True)
+            thread = self.thread = WatchedThread(f"push {self._port}", partial(self._serve, listener, wake))
             try:
                 thread.start()
                 await self._failed.wait()
                 self.why_closed = "the push listener failed, it is opened anew: see the log"
             finally:
+                self.thread = None
                 waker.close()  # which ends the thread
-                if thread.ident is not None:
-                    thread.join(1.0)
+                thread.join(1.0)
             await asyncio.sleep(_REOPEN)
 
     def _look_up_names(self, now: float) -> None:
@@ -197,14 +194,14 @@ class PushListener:
     def _serve_until_closed(self, listener: socket.socket, wake: socket.socket, ready: select.epoll) -> None:
         looked = now = self._clock()
         self._take_names(now)
-        while True:
+        while self.thread is None or self.thread.turned():
             if now >= self._lookup_due:
                 self._look_up_names(now)
             if now >= self._accept_again:
                 self._accept_again = float("inf")
                 ready.modify(listener, select.EPOLLIN)
             due = min(self._watch_due + WATCH_LATE, self._lookup_due, self._accept_again)
-            found = ready.poll(WAIT if self._waiting else min(_TICK, max(0.0, due - now)))
+            found = ready.poll(min(_TICK, max(0.0, due - now)))
             now = self._clock()  # before anything is read: a stall in between makes it look older, never younger
             for descriptor, events in found:
                 known = self._open.get(descriptor)
@@ -216,8 +213,6 @@ class PushListener:
                     if not wake.recv(READ_SIZE):
                         return
                     self._take_names(now)
-            for sock, connection in [one for one, until in self._waiting.items() if now >= until]:
-                self._move(sock, connection, 0, ready, now)
             if now >= self._watch_due:
                 self._watch_due = min(taker.watch(now) for taker in self._takers.values())
             if now - looked >= _TICK:
@@ -265,10 +260,8 @@ class PushListener:
     def _move(
         self, sock: socket.socket, connection: PushConnection, events: int, ready: select.epoll, now: float
     ) -> None:
-        """Do what there is to do; no events: what has waited for long enough is handed on."""
+        """Read, answer, hand on."""
         try:
-            if not events:
-                self._hand_on(sock, connection, now, wait=False)
             if events & select.EPOLLOUT:
                 self._send(sock, connection, b"", ready)
             if events & (select.EPOLLIN | _GONE):
@@ -277,9 +270,8 @@ class PushListener:
                 if answers:
                     # The meter waits for this; everything else comes after it.
                     self._send(sock, connection, answers, ready)
-                self._hand_on(sock, connection, now, wait=True)
+                self._hand_on(sock, connection, now)
                 if not data:
-                    self._hand_on(sock, connection, now, wait=False)
                     self._close(sock, connection)
         except BlockingIOError:
             pass
@@ -290,16 +282,12 @@ class PushListener:
         except Exception as error:  # noqa: BLE001  (one meter's trouble must not end the pushes of the others)
             self._give_up(sock, connection, f"a push of {connection.peer} failed with {type(error).__name__}: {error}")
 
-    def _hand_on(self, sock: socket.socket, connection: PushConnection, now: float, *, wait: bool) -> None:
+    def _hand_on(self, sock: socket.socket, connection: PushConnection, now: float) -> None:
         if sock.fileno() < 0:
             return  # closed meanwhile: nothing of it counts, and nothing of it is kept
-        taker, written = self._takers[connection.meter], bool(connection.places)
-        if written and wait and taker.may_wait(connection, connection.places):
-            self._waiting.setdefault((sock, connection), now + WAIT)
-            return
-        self._waiting.pop((sock, connection), None)
-        if written:
-            taker.on_writes(connection, connection.writes())
+        writes = connection.writes()
+        if writes:
+            self._takers[connection.meter].on_writes(connection, writes)
             self._watch_due = min(self._watch_due, now + AWAY_SECONDS)
 
     def _send(self, sock: socket.socket, connection: PushConnection, answers: bytes, ready: select.epoll) -> None:
@@ -323,7 +311,6 @@ class PushListener:
     def _close(self, sock: socket.socket, connection: PushConnection) -> None:
         if self._open.pop(sock.fileno(), None) is not None:
             sock.close()
-            self._waiting.pop((sock, connection), None)
             connection.unsent = b""
             self._takers[connection.meter].on_closed(connection)
 

@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from ksem_publisher.meter_service import MeterService
 from ksem_publisher.push_listener import PushListener
@@ -14,6 +15,7 @@ from service_runtime import systemd
 from service_runtime.clock import boottime, until_beat
 from service_runtime.command import on_user_signal
 from service_runtime.health_file import HealthFile
+from service_runtime.threads import all_work
 from service_runtime.version import VERSION
 
 RESTART = 1.0
@@ -31,16 +33,17 @@ class Publisher:
         self.settings = settings
         self.meters = meters
         self.listeners = listeners
+        self._thread_failed = False
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Serve until `stop` is set; then every meter's status is offline."""
+    async def run(self, stop: asyncio.Event) -> int:
+        """Serve until `stop` is set; then every meter's status is offline. The exit code: 1 where a thread failed."""
         tasks: list[asyncio.Task[None]] = []
         for meter in self.meters:
             meter.link.start()
             tasks.append(_start(f"{meter.id}: polling", meter.poll.run))
             tasks.append(_start(f"{meter.id}: supervision", meter.watch))
         tasks += [_start("the push listener", listener.run) for listener in self.listeners]
-        tasks.append(_start("the service manager's news", self._tell_manager))
+        tasks.append(_start("the service manager's news", partial(self._tell_manager, stop)))
         sys.setswitchinterval(0.0005)  # a meter that pushes waits at most this long for another thread's Python code
         gc.freeze()  # what is loaded now lives as long as the process: no collection looks at it again
         try:
@@ -50,14 +53,28 @@ class Publisher:
             await end_all(tasks)
             with ThreadPoolExecutor(len(self.meters)) as threads:
                 list(threads.map(MeterService.stop, self.meters))
+        return 1 if self._thread_failed else 0
 
-    async def _tell_manager(self) -> None:
-        """Tell systemd and a container's health check how it goes."""
+    def _threads_work(self, now: float) -> bool:
+        """Whether all threads turn. One that pushes are answered in is not started anew: it holds the port."""
+        for thread in [listener.thread for listener in self.listeners]:
+            fault = thread.fault(now) if thread is not None else ""
+            if fault.startswith("hangs"):
+                log.error("thread %s %s: the process ends", thread.name if thread else "", fault)
+                return False
+        return all_work([meter.link.thread for meter in self.meters], now, log)
+
+    async def _tell_manager(self, stop: asyncio.Event) -> None:
+        """Report to systemd and a container's health check, and watch the threads."""
         systemd.notify("READY=1")
         interval = systemd.watchdog_interval()
         file, told = HealthFile(), ""
         while True:
             missing, now = "; ".join(self._missing()), boottime()
+            if not self._threads_work(now):
+                self._thread_failed = True
+                stop.set()
+                return
             if (status := missing or "live data flows") != told:
                 told = status
                 systemd.notify(f"STATUS={status}")
@@ -96,8 +113,7 @@ async def serve(settings: PublisherSettings, stop: asyncio.Event) -> int:
     publisher = build(settings)
     for meter in publisher.meters:
         on_user_signal(meter.write_flight_file)
-    await publisher.run(stop)
-    return 0
+    return await publisher.run(stop)
 
 
 async def end_all(tasks: Collection[asyncio.Task[None]]) -> None:

@@ -5,7 +5,7 @@ import logging
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Final
 
@@ -22,6 +22,7 @@ from service_runtime.quiet_log import QuietLog
 from service_runtime.recorder.recorder import Recorder
 from service_runtime.recorder.tape import CLOCK, WireEvent
 from service_runtime.systemd import notify, watchdog_interval
+from service_runtime.threads import all_work
 from service_runtime.version import VERSION
 
 from .block_feed import BlockFeed
@@ -78,7 +79,8 @@ class RtuServer:
         self._ports |= {door.name: LinkState("not opened yet", boottime(), self._since) for door in settings.tcp}
         self._doors = {door.name: self._build_door(door) for door in settings.tcp}
         self._parts: dict[str, SerialLine | TcpDoor] = {**self._lines, **self._doors}
-        self._threads = {part.thread: name for name, part in self._parts.items()}
+        for name, part in self._parts.items():
+            part.thread.on_restart = partial(self._on_restart, name)
         self._quiet = QuietLog()
         self._announcer = Announcer(settings.homeassistant, self._devices)
         self._link = MqttLink(
@@ -105,7 +107,8 @@ class RtuServer:
             part.start()
         notify("READY=1")
         try:
-            while not stopping.wait(self._rest(boottime())) and self._threads_work(boottime()):
+            threads = [self._link.thread, *(part.thread for part in self._parts.values())]
+            while not stopping.wait(self._rest(boottime())) and all_work(threads, boottime(), log):
                 self._tick(boottime())
         finally:
             notify("STOPPING=1")
@@ -132,21 +135,8 @@ class RtuServer:
         for part in self._parts.values():
             part.thread.join(max(0.0, until - boottime()))
 
-    def _threads_work(self, now: float) -> bool:
-        """Start a thread that ended or hangs anew, once. False where one failed again: the process must end."""
-        if not self._link.is_alive:
-            log.error("the thread of the broker's link has ended: the process ends")
-            return False
-        for thread, port in self._threads.items():
-            fault = thread.fault(now)
-            if fault and thread.restarts:
-                log.error("thread %s %s again: the process ends", thread.name, fault)
-                return False
-            if fault:
-                log.error("thread %s %s: started anew", thread.name, fault)
-                self._ports[port].update("down", f"its thread {fault}: started anew", now, wall_time())
-                thread.restart()
-        return True
+    def _on_restart(self, port: str, fault: str) -> None:
+        self._ports[port].update("down", f"its thread {fault}: started anew", boottime(), wall_time())
 
     def _rest(self, now: float) -> float:
         """Seconds until the next look: at once at what expires, soon at what is new, with the next beat else."""

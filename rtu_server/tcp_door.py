@@ -59,7 +59,7 @@ class TcpDoor:
         self._stopping = threading.Event()
         self._wake, self._waker = os.pipe()
         self._selector.register(self._wake, selectors.EVENT_READ)
-        self.thread = WatchedThread(f"door {settings.name}", self._run)
+        self.thread = WatchedThread(f"tcp {settings.name}", self._run)
 
     def start(self) -> None:
         """Begin to serve as soon as the port is free."""

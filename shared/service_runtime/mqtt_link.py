@@ -28,8 +28,11 @@ from service_runtime.mqtt_connection import (
 )
 from service_runtime.mqtt_tls import TlsContexts
 from service_runtime.quiet_log import QuietLog
+from service_runtime.threads import WatchedThread
 
 STOP_TIMEOUT = 1.5
+TURN_WITHIN = 60.0
+"""Seconds without a turn after which the link's thread counts as hanging: a name server may take half a minute."""
 _FAREWELL_TIMEOUT = 1.0
 # Lines a minute about changes of the link's state; a link that flaps faster is summarised.
 _CHANGES_TOLD = 6
@@ -90,21 +93,16 @@ class MqttLink:
         self._down_because: str | None = None
         self._stopping = False
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._thread = threading.Thread(target=self._run, name=f"mqtt {client_id}"[:15], daemon=True)
+        self.thread = WatchedThread(f"mqtt {client_id}"[:15], self._run, TURN_WITHIN)
 
     @property
     def connected(self) -> bool:
         """True from the moment all subscriptions are acknowledged until the link is lost."""
         return self._up
 
-    @property
-    def is_alive(self) -> bool:
-        """Whether its thread runs."""
-        return self._thread.is_alive()
-
     def start(self) -> None:
         """Start the thread; returns at once."""
-        self._thread.start()
+        self.thread.start()
 
     def publish(
         self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False, expiry: int | None = None
@@ -156,8 +154,8 @@ class MqttLink:
                 self._wake()
             finally:
                 self._lock.release()
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join(max(0.0, deadline - boottime()))  # it may sit in connect(); it is a daemon
+        if self.thread.is_started and not self.thread.is_own:
+            self.thread.join(max(0.0, deadline - boottime()))  # it may sit in connect(); it is a daemon
 
     def _hand_over(self, connection: Connection, message: Farewell, expiry: int | None) -> Publication | None:
         """Give one message to paho, under the lock; None where it was dropped."""
@@ -181,16 +179,20 @@ class MqttLink:
             os.eventfd_write(self._wake_fd, 1)
 
     def _run(self) -> None:
-        while not self._stopping:
+        while self._goes_on():
             try:
                 self._one_connection()
             except Exception:  # noqa: BLE001  (whatever it is, the link must heal; it is logged with its trace)
                 self._complain("link", "an unforeseen error in the link to the broker; trying again")
             # Always as short: whoever makes the broker close our connections must not be able to keep us away.
             self._pause(self._backoff.delay(random.random()))  # noqa: S311  (a spread, no secret)
-        with self._lock:
-            os.close(self._wake_fd)
-            self._wake_fd = -1
+        if self.thread.is_own:
+            with self._lock:
+                os.close(self._wake_fd)
+                self._wake_fd = -1
+
+    def _goes_on(self) -> bool:
+        return self.thread.turned() and not self._stopping
 
     def _one_connection(self) -> None:
         """Connect, serve until the link is lost, report why."""
@@ -204,7 +206,7 @@ class MqttLink:
             if not self._stopping:
                 self._subscribe(connection)
                 up = True
-                while connection.ended is None and not self._stopping:
+                while connection.ended is None and self._goes_on():
                     self._turn(connection, TURN)
                     self._hand_out(connection)
             if up:

@@ -1,7 +1,8 @@
 """A thread that the main thread watches [shell]: one that ends or hangs is noticed, and can be started anew."""
 
+import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 TURN_WITHIN: Final = 8.0
@@ -13,9 +14,13 @@ MAX_STEP: Final = 1.5
 class WatchedThread:
     """Runs `work` in a thread. `work` calls `turned` at least every few seconds and ends where that returns False."""
 
-    def __init__(self, name: str, work: Callable[[], None]) -> None:
+    def __init__(self, name: str, work: Callable[[], None], turn_within: float = TURN_WITHIN) -> None:
+        """`turn_within`: seconds without a turn after which it counts as hanging."""
         self.name = name
         self.restarts = 0
+        self.on_restart: Callable[[str], None] = lambda _fault: None
+        """Called in the main thread, with what was wrong, before another thread takes its place."""
+        self._turn_within = turn_within
         self._work = work
         self._turns = self._seen = 0
         self._silent = 0.0
@@ -34,6 +39,16 @@ class WatchedThread:
         self._thread = self._new_thread()
         self._thread.start()
 
+    @property
+    def is_started(self) -> bool:
+        """Whether `start` was called."""
+        return self._thread.ident is not None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the caller runs in this thread."""
+        return threading.current_thread() is self._thread
+
     def join(self, seconds: float) -> None:
         """Wait for its end."""
         self._thread.join(seconds)
@@ -51,7 +66,7 @@ class WatchedThread:
             return f"has ended{self._error}"
         self._silent = self._silent + step if self._turns == self._seen else 0.0
         self._seen = self._turns
-        return f"hangs for {self._silent:.0f} s" if self._silent > TURN_WITHIN else ""
+        return f"hangs for {self._silent:.0f} s" if self._silent > self._turn_within else ""
 
     def _new_thread(self) -> threading.Thread:
         return threading.Thread(target=self._run, name=self.name, daemon=True)
@@ -61,3 +76,20 @@ class WatchedThread:
             self._work()
         except BaseException as error:  # noqa: BLE001  # the main thread logs it and acts
             self._error = f": {error!r}"
+
+
+def all_work(threads: Iterable[WatchedThread], now: float, log: logging.Logger) -> bool:
+    """Start a thread that ended or hangs anew, once. False where one failed again: the process must end.
+
+    For the main thread, every second. The service manager's watchdog is to be fed only while this is True.
+    """
+    for thread in threads:
+        fault = thread.fault(now) if thread.is_started else ""
+        if fault and thread.restarts:
+            log.error("thread %s %s again: the process ends", thread.name, fault)
+            return False
+        if fault:
+            log.error("thread %s %s: started anew", thread.name, fault)
+            thread.on_restart(fault)
+            thread.restart()
+    return True

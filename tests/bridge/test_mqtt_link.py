@@ -465,7 +465,7 @@ def test_stop_takes_no_longer_than_a_second_and_a_half_whatever_the_broker_does(
         peer.link.stop([("t/bye", b"bye", 1, True)])
         peer.link.stop()
         assert time.monotonic() - begun < 1.7
-    assert not stuck.link._thread.is_alive()
+    assert not stuck.link.thread._thread.is_alive()
 
 
 def test_stop_is_bounded_while_the_address_does_not_answer() -> None:

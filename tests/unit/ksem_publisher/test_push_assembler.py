@@ -82,19 +82,6 @@ def test_a_block_is_handed_out_with_its_cycles_last_write_and_dated_by_its_first
         assert (at, block.at) == (cycle[-1][0], cycle[0][0])
 
 
-def test_only_the_known_beginning_of_a_cycle_may_wait_for_the_next_write() -> None:
-    assembler = live_assembler()
-    assert not assembler.assembler.is_begun([(0, 28)])  # nothing is learned yet
-    feed(assembler, ModelMeter().writes(5))
-    assert assembler.assembler.is_begun([(0, 28)])
-    assert not assembler.assembler.is_begun([(0, 28), (40, 106)])  # it is whole
-    assert not assembler.assembler.is_begun([(40, 106)])
-    assert not assembler.assembler.is_begun([(512, 40)])
-    begun = ModelMeter().cycle(5)[0]
-    assembler.write("one", begun[1], begun[2], begun[0])
-    assert not assembler.assembler.is_begun([(40, 106)])
-
-
 def test_nothing_is_handed_out_before_three_equal_cycles_were_seen() -> None:
     meter = ModelMeter()
     assert feed(live_assembler(), meter.writes(2)) == []

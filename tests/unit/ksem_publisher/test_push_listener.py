@@ -36,15 +36,11 @@ class Taker:
         self.go_on.set()
         self.taken = threading.Semaphore(0)
         self.failing = False
-        self.begins = False
         self.watched = threading.Semaphore(0)
         self.watch_every = inf
         self.watch_fails = False
         self.open: list[PushConnection] = []
         self.ever_open: list[PushConnection] = []
-
-    def may_wait(self, connection: PushConnection, places: Sequence[tuple[int, int]]) -> bool:
-        return self.begins and len(places) == 1
 
     def watch(self, now: float) -> float:
         if self.watch_fails:
@@ -156,37 +152,6 @@ def test_a_write_is_answered_before_anything_else_is_done_with_it() -> None:
                 taker.go_on.set()
                 assert await asyncio.to_thread(taker.taken.acquire, timeout=5)
                 assert [(one.function, one.start, one.registers) for one in taker.writes] == [(16, 0, (4711,))]
-
-    asyncio.run(main())
-
-
-def test_the_beginning_of_a_cycle_is_handed_on_with_its_end_and_both_are_answered_before() -> None:
-    async def main() -> None:
-        taker = Taker()
-        taker.begins = True
-        taker.go_on.clear()
-        async with listening(taker) as (_, port):
-            with _connect(port) as meter:
-                for _ in range(2):
-                    meter.sendall(WRITE)
-                    assert await asyncio.to_thread(meter.recv, 100) == ANSWER
-                taker.go_on.set()
-                assert await asyncio.to_thread(taker.taken.acquire, timeout=5)
-                assert len(taker.writes) == 2
-
-    asyncio.run(main())
-
-
-def test_a_beginning_that_nothing_follows_is_handed_on_alone() -> None:
-    async def main() -> None:
-        taker = Taker()
-        taker.begins = True
-        async with listening(taker) as (_, port):
-            with _connect(port) as meter:
-                meter.sendall(WRITE)
-                assert await asyncio.to_thread(meter.recv, 100) == ANSWER
-                assert await asyncio.to_thread(taker.taken.acquire, timeout=5)
-                assert len(taker.writes) == 1
 
     asyncio.run(main())
 

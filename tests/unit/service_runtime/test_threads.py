@@ -1,7 +1,8 @@
+import logging
 import threading
 from collections.abc import Callable
 
-from service_runtime.threads import TURN_WITHIN, WatchedThread
+from service_runtime.threads import TURN_WITHIN, WatchedThread, all_work
 
 
 def until_ended(thread: WatchedThread) -> None:
@@ -53,3 +54,26 @@ def failing(text: str) -> Callable[[], None]:
         raise RuntimeError(text)
 
     return work
+
+
+def test_a_thread_that_fails_again_ends_the_process_and_not_before() -> None:
+    log = logging.getLogger("test")
+    restarts: list[str] = []
+    thread = WatchedThread("line", failing("no memory"))
+    assert all_work([thread], 0.0, log), "it was not started yet"
+    thread.on_restart = restarts.append
+    thread.start()
+    until_ended(thread)
+    assert all_work([thread], 1.0, log)
+    assert restarts == ["has ended: RuntimeError('no memory')"]
+    until_ended(thread)
+    assert not all_work([thread], 2.0, log)
+
+
+def test_each_thread_has_its_own_patience() -> None:
+    stop = threading.Event()
+    thread = WatchedThread("mqtt", lambda: print(stop.wait(5.0)), turn_within=60.0)
+    thread.start()
+    assert [thread.fault(float(now)) for now in range(60)] == [""] * 60
+    assert "hangs" in thread.fault(61.5) or "hangs" in thread.fault(63.0)
+    stop.set()
