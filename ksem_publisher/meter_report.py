@@ -1,11 +1,12 @@
 """Tells how one meter is: its health topic, and one line in the log for each change."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ksem_contract.link_health import HealthCondition, LinkCondition
 from ksem_contract.meter_health import BlockHealth, CheckFlag, MeterHealth, PollHealth, PushHealth
+from ksem_contract.reasons import Reason, sentence
 from ksem_contract.register_range import RegisterRange
 from ksem_publisher.block_publisher import Publish
 from ksem_publisher.plausibility import Remark
@@ -27,13 +28,13 @@ class MeterView:
 
     flows: bool
     refusal: Remark | None
-    push: tuple[LinkCondition, str]
+    push: tuple[LinkCondition, tuple[Reason, ...]]
     push_wanted: bool
     peer: str | None
     period_ms: int | None
     groups: tuple[RegisterRange, ...]
     writes: int
-    poll: tuple[LinkCondition, str]
+    poll: tuple[LinkCondition, Reason]
     requests: int
     errors: int
     seqlock_retries: int
@@ -62,8 +63,8 @@ class MeterReport:
         self._log = log
         self._clock = clock
         self._quiet = QuietLog()
-        self._push = LinkState("no push yet", now, wall)
-        self._poll = LinkState("not asked yet", now, wall)
+        self._push = LinkState(Reason.of("push-not-begun"), now, wall)
+        self._poll = LinkState(Reason.of("poll-not-begun", where="the meter"), now, wall)
         self._settled = {
             "push": SettledChange("waiting"),
             "poll": SettledChange("waiting"),
@@ -85,13 +86,14 @@ class MeterReport:
     def tell(self, view: MeterView) -> None:
         """Take a look; publish and log what is due."""
         now, wall = self._clock(), wall_time()
-        state, why = _judge(view)
+        state, reasons = _judge(view)
+        why = sentence(reasons)
         if now < self._quiet_until and state != "ok":
             return
         self._quiet_until = now
         self.trouble = "" if state == "ok" else f"{state}: {why}"
         changed = self._note_link("push", self._push, view.push, now, wall)
-        changed |= self._note_link("poll", self._poll, view.poll, now, wall)
+        changed |= self._note_link("poll", self._poll, (view.poll[0], (view.poll[1],)), now, wall)
         changed |= self._note_flags(view.remarks, now, wall)
         changed |= view.groups != self._groups
         self._groups = view.groups
@@ -100,17 +102,19 @@ class MeterReport:
             changed = True
         if self._settled["state"].is_due(state, why, now, at_once=state == "ok"):
             changed = True
-            told_already = state == "degraded" and all(remark.text in why for remark in view.remarks) and view.remarks
-            if not told_already:
+            logged_already = state == "degraded" and set(reasons) == {remark.reason for remark in view.remarks}
+            if not logged_already:
                 self._say("state", state, f"{state}: {why}", now)
         if changed or now >= self._due:
             self._due = now + EVERY
-            health = self._health(view, state, why)
+            health = self._health(view, state, reasons)
             self._publish(self._topic, health.encode(), qos=1, retain=True)
         for line in self._quiet.due(now):
             self._log.warning("%s", line)
 
-    def _note_link(self, name: str, link: LinkState, told: tuple[LinkCondition, str], now: float, wall: str) -> bool:
+    def _note_link(
+        self, name: str, link: LinkState, told: tuple[LinkCondition, tuple[Reason, ...]], now: float, wall: str
+    ) -> bool:
         """True if there is news: the link's state has changed, or the reason for it is clear."""
         before = link.state
         link.update(*told, now, wall)
@@ -128,9 +132,9 @@ class MeterReport:
             del self._flags[name]
         for name, remark in found.items():
             since = self._flags[name].since if name in self._flags else wall
-            self._flags[name] = CheckFlag(name, since, remark.text)
+            self._flags[name] = CheckFlag(name, since, remark.reason)
             if name in new:
-                self._say(f"check {name}", "down", f"check {name}: {remark.text}", now)
+                self._say(f"check {name}", "down", f"check {name}: {remark.reason}", now)
         return bool(gone or new)
 
     def _say(self, kind: str, state: str, text: str, now: float) -> None:
@@ -138,13 +142,14 @@ class MeterReport:
         if line is not None:
             self._log.log(logging.WARNING if state in {"down", "degraded"} else logging.INFO, "%s", line)
 
-    def _health(self, view: MeterView, state: HealthCondition, why: str) -> MeterHealth:
+    def _health(self, view: MeterView, state: HealthCondition, reasons: tuple[Reason, ...]) -> MeterHealth:
         return MeterHealth(
             version=self._version,
             session=self._session,
             since=self._since,
             state=state,
-            why=why,
+            why=sentence(reasons),
+            reasons=reasons,
             push=PushHealth(self._push.health, view.peer, view.period_ms, view.groups, view.writes),
             poll=PollHealth(self._poll.health, view.requests, view.errors, view.seqlock_retries),
             blocks=view.blocks,
@@ -153,29 +158,38 @@ class MeterReport:
         )
 
 
-def _judge(view: MeterView) -> tuple[HealthCondition, str]:
-    """The meter's state as a whole, and why."""
+def _judge(view: MeterView) -> tuple[HealthCondition, tuple[Reason, ...]]:
+    """The meter's state as a whole, and why: each effect is followed by its causes."""
     if not view.flows:
         if view.refusal is not None:
-            return "down", view.refusal.text
-        return "down", f"no live data; push: {view.push[1]}; poll: {view.poll[1]}"
-    missing = []
+            return "down", (view.refusal.reason,)
+        push, poll = view.push[1], (view.poll[1],)
+        # A meter that can't be reached explains a push that stays away.
+        causes = (*poll, *push) if view.poll[0] == "down" else (*push, *poll)
+        return "down", (Reason.of("no-live-data"), *causes)
+    if missing := [*_missing_links(view), *_missing_blocks(view), *(remark.reason for remark in view.remarks)]:
+        return "degraded", tuple(missing)
+    return "ok", (Reason.of("live-pushed" if view.push[0] == "up" else "live-polled"),)
+
+
+def _missing_links(view: MeterView) -> Iterator[Reason]:
     if view.push_wanted and view.push[0] != "up":
-        missing.append(f"polled instead of pushed: {view.push[1]}")
+        yield Reason.of("polled-instead")
+        yield from view.push[1]
     if view.poll[0] != "up":
-        missing.append(f"no answers to polls: {view.poll[1]}")
+        yield Reason.of("polls-unanswered")
+        yield view.poll[1]
     if view.publishers:
-        missing.append(f"another publisher runs for this meter (session {', '.join(view.publishers)}): stop one")
+        yield Reason.of("second-publisher", sessions=", ".join(view.publishers))
+
+
+def _missing_blocks(view: MeterView) -> Iterator[Reason]:
     if view.poll[0] == "up" and (unread := [name for name in ("device", "energy") if name not in view.blocks]):
-        missing.append(f"not read yet: {', '.join(unread)}")
+        yield Reason.of("blocks-unread", blocks=", ".join(unread))
     old = [
         name
         for name, block in view.blocks.items()
         if block.limit_ms is not None and (block.age_ms or 0) > block.limit_ms
     ]
     if old:
-        missing.append(f"old: {', '.join(old)}")
-    missing += [remark.text for remark in view.remarks]
-    if missing:
-        return "degraded", "; ".join(missing)
-    return "ok", f"live data is {'pushed' if view.push[0] == 'up' else 'polled'}"
+        yield Reason.of("blocks-old", blocks=", ".join(old))

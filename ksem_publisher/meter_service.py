@@ -10,6 +10,7 @@ from typing import Protocol
 
 from ksem_contract.block_message import BlockMessage
 from ksem_contract.home_assistant import Discovery, meter_device
+from ksem_contract.reasons import Reason, sentence
 from ksem_contract.topics import Topics
 from ksem_publisher.block_desk import BlockDesk, read_kept
 from ksem_publisher.block_publisher import BlockPublisher, Message
@@ -238,26 +239,22 @@ class MeterService:
         refusal = self._desk.refusal(now)
         if refusal is not None:
             remarks.append(refusal)
+        status = self._topics.meter_status(self.id)
         if self.status.starved(now):
-            text = (
-                f"the broker delivers nothing we subscribed to: let this user read {self._topics.meter_status(self.id)}"
-            )
-            remarks.append(Remark("starved", text))
+            remarks.append(Remark("starved", Reason.of("broker-delivers-nothing", topic=status)))
         rival = self.push.rival(now)
-        if rival:
+        if rival is not None:
             remarks.append(Remark("push-rival", rival))
         if self.status.contradicted(now):
-            text = (
-                f"another publisher runs for this meter (it publishes {self._topics.meter_status(self.id)}): stop one"
-            )
-            remarks.append(Remark("other-instance", text))
+            remarks.append(Remark("other-instance", Reason.of("publisher-contradicted", topic=status)))
         push = self.push.condition(now)
         if self._listener is not None:
-            remarks += [Remark(f"push-refused-{i}", text) for i, text in enumerate(self._listener.refused(self.id))]
+            refused = self._listener.refused(self.id)
+            remarks += [Remark(f"push-refused-{number}", reason) for number, reason in enumerate(refused)]
             if self._listener.why_closed and push[0] != "up":
-                push = ("down", self._listener.why_closed)
+                push = ("down", (self._listener.why_closed,))
         if not self._push_wanted:
-            push = ("waiting", "switched off in [push]")
+            push = ("waiting", (Reason.of("push-off"),))
         return MeterView(
             flows=self._desk.flows(now),
             refusal=refusal,
@@ -292,9 +289,9 @@ class MeterService:
             if not self._demand.wants(name, now):
                 self._blocks.drop(name)
 
-    def _on_link(self, up: bool, why: str) -> None:
+    def _on_link(self, up: bool, reasons: tuple[Reason, ...]) -> None:
         """In the link's own thread, as `_on_message` is."""
-        self._recorder.tape.note(self._clock(), "broker", why)
+        self._recorder.tape.note(self._clock(), "broker", sentence(reasons))
         if not up:
             self.status.on_lost()
             return

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from ksem_contract.reasons import Reason
 from ksem_publisher.push_connection import PushConnection, PushedWrite, WrittenRegisters
 from ksem_publisher.push_peers import PushPeers, socket_address
 from ksem_publisher.push_rhythm import AWAY_SECONDS
@@ -93,10 +94,10 @@ class PushListener:
         self._waker: socket.socket | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failed = asyncio.Event()
-        self.why_closed: str | None = None
+        self.why_closed: Reason | None = None
         """Why nobody can push; None while all is well."""
 
-    def refused(self, meter: str) -> tuple[str, ...]:
+    def refused(self, meter: str) -> tuple[Reason, ...]:
         """Peers that were refused, each with the settings line that would let it in, and addresses of two meters."""
         return self._peers.refused(meter, self._clock())
 
@@ -108,7 +109,8 @@ class PushListener:
                 # In a thread: the address may be a name, and must not keep the meters' polls waiting.
                 listener = await asyncio.to_thread(open_listener, self._address, self._port, _BACKLOG)
             except OSError as error:
-                self._complain(f"can't listen on {self._address}:{self._port}: {error.strerror or error}")
+                address, cause = f"{self._address}:{self._port}", error.strerror or error
+                self._complain(Reason.of("push-port-closed", address=address, error=cause))
                 await asyncio.sleep(_REOPEN)
                 continue
             self.why_closed = None
@@ -124,7 +126,7 @@ class PushListener:
             try:
                 thread.start()
                 await self._failed.wait()
-                self.why_closed = "the push listener failed, it is opened anew: see the log"
+                self.why_closed = Reason.of("push-listener-failed")
             finally:
                 waker.close()  # which ends the thread
                 if thread.ident is not None:
@@ -338,7 +340,7 @@ class PushListener:
         with contextlib.suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(self._failed.set)
 
-    def _complain(self, why: str) -> None:
+    def _complain(self, why: Reason) -> None:
         if why != self.why_closed:
-            log.warning("%s; trying on", why)
+            log.warning("%s; trying on", why.text)
         self.why_closed = why

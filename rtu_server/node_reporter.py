@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from ksem_contract.health import LinkHealth, Transit, UnitHealth
+from ksem_contract.reasons import Reason
 from ksem_contract.topics import Topics
 from service_runtime.clock import wall_time
 from service_runtime.mqtt_link import MqttLink
@@ -50,10 +51,9 @@ class NodeReporter:
         self._others = OtherInstance()
         self._other_instance = Verdict(
             "degraded",
-            f"another RTU server is called {node} (it publishes {self._status_topic}): stop one, or give each a name of"
-            " its own ([node] name)",
+            (Reason.of("node-name-taken", node=node, topic=self._status_topic),),
         )
-        self._overall = Overall("down", "")
+        self._overall = Overall("down", ())
         self._since = wall_time()
         self._health_due = 0.0
         self._requests_due = 0.0
@@ -121,8 +121,7 @@ class NodeReporter:
         changed = node.state != self._logged.state or (node != self._logged and now - self._changed_at >= SETTLED)
         if changed and not node.waiting:
             self._logged = node
-            why = node.why or "the inverter gets data"
-            line = self._quiet.say("node", why, now, at_once=_LINES_AT_ONCE)
+            line = self._quiet.say("node", node.why, now, at_once=_LINES_AT_ONCE)
             if line is not None:
                 log.log(logging.INFO if node.state == "ok" else logging.WARNING, "%s", line)
         for line in self._quiet.due(now):

@@ -13,6 +13,7 @@ from airbridge.capture.bridge_source import BridgeSource, Place
 from ksem_contract.capture_feed import CaptureAsk, CaptureBatch
 from ksem_contract.capture_record import CaptureRecord
 from ksem_contract.errors import InvalidMessage
+from ksem_contract.reasons import Reason, sentence
 from ksem_contract.topics import ParsedTopic, Topics
 from service_runtime.clock import boottime
 from service_runtime.common_settings import MqttSettings
@@ -142,8 +143,8 @@ class BridgeEar:
     def _each(self) -> list[tuple[Place, BridgeSource]]:
         return list(self.sources.items())
 
-    def _on_link(self, up: bool, why: str) -> None:
-        self._why = why
+    def _on_link(self, up: bool, reasons: tuple[Reason, ...]) -> None:
+        self._why = why = sentence(reasons)
         if up:
             self._is_up.set()
         elif self._is_up.is_set():

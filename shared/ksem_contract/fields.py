@@ -13,9 +13,9 @@ MAX_TEXT: Final = 2000
 """Longest text that is read, in characters."""
 
 
-def bounded_text(text: str) -> str:
-    """The text, cut to what `Fields.text` reads."""
-    return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 4]} ..."
+def bounded_text(text: str, most: int = MAX_TEXT) -> str:
+    """The text, cut to `most` characters; `Fields.text` reads no longer one than MAX_TEXT."""
+    return text if len(text) <= most else f"{text[: most - 4]} ..."
 
 
 class Fields:

@@ -5,6 +5,7 @@ from typing import Final, Literal, cast, get_args
 
 from ksem_contract.fields import Fields, bounded_text
 from ksem_contract.message_json import JsonObject
+from ksem_contract.reasons import Reason, read_reasons, reasons_json
 
 LinkCondition = Literal["up", "down", "waiting"]
 """`waiting`: not up, and nothing wrong yet (just started, or switched off on purpose)."""
@@ -18,19 +19,27 @@ HEALTH_CONDITIONS: Final[tuple[str, ...]] = get_args(HealthCondition)
 
 @dataclass(frozen=True, slots=True)
 class LinkHealth:
-    """One link: `{"state":"up","since":"2026-11-22T10:00:00.123Z","why":"...","changes":3}`."""
+    """One link: `{"state":"up","since":"2026-11-22T10:00:00.123Z","why":"...","reasons":[...],"changes":3}`."""
 
     state: LinkCondition
     since: str
     """When it came into this state; RFC 3339, UTC."""
     why: str
-    """In words that a user can act on."""
+    """The sentences of `reasons`, for people."""
     changes: int
     """How often the state has changed since the service started."""
+    reasons: tuple[Reason, ...] = ()
+    """Why it is in this state, the most important first. Empty in a message of an earlier build."""
 
     def to_json(self) -> JsonObject:
         """As it stands in a message."""
-        return {"state": self.state, "since": self.since, "why": bounded_text(self.why), "changes": self.changes}
+        return {
+            "state": self.state,
+            "since": self.since,
+            "why": bounded_text(self.why),
+            "reasons": reasons_json(self.reasons),
+            "changes": self.changes,
+        }
 
     @classmethod
     def from_json(cls, fields: Fields) -> "LinkHealth":
@@ -40,6 +49,7 @@ class LinkHealth:
             since=fields.time("since"),
             why=fields.text("why"),
             changes=fields.whole("changes"),
+            reasons=read_reasons(fields),
         )
 
 

@@ -8,6 +8,7 @@ from ksem_contract.block_message import Source
 from ksem_contract.fields import Fields, bounded_text
 from ksem_contract.link_health import HealthCondition, LinkHealth, read_health_condition
 from ksem_contract.message_json import JsonObject, printable, read_versioned, write_object
+from ksem_contract.reasons import Reason, read_reasons, reasons_json
 from ksem_contract.register_range import RegisterRange
 
 MAX_CHECKS: Final = 16
@@ -121,17 +122,18 @@ class CheckFlag:
     """Something about the meter's values that can't be right."""
 
     name: str
+    """Which of several alike: `voltage-l1`. The code of its reason tells what is wrong."""
     since: str
-    text: str
+    reason: Reason
 
     def to_json(self) -> JsonObject:
         """As it stands in a message."""
-        return {"name": self.name, "since": self.since, "text": bounded_text(self.text)}
+        return {"name": self.name, "since": self.since, **self.reason.to_json()}
 
     @classmethod
     def from_json(cls, fields: Fields) -> "CheckFlag":
         """From a message."""
-        return cls(name=fields.text("name"), since=fields.time("since"), text=fields.text("text"))
+        return cls(name=fields.text("name"), since=fields.time("since"), reason=Reason.from_json(fields))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +142,20 @@ class MeterHealth:
 
     Topic `ksem/<meter>/health`, retained, QoS 1. To see it: `mosquitto_sub -t 'ksem/+/health'`
 
-        {"v":1,"version":"0.1.0","session":"5f1c9a2e","since":"2026-11-22T10:00:00.000Z","state":"ok","why":"pushed",
-         "push":{"state":"up","since":"2026-11-22T10:00:00.000Z","why":"a cycle every 200 ms","changes":1,
+        {"v":1,"version":"0.1.0","session":"5f1c9a2e","since":"2026-11-22T10:00:00.000Z","state":"ok",
+         "why":"live data is pushed",
+         "reasons":[{"code":"live-pushed","text":"live data is pushed","remedy":"","params":{}}],
+         "push":{"state":"up","since":"2026-11-22T10:00:00.000Z","why":"a whole cycle every 200 ms",
+                 "reasons":[{"code":"push-arrives","text":"a whole cycle every 200 ms","remedy":"",
+                             "params":{"period":"200"}}],"changes":1,
                  "peer":"192.168.1.20","period_ms":200,"groups":[[0,27],[40,145]],"writes":1812},
-         "poll":{"state":"up","since":"2026-11-22T09:59:58.700Z","why":"answers","changes":1,
+         "poll":{"state":"up","since":"2026-11-22T09:59:58.700Z","why":"the meter answers",
+                 "reasons":[{"code":"poll-answers","text":"the meter answers","remedy":"","params":{}}],"changes":1,
                  "requests":310,"errors":0,"seqlock_retries":2},
          "blocks":{"live":{"age_ms":120,"limit_ms":1500,"source":"push","seq":1812,"per_s":5.0}},
-         "checks":[{"name":"phases","since":"2026-11-22T10:02:00.000Z","text":"L1+L2+L3 is 812 W, the total 400 W"}],
+         "checks":[{"name":"phases","since":"2026-11-22T10:02:00.000Z","code":"phases-differ",
+                    "text":"the phases' power and the total's are 412.0 W apart","remedy":"compare with ...",
+                    "params":{"gap":"412.0"}}],
          "publishers":["00c0ffee"]}
     """
 
@@ -157,12 +166,15 @@ class MeterHealth:
     """When it came into this state."""
     state: HealthCondition
     why: str
+    """The sentences of `reasons`, for people."""
     push: PushHealth
     poll: PollHealth
     blocks: Mapping[str, BlockHealth]
     checks: tuple[CheckFlag, ...] = ()
     publishers: tuple[str, ...] = ()
     """Other sessions seen on this meter's topics: a second publisher runs."""
+    reasons: tuple[Reason, ...] = ()
+    """Why it is in this state, the most important first. Empty in a message of an earlier build."""
 
     def encode(self) -> bytes:
         """The payload."""
@@ -174,6 +186,7 @@ class MeterHealth:
                 "since": self.since,
                 "state": self.state,
                 "why": bounded_text(self.why),
+                "reasons": reasons_json(self.reasons),
                 "push": self.push.to_json(),
                 "poll": self.poll.to_json(),
                 "blocks": {name: block.to_json() for name, block in self.blocks.items()},
@@ -198,4 +211,5 @@ class MeterHealth:
             blocks={name: BlockHealth.from_json(blocks.part(name)) for name in blocks.names()},
             checks=tuple(CheckFlag.from_json(check) for check in fields.parts("checks")),
             publishers=fields.tokens("publishers"),
+            reasons=read_reasons(fields),
         )

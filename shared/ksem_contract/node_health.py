@@ -7,6 +7,7 @@ from ksem_contract.fields import Fields, bounded_text
 from ksem_contract.histogram import Histogram
 from ksem_contract.link_health import HealthCondition, LinkHealth, read_health_condition
 from ksem_contract.message_json import JsonObject, printable, read_versioned, write_object
+from ksem_contract.reasons import Reason, read_reasons, reasons_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,11 @@ class UnitHealth:
     """Answers that did not leave the port. This and the next are 0 in a message of an earlier build."""
     stalls: int = 0
     """Times that the process stood still, so that requests on the line went unanswered."""
+    reasons: tuple[Reason, ...] = ()
+    """Why the unit is in its state; where port or broker is the cause, that has its own reasons.
+
+    Empty in a message of an earlier build.
+    """
 
     def to_json(self) -> JsonObject:
         """As it stands in a message."""
@@ -80,6 +86,7 @@ class UnitHealth:
             "meter": self.meter,
             "port": self.port.to_json(),
             "state": self.state,
+            "reasons": reasons_json(self.reasons),
             "requests": self.requests,
             "data": self.data,
             "refused": dict(self.refused),
@@ -115,6 +122,7 @@ class UnitHealth:
             age_histogram_ms=_maybe_histogram(fields, "age_histogram_ms"),
             unsent=fields.whole("unsent") if "unsent" in fields.names() else 0,
             stalls=fields.whole("stalls") if "stalls" in fields.names() else 0,
+            reasons=read_reasons(fields),
         )
 
 
@@ -146,10 +154,17 @@ class NodeHealth:
     Topic `ksem/rtu/<node>/health`, retained, QoS 1. To see it: `mosquitto_sub -t 'ksem/rtu/+/health'`
 
         {"v":1,"version":"0.1.0","since":"2026-11-22T10:00:00.000Z","state":"ok","why":"the inverter gets data",
-         "broker":{"state":"up","since":"2026-11-22T09:59:58.700Z","why":"connected","changes":1},
+         "reasons":[{"code":"inverter-served","text":"the inverter gets data","remedy":"","params":{}}],
+         "broker":{"state":"up","since":"2026-11-22T09:59:58.700Z","why":"connected to broker:1883",
+                   "reasons":[{"code":"broker-connected","text":"connected to broker:1883","remedy":"",
+                               "params":{"address":"broker:1883"}}],"changes":1},
          "units":[{"line":"rs485","unit":1,"meter":"main",
-                   "port":{"state":"up","since":"2026-11-22T09:59:58.600Z","why":"open","changes":1},
-                   "state":"ok","requests":1812,"data":1810,"refused":{"stale":2},"foreign":0,"noise":0,"unsent":0,"stalls":0,
+                   "port":{"state":"up","since":"2026-11-22T09:59:58.600Z","why":"/dev/ttyUSB0 is open",
+                           "reasons":[{"code":"port-open","text":"/dev/ttyUSB0 is open","remedy":"",
+                                       "params":{"port":"/dev/ttyUSB0"}}],"changes":1},
+                   "state":"ok",
+                   "reasons":[{"code":"inverter-served","text":"the inverter gets data","remedy":"","params":{}}],
+                   "requests":1812,"data":1810,"refused":{"stale":2},"foreign":0,"noise":0,"unsent":0,"stalls":0,
                    "turnaround_ms":{"p50":2.1,"p99":3.4,"max":9.0},"age_ms":{"p50":110.0,"p99":260.0,"max":310.0},
                    "last_request_ago_ms":80,
                    "turnaround_histogram_ms":{"le":[2,4,10],"counts":[900,1809,1812,1812],"sum":3987.2},
@@ -165,12 +180,15 @@ class NodeHealth:
     """When it came into this state."""
     state: HealthCondition
     why: str
+    """The sentences of `reasons`, for people."""
     broker: LinkHealth
     units: tuple[UnitHealth, ...]
     transit: Mapping[str, Transit]
     """By meter."""
     doors: tuple[UnitHealth, ...] = ()
     """Units that readers ask over Modbus TCP; `line` is the door's name. They say nothing about the inverter."""
+    reasons: tuple[Reason, ...] = ()
+    """Why it is in this state: those of its worst units first. Empty in a message of an earlier build."""
 
     def encode(self) -> bytes:
         """The payload."""
@@ -182,6 +200,7 @@ class NodeHealth:
                 "since": self.since,
                 "state": self.state,
                 "why": bounded_text(self.why),
+                "reasons": reasons_json(self.reasons),
                 "broker": self.broker.to_json(),
                 "units": [unit.to_json() for unit in self.units],
                 "transit": {meter: transit.to_json() for meter, transit in self.transit.items()},
@@ -205,4 +224,5 @@ class NodeHealth:
             doors=tuple(UnitHealth.from_json(door) for door in fields.parts("doors"))
             if "doors" in fields.names()
             else (),
+            reasons=read_reasons(fields),
         )

@@ -99,7 +99,7 @@ def test_an_rtu_server_that_has_ended_shows_when_it_was_seen_last_and_no_rates()
 
 def test_without_the_broker_nothing_is_shown_as_the_present() -> None:
     house = House().run_well()
-    house.picture.on_link(False, "gone", house.now)
+    house.picture.on_link(False, (), house.now)
     told = report(house.picture, house.now)
     (chain,) = told["meters"]["main"]["chains"]
     assert not any(link["rate"] for link in chain["links"])
