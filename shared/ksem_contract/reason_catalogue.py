@@ -15,6 +15,8 @@ class Template(NamedTuple):
     text: str
     remedy: str = ""
     """What a user can do; empty where nothing is wrong, or where another reason beside it has the remedy."""
+    meaning: str = ""
+    """What the code means, where the text is nothing but a parameter."""
 
 
 _METER_REMEDY: Final = (
@@ -88,7 +90,7 @@ _METER: Final[Mapping[str, Template]] = {
     ),
     "push-port-closed": Template(
         "can't listen on {address}: {error}",
-        "correct address and port under [push] in publisher.toml, or free the port; it is tried for ever",
+        "correct listen and port under [push] in publisher.toml, or free the port; it is tried for ever",
     ),
     "push-listener-failed": Template("the push listener failed, it is opened anew", "see the log"),
     "push-refused": Template(
@@ -246,22 +248,41 @@ _BROKER: Final[Mapping[str, Template]] = {
     "broker-not-connected": Template("not connected yet"),
     "broker-connected": Template("connected to {address}"),
     "broker-refuses-topics": Template("the broker refuses subscriptions to {topics}", "see its access rights"),
-    "broker-login": Template("{error}", _LOGIN),
-    "broker-tls": Template("{error}", "see [mqtt] tls, port, ca_file, cert_file, key_file, and docs/security.md"),
+    "broker-login": Template("{error}", _LOGIN, "the broker refuses the login"),
+    "broker-tls": Template(
+        "{error}",
+        "see [mqtt] tls, port, ca_file, cert_file, key_file, and docs/security.md",
+        "no secure link: a certificate, a key or a port is not right",
+    ),
     "broker-unreachable": Template(
         "{error}",
         "start the broker (systemctl status mosquitto), correct [mqtt] host and port, look at the firewall",
+        "no connection to the broker's address",
     ),
-    "broker-silent": Template("{error}", "restart the broker; is it a broker that answers there?"),
-    "broker-no-greeting": Template("{error}", "see [mqtt] tls, port, version and cert_file, and docs/security.md"),
+    "broker-silent": Template(
+        "{error}",
+        "restart the broker; is it a broker that answers there?",
+        "the broker takes the connection and is silent",
+    ),
+    "broker-no-greeting": Template(
+        "{error}",
+        "see [mqtt] tls, port, version and cert_file, and docs/security.md",
+        "whoever answers there closed the connection, or does not speak MQTT",
+    ),
+    "broker-refuses": Template(
+        "{error}", "see the broker's log and its settings", "the broker refuses the connection for another reason"
+    ),
+    "broker-closed": Template("{error}", "see the broker's log", "the link to the broker ended"),
     "message-too-large": Template(
         "{address} sends a message of more than {limit} bytes below {topics}",
         "stop who publishes it, limit the broker (max_packet_size {limit}){version}",
     ),
-    "broker-refuses": Template("{error}", "see the broker's log and its settings"),
-    "broker-closed": Template("{error}", "see the broker's log"),
     "link-stopped": Template("stopped"),
-    "client-id-taken": Template("{error}", "give each service a client id and a name of its own"),
+    "client-id-taken": Template(
+        "{error}",
+        "give each service a client id and a name of its own",
+        "another client connected with this service's client id",
+    ),
 }
 
 _SEEN: Final[Mapping[str, Template]] = {
