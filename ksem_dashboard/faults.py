@@ -53,9 +53,12 @@ def find_faults(picture: Picture, now: float) -> list[Fault]:
     if not picture.link_up:
         return [_link_fault(picture)]
     found = [*_nobody(picture, now), *_unreadable(picture, now)]
+    lost = set()
     for meter in picture.meters.values():
-        found += _of_meter(picture, meter, now)
-    lost = {fault.where.removeprefix("meter ") for fault in found if fault.severity == "bad"}
+        faults = list(_of_meter(picture, meter, now))
+        found += faults
+        if any(fault.severity == "bad" for fault in faults):
+            lost.add(meter.meter)
     for node in picture.nodes.values():
         found += _of_node(picture, node, now, lost)
     return sorted(found, key=lambda fault: fault.severity)
