@@ -10,16 +10,13 @@ from ksem_contract.reasons import Reason, sentence
 from ksem_contract.register_range import RegisterRange
 from ksem_publisher.block_publisher import Publish
 from ksem_publisher.plausibility import Remark
-from ksem_publisher.settled_change import SettledChange
 from service_runtime.clock import boottime, wall_time
 from service_runtime.link_state import LinkState
-from service_runtime.quiet_log import QuietLog
+from service_runtime.settled_change import SettledChange
+from service_runtime.status import HealthTopic
 
-EVERY = 10.0
 GRACE = 2.0
 """Seconds after the start in which links that come up are no news."""
-_LINES_AT_ONCE = 4
-"""Changes of one link told within a minute before they are summed up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +53,10 @@ class MeterReport:
         clock: Callable[[], float] = boottime,
     ) -> None:
         now, wall = clock(), wall_time()
-        self._topic = topic
+        self._topic = HealthTopic(topic, publish, log, wall)
         self._version = version
         self._session = session
-        self._publish = publish
-        self._log = log
         self._clock = clock
-        self._quiet = QuietLog()
         self._push = LinkState(Reason.of("push-not-begun"), now, wall)
         self._poll = LinkState(Reason.of("poll-not-begun", where="the meter"), now, wall)
         self._settled = {
@@ -72,16 +66,13 @@ class MeterReport:
         }
         self._flags: dict[str, CheckFlag] = {}
         self._groups: tuple[RegisterRange, ...] = ()
-        self._state: HealthCondition | None = None
         self.trouble = "it has just started"
         """What is wrong, in words; empty while all is well."""
-        self._since = wall
-        self._due = float("-inf")
         self._quiet_until = now + GRACE
 
     def again(self) -> None:
         """A new connection: publish with the next look."""
-        self._due = float("-inf")
+        self._topic.on_connected()
 
     def tell(self, view: MeterView) -> None:
         """Take a look; publish and log what is due."""
@@ -92,25 +83,20 @@ class MeterReport:
             return
         self._quiet_until = now
         self.trouble = "" if state == "ok" else f"{state}: {why}"
-        changed = self._note_link("push", self._push, view.push, now, wall)
-        changed |= self._note_link("poll", self._poll, (view.poll[0], (view.poll[1],)), now, wall)
-        changed |= self._note_flags(view.remarks, now, wall)
-        changed |= view.groups != self._groups
+        news = self._note_link("push", self._push, view.push, now, wall)
+        news |= self._note_link("poll", self._poll, (view.poll[0], (view.poll[1],)), now, wall)
+        news |= self._note_flags(view.remarks, now, wall)
+        news |= view.groups != self._groups
         self._groups = view.groups
-        if state != self._state:
-            self._state, self._since = state, wall
-            changed = True
+        self._topic.set(state, reasons, wall)
         if self._settled["state"].is_due(state, why, now, at_once=state == "ok"):
-            changed = True
-            logged_already = state == "degraded" and set(reasons) == {remark.reason for remark in view.remarks}
-            if not logged_already:
-                self._say("state", state, f"{state}: {why}", now)
-        if changed or now >= self._due:
-            self._due = now + EVERY
-            health = self._health(view, state, reasons)
-            self._publish(self._topic, health.encode(), qos=1, retain=True)
-        for line in self._quiet.due(now):
-            self._log.warning("%s", line)
+            news = True
+            if state != "degraded" or not view.remarks:  # remarks have lines of their own
+                self._topic.log("state", state, f"{state}: {why}", now)
+        if news:
+            self._topic.news()
+        self._topic.publish(self._health(view, state, reasons).encode, now)
+        self._topic.log_counted(now)
 
     def _note_link(
         self, name: str, link: LinkState, told: tuple[LinkCondition, tuple[Reason, ...]], now: float, wall: str
@@ -121,7 +107,7 @@ class MeterReport:
         settled = self._settled[name]
         if not settled.is_due(link.state, link.why, now, at_once=link.state == "up"):
             return link.state != before or (link.state != "up" and settled.is_clearer(now))
-        self._say(name, link.state, f"{name} is {link.state}: {link.why}", now)
+        self._topic.log(name, link.state, f"{name} is {link.state}: {link.why}", now)
         return True
 
     def _note_flags(self, remarks: Sequence[Remark], now: float, wall: str) -> bool:
@@ -134,19 +120,14 @@ class MeterReport:
             since = self._flags[name].since if name in self._flags else wall
             self._flags[name] = CheckFlag(name, since, remark.reason)
             if name in new:
-                self._say(f"check {name}", "down", f"check {name}: {remark.reason}", now)
+                self._topic.log(f"check {name}", "down", f"check {name}: {remark.reason}", now)
         return bool(gone or new)
-
-    def _say(self, kind: str, state: str, text: str, now: float) -> None:
-        line = self._quiet.say(kind, text, now, at_once=_LINES_AT_ONCE)
-        if line is not None:
-            self._log.log(logging.WARNING if state in {"down", "degraded"} else logging.INFO, "%s", line)
 
     def _health(self, view: MeterView, state: HealthCondition, reasons: tuple[Reason, ...]) -> MeterHealth:
         return MeterHealth(
             version=self._version,
             session=self._session,
-            since=self._since,
+            since=self._topic.since,
             state=state,
             why=sentence(reasons),
             reasons=reasons,

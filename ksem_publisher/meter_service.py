@@ -22,7 +22,6 @@ from ksem_publisher.live_source import LiveSource
 from ksem_publisher.meter_poll import Client, MeterPoll
 from ksem_publisher.meter_push import MeterPush
 from ksem_publisher.meter_report import MeterReport, MeterView
-from ksem_publisher.meter_status import OFFLINE, MeterStatus
 from ksem_publisher.other_publishers import OtherPublishers
 from ksem_publisher.plausibility import Remark
 from ksem_publisher.poll_client import PollClient
@@ -36,6 +35,7 @@ from service_runtime.clock import boottime, until_beat
 from service_runtime.mqtt_connection import Farewell, Incoming
 from service_runtime.mqtt_link import MqttLink, client_id_of
 from service_runtime.recorder.recorder import Recorder
+from service_runtime.status import OFFLINE, StatusTopic
 
 TICK = 1.0
 """Seconds between two looks at what is to be told; status is right within 3 s."""
@@ -111,7 +111,7 @@ class MeterService:
             interval = settings.values.interval
             values = ValuePublisher(meter.id, topics, self.link.publish_together, interval, clock, openwb)
         self._values = values
-        self.status = MeterStatus(topics.meter_status(meter.id), publish, clock)
+        self.status = StatusTopic(topics.meter_status(meter.id), publish)
         self._echo = EchoAnswer(meter.id, topics, self.session, publish, clock)
         self._others = OtherPublishers(self.session)
         self._blocks = BlockPublisher(meter.id, topics, self.session, self.link.publish_together, clock)
@@ -218,7 +218,7 @@ class MeterService:
             self._set_status(online=True)
 
     def _set_status(self, *, online: bool) -> None:
-        if self.status.set(online=online):
+        if self.status.set(self._clock(), online=online):
             self.log.info("live data %s", "flows" if online else "has stopped")
 
     def _devices(self, settings: PublisherSettings) -> list[Discovery]:
@@ -239,13 +239,13 @@ class MeterService:
         refusal = self._desk.refusal(now)
         if refusal is not None:
             remarks.append(refusal)
-        status = self._topics.meter_status(self.id)
-        if self.status.starved(now):
+        status = self.status.topic
+        if self.status.is_starved(now):
             remarks.append(Remark("starved", Reason.of("broker-delivers-nothing", topic=status)))
         rival = self.push.rival(now)
         if rival is not None:
             remarks.append(Remark("push-rival", rival))
-        if self.status.contradicted(now):
+        if self.status.is_contradicted(now):
             remarks.append(Remark("other-instance", Reason.of("publisher-contradicted", topic=status)))
         push = self.push.condition(now)
         if self._listener is not None:
@@ -295,7 +295,7 @@ class MeterService:
         if not up:
             self.status.on_lost()
             return
-        self.status.on_connected()
+        self.status.on_connected(self._clock())
         self._blocks.republish()
         if self._values is not None:
             self._values.republish()
@@ -314,7 +314,7 @@ class MeterService:
         elif topic.kind == "capture_ask":
             self._recorder.on_ask(message.payload)
         elif topic.kind == "status":
-            self.status.on_heard(message.payload, retained=message.retained)
+            self.status.on_message(message.payload, self._clock(), retained=message.retained)
         elif topic.kind == "block" and topic.name is not None:
             self._on_block(topic.name, message)
 

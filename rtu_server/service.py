@@ -199,8 +199,10 @@ class RtuServer:
         if up:
             for feed in self._feeds.values():
                 feed.on_link_up()
-            self._reporter.on_link_up()
+            self._reporter.on_link_up(boottime())
             self._announcer.again()
+        else:
+            self._reporter.on_link_down()
 
     def _on_message(self, message: Incoming) -> None:
         topic = self._parse(message.topic)
