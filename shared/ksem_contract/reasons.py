@@ -7,11 +7,12 @@ match a sentence: sentences may change at any time, and may come in another lang
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
 from ksem_contract.checks import check_reason_code
 from ksem_contract.errors import InvalidMessage
 from ksem_contract.fields import Fields, bounded_text
+from ksem_contract.message_fields import Rule
 from ksem_contract.message_json import JsonObject
 from ksem_contract.reason_catalogue import ENGLISH, Template
 
@@ -90,14 +91,14 @@ def reasons_json(reasons: Iterable[Reason]) -> list[JsonObject]:
     return [reason.to_json() for reason in list(reasons)[:MAX_REASONS]]
 
 
-def read_reasons(fields: Fields) -> tuple[Reason, ...]:
-    """The list `reasons` of a message; empty for one without it."""
-    if "reasons" not in fields.names():
-        return ()
-    found = tuple(map(Reason.from_json, fields.parts("reasons")))
+def _at_most(path: str, found: tuple[Reason, ...]) -> tuple[Reason, ...]:
     if len(found) > MAX_REASONS:
-        raise InvalidMessage(f"reasons: {len(found)} of them, at most {MAX_REASONS} are allowed")
+        raise InvalidMessage(f"{path}: {len(found)} of them, at most {MAX_REASONS} are allowed")
     return found
+
+
+Reasons = Annotated[tuple[Reason, ...], Rule(_at_most, lambda reasons: reasons[:MAX_REASONS])]
+"""The field `reasons` of a message, the most important first."""
 
 
 def sentence(reasons: Iterable[Reason]) -> str:

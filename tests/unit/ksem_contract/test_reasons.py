@@ -12,8 +12,9 @@ import pytest
 from docs.generate_reason_table import PAGE, table, with_table
 from ksem_contract.errors import InvalidMessage
 from ksem_contract.fields import Fields
+from ksem_contract.link_health import LinkHealth
 from ksem_contract.reason_catalogue import ENGLISH, Template
-from ksem_contract.reasons import MAX_REASONS, Reason, find_reason, read_reasons, reasons_json, sentence, without
+from ksem_contract.reasons import MAX_REASONS, Reason, find_reason, reasons_json, sentence, without
 
 ROOT = Path(__file__).parents[3]
 PRODUCT = ("airbridge", "ksem_dashboard", "ksem_publisher", "rtu_server", "shared")
@@ -101,12 +102,12 @@ def test_a_reason_has_its_sentence_and_its_remedy_and_survives_a_message() -> No
     reason = Reason.of("port-missing", port="/dev/ttyUSB0")
     assert reason.text == "/dev/ttyUSB0: no such port"
     assert str(reason) == f"{reason.text}: {reason.remedy}"
-    assert read_reasons(Fields({"reasons": reasons_json([reason])})) == (reason,)
+    assert read_reasons([reason.to_json()]) == (reason,)
 
 
 def test_a_code_of_a_later_version_is_kept_with_its_sentence() -> None:
     sent = {"code": "of-next-year", "text": "a sentence", "remedy": "a remedy"}
-    (reason,) = read_reasons(Fields({"reasons": [sent]}))
+    (reason,) = read_reasons([sent])
     assert (reason.code, str(reason)) == ("of-next-year", "a sentence: a remedy")
     assert reason.by(ENGLISH) == reason
 
@@ -123,14 +124,14 @@ def test_a_second_catalogue_tells_the_same_in_another_language() -> None:
 @pytest.mark.parametrize("code", ["", "Push", "push stopped", "x" * 41, "-x"])
 def test_what_is_no_code_is_refused(code: str) -> None:
     with pytest.raises(InvalidMessage, match="code"):
-        read_reasons(Fields({"reasons": [{"code": code, "text": "", "remedy": ""}]}))
+        read_reasons([{"code": code, "text": "", "remedy": ""}])
 
 
 def test_more_reasons_than_a_message_may_hold_are_refused_and_never_sent() -> None:
     many = [Reason.of("push-stopped")] * 20
     assert len(reasons_json(many)) == MAX_REASONS
     with pytest.raises(InvalidMessage, match="at most"):
-        read_reasons(Fields({"reasons": [reason.to_json() for reason in many]}))
+        read_reasons([reason.to_json() for reason in many])
 
 
 def test_reasons_are_found_and_left_out_by_code() -> None:
@@ -138,6 +139,12 @@ def test_reasons_are_found_and_left_out_by_code() -> None:
     assert find_reason(reasons, "push-off", "push-arrives") == reasons[0]
     assert find_reason(reasons, "push-off") is None
     assert sentence(without(reasons, "push-arrives")) == "registers 512-515 are not pushed but polled"
+
+
+def read_reasons(found: list[object]) -> tuple[Reason, ...]:
+    """The reasons of a link's health that holds these."""
+    link = {"state": "down", "since": "2026-11-22T10:00:00Z", "why": "", "changes": 1, "reasons": found}
+    return LinkHealth.from_json(Fields(link)).reasons
 
 
 def _calls(tree: ast.AST, *names: str) -> Iterator[ast.Call]:
