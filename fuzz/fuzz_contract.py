@@ -17,7 +17,8 @@ from ksem_contract.requests import RequestsMessage
 from ksem_contract.topics import Topics
 from ksem_contract.values_message import ValuesMessage
 
-_LINK = b'{"state":"up","since":"2026-11-22T10:00:00.000Z","why":"answers","changes":1'
+_REASON = b'{"code":"poll-answers","text":"the meter answers","remedy":"","params":{"where":"ksem:502"}}'
+_LINK = b'{"state":"up","since":"2026-11-22T10:00:00.000Z","why":"answers","reasons":[' + _REASON + b'],"changes":1'
 
 SEEDS = (
     (
@@ -31,7 +32,8 @@ SEEDS = (
         b'"push":' + _LINK + b',"peer":null,"period_ms":200,"groups":[[0,27]],"writes":3},'
         b'"poll":' + _LINK + b',"requests":310,"errors":0,"seqlock_retries":2},'
         b'"blocks":{"live":{"age_ms":120,"limit_ms":1500,"source":"push","seq":1812,"per_s":5.0}},'
-        b'"checks":[{"name":"phases","since":"2026-11-22T10:00:00Z","text":""}],"publishers":["00c0ffee"]}'
+        b'"checks":[{"name":"phases","since":"2026-11-22T10:00:00Z","code":"phases-differ","text":"","remedy":""}],'
+        b'"publishers":["00c0ffee"],"reasons":[' + _REASON + b"]}"
     ),
     (
         b'{"v":1,"version":"0.1.0","since":"2026-11-22T10:00:00.000Z","state":"ok","why":"","broker":' + _LINK + b"},"

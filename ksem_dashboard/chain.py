@@ -30,6 +30,8 @@ class Link:
     condition: Condition
     rate: str
     age: str
+    age_of: str = ""
+    """What `age` is: `old`, or `round trip`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def _publisher(picture: Picture, view: MeterView, now: float) -> Part:
         degraded = view.health is not None and view.health.state != "ok"
         return Part("publisher", name, "warned" if degraded else "up", "runs")
     if view.runs(now):
-        return Part("publisher", name, "down", "no data to pass on")
+        return Part("publisher", name, "down", "has no data")
     return Part("publisher", name, "down", _seen(view.last_seen, now) or "does not run")
 
 
@@ -91,7 +93,7 @@ def _node(picture: Picture, view: NodeView, now: float) -> Part:
         return Part("node", "rtu-server", "down", _seen(view.last_seen, now) or "does not run", view.node)
     waits = view.health is not None and view.health.state == "degraded"
     has_port = view.health is None or all(unit.port.state == "up" for unit in view.health.units)
-    text = "waits" if waits else "no data to pass on" if has_port else "has no port"
+    text = "waits" if waits else "has no data" if has_port else "has no port"
     return Part("node", "rtu-server", "warned" if waits else "down", text, view.node)
 
 
@@ -112,7 +114,7 @@ def _from_meter(picture: Picture, view: MeterView, now: float) -> Link:
     if not view.is_fresh(now):
         return Link(name, "down", "", "")
     rate = _rate(view.arrivals.per_s(now))
-    return Link(name, "up" if live.source == "push" else "warned", rate, f"{live.age_ms} ms old")
+    return Link(name, "up" if live.source == "push" else "warned", rate, f"{live.age_ms} ms", "old")
 
 
 def _published(picture: Picture, view: MeterView, now: float) -> Link:
@@ -129,8 +131,8 @@ def _delivered(picture: Picture, view: NodeView, meter: str, now: float) -> Link
     if not view.runs(now):
         return Link("MQTT", "down" if view.is_gone(now) else "unknown", "", "")
     transit = view.health.transit.get(meter)
-    trip = "" if transit is None or transit.rtt_ms is None else f"{transit.rtt_ms:.1f} ms round trip"
-    return Link("MQTT", "up" if view.health.broker.state == "up" else "down", "", trip)
+    trip = "" if transit is None or transit.rtt_ms is None else f"{transit.rtt_ms:.1f} ms"
+    return Link("MQTT", "up" if view.health.broker.state == "up" else "down", "", trip, "round trip")
 
 
 def _rs485(picture: Picture, view: NodeView, meter: str, now: float) -> Link:
@@ -140,11 +142,11 @@ def _rs485(picture: Picture, view: NodeView, meter: str, now: float) -> Link:
     if any(unit.port.state != "up" for unit in units):
         return Link("RS485", "down", "", "")
     ages = [unit.age_ms.p50 for unit in units if unit.age_ms.p50 is not None]
-    age = f"{max(ages):.0f} ms old" if ages and view.status == "online" else ""
+    age = f"{max(ages):.0f} ms" if ages and view.status == "online" else ""
     rate = view.per_s(meter)
     if view.status != "online":
         return Link("RS485", "warned" if rate else "unknown", _rate(rate) if rate else "", "")
-    return Link("RS485", "up", _rate(rate), age)
+    return Link("RS485", "up", _rate(rate), age, "old")
 
 
 def _seen(at: float | None, now: float) -> str:
@@ -153,8 +155,8 @@ def _seen(at: float | None, now: float) -> str:
         return ""
     seconds = now - at
     if seconds < 100:
-        return f"last seen {seconds:.0f} s ago"
-    return f"last seen {seconds / 60:.0f} min ago" if seconds < 6000 else f"last seen {seconds / 3600:.0f} h ago"
+        return f"seen {seconds:.0f} s ago"
+    return f"seen {seconds / 60:.0f} min ago" if seconds < 6000 else f"seen {seconds / 3600:.0f} h ago"
 
 
 def _rate(per_s: float) -> str:

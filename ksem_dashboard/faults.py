@@ -1,10 +1,15 @@
-"""What is wrong, in words, each with its remedy [core]."""
+"""What is wrong, in words, each with its remedy [core].
 
-from collections.abc import Iterator
+What services report is shown with their own sentences. Added is what they can't know: that one of them is gone, that
+its data arrives late, that a message can't be read.
+"""
+
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from ksem_contract.health import MeterHealth
+from ksem_contract.reasons import Reason, without
 
 from .meter_view import MeterView
 from .node_view import SILENT_AFTER, NodeView
@@ -15,36 +20,8 @@ Severity = Literal["bad", "warn"]
 GRACE: Final = 3.0
 """Seconds after connecting in which nothing is missed yet."""
 _UNREADABLE_FOR: Final = 60.0
-
-_REMEDY_BROKER: Final = "Start the broker, or correct host, port, username and password under [mqtt] in dashboard.toml."
-_REMEDY_NOBODY: Final = (
-    "Start ksem-publisher, and give it the same broker and prefix; the broker's ACL must let this user read {prefix}/#."
-    " Some brokers (RabbitMQ) give what is retained to exact topics alone: name meters and nodes in the settings."
-)
-_REMEDY_GONE: Final = "On its host: systemctl status {service}"
-_REMEDY_NO_SERVER: Final = (
-    "On the inverter's host: systemctl status rtu-server; sudo airbridge doctor."
-    " It needs the same broker and prefix as here."
-)
-_REMEDY_MEMORY: Final = "Was it given up? Then let the broker forget it: mosquitto_pub -r -n -t {topic}"
-_REMEDY_METER: Final = (
-    "Check the meter's power and network cable, [[meter]] host in publisher.toml, and that the TCP slave is enabled"
-    " in the meter's Modbus settings."
-)
-_REMEDY_PUSH: Final = (
-    "In the meter's web page: Modbus settings, TCP master, add the publisher's host with port 5020; register groups"
-    " total and phases on. Polling stands in meanwhile."
-)
-_REMEDY_CHECKS: Final = "Compare with the meter's own web page; if it shows the same, restart or replace the meter."
-_REMEDY_UNNOTICED: Final = (
-    "The publisher was lost unnoticed, the way from it is slow, or the broker's ACL keeps {prefix}/{meter}/block/+"
-    " from this user."
-)
-_REMEDY_PORT: Final = "Plug the adapter in, and compare [[line]] port in rtu-server.toml with: ls -l /dev/serial/by-id"
-_REMEDY_DOOR: Final = (
-    "Correct listen and port under [[tcp]] in rtu-server.toml, or free the port; it is tried for ever."
-)
-_REMEDY_VERSION: Final = "Run the same version of AirBridge everywhere."
+_EFFECTS: Final = ("polled-instead", "polls-unanswered", "node-without-broker", "unit-has-no-port")
+"""Reasons that the next one in the list explains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +36,8 @@ class Fault:
     """What it means for the house, in a few words."""
     details: tuple[str, ...] = field(default=())
     """More that the service reported, for who wants to know."""
+    code: str = ""
+    """That of the reason, for programs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +51,14 @@ class Verdict:
 def find_faults(picture: Picture, now: float) -> list[Fault]:
     """All that is wrong now, what stops data first."""
     if not picture.link_up:
-        if picture.link_up is None:
-            return [Fault("warn", "broker", "Connecting to the broker.", "Nothing to do yet.", "Connecting.")]
-        text = f"No link to the broker: {picture.link_why}."
-        return [Fault("bad", "broker", text, _REMEDY_BROKER, "No link to the broker.")]
+        return [_link_fault(picture)]
     found = [*_nobody(picture, now), *_unreadable(picture, now)]
+    lost = set()
     for meter in picture.meters.values():
-        found += _of_meter(picture, meter, now)
-    lost = {fault.where.removeprefix("meter ") for fault in found if fault.severity == "bad"}
+        faults = list(_of_meter(picture, meter, now))
+        found += faults
+        if any(fault.severity == "bad" for fault in faults):
+            lost.add(meter.meter)
     for node in picture.nodes.values():
         found += _of_node(picture, node, now, lost)
     return sorted(found, key=lambda fault: fault.severity)
@@ -101,109 +80,133 @@ def judge(picture: Picture, faults: list[Fault]) -> Verdict:
     return Verdict("ok", f"All is well. {flows}.")
 
 
+def _fault(severity: Severity, where: str, reason: Reason, headline: str = "", *, prefix: str = "") -> Fault:
+    """A reason as a sentence of its own; `prefix` begins the sentence that it ends."""
+    text = f"{prefix}{reason.text}" if prefix else _capital(reason.text)
+    remedy = f"{_capital(reason.remedy)}." if reason.remedy else ""
+    return Fault(severity, where, f"{text}.", remedy, headline, code=reason.code)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _link_fault(picture: Picture) -> Fault:
+    if picture.link_up is None:
+        return _fault("warn", "broker", Reason.of("link-connecting"), "Connecting.")
+    headline = "No link to the broker."
+    if not picture.link_reasons:
+        return _fault("bad", "broker", Reason.of("link-down"), headline)
+    return _fault("bad", "broker", picture.link_reasons[0], headline, prefix="No link to the broker: ")
+
+
 def _nobody(picture: Picture, now: float) -> Iterator[Fault]:
     patient = now - (picture.link_since or now) < GRACE
     if not picture.meters:
-        remedy = _REMEDY_NOBODY.format(prefix=picture.topics.prefix)
-        yield Fault("warn" if patient else "bad", "publisher", "No meter has been heard of.", remedy)
+        reason = Reason.of("no-publisher-seen", prefix=picture.topics.prefix)
+        yield _fault("warn" if patient else "bad", "publisher", reason)
     elif not picture.nodes and not patient and any(meter.flows(now) for meter in picture.meters.values()):
-        text = "No RTU server has been heard of."
-        yield Fault("warn", "inverter", text, _REMEDY_NO_SERVER, "No inverter is served yet.")
+        yield _fault("warn", "inverter", Reason.of("no-node-seen"), "No inverter is served yet.")
 
 
 def _unreadable(picture: Picture, now: float) -> Iterator[Fault]:
     last = picture.last_unreadable
     if last is not None and now - last.received < _UNREADABLE_FOR:
-        yield Fault("warn", "broker", f"A message on {last.topic} can't be read: {last.why}.", _REMEDY_VERSION)
+        yield _fault("warn", "broker", Reason.of("message-unreadable", topic=last.topic, error=last.why))
 
 
 def _of_meter(picture: Picture, view: MeterView, now: float) -> Iterator[Fault]:
-    where, prefix = f"meter {view.meter}", picture.topics.prefix
+    where, meter, prefix = f"meter {view.meter}", view.meter, picture.topics.prefix
     told, health = view.told, view.health
-    headline = "No data from the meter." if len(picture.meters) == 1 else f"No data from meter {view.meter}."
+    headline = "No data from the meter." if len(picture.meters) == 1 else f"No data from meter {meter}."
+    is_patient = now - (picture.link_since or now) < GRACE
     if picture.is_memory(view):
-        remedy = _REMEDY_MEMORY.format(topic=picture.topics.meter_status(view.meter))
-        yield Fault("warn", where, f"Only the broker still knows a meter {view.meter}.", remedy)
-        return
-    if view.status is None:
-        if now - (picture.link_since or now) >= GRACE:
-            remedy = _REMEDY_NOBODY.format(prefix=prefix)
-            yield Fault("bad", where, f"Nothing has been heard of meter {view.meter}.", remedy, headline)
-        return
-    if view.status != "online":
-        if health is not None and health.state == "down":
-            cause, *details = health.why.removeprefix("no live data; ").split("; ")
-            text = f"Meter {view.meter} gives no live data: {cause}."
-            yield Fault("bad", where, text, _REMEDY_METER, headline, tuple(details))
+        yield _fault(
+            "warn", where, Reason.of("meter-only-retained", meter=meter, topic=picture.topics.meter_status(meter))
+        )
+    elif view.status is None:
+        if not is_patient:
+            yield _fault("bad", where, Reason.of("meter-not-seen", meter=meter, prefix=prefix), headline)
+    elif view.status != "online":
+        yield _no_live_data(where, view, headline)
+    elif not view.is_fresh(now):
+        if not is_patient:
+            yield _fault("bad", where, Reason.of("live-data-late", meter=meter, prefix=prefix), headline)
+    elif told is not None and now - told.received > SILENT_AFTER:
+        yield _fault("warn", where, Reason.of("publisher-silent", meter=meter))
+    elif health is not None and health.state != "ok":
+        yield from _lacks(where, health)
+
+
+def _no_live_data(where: str, view: MeterView, headline: str) -> Fault:
+    health = view.health
+    if health is None or health.state != "down":
+        return _fault("bad", where, Reason.of("publisher-gone", meter=view.meter), headline)
+    causes = without(health.reasons, "no-live-data")
+    return _explained("bad", where, f"Meter {view.meter} gives no live data", causes or health.reasons, headline)
+
+
+def _explained(severity: Severity, where: str, effect: str, causes: tuple[Reason, ...], headline: str) -> Fault:
+    """An effect, its first cause with the remedy for that, and the other causes as details."""
+    if not causes:
+        return Fault(severity, where, f"{effect}.", "", headline)
+    first, *others = _with_effects(causes)
+    fault = _fault(severity, where, first, headline, prefix=f"{effect}: ")
+    return Fault(severity, where, fault.text, fault.remedy, headline, tuple(map(str, others)), fault.code)
+
+
+def _with_effects(reasons: Iterable[Reason]) -> Iterator[Reason]:
+    """The reasons; one that the next explains becomes one with it."""
+    effect: Reason | None = None
+    for reason in reasons:
+        if reason.code in _EFFECTS:
+            if effect is not None:
+                yield effect
+            effect = reason
+        elif effect is not None:
+            yield Reason(reason.code, f"{effect.text}: {reason.text}", reason.remedy, reason.params)
+            effect = None
         else:
-            text = f"The publisher of meter {view.meter} is gone."
-            yield Fault("bad", where, text, _REMEDY_GONE.format(service="ksem-publisher"), headline)
-        return
-    if not view.is_fresh(now):
-        if now - (picture.link_since or now) >= GRACE:
-            remedy = _REMEDY_UNNOTICED.format(prefix=prefix, meter=view.meter)
-            text = f"No fresh live data of meter {view.meter} arrives."
-            yield Fault("bad", where, text, remedy, headline)
-        return
-    if health is None or told is None:
-        return
-    if now - told.received > SILENT_AFTER:
-        text = f"The publisher of meter {view.meter} tells nothing about itself any more."
-        yield Fault("warn", where, text, _REMEDY_GONE.format(service="ksem-publisher"))
-        return
-    yield from _lacks(where, health)
+            yield reason
+    if effect is not None:
+        yield effect
 
 
 def _lacks(where: str, health: MeterHealth) -> Iterator[Fault]:
     """What a publisher whose data flows is missing."""
-    if health.state == "ok":
-        return
-    told = False
-    if health.push.link.state == "down":
-        told = True
-        yield Fault("warn", where, f"Polled instead of pushed: {health.push.link.why}.", _REMEDY_PUSH)
-    if health.poll.link.state == "down":
-        told = True
-        yield Fault("warn", where, f"No answers to polls: {health.poll.link.why}.", _REMEDY_METER)
-    if health.publishers:
-        told = True
-        sessions = ", ".join(health.publishers[:3])
-        yield Fault("warn", where, f"A second publisher runs for this meter (session {sessions}).", "Stop one of them.")
-    for check in health.checks:
-        told = True
-        yield Fault("warn", where, f"{check.text} (since {check.since[11:16]} UTC).", _REMEDY_CHECKS)
-    if not told:
+    since = {check.reason: check.since[11:16] for check in health.checks}
+    if not health.reasons:
         yield Fault("warn", where, f"{health.why}.", "See the log: journalctl -u ksem-publisher")
+    for reason in _with_effects(health.reasons):
+        fault = _fault("warn", where, reason)
+        if reason in since:
+            text = f"{_capital(reason.text)} (since {since[reason]} UTC)."
+            fault = Fault("warn", where, text, fault.remedy, code=fault.code)
+        yield fault
 
 
 def _of_node(picture: Picture, view: NodeView, now: float, lost: set[str]) -> Iterator[Fault]:
-    where, health = f"RTU server {view.node}", view.health
+    where, node, health = f"RTU server {view.node}", view.node, view.health
     patient = now - (picture.link_since or now) < GRACE
     headline = "The inverter gets no data."
     if picture.is_memory(view):
-        remedy = _REMEDY_MEMORY.format(topic=picture.topics.node_status(view.node))
-        yield Fault("warn", where, f"Only the broker still knows an RTU server {view.node}.", remedy)
+        yield _fault("warn", where, Reason.of("node-only-retained", node=node, topic=picture.topics.node_status(node)))
         return
-    gone = _REMEDY_GONE.format(service="rtu-server")
     if view.status is None or health is None:
         if not patient:
-            yield Fault("bad", where, f"Nothing has been heard of the RTU server {view.node}.", gone, headline)
+            yield _fault("bad", where, Reason.of("node-not-seen", node=node), headline)
         return
     if view.is_gone(now):
-        yield Fault("bad", where, f"The RTU server {view.node} is gone.", gone, headline)
+        yield _fault("bad", where, Reason.of("node-gone", node=node), headline)
         return
     ports = [unit for unit in health.units if unit.port.state != "up"]
     for unit in ports:
-        yield Fault("bad", where, f"Line {unit.line}: {unit.port.why}.", _REMEDY_PORT, headline)
-    shut = {door.line: door.port.why for door in health.doors if door.port.state == "down"}
-    for door, why in shut.items():
-        yield Fault("warn", where, f"Side door {door}: {why}.", _REMEDY_DOOR)
+        yield _explained("bad", where, f"Line {unit.line}", unit.port.reasons, headline)
+    for door, reasons in {door.line: door.port.reasons for door in health.doors if door.port.state == "down"}.items():
+        yield _explained("warn", where, f"Side door {door}", reasons, "")
     if view.status != "online" and not ports and not (view.meters & lost):
-        cause, _, advice = health.why.partition("; ")
-        text = f"The inverter at {view.node} gets no data: {cause}."
-        remedy = (
-            f"{advice[0].upper()}{advice[1:]}." if advice else "Once its cause is gone, data flows again by itself."
-        )
-        yield Fault("bad", where, text, remedy, headline)
+        fault = _explained("bad", where, f"The inverter at {node} gets no data", health.reasons, headline)
+        remedy = fault.remedy or "Once its cause is gone, data flows again by itself."
+        yield Fault("bad", where, fault.text, remedy, headline, fault.details, fault.code)
     elif view.status == "online" and now - view.health_received > SILENT_AFTER:
-        yield Fault("warn", where, f"The RTU server {view.node} tells nothing about itself any more.", gone)
+        yield _fault("warn", where, Reason.of("node-silent", node=node))

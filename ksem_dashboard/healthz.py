@@ -1,5 +1,7 @@
 """Whether data flows, for /healthz, the container's health check and systemd's status line [core]."""
 
+from ksem_contract.reasons import sentence
+
 from .faults import find_faults, judge
 from .picture import Picture
 
@@ -7,7 +9,7 @@ from .picture import Picture
 def health_verdict(picture: Picture, now: float) -> tuple[bool, str]:
     """True only while every meter's fresh data arrives here and every inverter that is known gets data; and why."""
     if not picture.link_up:
-        return False, f"no link to the broker: {picture.link_why}"
+        return False, f"no link to the broker: {sentence(picture.link_reasons) or 'not connected yet'}"
     faults = find_faults(picture, now)
     for fault in faults:
         if fault.severity == "bad":

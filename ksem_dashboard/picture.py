@@ -8,6 +8,7 @@ from typing import Final
 from ksem_contract.block_message import BlockMessage
 from ksem_contract.errors import InvalidMessage
 from ksem_contract.health import MeterHealth, NodeHealth
+from ksem_contract.reasons import Reason
 from ksem_contract.requests import RequestsMessage
 from ksem_contract.topics import ParsedTopic, Topics
 
@@ -41,7 +42,7 @@ class Picture:
         self.meters: dict[str, MeterView] = {}
         self.nodes: dict[str, NodeView] = {}
         self.link_up: bool | None = None
-        self.link_why = "not connected yet"
+        self.link_reasons: tuple[Reason, ...] = ()
         self.link_since: float | None = None
         self.messages = 0
         self.unreadable = 0
@@ -62,9 +63,9 @@ class Picture:
             wanted += [f"{topics.prefix}/rtu/{node}/{leaf}" for leaf in ("status", "health", "requests")]
         return wanted
 
-    def on_link(self, up: bool, why: str, now: float) -> None:
+    def on_link(self, up: bool, reasons: tuple[Reason, ...], now: float) -> None:
         """The own link to the broker."""
-        self.link_up, self.link_why, self.link_since = up, why, now
+        self.link_up, self.link_reasons, self.link_since = up, reasons, now
         self.changes += 1
         if not up:
             # What was retained may be gone with the broker; what is there will be told again.

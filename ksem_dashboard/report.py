@@ -8,6 +8,7 @@ from typing import Any
 
 from ksem_contract.health import Histogram, Percentiles, UnitHealth
 from ksem_contract.link_health import LinkHealth
+from ksem_contract.reasons import reasons_json
 from service_runtime.version import VERSION
 
 from .chain import chains
@@ -85,6 +86,7 @@ def _meter(picture: Picture, view: MeterView, now: float) -> Json:
         "push": _link(health.push.link) if health else None,
         "poll": _link(health.poll.link) if health else None,
         "why": health.why if health else None,
+        "reasons": reasons_json(health.reasons) if health else [],
         "chains": [asdict(chain) for chain in chains(picture, view, now)],
     }
 
@@ -98,6 +100,7 @@ def _node(view: NodeView, now: float) -> Json:
         "runs": runs,
         "seen_ms": None if view.last_seen is None else _ms(now - view.last_seen),
         "why": health.why if health else None,
+        "reasons": reasons_json(health.reasons) if health else [],
         "told_ms": int(1000 * (now - view.health_received)) if health else None,
         "units": [_unit(unit, view, now) for unit in health.units] if health else [],
         "doors": [_unit(door, view, now) for door in health.doors] if health else [],
@@ -133,7 +136,7 @@ def _unit(unit: UnitHealth, view: NodeView, now: float) -> Json:
 
 
 def _link(link: LinkHealth) -> Json:
-    return {"state": link.state, "since": link.since, "why": link.why}
+    return {"state": link.state, "since": link.since, "why": link.why, "reasons": reasons_json(link.reasons)}
 
 
 def _percentiles(times: Percentiles) -> Json:

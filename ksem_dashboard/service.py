@@ -11,6 +11,7 @@ from datetime import datetime
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from ksem_contract.reasons import Reason
 from ksem_contract.topics import Topics
 from service_runtime.clock import boottime
 from service_runtime.health_file import HealthFile
@@ -52,7 +53,7 @@ class Dashboard:
             will=None,
             subscriptions=self._picture.subscriptions,
             on_message=lambda message: self._in_loop(self._on_message, message),
-            on_link=lambda up, why: self._in_loop(self._on_link, up, why),
+            on_link=lambda up, reasons: self._in_loop(self._on_link, up, reasons),
             log=log,
         )
 
@@ -86,8 +87,8 @@ class Dashboard:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(function, *arguments)  # type: ignore[arg-type]
 
-    def _on_link(self, up: bool, why: str) -> None:
-        self._picture.on_link(up, why, boottime())
+    def _on_link(self, up: bool, reasons: tuple[Reason, ...]) -> None:
+        self._picture.on_link(up, reasons, boottime())
         self._stream.changed()
 
     def _on_message(self, message: Incoming) -> None:

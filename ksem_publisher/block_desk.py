@@ -7,6 +7,7 @@ from datetime import datetime
 from ksem_contract.block_message import BlockMessage, Source
 from ksem_contract.blocks import DEVICE, FIRMWARE, MEASURING_INTERVAL, parse_block_name
 from ksem_contract.errors import InvalidMessage
+from ksem_contract.reasons import Reason
 from ksem_contract.values import decode_texts
 from ksem_publisher.block_publisher import BlockPublisher
 from ksem_publisher.block_reading import BlockRead
@@ -102,7 +103,7 @@ class BlockDesk:
             return
         withheld = self._values.energy(block.words, block.at, self._clock())
         text = "; ".join(f"{one.key} of {one.value:g} kWh follows {one.last} kWh" for one in withheld)
-        self._withheld = Remark("counters-withheld", f"not published: {text}") if text else None
+        self._withheld = Remark("counters-withheld", Reason.of("counters-withheld", counters=text)) if text else None
 
 
 def kept_age(message: BlockMessage, now: float, wall: str) -> float:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ksem_contract.reasons import Reason
 from ksem_publisher.register_mask import mask_of
 
 Fits = Callable[[Sequence[int | None]], bool]
@@ -67,9 +68,9 @@ class CyclePattern:
 
 @dataclass(frozen=True, slots=True)
 class Undecided:
-    """No pattern (yet), and why in words. Asking again makes sense after so many more writes."""
+    """No pattern (yet), and why. Another look makes sense after so many more writes."""
 
-    why: str
+    reason: Reason
     retry: int = 1
 
 
@@ -89,23 +90,23 @@ def find_pattern(
     """
     length = _cycle_length(writes)
     if length is None:
-        return Undecided("the meter's writes have not repeated three times in the same order yet")
+        return Undecided(Reason.of("cycle-not-repeated"))
     cycle = writes[-length:]
     seen = overlap = 0
     for write in cycle:
         overlap |= seen & write.mask & wanted
         seen |= write.mask
     if overlap:
-        return Undecided("the meter writes some registers twice in a cycle, so a cycle's end can't be told")
+        return Undecided(Reason.of("cycle-writes-twice"))
     run = _repeating_tail(writes, length)
     silences = [_silences_before(run, position, length) for position in range(length)]
     intervals = [run[i + length].at - run[i].at for i in range(len(run) - length)]
     period = _median(intervals)
     newest = intervals[-length * (CYCLES_SEEN - 1) :]
     if max(newest) > _UNEVEN * min(newest) and len(run) < _ENOUGH_CYCLES * length:
-        return Undecided("the meter's pace is not clear yet")
+        return Undecided(Reason.of("cycle-pace-unclear"))
     if period < _SHORTEST_PERIOD:
-        return Undecided("the meter's writes arrive in a burst")
+        return Undecided(Reason.of("cycle-burst"))
     clear = _AT_ONCE * period
     first = _choose_cut(run, length, silences, clear, size, fits, trust_silence=trust_silence)
     if isinstance(first, Undecided):
@@ -157,7 +158,7 @@ def _choose_cut(
     trust_silence: bool,
 ) -> int | Undecided:
     """The position in the run where its first whole cycle begins. Silences of up to `clear` seconds are none."""
-    ambiguous = Undecided(_WHY_AMBIGUOUS, length)
+    ambiguous = Undecided(Reason.of("cycle-ambiguous"), length)
     by_silence = _longest(range(length), silences)
     rivals = _rivals(range(length), by_silence, silences, clear)
     if fits is None:
@@ -212,8 +213,3 @@ def _misfits(run: Sequence[Write], length: int, size: int, fits: Fits) -> list[i
         if i >= length - 1:  # now the words are those of the cycle that ends here
             counts[(i + 1) % length] += not fits(words)
     return counts
-
-
-_WHY_AMBIGUOUS = (
-    "it is not clear yet where a cycle ends: the writes of a cycle come with pauses, and the power changes too little"
-)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ksem_contract.link_health import LinkCondition
+from ksem_contract.reasons import Reason
 from ksem_contract.register_range import RegisterRange
 from ksem_publisher.block_desk import BlockDesk
 from ksem_publisher.block_reading import BlockRead
@@ -69,8 +70,8 @@ class MeterPoll:
         self._wake = asyncio.Event()
         self._moved = False
         self._quiet = QuietLog()
-        self._no_link = ""
-        """Why there is no answer; empty once there was one."""
+        self._no_link: Reason | None = None
+        """Why there is no answer; None once there was one."""
         self._refused_by = ""
         """The exception to a read of live data, or of who the meter is; empty once that was read."""
         self._reached = False
@@ -78,17 +79,19 @@ class MeterPoll:
         self.errors = 0
 
     @property
-    def condition(self) -> tuple[LinkCondition, str]:
-        """How polling is, and why, in words."""
+    def condition(self) -> tuple[LinkCondition, Reason]:
+        """How polling is, and why."""
         if self._no_link:
             return "down", self._no_link
         if self._plan.foreign:
-            return "down", f"{self._client.where} is no KSEM: {self._plan.foreign}"
+            return "down", Reason.of("not-a-ksem", where=self._client.where, error=self._plan.foreign)
         if self._plan.nameless:
-            return "down", f"the meter refuses to tell who it is, so nothing else is read: {self._refused_by}"
+            return "down", Reason.of("identity-refused", error=self._refused_by)
         if self._refused_by and self._plan.live_wanted:
-            return "down", f"the meter refuses live data: {self._refused_by}"
-        return ("up", "the meter answers") if self._reached else ("waiting", f"{self._client.where} was not asked yet")
+            return "down", Reason.of("live-refused", error=self._refused_by)
+        if self._reached:
+            return "up", Reason.of("poll-answers")
+        return "waiting", Reason.of("poll-not-begun", where=self._client.where)
 
     def want_live(self, wanted: bool) -> None:
         """Poll `live` too, from now on."""
@@ -155,7 +158,7 @@ class MeterPoll:
             if self._moved:  # the answer is that of the old address
                 self._plan.fail(self._clock())
                 return
-            self._no_link, self._reached = "", True
+            self._no_link, self._reached = None, True
             with self._turn:
                 self._on_answer(wanted.start, registers, sent, self._clock())
             results = self._plan.answer(registers, sent, self._clock())
@@ -166,7 +169,7 @@ class MeterPoll:
             self._log.warning("%s", line)
 
     def _refused(self, error: RefusedError, what: Refusal) -> None:
-        self._no_link, self._reached = "", True
+        self._no_link, self._reached = None, True
         if not what.given_up:
             return
         if what.block == "live" or self._plan.nameless:
@@ -180,7 +183,7 @@ class MeterPoll:
         if self._tape.on:
             note_failure(self._tape, self._clock(), error)
         self._plan.fail(self._clock())
-        self._no_link = str(error)
+        self._no_link = error.reason
         await self._rest(RETRY if self._plan.live_wanted else RETRY_SLOW)
 
     async def _rest(self, seconds: float) -> None:

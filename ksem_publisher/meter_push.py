@@ -7,6 +7,7 @@ from math import inf
 
 from ksem_contract.blocks import ENERGY, LIVE, PUSH_GROUPS
 from ksem_contract.link_health import LinkCondition
+from ksem_contract.reasons import Reason
 from ksem_contract.register_map import REGISTERS
 from ksem_contract.register_range import RegisterRange
 from ksem_publisher.block_desk import BlockDesk
@@ -87,7 +88,7 @@ class MeterPush:
         self._energy = PushAssembler(ENERGY, _COUNTERS, None)
         self._live_sender, self._energy_sender = PushSender(), PushSender()
         self._pace = PushPace()
-        self._queued = ""
+        self._queued: Reason | None = None
         self._shapes: dict[tuple[int, int, int, int], float] = {}
         self._connections: set[PushConnection] = set()
         self._last_write = float("-inf")
@@ -228,55 +229,46 @@ class MeterPush:
             if not self._connections:
                 self.peer = None
 
-    def rival(self, now: float) -> str:
-        """Words about a second meter on a connection of its own, which is left out; empty where there is none."""
+    def rival(self, now: float) -> Reason | None:
+        """A second meter on a connection of its own, which is left out; None where there is none."""
         if now - self._rival_at > _LISTENING or self._rival_at - self._rival_since < _RIVAL:
-            return ""
-        return (
-            f"two connections from {self.peer} push at once: two meters behind one address; "
-            "only the polled one is used; give each meter a push_port of its own"
-        )
+            return None
+        return Reason.of("push-rival", peer=self.peer)
 
-    def condition(self, now: float) -> tuple[LinkCondition, str]:
-        """How the push is, and why, in words."""
+    def condition(self, now: float) -> tuple[LinkCondition, tuple[Reason, ...]]:
+        """How the push is, and why."""
         if self._desk.source.push_carries(now):
-            return "up", f"a whole cycle every {self.period_ms} ms{self._energy_missing(now)}"
+            return "up", (Reason.of("push-arrives", period=self.period_ms), *self._energy_missing(now))
         if not self.writes:
-            return "waiting", (
-                "the meter has not pushed yet: give it this host's address and the port of [push] as a slave "
-                "in its Modbus menu (KOSTAL calls a receiver so)"
-            )
+            return "waiting", (Reason.of("push-not-begun"),)
+        return "down", self._why_down(now)
+
+    def _why_down(self, now: float) -> tuple[Reason, ...]:
+        queued = () if self._queued is None else (self._queued,)
         if now - self._last_write > self._patience:
-            return "down", "the meter has stopped pushing: see the slaves in its Modbus menu, and the network"
+            return (Reason.of("push-stopped"),)
         if self._agreement.is_doubtful(now):
-            if self._queued and not self._agreement.several:  # one connection is one meter's: its own, but old
-                return "down", self._queued
-            return "down", (
-                f"what {self.peer or 'the meter'} pushes is not what the meter answers to polls: two meters behind one "
-                "address, or a push that stands still; give each meter a push_port of its own"
-                f"{self._queued and '; or '}{self._queued}"
-            )
+            if queued and not self._agreement.several:  # one connection is one meter's: its own, but old
+                return queued
+            return (Reason.of("push-differs", peer=self.peer or "the meter"), *queued)
         if self._live.missing and len(self._connections) > 1:
-            return "down", f"registers {self._missing()} come on another connection than the rest: two senders at once?"
+            return (Reason.of("push-on-two-connections", registers=self._missing()),)
         if self._live.missing:
-            return "down", f"registers {self._missing()} are not pushed: switch on all groups in the meter's menu"
+            return (Reason.of("push-incomplete", registers=self._missing()),)
         if not self._mask(now) & mask_of(LIVE.start, LIVE.count):
-            return "down", "only energy counters are pushed: switch on all groups in the meter's menu"
-        if self._live.why:
-            return "down", self._live.why
-        if self._queued:
-            return "down", self._queued
+            return (Reason.of("push-energy-only"),)
+        return (self._live.reason,) if self._live.reason else queued or (self._why_not_used(now),)
+
+    def _why_not_used(self, now: float) -> Reason:
+        """Why whole cycles of this meter, which do not wait in it, are not used."""
         period = self._live.period
         if period and period < HALF_SECOND and is_off_pace(period, self._interval):
-            return "down", (
-                f"a cycle every {period * 1000:.0f} ms, but the meter measures every {self._others.interval_ms} ms "
-                "(register 8244): live data is polled, which is newer; set no fixed interval in the meter's Modbus menu"
-            )
+            return Reason.of("push-off-pace", period=round(period * 1000), interval=self._others.interval_ms)
         if period and period > 0.5:
-            return "down", f"a cycle every {period:.3g} s is too slow: set no fixed interval in the meter's Modbus menu"
+            return Reason.of("push-too-slow", period=f"{period:.3g}")
         if self._current is not None and not self._agreement.counts(now):
-            return "down", "a poll is awaited that confirms what is pushed"
-        return "down", "whole cycles are awaited"
+            return Reason.of("push-unconfirmed")
+        return Reason.of("push-awaits-cycles")
 
     def _missing(self) -> str:
         """The groups that no cycle brings, or the registers where a group is there in part."""
@@ -289,11 +281,11 @@ class MeterPush:
         rest = [part for part in self._live.missing if not any(group.covers(part) for group in groups)]
         return ", ".join(str(part) for part in (*groups, *rest))
 
-    def _energy_missing(self, now: float) -> str:
-        """Words about an energy group that is off while the other is on; both off is how most meters are set."""
+    def _energy_missing(self, now: float) -> tuple[Reason, ...]:
+        """An energy group that is off while the other is on; both off is how most meters are set."""
         mask = self._mask(now)
         missing = [group for group in _ENERGY_GROUPS if not mask & mask_of(group.start, group.count)]
-        return f"; registers {missing[0]} are not pushed but polled" if len(missing) == 1 else ""
+        return (Reason.of("push-energy-partly", registers=missing[0]),) if len(missing) == 1 else ()
 
     def _mask(self, now: float) -> int:
         """The registers pushed lately, of `live` and `energy`."""

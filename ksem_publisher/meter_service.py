@@ -10,6 +10,7 @@ from typing import Protocol
 
 from ksem_contract.block_message import BlockMessage
 from ksem_contract.home_assistant import Discovery, meter_device
+from ksem_contract.reasons import Reason, sentence
 from ksem_contract.topics import Topics
 from ksem_publisher.block_desk import BlockDesk, read_kept
 from ksem_publisher.block_publisher import BlockPublisher, Message
@@ -21,7 +22,6 @@ from ksem_publisher.live_source import LiveSource
 from ksem_publisher.meter_poll import Client, MeterPoll
 from ksem_publisher.meter_push import MeterPush
 from ksem_publisher.meter_report import MeterReport, MeterView
-from ksem_publisher.meter_status import OFFLINE, MeterStatus
 from ksem_publisher.other_publishers import OtherPublishers
 from ksem_publisher.plausibility import Remark
 from ksem_publisher.poll_client import PollClient
@@ -35,6 +35,7 @@ from service_runtime.clock import boottime, until_beat
 from service_runtime.mqtt_connection import Farewell, Incoming
 from service_runtime.mqtt_link import MqttLink, client_id_of
 from service_runtime.recorder.recorder import Recorder
+from service_runtime.status import OFFLINE, StatusTopic
 from service_runtime.threads import WatchedThread
 
 TICK = 1.0
@@ -112,7 +113,7 @@ class MeterService:
             interval = settings.values.interval
             values = ValuePublisher(meter.id, topics, self.link.publish_together, interval, clock, openwb)
         self._values = values
-        self.status = MeterStatus(topics.meter_status(meter.id), publish, clock)
+        self.status = StatusTopic(topics.meter_status(meter.id), publish)
         self._echo = EchoAnswer(meter.id, topics, self.session, publish, clock)
         self._others = OtherPublishers(self.session)
         self._blocks = BlockPublisher(meter.id, topics, self.session, self.link.publish_together, clock)
@@ -223,7 +224,7 @@ class MeterService:
             self._set_status(online=True)
 
     def _set_status(self, *, online: bool) -> None:
-        if self.status.set(online=online):
+        if self.status.set(self._clock(), online=online):
             self.log.info("live data %s", "flows" if online else "has stopped")
 
     def _devices(self, settings: PublisherSettings) -> list[Discovery]:
@@ -244,26 +245,22 @@ class MeterService:
         refusal = self._desk.refusal(now)
         if refusal is not None:
             remarks.append(refusal)
-        if self.status.starved(now):
-            text = (
-                f"the broker delivers nothing we subscribed to: let this user read {self._topics.meter_status(self.id)}"
-            )
-            remarks.append(Remark("starved", text))
+        status = self.status.topic
+        if self.status.is_starved(now):
+            remarks.append(Remark("starved", Reason.of("broker-delivers-nothing", topic=status)))
         rival = self.push.rival(now)
-        if rival:
+        if rival is not None:
             remarks.append(Remark("push-rival", rival))
-        if self.status.contradicted(now):
-            text = (
-                f"another publisher runs for this meter (it publishes {self._topics.meter_status(self.id)}): stop one"
-            )
-            remarks.append(Remark("other-instance", text))
+        if self.status.is_contradicted(now):
+            remarks.append(Remark("other-instance", Reason.of("publisher-contradicted", topic=status)))
         push = self.push.condition(now)
         if self._listener is not None:
-            remarks += [Remark(f"push-refused-{i}", text) for i, text in enumerate(self._listener.refused(self.id))]
+            refused = self._listener.refused(self.id)
+            remarks += [Remark(f"push-refused-{number}", reason) for number, reason in enumerate(refused)]
             if self._listener.why_closed and push[0] != "up":
-                push = ("down", self._listener.why_closed)
+                push = ("down", (self._listener.why_closed,))
         if not self._push_wanted:
-            push = ("waiting", "switched off in [push]")
+            push = ("waiting", (Reason.of("push-off"),))
         return MeterView(
             flows=self._desk.flows(now),
             refusal=refusal,
@@ -298,13 +295,13 @@ class MeterService:
             if not self._demand.wants(name, now):
                 self._blocks.drop(name)
 
-    def _on_link(self, up: bool, why: str) -> None:
+    def _on_link(self, up: bool, reasons: tuple[Reason, ...]) -> None:
         """In the link's own thread, as `_on_message` is."""
-        self._recorder.tape.note(self._clock(), "broker", why)
+        self._recorder.tape.note(self._clock(), "broker", sentence(reasons))
         if not up:
             self.status.on_lost()
             return
-        self.status.on_connected()
+        self.status.on_connected(self._clock())
         self._blocks.republish()
         if self._values is not None:
             self._values.republish()
@@ -321,7 +318,7 @@ class MeterService:
         elif topic.kind in {"node_status", "node_requests"} and self._ear is not None:
             self._ear.hear(topic, message)
         elif topic.kind == "status":
-            self.status.on_heard(message.payload, retained=message.retained)
+            self.status.on_message(message.payload, self._clock(), retained=message.retained)
         elif topic.kind == "block" and topic.name is not None:
             self._on_block(topic.name, message)
 

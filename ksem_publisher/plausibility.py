@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from ksem_contract.blocks import DEVICE, ENERGY, FREQUENCY, MEASURING_INTERVAL
 from ksem_contract.meter_registers import ENERGY_PHASES, ENERGY_TOTAL, PHASES, TOTAL
+from ksem_contract.reasons import Reason
 from ksem_publisher.live_words import VALUES
 from ksem_publisher.snapshot import MOST_POWER, Words, phases_fit_total, power_gap
 
-FREQUENCY_LIMITS = (40.0, 70.0)
+FREQUENCY_LIMITS = (40, 70)
 VOLTAGE_LIMITS = (160.0, 290.0)
 INTERVAL_LIMITS = (10, 60_000)
 """ms; 200 and 500 are documented."""
@@ -39,10 +40,11 @@ _MEASURED = tuple((part.start, part.stop) for part in VALUES)
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """Something about the meter's values. `name` is short and stays the same, `text` is for people."""
+    """Something about the meter's values."""
 
     name: str
-    text: str
+    """Tells several of one code apart, as `voltage-l1`; it stays the same while the remark lasts."""
+    reason: Reason
 
 
 class LiveChecks:
@@ -74,17 +76,15 @@ class LiveChecks:
         grid_is_away = self._outage and not frequency
         if self._plausible and not grid_is_away and not FREQUENCY_LIMITS[0] <= frequency <= FREQUENCY_LIMITS[1]:
             low, high = FREQUENCY_LIMITS
-            return Remark(
-                "frequency", f"{frequency:.1f} Hz, a grid has {low:.0f} to {high:.0f}: it boots, or it is no KSEM"
-            )
+            measured = f"{frequency:.1f}"
+            return Remark("frequency", Reason.of("frequency-impossible", frequency=measured, low=low, high=high))
         for at in (0, 2) if self._plausible else ():
             power = _pair(words, at)
             if power > MOST_POWER:
-                text = f"registers {at} to {at + 1} (the total's active power) hold {power:#010x}"
-                return Remark("power", f"{text}: no value, or more than 1 MW; the meter boots, or it is no KSEM")
+                span = f"{at} to {at + 1}"
+                return Remark("power", Reason.of("power-impossible", registers=span, value=f"{power:#010x}"))
         if frozen and not grid_is_away:  # nothing is measured then
-            text = f"the same values for more than {self._frozen_after:g} s: the meter is frozen; restart it"
-            return Remark("frozen", text)
+            return Remark("frozen", Reason.of("values-frozen", seconds=f"{self._frozen_after:g}"))
         return None
 
     def _is_frozen(self, words: Words, now: float) -> bool:
@@ -146,25 +146,27 @@ def counters_backwards(before: Words, after: Words) -> Remark | None:
     """A remark where one of the energy counters (4 words each) went down. Both are words of `energy`."""
     for at in (start - ENERGY.start for start in _COUNTERS):
         if _count(after, at) < _count(before, at):
-            return Remark("counters", f"the counter at register {ENERGY.start + at} went backwards")
+            return Remark("counters", Reason.of("counter-backwards", register=ENERGY.start + at))
     return None
 
 
 def _strange(words: Words) -> Iterable[Remark]:
     if not phases_fit_total(words):
         gap = (power_gap(words) or 0) / 10
-        yield Remark("phases", f"the phases' power and the total's are {gap:.1f} W apart")
+        yield Remark("phases", Reason.of("phases-differ", gap=f"{gap:.1f}"))
     if missing := [str(place) for place, odd in _NO_VALUE.items() if _pair(words, place.start) in odd]:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-        yield Remark("no-value", f"registers {', '.join(missing[:3])}{more} hold no value")
+        yield Remark("no-value", Reason.of("values-missing", registers=", ".join(missing[:3]) + more))
     for phase, at in (("L1", 40), ("L2", 80), ("L3", 120)):
         # "No value" is more than that, and told above.
         tenths = max(_pair(words, at), _pair(words, at + 2))
         if MOST_POWER < tenths < 0x8000_0000:
-            yield Remark(f"power-{phase.lower()}", f"{phase} has {tenths / 10:.0f} W")
+            reason = Reason.of("phase-power-strange", phase=phase, power=f"{tenths / 10:.0f}")
+            yield Remark(f"power-{phase.lower()}", reason)
         volts = _pair(words, at + 22) / 1000
         if volts and not VOLTAGE_LIMITS[0] <= volts <= VOLTAGE_LIMITS[1] and volts < 0x8000_0000 / 1000:
-            yield Remark(f"voltage-{phase.lower()}", f"{phase} has {volts:.0f} V")
+            reason = Reason.of("phase-voltage-strange", phase=phase, voltage=f"{volts:.0f}")
+            yield Remark(f"voltage-{phase.lower()}", reason)
 
 
 def _frequency(words: Words) -> float:

@@ -18,6 +18,7 @@ from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusException
 from pymodbus.transport import CommParams, CommType
 
+from ksem_contract.reasons import Reason
 from ksem_contract.register_range import RegisterRange
 from ksem_publisher.poll_errors import PollError, RefusedError
 
@@ -65,7 +66,7 @@ class PollClient:
                 self._client, self._good_address = client, address
                 self._tune(client)
                 return
-        raise PollError(f"no connection to {self.where}" + (" with TLS" if self._tls else ""))
+        raise PollError(Reason.of("meter-unreachable", where=self.where + (" with TLS" if self._tls else "")))
 
     async def _addresses(self) -> list[str]:
         """The addresses of the meter's name: first the one that was good last, at most _MOST_ADDRESSES."""
@@ -73,7 +74,8 @@ class PollClient:
             async with asyncio.timeout(_CONNECT_TIMEOUT):
                 found = await asyncio.get_running_loop().getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError, TimeoutError) as error:
-            raise PollError(f"no address of {self._host}: {error or 'no name server answers'}") from None
+            cause = str(error) or "no name server answers"
+            raise PollError(Reason.of("meter-name-unknown", host=self._host, error=cause)) from None
         unique = dict.fromkeys(str(place[0]) for *_, place in found)
         return sorted(unique, key=lambda one: one != self._good_address)[:_MOST_ADDRESSES]
 
@@ -101,22 +103,22 @@ class PollClient:
         call = f"read {wanted} from {self.where}"
         client = self._client
         if client is None or self._lost.is_set():
-            raise PollError(f"{call}: not connected")
+            raise PollError(Reason.of("poll-not-connected", read=call))
         try:
             reply = await self._ask(client, wanted, patience)
             if not reply.isError():
                 return _registers(reply, wanted)
         except TimeoutError:
             self.close()
-            raise PollError(f"{call}: no answer in {patience:g} s") from None
+            raise PollError(Reason.of("poll-unanswered", read=call, seconds=f"{patience:g}")) from None
         except (ModbusException, OSError, ValueError, IndexError) as error:
             self.close()
-            raise PollError(f"{call}: {error}") from error
+            raise PollError(Reason.of("poll-failed", read=call, error=error)) from error
         except BaseException:
             self.close()
             raise
         code = getattr(reply, "exception_code", 0)
-        raise RefusedError(code, f"{call}: exception {code}")
+        raise RefusedError(code, Reason.of("poll-exception", read=call, exception=code))
 
     def close(self) -> None:
         """Close the connection, if there is one."""

@@ -12,6 +12,7 @@ from functools import partial
 
 from ksem_contract.blocks import DEVICE, ENERGY, FIRMWARE, block_name
 from ksem_contract.errors import SunspecError
+from ksem_contract.reasons import Reason
 from ksem_contract.register_range import RegisterRange
 from ksem_publisher.block_reading import (
     BlockRead,
@@ -123,10 +124,13 @@ class PollPlan:
 
     def remarks(self, now: float = 0.0) -> tuple[Remark, ...]:
         """What the meter refuses of the blocks that an inverter needs, and why live data lacks a part."""
-        slow = f"no whole cycle could be polled, an answer takes {self._took * 1000:.0f} ms: L3 is left out"
+        slow = Reason.of("answers-slow", duration=f"{self._took * 1000:.0f}")
         part = (Remark("slow-answers", slow),) if self.live_wanted and now - self._part_at < 2 * PART_AFTER else ()
         return part + tuple(
-            Remark(f"refused-{job.name}", f"the meter refuses registers {where} ({job.name}): exception {job.refused}")
+            Remark(
+                f"refused-{job.name}",
+                Reason.of("block-refused", registers=where, block=job.name, exception=job.refused),
+            )
             for job, where in ((self._device, DEVICE), (self._energy, ENERGY))
             if job.refused
         )

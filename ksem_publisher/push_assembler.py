@@ -9,6 +9,7 @@ process) is dated back or dropped.
 from collections import deque
 from collections.abc import Hashable, Sequence
 
+from ksem_contract.reasons import Reason
 from ksem_contract.register_range import RegisterRange
 from ksem_publisher.cycle_pattern import (
     CYCLES_KEPT,
@@ -151,7 +152,7 @@ class PushAssembler:
         self._fits = fits
         self._history: deque[Write] = deque(maxlen=MAX_WRITES * CYCLES_KEPT)
         self._pattern: CyclePattern | None = None
-        self._undecided = ""
+        self._undecided: Reason | None = None
         self._epoch = 0
         self._set: list[Write] = []
         self._broken = self._retry = 0
@@ -159,7 +160,7 @@ class PushAssembler:
         self._skipping_since = 0.0
         self._trust_silence = True
         self._rhythm = PushRhythm(0.0)
-        self._why_dropped = ""
+        self._why_dropped: Reason | None = None
 
     @property
     def period(self) -> float | None:
@@ -177,8 +178,8 @@ class PushAssembler:
         return ranges_of(self._wanted & ~seen, self._block.start)
 
     @property
-    def why(self) -> str:
-        """Why there is no whole cycle, in words; empty while all is well."""
+    def reason(self) -> Reason | None:
+        """Why there is no whole cycle; None while all is well."""
         if self._pattern is None:
             return self._undecided
         return self._why_dropped
@@ -214,7 +215,7 @@ class PushAssembler:
         if isinstance(found, Undecided):
             found = self._find_pattern_without_extras(found)
         if isinstance(found, Undecided):
-            self._undecided = found.why
+            self._undecided = found.reason
             self._retry = found.retry
             return None
         self._pattern = found
@@ -252,7 +253,7 @@ class PushAssembler:
     def _follow(self, pattern: CyclePattern, write: Write) -> Snapshot | None:
         if write.shape != pattern.shapes[len(self._set)]:
             if self._set:
-                self._drop("a write came out of order or was missing")
+                self._drop(Reason.of("cycle-gap"))
             if write.shape != pattern.shapes[0]:
                 self._skip(pattern, write)
                 return None
@@ -271,18 +272,19 @@ class PushAssembler:
         self._skipped += 1
         too_long = write.at - self._skipping_since > _BROKEN_CYCLES * self._rhythm.period
         if too_long or self._skipped > _BROKEN_CYCLES * len(pattern.shapes):
-            self._drop("the meter has changed what it writes", relearn=True)
+            self._drop(Reason.of("cycle-changed"), relearn=True)
 
     def _finish(self, pattern: CyclePattern, whole: list[Write]) -> Snapshot | None:
         first, last = whole[0].at, whole[-1].at
         dated = self._rhythm.note(first)
         period = self._rhythm.period
         if self._rhythm.lost:
-            self._drop("the meter's pace has changed", relearn=True)
+            self._drop(Reason.of("cycle-pace-changed"), relearn=True)
             self._history.clear()
             return None
         if last - first > MAX_SPREAD * period:
-            self._drop(f"a cycle's writes are spread over {last - first:.3f} s of a period of {period:.3f} s")
+            spread = f"{last - first:.3f}"
+            self._drop(Reason.of("cycle-spread", spread=spread, period=f"{period:.3f}"))
             return None
         words: list[int | None] = [None] * self._size
         for write in whole:
@@ -290,10 +292,10 @@ class PushAssembler:
         cycle = tuple(words)
         if self._fits is not None and not self._fits(cycle) and self._in_doubt(pattern):
             self._trust_silence = False
-            self._drop("the phases' sum says that cycles are cut elsewhere", relearn=True)
+            self._drop(Reason.of("cycle-cut-elsewhere"), relearn=True)
             return None
         self._broken = 0
-        self._why_dropped = "" if dated is not None else "the push has come back, its rhythm is awaited"
+        self._why_dropped = None if dated is not None else Reason.of("cycle-back")
         return None if dated is None or self.missing else Snapshot(cycle, dated, period)
 
     def _in_doubt(self, pattern: CyclePattern) -> bool:
@@ -301,7 +303,7 @@ class PushAssembler:
         found = find_pattern(tuple(self._history), self._wanted, self._size, self._fits)
         return isinstance(found, Undecided) or found.shapes != pattern.shapes
 
-    def _drop(self, why: str, *, relearn: bool = False) -> None:
+    def _drop(self, why: Reason, *, relearn: bool = False) -> None:
         """Drop the cycle under way; after several in a row learn anew."""
         self._set = []
         self._why_dropped = self._undecided = why

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
+from ksem_contract.reasons import Reason
 from ksem_publisher.push_connection import PushConnection, PushedWrite, WrittenRegisters
 from ksem_publisher.push_peers import PushPeers, socket_address
 from ksem_publisher.push_rhythm import AWAY_SECONDS
@@ -90,10 +91,10 @@ class PushListener:
         self._failed = asyncio.Event()
         self.thread: WatchedThread | None = None
         """The one that answers; None while nothing is listened on."""
-        self.why_closed: str | None = None
+        self.why_closed: Reason | None = None
         """Why nobody can push; None while all is well."""
 
-    def refused(self, meter: str) -> tuple[str, ...]:
+    def refused(self, meter: str) -> tuple[Reason, ...]:
         """Peers that were refused, each with the settings line that would let it in, and addresses of two meters."""
         return self._peers.refused(meter, self._clock())
 
@@ -105,7 +106,8 @@ class PushListener:
                 # In a thread: the address may be a name, and must not keep the meters' polls waiting.
                 listener = await asyncio.to_thread(open_listener, self._address, self._port, _BACKLOG)
             except OSError as error:
-                self._complain(f"can't listen on {self._address}:{self._port}: {error.strerror or error}")
+                address, cause = f"{self._address}:{self._port}", error.strerror or error
+                self._complain(Reason.of("push-port-closed", address=address, error=cause))
                 await asyncio.sleep(_REOPEN)
                 continue
             self.why_closed = None
@@ -121,7 +123,7 @@ class PushListener:
             try:
                 thread.start()
                 await self._failed.wait()
-                self.why_closed = "the push listener failed, it is opened anew: see the log"
+                self.why_closed = Reason.of("push-listener-failed")
             finally:
                 self.thread = None
                 waker.close()  # which ends the thread
@@ -325,7 +327,7 @@ class PushListener:
         with contextlib.suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(self._failed.set)
 
-    def _complain(self, why: str) -> None:
+    def _complain(self, why: Reason) -> None:
         if why != self.why_closed:
-            log.warning("%s; trying on", why)
+            log.warning("%s; trying on", why.text)
         self.why_closed = why

@@ -6,6 +6,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterable
 
+from ksem_contract.reasons import Reason
 from ksem_publisher.settings import MeterSettings
 
 MOST_REFUSED = 16
@@ -101,17 +102,17 @@ class PushPeers:
             if noted and not self._pending and not self._meters_at(plain):
                 self._refused[plain] = now
 
-    def refused(self, meter: str, now: float) -> tuple[str, ...]:
+    def refused(self, meter: str, now: float) -> tuple[Reason, ...]:
         """What to do about the peers that were refused lately, and about addresses that mean several meters."""
         with self._lock:
             self._forget(now)
             newest = sorted(self._refused, key=lambda peer: -self._refused[peer])
-            texts = [self._advice(meter, address) for address in newest[:MOST_ADVISED]]
+            reasons = [self._advice(meter, address) for address in newest[:MOST_ADVISED]]
             if len(newest) > MOST_ADVISED:
-                texts.append(f"pushes from {len(newest) - MOST_ADVISED} more addresses were refused")
+                reasons.append(Reason.of("push-refused-more", count=len(newest) - MOST_ADVISED))
             shared = [(one, meters) for one in self._owners if len(meters := self._meters_at(one)) > 1]
-            texts += [_ambiguous(one, meters) for one, meters in shared if meter in meters][:MOST_ADVISED]
-        return tuple(texts)
+            reasons += [_ambiguous(one, meters) for one, meters in shared if meter in meters][:MOST_ADVISED]
+        return tuple(reasons)
 
     def _meters_at(self, plain: str) -> tuple[str, ...]:
         """The meters at an address; one that is listed without a zone counts on every interface."""
@@ -129,12 +130,9 @@ class PushPeers:
     def _forget(self, now: float) -> None:
         self._refused = {address: at for address, at in self._refused.items() if now - at <= REMEMBERED}
 
-    def _advice(self, meter: str, address: str) -> str:
+    def _advice(self, meter: str, address: str) -> Reason:
         names = ", ".join(f'"{name}"' for name in (*self._meters[meter].push_sources, address))
-        return (
-            f"a push from {address} was refused; if it is the meter's, "
-            f'set push_from = [{names}] in the [[meter]] with id = "{meter}"'
-        )
+        return Reason.of("push-refused", address=address, sources=names, meter=meter)
 
 
 def _is_address(name: str) -> bool:
@@ -145,8 +143,5 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _ambiguous(address: str, meters: tuple[str, ...]) -> str:
-    return (
-        f"pushes from {address} are refused: it is the address of the meters {', '.join(meters)}; "
-        "correct their names or push_from, or give each a push_port of its own"
-    )
+def _ambiguous(address: str, meters: tuple[str, ...]) -> Reason:
+    return Reason.of("push-ambiguous", address=address, meters=", ".join(meters))

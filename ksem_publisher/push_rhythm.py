@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
 
+from ksem_contract.reasons import Reason
+
 AWAY_PERIODS = 3
 AWAY_SECONDS = 0.6
 """The push is away after so many periods without a whole cycle, or after so many seconds, whichever is less."""
@@ -89,24 +91,21 @@ class PushPace:
         """The meter wrote something."""
         self._writes.append(at)
 
-    def why_queued(self, words: Sequence[int | None], period: float, interval: float | None) -> str:
-        """Why this whole cycle may have waited in the meter, in words; empty if there is no reason to think so.
+    def why_queued(self, words: Sequence[int | None], period: float, interval: float | None) -> Reason | None:
+        """Why this whole cycle may have waited in the meter; None if there is no reason to think so.
 
         `interval`: seconds, from the meter's register 8244; None while it is unknown.
         """
         self._changes.append(words != self._words)
         self._words = words
         if interval is None:
-            return ""
-        measures = f"the meter measures every {interval * 1000:.0f} ms (register 8244)"
+            return None
+        times = {"interval": f"{interval * 1000:.0f}", "period": f"{period * 1000:.0f}"}
         if period > _SLOWER * interval and not self._rests(period):
-            return (
-                f"{measures} but takes {period * 1000:.0f} ms to push a cycle: cycles wait in it and are old. Switch "
-                "groups off in its Modbus menu, and see whether the network is slow"
-            )
+            return Reason.of("push-queued-slow", **times)
         if period < _FASTER * interval and all(self._changes):
-            return f"{measures} but pushes another cycle every {period * 1000:.0f} ms: these have waited in it"
-        return ""
+            return Reason.of("push-queued-fast", **times)
+        return None
 
     def _rests(self, period: float) -> bool:
         """Whether most of the last cycles were followed by a rest."""

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Final
 
 from ksem_contract.blocks import touches_map
 from ksem_contract.health import HealthCondition, LinkHealth, NodeHealth, Transit, UnitHealth
+from ksem_contract.reasons import Reason, sentence
 from ksem_contract.requests import MAX_ENTRIES, RequestEntry, RequestsMessage
 
 from .line_counters import LineCounters, asked_range, percentiles_ms
@@ -18,7 +18,7 @@ FORGOTTEN_AFTER: Final = 3600.0
 DEMANDED_FOR: Final = 60.0
 """Seconds for which a range that no block holds goes on being asked of the meter."""
 MAX_WHY: Final = 1500
-"""Characters of reasons in one health message; readers take 2000."""
+"""Characters of all sentences in one health message; readers take 2000."""
 WORST: Final[tuple[HealthCondition, ...]] = ("ok", "degraded", "down")
 
 
@@ -33,11 +33,19 @@ class UnitReport:
 
 @dataclass(frozen=True, slots=True)
 class Overall:
-    """The node's state: that of its worst unit, and all their reasons."""
+    """The node's state: that of its worst unit, and the reasons of all, those of the worst first."""
 
     state: HealthCondition
-    why: str
+    reasons: tuple[Reason, ...]
     waiting: bool = False
+
+    @property
+    def why(self) -> str:
+        """Their sentences, or as many as readers take, and how many more there are."""
+        if len(text := sentence(self.reasons)) <= MAX_WHY:
+            return text
+        fit = max(1, sum(len(sentence(self.reasons[: n + 1])) <= MAX_WHY for n in range(len(self.reasons))))
+        return sentence(self.reasons[:fit])[:MAX_WHY] + f"; and {len(self.reasons) - fit} more"
 
 
 def overall(verdicts: Iterable[Verdict]) -> Overall:
@@ -45,16 +53,10 @@ def overall(verdicts: Iterable[Verdict]) -> Overall:
     judged = list(verdicts)
     worst = max((verdict.state for verdict in judged), key=WORST.index)
     waiting = all(verdict.waiting for verdict in judged if verdict.state == worst)
-    return Overall(worst, _joined(list(dict.fromkeys(verdict.why for verdict in judged if verdict.why))), waiting)
-
-
-def _joined(reasons: list[str]) -> str:
-    """All reasons, or as many as readers take, and how many more there are."""
-    text = "; ".join(reasons)
-    if len(text) <= MAX_WHY:
-        return text
-    fit = max(1, sum(length <= MAX_WHY for length in accumulate(len(reason) + 2 for reason in reasons)))
-    return "; ".join(reasons[:fit])[:MAX_WHY] + f"; and {len(reasons) - fit} more"
+    lacking = [verdict for verdict in judged if verdict.state != "ok"] or judged
+    lacking.sort(key=lambda verdict: -WORST.index(verdict.state))
+    reasons = tuple(dict.fromkeys(reason for verdict in lacking for reason in verdict.reasons))
+    return Overall(worst, reasons, waiting)
 
 
 def node_health(
@@ -76,6 +78,7 @@ def node_health(
         since=since,
         state=node.state,
         why=node.why,
+        reasons=node.reasons,
         broker=broker,
         units=tuple(_unit_health(report, verdict, now) for report, verdict in zip(reports, verdicts, strict=True)),
         doors=tuple(doors),
@@ -122,17 +125,17 @@ def door_health(
 ) -> UnitHealth:
     """Tell how one unit behind a TCP door is: fine while readers could have data, whether they ask or not."""
     up = port.state == "up" and fresh_since is not None
-    state: HealthCondition = "ok" if up or not unit.enabled else "down"
-    return _health_of(name, unit.id, unit.meter, port, state, counters, now)
+    verdict = Verdict("ok" if up or not unit.enabled else "down", ())
+    return _health_of(name, unit.id, unit.meter, port, verdict, counters, now)
 
 
 def _unit_health(report: UnitReport, verdict: Verdict, now: float) -> UnitHealth:
     view = report.view
-    return _health_of(view.line, view.unit, view.meter, report.port, verdict.state, report.counters, now)
+    return _health_of(view.line, view.unit, view.meter, report.port, verdict, report.counters, now)
 
 
 def _health_of(
-    name: str, unit: int, meter: str, port: LinkHealth, state: HealthCondition, line: LineCounters, now: float
+    name: str, unit: int, meter: str, port: LinkHealth, verdict: Verdict, line: LineCounters, now: float
 ) -> UnitHealth:
     counters = line.units[unit]
     outcomes = dict(counters.outcomes)
@@ -142,7 +145,8 @@ def _health_of(
         unit=unit,
         meter=meter,
         port=port,
-        state=state,
+        state=verdict.state,
+        reasons=verdict.reasons[:1],  # its causes stand beside it: in `port`, and in the node's `broker`
         requests=counters.requests,
         data=outcomes.pop("data", 0),
         refused=outcomes,

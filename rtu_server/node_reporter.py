@@ -4,26 +4,21 @@ import logging
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from ksem_contract.health import LinkHealth, Transit, UnitHealth
+from ksem_contract.health import LinkHealth, NodeHealth, Transit, UnitHealth
+from ksem_contract.reasons import Reason
 from ksem_contract.topics import Topics
 from service_runtime.clock import wall_time
 from service_runtime.mqtt_link import MqttLink
-from service_runtime.other_instance import OtherInstance
-from service_runtime.quiet_log import QuietLog
+from service_runtime.settled_change import SettledChange
+from service_runtime.status import HealthTopic, StatusTopic
 from service_runtime.version import VERSION
 
 from .node_report import Overall, UnitReport, node_health, requests_message
 from .unit_state import Verdict
 
-HEALTH_EVERY: Final = 10.0
 REQUESTS_EVERY: Final = 10.0
-STATUS_EVERY: Final = 30.0
-"""As often the status is repeated, so that two nodes of one name notice each other though their statuses agree."""
-NEWS_EVERY: Final = 1.0
-"""Seconds between two health messages at least, however fast things change."""
 SETTLED: Final = 1.9
 """Seconds that another reason for the same state must last to be logged: a state is reached through several."""
-_LINES_AT_ONCE: Final = 4
 
 log = logging.getLogger(__name__)
 
@@ -37,52 +32,38 @@ class Surroundings(NamedTuple):
 
 
 class NodeReporter:
-    """What the node said last, and when it is due to say it again."""
+    """What the node published last, and when it is due to publish it again."""
 
     def __init__(self, topics: Topics, node: str, link: MqttLink) -> None:
-        self._status_topic = topics.node_status(node)
-        self._health_topic = topics.node_health(node)
+        self._status = StatusTopic(topics.node_status(node), link.publish)
+        self._health = HealthTopic(topics.node_health(node), link.publish, log, wall_time())
         self._requests_topic = topics.node_requests(node)
         self._link = link
-        self._status = b"offline"
-        self._status_told: bytes | None = None
-        self._status_due = 0.0
-        self._others = OtherInstance()
-        self._other_instance = Verdict(
-            "degraded",
-            f"another RTU server is called {node} (it publishes {self._status_topic}): stop one, or give each a name of"
-            " its own ([node] name)",
-        )
-        self._overall = Overall("down", "")
-        self._since = wall_time()
-        self._health_due = 0.0
+        name_taken = Reason.of("node-name-taken", node=node, topic=self._status.topic)
+        self._other_instance = Verdict("degraded", (name_taken,))
+        self._settled = SettledChange("down", still=SETTLED)
         self._requests_due = 0.0
         self._requests_seen: list[tuple[bytes, str]] | None = None
-        self._told_at = 0.0
-        self._logged = self._overall
-        self._changed_at = 0.0
-        self._quiet = QuietLog()
-
-    @property
-    def has_logged(self) -> bool:
+        self.has_logged = True
         """Whether the log says how the node is, or need not: nothing waits to be settled."""
-        return self._overall == self._logged or self._overall.waiting
 
-    def on_link_up(self) -> None:
-        """The broker may have forgotten everything: tell it all again with the next tick."""
-        self._others.on_connected()
-        self._status_told = None
-        self._health_due = self._requests_due = 0.0
+    def on_link_up(self, now: float) -> None:
+        """The broker may have forgotten everything: publish it all again, the status at once."""
+        self._status.on_connected(now)
+        self._health.on_connected()
+        self._requests_due = 0.0
+
+    def on_link_down(self) -> None:
+        """Nothing that was published comes back now."""
+        self._status.on_lost()
 
     def other_instance(self, now: float) -> list[Verdict]:
-        """Return what there is to say of another RTU server that publishes this node's status."""
-        return [self._other_instance] if self._others.seen(now) else []
+        """Return what there is to report of another RTU server that publishes this node's status."""
+        return [self._other_instance] if self._status.is_contradicted(now) else []
 
     def on_own_status(self, payload: bytes, now: float, *, retained: bool = False) -> None:
         """Correct what a late last will, or anybody else, put on our own status."""
-        self._others.received(payload, self._status, now, retained=retained)
-        if payload != self._status:
-            self._status_told = None
+        self._status.on_message(payload, now, retained=retained)
 
     def tell(
         self,
@@ -93,40 +74,36 @@ class NodeReporter:
         now: float,
     ) -> None:
         """Publish what is due or has changed; nothing else is put together, for this runs a few times a second."""
-        self._status = b"online" if served else b"offline"
-        if self._status != self._status_told or now >= self._status_due:
-            # Noted first: while it goes out the link's thread may hear another one, which must not be forgotten.
-            self._status_told, self._status_due = self._status, now + STATUS_EVERY
-            self._others.publishing(self._status, now)
-            if not self._link.publish(self._status_topic, self._status, qos=1, retain=True):
-                self._status_told = None
-        if node.state != self._overall.state:
-            self._since = wall_time()
-        if node != self._overall:
-            self._changed_at = now
-            self._health_due = min(self._health_due, self._told_at + NEWS_EVERY)
-        self._log(node, now)
-        self._overall = node
-        if now >= self._health_due:
-            doors, broker, transit = surroundings(now)
-            message = node_health(
-                reports, node, doors=doors, version=VERSION, since=self._since, broker=broker, transit=transit, now=now
-            )
-            if self._link.publish(self._health_topic, message.encode(), qos=1, retain=True):
-                self._health_due, self._told_at = now + HEALTH_EVERY, now
+        self._status.set(now, online=served)
+        if self._health.set(node.state, node.reasons, wall_time()):
+            self._health.news()
+        self._note_change(node, now)
+        self._health.publish(lambda: self._message(node, reports, surroundings, now).encode(), now)
+        self._health.log_counted(now)
         self._tell_requests(reports, now)
 
-    def _log(self, node: Overall, now: float) -> None:
-        """A change of state at once, a change of its reason once it has settled."""
-        changed = node.state != self._logged.state or (node != self._logged and now - self._changed_at >= SETTLED)
-        if changed and not node.waiting:
-            self._logged = node
-            why = node.why or "the inverter gets data"
-            line = self._quiet.say("node", why, now, at_once=_LINES_AT_ONCE)
-            if line is not None:
-                log.log(logging.INFO if node.state == "ok" else logging.WARNING, "%s", line)
-        for line in self._quiet.due(now):
-            log.warning("%s", line)
+    def _message(
+        self,
+        node: Overall,
+        reports: list[UnitReport],
+        surroundings: Callable[[float], Surroundings],
+        now: float,
+    ) -> NodeHealth:
+        doors, broker, transit = surroundings(now)
+        since = self._health.since
+        return node_health(
+            reports, node, doors=doors, version=VERSION, since=since, broker=broker, transit=transit, now=now
+        )
+
+    def _note_change(self, node: Overall, now: float) -> None:
+        """Log a change of state at once, a change of its reason once it has settled."""
+        if node.waiting:
+            self.has_logged = True
+            return
+        is_new = self._settled.is_due(node.state, node.why, now, at_once=True) or self._settled.is_clearer(now)
+        self.has_logged = self._settled.is_logged
+        if is_new:
+            self._health.log("node", node.state, node.why, now)
 
     def _tell_requests(self, reports: list[UnitReport], now: float) -> None:
         seen = [

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from ksem_contract.reasons import Reason
 from service_runtime.clock import boottime
 from service_runtime.quiet_log import QuietLog
 from service_runtime.recorder.tape import FORGET, IN, OFF, OUT, Tape
@@ -70,7 +71,7 @@ class SerialLine:
         self,
         settings: LineSettings,
         responder: Responder,
-        on_port: Callable[[bool, str], None],
+        on_port: Callable[[bool, tuple[Reason, ...]], None],
         tape: Tape = OFF,
     ) -> None:
         self.settings = settings
@@ -137,7 +138,7 @@ class SerialLine:
             try:
                 self._answer_until_gone()
             except PortGone as gone:
-                self._on_port(False, str(gone))
+                self._on_port(False, (gone.reason,))
             except Exception as error:  # noqa: BLE001  # logged by the main thread
                 self._on_error(error)
             self._stopping.wait(REOPEN)
@@ -146,9 +147,9 @@ class SerialLine:
         return self.thread.turned() and not self._stopping.is_set()
 
     def _on_error(self, error: Exception) -> None:
-        text = f"the port is opened anew after an error of ours: {error!r} ({_where(error)})"
-        self._events.append((logging.ERROR, "error", text))
-        self._on_port(False, text)
+        reason = Reason.of("own-error", error=f"{error!r} ({_where(error)})")
+        self._events.append((logging.ERROR, "error", reason.text))
+        self._on_port(False, (reason,))
 
     def _open(self) -> SerialPort:
         wanted = self.settings
@@ -167,7 +168,7 @@ class SerialLine:
         try:
             self._core.opened(boottime())
             self._await_silence(port)
-            self._on_port(True, "; ".join(port.refused))
+            self._on_port(True, (Reason.of("port-open", port=self.settings.port), *port.refused))
             while self._goes_on():
                 self._turn(port)
         finally:

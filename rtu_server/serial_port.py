@@ -1,6 +1,7 @@
 """The only door to pyserial: an RS485 port opened for answering, then read and written without further layers."""
 
 import contextlib
+import errno
 import logging
 import os
 import select
@@ -13,6 +14,8 @@ from typing import Final
 
 import serial
 
+from ksem_contract.reasons import Reason
+
 WAKE_AT: Final = 8
 """Bytes that must lie ready before a waiting reader wakes (termios VMIN): a read request, so one wake-up each."""
 READ_SIZE: Final = 256
@@ -21,6 +24,10 @@ READ_SIZE: Final = 256
 
 class PortGone(OSError):
     """The port can't be opened, or vanished while it was open."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
 
 
 class SerialPort:
@@ -53,8 +60,8 @@ class SerialPort:
             raise PortGone(_why(path, error)) from error
         self._fd = self._serial.fileno()
         self._queue = array("i", (0,))
-        self.refused: list[str] = []
-        """What was asked of the port and it does not offer, in words for the log."""
+        self.refused: list[Reason] = []
+        """What was asked of the port and it does not offer."""
         try:
             if rs485:
                 self._rs485_mode()
@@ -67,7 +74,7 @@ class SerialPort:
             self._attributes = termios.tcgetattr(self._fd)
             # Lets no other program in while this one has the port (but root's).
             ioctl(self._fd, termios.TIOCEXCL)
-            self.refused += [f"also open in {name}, which takes bytes from us: stop it" for name in _others(self._fd)]
+            self.refused += [Reason.of("port-shared", port=path, program=name) for name in _others(self._fd)]
             termios.tcflush(self._fd, termios.TCIOFLUSH)
             self._ready.register(self._fd, select.EPOLLIN)
             self._ready.register(wake, select.EPOLLIN)
@@ -99,7 +106,7 @@ class SerialPort:
         except OSError as error:
             raise PortGone(_why(self._path, error)) from error
         if not data:
-            raise PortGone(f"{self._path}: hung up")
+            raise PortGone(Reason.of("port-unplugged", port=self._path))
         return data
 
     def unread(self) -> int:
@@ -174,16 +181,13 @@ class SerialPort:
         except (OSError, ValueError, NotImplementedError) as error:
             # RTS is raised by now: a transmitter that it switches would hold the line.
             self.close()
-            raise PortGone(
-                f"{self._path}: rs485 = true, but its driver has no RS485 mode ({error}): set rs485 = false"
-                " where the adapter switches by itself, else use another adapter"
-            ) from error
+            raise PortGone(Reason.of("port-no-rs485", port=self._path, error=error)) from error
 
     def _try(self, what: str, switch_on: "object") -> None:
         try:
             switch_on()  # type: ignore[operator]
         except (OSError, ValueError, NotImplementedError, termios.error) as error:
-            self.refused.append(f"{what}: not offered by {self._path} ({error})")
+            self.refused.append(Reason.of("port-feature-missing", feature=what, port=self._path, error=error))
 
 
 def _others(fd: int) -> list[str]:
@@ -205,22 +209,26 @@ def _is_device(link: Path, device: int) -> bool:
     return False
 
 
-def _why(path: str, error: Exception) -> str:
+_BY_NUMBER: Final = {
+    errno.EPERM: "port-unit-forbids",
+    errno.ENOENT: "port-missing",
+    errno.EIO: "port-unplugged",
+    errno.ENXIO: "port-unplugged",
+    errno.EAGAIN: "port-busy",
+    errno.ENOMEM: "host-out-of-memory",
+    errno.EACCES: "port-forbidden",
+    errno.EBUSY: "port-busy",
+    errno.ENODEV: "port-unplugged",
+    errno.EINVAL: "port-settings-refused",
+    errno.ENFILE: "host-out-of-files",
+    errno.EMFILE: "process-out-of-files",
+}
+"""Reason by the error number of the system call that failed."""
+
+
+def _why(path: str, error: Exception) -> Reason:
     number = getattr(error, "errno", None)
     if number is None and error.args and isinstance(error.args[0], int):
         number = error.args[0]
-    remedy = {
-        1: "not permitted: the systemd unit lets no port of this kind in (DeviceAllow=, docs/install.md)",
-        2: "no such port: is the adapter plugged in, is the path right (ls -l /dev/serial/by-id)?",
-        5: "input/output error: the adapter was unplugged",
-        6: "no such device: the adapter was unplugged",
-        11: "held by another program (fuser -v names it)",
-        13: "permission denied: the service's user must be in the group of the port (dialout)",
-        16: "busy: held by another program (fuser -v names it)",
-        12: "out of memory",
-        19: "no such device: the adapter was unplugged",
-        22: "the port refuses these settings (baudrate, parity, stopbits)",
-        23: "too many open files on this host (sysctl fs.file-max)",
-        24: "too many open files in this process (LimitNOFILE= of the systemd unit)",
-    }.get(number or 0)
-    return f"{path}: {remedy or error}"
+    code = _BY_NUMBER.get(number or 0)
+    return Reason.of(code, port=path) if code else Reason.of("port-failed", port=path, error=error)

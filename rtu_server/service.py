@@ -11,6 +11,7 @@ from typing import Final
 
 from ksem_contract.health import Transit, UnitHealth
 from ksem_contract.home_assistant import Discovery, node_device
+from ksem_contract.reasons import Reason, sentence
 from ksem_contract.topics import Topics
 from service_runtime.announcer import Announcer
 from service_runtime.clock import boottime, until_beat, wall_time
@@ -67,16 +68,16 @@ class RtuServer:
         self._topics = Topics(settings.mqtt.prefix)
         self._parse = lru_cache(TOPICS_IN_MIND)(self._topics.parse)
         self._since = wall_time()
-        self._broker = LinkState("not connected yet", boottime(), self._since)
+        self._broker = LinkState(Reason.of("broker-not-connected"), boottime(), self._since)
         limits = limits_of(settings.freshness)
         units = [*(line.unit for line in settings.line), *(door.unit for door in settings.tcp)]
         meters = sorted({unit.meter for some in units for unit in some})
         self._feeds = {meter: BlockFeed(meter, self._node, self._topics, limits, self._send) for meter in meters}
         self._recorder = Recorder(node_wires(self._node, settings.line, self._clocks), settings.recorder, log)
         self._port_lock = threading.Lock()
-        self._ports = {line.name: LinkState("not opened yet", boottime(), self._since) for line in settings.line}
+        names = [*(line.name for line in settings.line), *(door.name for door in settings.tcp)]
+        self._ports = {name: LinkState(Reason.of("port-not-opened"), boottime(), self._since) for name in names}
         self._lines = {line.name: self._build_line(line) for line in settings.line}
-        self._ports |= {door.name: LinkState("not opened yet", boottime(), self._since) for door in settings.tcp}
         self._doors = {door.name: self._build_door(door) for door in settings.tcp}
         self._parts: dict[str, SerialLine | TcpDoor] = {**self._lines, **self._doors}
         for name, part in self._parts.items():
@@ -136,7 +137,7 @@ class RtuServer:
             part.thread.join(max(0.0, until - boottime()))
 
     def _on_restart(self, port: str, fault: str) -> None:
-        self._ports[port].update("down", f"its thread {fault}: started anew", boottime(), wall_time())
+        self._ports[port].update("down", (Reason.of("thread-failed", error=fault),), boottime(), wall_time())
 
     def _rest(self, now: float) -> float:
         """Seconds until the next look: at once at what expires, soon at what is new, with the next beat else."""
@@ -148,7 +149,8 @@ class RtuServer:
 
     def _build_line(self, line: LineSettings) -> SerialLine:
         units = {unit.id: self._build_unit(unit) for unit in line.unit}
-        return SerialLine(line, Responder(units), lambda up, why: self._on_port(line, up, why), self._recorder.tape)
+        on_port = partial(self._on_change, "line", line.name)
+        return SerialLine(line, Responder(units), on_port, self._recorder.tape)
 
     def _build_unit(self, unit: UnitSettings) -> Unit:
         return Unit(unit.id, unit.meter, self._feeds[unit.meter].book, unit.on_stale, unit.enabled)
@@ -158,7 +160,7 @@ class RtuServer:
         units = {
             unit.id: Unit(unit.id, unit.meter, books[unit.meter], unit.on_stale, unit.enabled) for unit in door.unit
         }
-        return TcpDoor(door, Responder(units), lambda up, why: self._on_door(door, up, why))
+        return TcpDoor(door, Responder(units), partial(self._on_change, "door", door.name))
 
     def _subscriptions(self) -> Sequence[str]:
         feeds = [topic for feed in self._feeds.values() for topic in feed.subscriptions(self._node)]
@@ -171,21 +173,13 @@ class RtuServer:
     def _send(self, topic: str, payload: bytes) -> bool:
         return self._link.publish(topic, payload)
 
-    def _on_port(self, line: LineSettings, up: bool, why: str) -> None:
-        text = f"{line.port} is open" + (f" ({why})" if why else "") if up else why
-        self._on_change("line", line.name, up, text)
-
-    def _on_door(self, door: DoorSettings, up: bool, why: str) -> None:
-        text = f"readers are served on {door.listen}:{door.port}" if up else why
-        self._on_change("door", door.name, up, text)
-
-    def _on_change(self, what: str, name: str, up: bool, text: str) -> None:
+    def _on_change(self, what: str, name: str, up: bool, reasons: tuple[Reason, ...]) -> None:
         """Note a port's change, in the thread that serves it: nothing is answered there now, and no log blocks."""
         if up and self._parts[name].thread.restarts:
-            text += " (its thread was started anew once, see the log)"
-        now = boottime()
+            reasons = (*reasons, Reason.of("thread-restarted"))
+        now, text = boottime(), sentence(reasons)
         with self._port_lock:
-            if self._ports[name].update("up" if up else "down", text, now, wall_time()):
+            if self._ports[name].update("up" if up else "down", reasons, now, wall_time()):
                 self._recorder.tape.note(now, "port", f"{name}: {text}")
                 self._log_port(logging.INFO if up else logging.WARNING, f"{what} {name}", text, now)
 
@@ -199,14 +193,16 @@ class RtuServer:
         if line is not None:
             log.log(level, "%s", line)
 
-    def _on_link(self, up: bool, why: str) -> None:
-        self._recorder.tape.note(boottime(), "broker", why)
-        self._broker.update("up" if up else "down", why, boottime(), wall_time())
+    def _on_link(self, up: bool, reasons: tuple[Reason, ...]) -> None:
+        self._recorder.tape.note(boottime(), "broker", sentence(reasons))
+        self._broker.update("up" if up else "down", reasons, boottime(), wall_time())
         if up:
             for feed in self._feeds.values():
                 feed.on_link_up()
-            self._reporter.on_link_up()
+            self._reporter.on_link_up(boottime())
             self._announcer.again()
+        else:
+            self._reporter.on_link_down()
 
     def _on_message(self, message: Incoming) -> None:
         topic = self._parse(message.topic)
@@ -232,9 +228,8 @@ class RtuServer:
         self._reporter.tell(served, node, reports, self._surroundings, now)
         self._announcer.tick(self._link)
         self._recorder.tick(now, "" if node.state == "ok" else f"{node.state}: {node.why}")
-        why = node.why or "the inverter asks and gets data"
-        self._health_file.tell(served, why, now)
-        self._tell_systemd(why, now)
+        self._health_file.tell(served, node.why, now)
+        self._tell_systemd(node.why, now)
 
     def _tell_systemd(self, status: str, now: float) -> None:
         if status != self._systemd_status:
@@ -257,9 +252,9 @@ class RtuServer:
             topic=f"{self._topics.prefix}/{unit.meter}",
             enabled=unit.enabled,
             port_up=port.state == "up",
-            port_why=port.why,
+            port_reasons=port.reasons,
             broker_up=broker.state == "up",
-            broker_why=broker.why,
+            broker_reasons=broker.reasons,
             meter_online=feed.online,
             fresh_since=feed.fresh_since,
             last_heard=feed.last_heard,

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from ksem_contract.reasons import Reason
 from modbus_codec.errors import BadFrame
 from service_runtime.clock import boottime
 from service_runtime.quiet_log import QuietLog
@@ -45,7 +46,9 @@ log = logging.getLogger(__name__)
 class TcpDoor:
     """Serves readers until stopped; opens its port again for ever."""
 
-    def __init__(self, settings: DoorSettings, responder: Responder, on_port: Callable[[bool, str], None]) -> None:
+    def __init__(
+        self, settings: DoorSettings, responder: Responder, on_port: Callable[[bool, tuple[Reason, ...]], None]
+    ) -> None:
         self.settings = settings
         self.counters = LineCounters({unit.id: UnitCounters() for unit in settings.unit})
         self._any_unit = settings.unit[0].id if settings.any_unit and len(settings.unit) == 1 else None
@@ -77,18 +80,19 @@ class TcpDoor:
 
     def _run(self) -> None:
         while self._goes_on():
+            where = f"{self.settings.listen}:{self.settings.port}"
             try:
                 listener = self._open()
             except (OSError, ValueError) as error:
-                where = f"{self.settings.listen}:{self.settings.port}"
-                self._on_port(False, f"can't listen on {where}: {getattr(error, 'strerror', None) or error}")
+                cause = getattr(error, "strerror", None) or error
+                self._on_port(False, (Reason.of("tcp-port-closed", address=where, error=cause),))
                 self._stopping.wait(REOPEN)
                 continue
-            self._on_port(True, "")
+            self._on_port(True, (Reason.of("tcp-open", address=where),))
             try:
                 self._serve(listener)
             except Exception as error:  # noqa: BLE001  # logged by the main thread
-                self._on_port(False, f"the port is opened anew after an error of ours: {error!r}")
+                self._on_port(False, (Reason.of("own-error", error=repr(error)),))
                 self._stopping.wait(REOPEN)
             finally:
                 self._selector.unregister(listener)

@@ -1,8 +1,10 @@
-"""Whether the inverter asks and gets data, in one word and one sentence a user can act on."""
+"""Whether the inverter asks and gets data, in one word and the reasons for it [core]."""
 
 from dataclasses import dataclass
 from math import inf
 from typing import Final, Literal
+
+from ksem_contract.reasons import Reason, sentence
 
 BLOCK_WITHIN: Final = 1.0
 """Seconds without any block after which the reason is looked for on the way, not in the blocks."""
@@ -25,9 +27,9 @@ class UnitView:
     """Where the meter's topics begin, as `ksem/main`."""
     enabled: bool
     port_up: bool
-    port_why: str
+    port_reasons: tuple[Reason, ...]
     broker_up: bool
-    broker_why: str
+    broker_reasons: tuple[Reason, ...]
     meter_online: bool | None
     fresh_since: float | None
     """Since when the vital data has been fresh without a break; None = it is not."""
@@ -50,9 +52,14 @@ class Verdict:
     """`ok` = the inverter asks and gets data; `degraded` = it could have data and does not ask; `down` = it can't."""
 
     state: State
-    why: str
+    reasons: tuple[Reason, ...]
     waiting: bool = False
-    """It is too early to say: nothing to tell anybody yet."""
+    """It is too early to tell: nothing to report to anybody yet."""
+
+    @property
+    def why(self) -> str:
+        """The sentences of the reasons."""
+        return sentence(self.reasons)
 
     @property
     def is_served(self) -> bool:
@@ -60,30 +67,26 @@ class Verdict:
         return self.state == "ok"
 
 
-_WHY_REFUSED: Final = (
-    "the inverter asks only for ranges that the meter does not have, or whose block is old or missing (see requests)"
-)
-_REPLUG: Final = "its output is stuck; plug the adapter out and in again, or try another one"
-OK: Final = Verdict("ok", "")
+OK: Final = Verdict("ok", (Reason.of("inverter-served"),))
 
 
 def judge(view: UnitView, now: float) -> Verdict:
     """Name the first thing that keeps data from the inverter, and the remedy."""
-    where = f"unit {view.unit} on {view.line}"
+    here = {"unit": view.unit, "line": view.line}
     if not view.enabled:
-        return Verdict("degraded", f"{where}: switched off by enabled = false")
+        return Verdict("degraded", (Reason.of("unit-off", **here),))
     if not view.port_up:
-        return Verdict("down", f"{where}: {view.port_why}")
+        return Verdict("down", (Reason.of("unit-has-no-port", **here), *view.port_reasons))
     if _is_stuck(view, now):
-        return Verdict("down", f"{where}: {view.port} takes no answers: {_REPLUG}")
+        return Verdict("down", (Reason.of("port-stuck", **here, port=view.port),))
     if view.fresh_since is None:
-        return Verdict("down", f"{where}: {_why_no_data(view, now)}")
+        return Verdict("down", _why_no_data(view, now))
     if view.last_request is None or now - view.last_request > ASKED_WITHIN:
         if now - view.listening_since <= ASKED_WITHIN:
-            return Verdict("degraded", f"{where}: waits for the inverter to ask", waiting=True)
-        return Verdict("degraded", f"{where}: {_why_not_asked(view)}")
+            return Verdict("degraded", (Reason.of("inverter-awaited", **here),), waiting=True)
+        return Verdict("degraded", (_why_not_asked(view),))
     if view.last_request - max(view.fresh_since, view.last_data or view.fresh_since) > SERVED_WITHIN:
-        return Verdict("degraded", f"{where}: {_WHY_REFUSED}")
+        return Verdict("degraded", (Reason.of("requests-refused", **here),))
     return OK
 
 
@@ -94,34 +97,24 @@ def _is_stuck(view: UnitView, now: float) -> bool:
     return now - view.unsent_since > SERVED_WITHIN
 
 
-def _why_no_data(view: UnitView, now: float) -> str:
-    meter, topic = view.meter, view.topic
+def _why_no_data(view: UnitView, now: float) -> tuple[Reason, ...]:
+    here = {"unit": view.unit, "line": view.line}
     if not view.broker_up:
-        return f"no link to the broker ({view.broker_why})"
+        return (Reason.of("node-without-broker", **here), *view.broker_reasons)
+    meter = {**here, "meter": view.meter}
     if view.last_heard is None:
-        return (
-            f"nothing was heard about meter {meter}: no publisher has run yet, its id is another one,"
-            f" or the broker's ACL keeps {topic}/# from this user"
-        )
+        return (Reason.of("meter-unknown", **meter, topic=view.topic),)
     if view.meter_online is False:
-        return f"the publisher of meter {meter} says offline: its live data does not flow (see its health)"
+        return (Reason.of("meter-offline", **meter),)
     if view.last_block is None or now - view.last_block > BLOCK_WITHIN:
-        return (
-            f"no block of meter {meter} arrives, and its publisher did not say offline: the network or the publisher"
-            f" has stalled, or the broker's ACL keeps {topic}/block/+ from this user"
-        )
+        return (Reason.of("blocks-missing", **meter, topic=view.topic),)
     if view.undated:
-        return (
-            f"the publisher of meter {meter} answers no ping, so its blocks can't be dated: the broker's ACL must let"
-            f" this user write {topic}/ping/+ and read {topic}/pong/+, and the publisher's read and write these"
-        )
-    return f"the blocks of meter {meter} arrive too old: the way from its publisher is slow, or a live block is missing"
+        return (Reason.of("blocks-undated", **meter, topic=view.topic),)
+    return (Reason.of("blocks-too-old", **meter),)
 
 
-def _why_not_asked(view: UnitView) -> str:
-    remedy = "check wiring A/B, the energy meter set in the inverter's menu, and unit id"
+def _why_not_asked(view: UnitView) -> Reason:
+    here = {"unit": view.unit, "line": view.line}
     if view.last_request is not None:
-        return f"the inverter has stopped asking; {remedy}"
-    if view.foreign_or_noise:
-        return f"no request came, but other traffic did: check baudrate, parity, stopbits, unit id; else {remedy}"
-    return f"the inverter has never asked; {remedy}"
+        return Reason.of("inverter-stopped", **here)
+    return Reason.of("inverter-unreadable" if view.foreign_or_noise else "inverter-silent", **here)

@@ -22,7 +22,6 @@ from ksem_publisher.echo_answer import EchoAnswer
 from ksem_publisher.live_desk import LiveDesk
 from ksem_publisher.live_source import LiveSource
 from ksem_publisher.meter_push import MeterPush
-from ksem_publisher.meter_status import OFFLINE, MeterStatus
 from ksem_publisher.other_publishers import OtherPublishers
 from ksem_publisher.poll_plan import PollPlan
 from ksem_publisher.push_connection import PushConnection, WrittenRegisters
@@ -39,6 +38,7 @@ from rtu_server.responder import Responder, Unit
 from rtu_server.unit_state import UnitView, judge
 from service_runtime.clock import without_slewing
 from service_runtime.mqtt_connection import Incoming
+from service_runtime.status import OFFLINE, StatusTopic
 
 from .broker import Message, Subscription
 from .bus import Adapter
@@ -111,7 +111,7 @@ class PublisherSide:
         turn = cast("Lock", _NoLock())
         self.blocks = BlockPublisher(METER, TOPICS, session, self.link.publish_together, clock)
         self.source = LiveSource(push=True)
-        self.status = MeterStatus(TOPICS.meter_status(METER), self.link.publish, clock)
+        self.status = StatusTopic(TOPICS.meter_status(METER), self.link.publish)
         self.desk = LiveDesk(self.blocks, None, self.source, ChecksSettings(), self._on_live, clock)
         self.others = BlockDesk(self.blocks, None, self._doubted, lambda: None, clock)
         self.plan = PollPlan(live=0.25, energy=10, device=10, sunspec=10, demand=Demand(METER, 8))
@@ -158,12 +158,12 @@ class PublisherSide:
 
     def _on_live(self) -> None:
         if not self.status.online:
-            self.status.set(online=True)
+            self.status.set(self.clock(), online=True)
 
     def _watch(self) -> None:
         now = self.clock()
         self._look_at_source()
-        if self.status.set(online=self.desk.flows(now)):
+        if self.status.set(now, online=self.desk.flows(now)):
             self._log.info("live data %s", "flows" if self.status.online else "has stopped")
         stops = self.desk.stops_at - now
         rest = min(0.5, stops + _SOON) if stops >= 0 else 0.5
@@ -174,7 +174,7 @@ class PublisherSide:
         if not up:
             self.status.on_lost()
             return
-        self.status.on_connected()
+        self.status.on_connected(self.clock())
         self.blocks.republish()
 
     def _on_message(self, message: Message) -> None:
@@ -184,7 +184,7 @@ class PublisherSide:
         if topic.kind == "ping" and topic.node is not None:
             self.echo.on_ping(topic.node, message.payload)
         elif topic.kind == "status":
-            self.status.on_heard(message.payload)
+            self.status.on_message(message.payload, self.clock())
         elif topic.kind == "block" and topic.name is not None and not self.seen.is_own(message.payload):
             if not message.retain:
                 self.seen.heard(message.payload, self.clock())
@@ -465,9 +465,9 @@ class NodeSide:
             topic=f"ksem/{METER}",
             enabled=True,
             port_up=self.adapter.is_open,
-            port_why="the port is gone",
+            port_reasons=(),
             broker_up=self.link.connected,
-            broker_why="",
+            broker_reasons=(),
             meter_online=self.feed.online,
             fresh_since=self.feed.fresh_since,
             last_heard=self.feed.last_heard,

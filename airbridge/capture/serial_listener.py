@@ -1,5 +1,6 @@
 """The only door to pyserial: an RS485 port that is listened to [shell]. Nothing here can write to it."""
 
+import errno
 import os
 import select
 import termios
@@ -67,14 +68,13 @@ class SerialListener:
 
 
 def _remedy(error: Exception) -> str:
-    text = str(error)
     number = getattr(error, "errno", None)
-    if number == 2 or "No such file" in text:
+    if number == errno.ENOENT:
         return "no such port. Is the adapter plugged in? `ls /dev/serial/by-id` lists the ports there are"
-    if number == 13 or "Permission denied" in text:
+    if number == errno.EACCES:
         return "this user may not open it: `sudo usermod -aG dialout $USER`, then log in again"
-    if number in (11, 16) or "lock" in text:
+    if number in (errno.EAGAIN, errno.EBUSY):
         return "another program holds it (stop rtu-server on this port first)"
-    if number in (5, 6, 19):
+    if number in (errno.EIO, errno.ENXIO, errno.ENODEV):
         return "the adapter was unplugged"
-    return text
+    return str(error)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from queue import Empty, SimpleQueue
 from typing import Final
 
+from ksem_contract.reasons import Reason
 from ksem_contract.topics import Topics
 from service_runtime.common_settings import MqttSettings
 from service_runtime.mqtt_connection import Farewell, Incoming
@@ -19,7 +20,7 @@ class Feed:
 
     def __init__(self, mqtt: MqttSettings) -> None:
         self.topics = Topics(mqtt.prefix)
-        self._news: SimpleQueue[Incoming | tuple[bool, str]] = SimpleQueue()
+        self._news: SimpleQueue[Incoming | tuple[bool, tuple[Reason, ...]]] = SimpleQueue()
         self._retained: set[str] = set()
         _log.addHandler(logging.NullHandler())
         _log.propagate = False  # the picture shows the link; its lines would tear the screen
@@ -29,7 +30,7 @@ class Feed:
             will=None,
             subscriptions=[self.topics.everything()],
             on_message=self._news.put,
-            on_link=lambda up, why: self._news.put((up, why)),
+            on_link=lambda up, reasons: self._news.put((up, reasons)),
             log=_log,
         )
 
@@ -37,7 +38,7 @@ class Feed:
         """Begin to listen."""
         self._link.start()
 
-    def news(self) -> Iterator[Incoming | tuple[bool, str]]:
+    def news(self) -> Iterator[Incoming | tuple[bool, tuple[Reason, ...]]]:
         """Messages and changes of the link (up, why) since the last call."""
         while True:
             try:

@@ -11,6 +11,7 @@ from airbridge.demo.verdict import Counts
 from ksem_contract.block_message import BlockMessage
 from ksem_contract.errors import InvalidMessage
 from ksem_contract.health import MeterHealth, NodeHealth, Percentiles
+from ksem_contract.reasons import Reason
 from ksem_contract.requests import RequestsMessage
 from ksem_contract.topics import Topics
 from ksem_contract.values import decode_energy, decode_live
@@ -31,7 +32,6 @@ class Picture:
         self.start_counts: Counts | None = None
         """What it got before."""
         self.link_up: bool | None = None
-        self.link_why = "not connected yet"
         self.messages = Rate()
         self.blocks: dict[str, BlockView] = {}
         self.values: dict[str, float] = {}
@@ -53,9 +53,9 @@ class Picture:
         self.happened = 0
         """Events so far, those that were let go too."""
 
-    def on_link(self, up: bool, why: str) -> None:
+    def on_link(self, up: bool, _reasons: tuple[Reason, ...]) -> None:
         """The demo's own link to the broker."""
-        self.link_up, self.link_why = up, why
+        self.link_up = up
         if not up:
             # What was retained may be gone with the broker; what is there will be told again.
             self.meter_status = self.node_status = None

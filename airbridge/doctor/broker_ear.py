@@ -12,6 +12,7 @@ from airbridge.doctor.probes import probes
 from airbridge.doctor.seen import Seen
 from airbridge.doctor.wanted import Wanted
 from ksem_contract.echo import Ping
+from ksem_contract.reasons import Reason
 from ksem_contract.topics import Topics
 from service_runtime import mqtt_reasons
 from service_runtime.clock import boottime
@@ -44,7 +45,7 @@ class BrokerEar:
         self._back: set[str] = set()
         self._probes = probes(role, self.seen.topics, self._name, discovery_prefix)
         self._news = news
-        self._state: tuple[bool, str] | None = None
+        self._state: tuple[bool, tuple[Reason, ...]] | None = None
         self._told = threading.Event()
         _log.addHandler(logging.NullHandler())
         _log.propagate = False  # what the link has to say stands in the findings
@@ -95,7 +96,7 @@ class BrokerEar:
 
     def stop(self) -> LoginFacts:
         """Hang up; tell what was found."""
-        up, why = self._state or (False, mqtt_reasons.no_answer(self.mqtt))
+        up, reasons = self._state or (False, (mqtt_reasons.no_answer(self.mqtt),))
         up = up and self._link.connected
         self._link.stop()
         acknowledges = self.mqtt.version == 5
@@ -105,7 +106,7 @@ class BrokerEar:
             user=self.mqtt.username,
             prefix=self.mqtt.prefix,
             up=up,
-            why=why,
+            reasons=reasons,
             probes=tuple(
                 Probe(
                     family,
@@ -136,9 +137,9 @@ class BrokerEar:
             shown += [topics.meter_block(meter, "live") for meter in sorted(self._meters)]
         return [*shown, f"{prefix}/+/pong/{self._name}"]
 
-    def _on_link(self, up: bool, why: str) -> None:
+    def _on_link(self, up: bool, reasons: tuple[Reason, ...]) -> None:
         if self._state is None or up:
-            self._state = (up, why)
+            self._state = (up, reasons)
         self._told.set()
         self._news.set()
 

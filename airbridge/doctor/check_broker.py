@@ -14,7 +14,7 @@ def check_broker(facts: Facts) -> Iterator[Finding]:
     for login in facts.logins:
         about = f"{login.where} as {login.user or 'nobody'}"
         if not login.up:
-            yield Finding("broker", about, "wrong", login.why, _why_down(login))
+            yield from (Finding("broker", about, "wrong", one.text, one.remedy) for one in login.reasons)
             continue
         yield Finding("broker", about, "ok", "reached, logged in")
         missing = [*_missing(login, about), *_starved(login, about, facts.wanted_meters, online)]
@@ -24,18 +24,6 @@ def check_broker(facts: Facts) -> Iterator[Finding]:
             untold = sum(probe.taken is None and probe.came_back is None for probe in login.probes)
             rest = f" ({untold} can't be told with MQTT 3.1.1)" if untold else ""
             yield Finding("rights", about, "ok", f"may do what the role {login.role} needs{rest}")
-
-
-def _why_down(login: LoginFacts) -> str:
-    why = login.why.lower()
-    if "authoris" in why or "user name" in why:
-        return (
-            "set [mqtt] username and password_file to a login the broker knows (mosquitto/make-users makes them); "
-            "after that: systemctl reload mosquitto"
-        )
-    if "tls" in why or "certificate" in why:
-        return "see [mqtt] tls, port, ca_file, cert_file, key_file, and docs/security.md"
-    return "start the broker (systemctl status mosquitto), correct [mqtt] host and port, look at the firewall"
 
 
 def _missing(login: LoginFacts, about: str) -> Iterator[Finding]:

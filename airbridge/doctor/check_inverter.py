@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from airbridge.doctor.facts import Facts, NodeSeen
 from airbridge.doctor.finding import Finding, State
 from ksem_contract.health import UnitHealth
+from ksem_contract.reasons import find_reason
 from ksem_contract.requests import RequestEntry
 
 ASKS_WITHIN_MS = 15_000
 """A health message is up to 10 s old, and an inverter that asks has asked within 5 s before it."""
+_SEE_OTHERS = "see the lines about the publisher, its push and the rights"
 NOISY = 0.01
 """Bytes of noise a request, above which a line that works deserves a look."""
 _WIRING = (
@@ -54,14 +56,15 @@ def _check_node(name: str, node: NodeSeen | None, *, elsewhere: bool) -> Iterato
     requests = node.requests.requests if node.requests else ()
     for unit in health.units:
         mine = tuple(one for one in requests if (one.line, one.unit) == (unit.line, unit.unit))
-        yield from _check_unit(f"{name}, {unit.line}, unit {unit.unit}", unit, mine, health.why)
+        yield from _check_unit(f"{name}, {unit.line}, unit {unit.unit}", unit, mine)
 
 
-def _check_unit(about: str, unit: UnitHealth, requests: tuple[RequestEntry, ...], why: str) -> Iterator[Finding]:
+def _check_unit(about: str, unit: UnitHealth, requests: tuple[RequestEntry, ...]) -> Iterator[Finding]:
     if unit.port.state != "up":
-        yield Finding("inverter", about, "wrong", f"the port is not open: {unit.port.why}", "see the lines on the port")
+        for reason in unit.port.reasons:
+            yield Finding("inverter", about, "wrong", f"the port is not open: {reason.text}", reason.remedy)
         return
-    if "enabled = false" in why and unit.state != "ok":
+    if find_reason(unit.reasons, "unit-off"):
         yield Finding("inverter", about, "note", "switched off by enabled = false: the inverter is never answered")
         return
     ago = unit.last_request_ago_ms
@@ -72,8 +75,9 @@ def _check_unit(about: str, unit: UnitHealth, requests: tuple[RequestEntry, ...]
         yield Finding("inverter", about, "ok", _well(unit, requests))
     else:
         shares = ", ".join(f"{count} x {reason}" for reason, count in unit.refused.items()) or "nothing good"
-        text = f"asks, and gets no good data ({shares}): {why}"
-        yield Finding("inverter", about, "wrong", text, "see the lines about the publisher, its push and the rights")
+        for reason in unit.reasons:
+            text = f"asks, and gets no good data ({shares}): {reason.text}"
+            yield Finding("inverter", about, "wrong", text, reason.remedy or _SEE_OTHERS)
     if unit.requests and unit.noise > NOISY * unit.requests:
         text = f"{unit.noise} bytes of noise among {unit.requests} requests"
         yield Finding("inverter", about, "warn", text, "check GND, shielding and the 120 ohm at both ends")

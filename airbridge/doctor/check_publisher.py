@@ -5,7 +5,11 @@ from collections.abc import Iterator
 from airbridge.doctor.facts import Facts, MeterSeen
 from airbridge.doctor.finding import Finding, State
 from ksem_contract.health import MeterHealth
+from ksem_contract.reasons import find_reason, sentence, without
 
+_REFUSED = ("push-refused", "push-refused-more", "push-ambiguous")
+_MENU = "in the meter's web page, Modbus settings: the slave list, the register groups and the interval"
+_SEE_OTHERS = "see the lines about the meter and its push"
 _START = "on the meter's host: systemctl status ksem-publisher; journalctl -u ksem-publisher -e"
 
 
@@ -56,9 +60,12 @@ def _check_one(seen: MeterSeen, facts: Facts) -> Iterator[Finding]:
         yield Finding("publisher", seen.id, "warn" if seen.status == "online" else "wrong", text, remedy)
         return
     if health.state == "down":
-        yield Finding("publisher", seen.id, "wrong", health.why, "see the lines about the meter and its push")
+        for reason in health.reasons:
+            yield Finding("publisher", seen.id, "wrong", reason.text, reason.remedy or _SEE_OTHERS)
     elif health.poll.link.state != "up":
-        yield Finding("publisher", seen.id, "wrong", f"polls are not answered: {health.poll.link.why}", _START)
+        for reason in health.poll.link.reasons:
+            text = f"polls are not answered: {reason.text}"
+            yield Finding("publisher", seen.id, "wrong", text, reason.remedy or _START)
     else:
         live = health.blocks.get("live")
         source = f" {live.source}ed, {live.per_s:g} a second" if live and live.source in ("push", "poll") else ""
@@ -72,33 +79,29 @@ def _check_one(seen: MeterSeen, facts: Facts) -> Iterator[Finding]:
 
 def _flags(meter: str, health: MeterHealth) -> Iterator[Finding]:
     for flag in health.checks:
-        if flag.name == "starved":
-            yield Finding(
-                "rights", meter, "wrong", flag.text, "mend the broker's ACL as mosquitto/acl has it, reload it"
-            )
-        elif not flag.name.startswith("push-refused"):
-            yield Finding(
-                "values", meter, "warn", flag.text, "look at the meter's own page; see docs/troubleshooting.md"
-            )
+        reason = flag.reason
+        if reason.code == "broker-delivers-nothing":
+            yield Finding("rights", meter, "wrong", reason.text, reason.remedy)
+        elif reason.code not in _REFUSED:
+            yield Finding("values", meter, "warn", reason.text, reason.remedy)
 
 
 def check_push(meter: str, health: MeterHealth, facts: Facts) -> Iterator[Finding]:
     """The push: from whom, how often, which groups; what is missing."""
     push = health.push
-    refused = [flag.text for flag in health.checks if flag.name.startswith("push-refused")]
+    refused = [flag.reason for flag in health.checks if flag.reason.code in _REFUSED]
     own = next((one.own_address for one in facts.meters if one.place.id == meter and one.own_address), None)
     target = f"address {own or 'of the host that runs ksem-publisher'} and port {facts.push_port if own else 5020}"
     if push.link.state == "up":
         groups = ", ".join(map(str, push.groups))
-        missing = push.link.why.partition("; ")[2]
+        missing = sentence(without(push.link.reasons, "push-arrives"))
         text = f"arrives from {push.peer} every {push.period_ms} ms, registers {groups}"
         yield Finding("push", meter, "ok", text + (f"; {missing}" if missing else ""))
-    elif "switched off in [push]" in push.link.why:
+    elif find_reason(push.link.reasons, "push-off"):
         yield Finding("push", meter, "note", "switched off in [push]: the meter is polled")
     elif refused:
-        remedy = "set what the line above names in publisher.toml and restart it, if that address is the meter's"
-        for text in refused:
-            yield Finding("push", meter, "wrong", text, remedy)
+        for reason in refused:
+            yield Finding("push", meter, "wrong", reason.text, reason.remedy)
         return
     elif push.link.state == "waiting":
         yield Finding(
@@ -109,10 +112,10 @@ def check_push(meter: str, health: MeterHealth, facts: Facts) -> Iterator[Findin
             f"in the meter's web page, Modbus settings, TCP master: add a slave with {target}; mind the firewall",
         )
     else:
-        remedy = "in the meter's web page, Modbus settings: the slave list, the register groups and the interval"
-        yield Finding("push", meter, "wrong", push.link.why, remedy)
-    for text in refused:
-        yield Finding("push", meter, "note", text)
+        for reason in push.link.reasons:
+            yield Finding("push", meter, "wrong", reason.text, reason.remedy or _MENU)
+    for reason in refused:
+        yield Finding("push", meter, "note", str(reason))
 
 
 def check_listened(facts: Facts) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ksem_contract.health import MeterHealth, NodeHealth
+from ksem_contract.reasons import Reason
 from ksem_contract.requests import RequestsMessage
 
 Role = Literal["publisher", "rtu", "other"]
@@ -110,7 +111,8 @@ class LoginFacts:
     user: str | None
     prefix: str
     up: bool
-    why: str
+    reasons: tuple[Reason, ...]
+    """Why the link is up or down."""
     probes: tuple[Probe, ...] = ()
     blocks_from: frozenset[str] = frozenset()
     """Meters of which blocks were delivered to this login."""

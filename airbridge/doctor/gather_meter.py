@@ -105,11 +105,11 @@ def _tls_context() -> ssl.SSLContext:
 
 
 def _speaks_tls(host: str, port: int) -> bool:
-    reach, why, sock = _connect(host, port, tls=True)
+    reach, openssl_code, sock = _connect(host, port, tls=True)
     if sock is not None:
         sock.close()
     # A server that refuses us in TLS's own words speaks it, too.
-    return reach == "reached" or (reach == "no tls" and "ALERT" in why)
+    return reach == "reached" or (reach == "no tls" and "_ALERT_" in openssl_code)
 
 
 def _is_open(host: str, port: int) -> bool:

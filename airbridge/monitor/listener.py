@@ -6,6 +6,7 @@ from datetime import datetime
 from queue import Empty, SimpleQueue
 from typing import Final, Self
 
+from ksem_contract.reasons import Reason
 from ksem_dashboard.picture import Picture
 from service_runtime.clock import boottime
 from service_runtime.common_settings import MqttSettings
@@ -20,7 +21,7 @@ class Listener:
 
     def __init__(self, mqtt: MqttSettings, picture: Picture) -> None:
         self._picture = picture
-        self._news: SimpleQueue[Incoming | tuple[bool, str]] = SimpleQueue()
+        self._news: SimpleQueue[Incoming | tuple[bool, tuple[Reason, ...]]] = SimpleQueue()
         _log.addHandler(logging.NullHandler())
         _log.propagate = False  # the picture shows the link; its lines would tear the screen
         self._link = MqttLink(
@@ -29,7 +30,7 @@ class Listener:
             will=None,
             subscriptions=picture.subscriptions,
             on_message=self._news.put,
-            on_link=lambda up, why: self._news.put((up, why)),
+            on_link=lambda up, reasons: self._news.put((up, reasons)),
             log=_log,
         )
 

@@ -64,24 +64,12 @@ def screen(picture: Picture, now: float, *, width: int, broker: str) -> Renderab
 
 
 def _chain(chain: Chain, width: int) -> RenderableType:
-    parts = [Part(part.id or part.name, part.condition, _in_box(part.text)) for part in chain.parts]
+    parts = [Part(part.id or part.name, part.condition, part.text) for part in chain.parts]
     if width < ROOMY:  # between two boxes is room for a word
-        links = [
-            Part(link.name, link.condition, link.rate or _brief(link.age).replace(" ", "")) for link in chain.links
-        ]
+        links = [Part(link.name, link.condition, link.rate or link.age.replace(" ", "")) for link in chain.links]
     else:
-        links = [Part(f"{link.name} {link.rate}".strip(), link.condition, _brief(link.age)) for link in chain.links]
+        links = [Part(f"{link.name} {link.rate}".strip(), link.condition, link.age) for link in chain.links]
     return chain_section(parts, links, width)
-
-
-def _in_box(text: str) -> str:
-    """A box has room for 13 letters."""
-    return text.replace("no data to pass on", "has no data").removeprefix("last ")
-
-
-def _brief(age: str) -> str:
-    """`1.9 ms round trip` is too long between two boxes."""
-    return age.removesuffix(" round trip").removesuffix(" old")
 
 
 def _beside(width: int, left: RenderableType, right: list[RenderableType]) -> Iterator[RenderableType]:

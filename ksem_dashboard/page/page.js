@@ -213,7 +213,7 @@ function drawChains() {
       const link = chain.links[index];
       if (link) row.append(html("div", { class: "link", "data-condition": link.condition },
         html("span", { class: "above" }, html("b", {}, link.name), link.rate ? ` ${link.rate}` : ""),
-        html("span", { class: "below" }, link.age)));
+        html("span", { class: "below" }, link.age && `${link.age} ${link.age_of}`)));
     });
     return row;
   }));

@@ -12,6 +12,7 @@ MAX_NUMBER: Final = 2**53 - 1
 """The greatest whole number that every JSON reader keeps exactly."""
 
 _is_token = re.compile(r"[A-Za-z0-9_-]{1,32}").fullmatch
+_is_reason_code = re.compile(r"[a-z][a-z0-9-]{0,39}").fullmatch
 _is_time = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z", re.ASCII).fullmatch
 
 
@@ -27,6 +28,13 @@ def check_token(name: str, value: object) -> str:
     """A session's or a ping's name."""
     if type(value) is not str or not _is_token(value):
         raise InvalidMessage(f"{name} {value!r:.60}: allowed are 1 to 32 of A-Z, a-z, 0-9, _ and -")
+    return value
+
+
+def check_reason_code(name: str, value: str) -> str:
+    """The code of a reason."""
+    if not _is_reason_code(value):
+        raise InvalidMessage(f"{name} {value!r:.60}: allowed are 1 to 40 of a-z, 0-9 and -, a letter first")
     return value
 
 

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
+from typing import Final, Self
 
 from ksem_contract.errors import InvalidMessage
 from ksem_contract.fields import Fields
-from ksem_contract.message_json import JsonObject
+from ksem_contract.message_fields import Declared
 
 TURNAROUND_BOUNDS_MS: Final = (0.25, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 """An answer on the line begins after some 2 ms, one at a door after less than 1 ms."""
@@ -16,7 +16,7 @@ MAX_BOUNDS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Histogram:
+class Histogram(Declared):
     """How many durations were at most so long, since the service's start. Bounds and sum in ms.
 
         {"le":[1,2,5],"counts":[3,40,41,41],"sum":71.5}
@@ -30,16 +30,13 @@ class Histogram:
     """Durations up to each bound, and at the end all of them: one more than there are bounds, never descending."""
     sum: float
 
-    def to_json(self) -> JsonObject:
-        """As it stands in a message."""
-        return {"le": list(self.le), "counts": list(self.counts), "sum": self.sum}
-
     @classmethod
-    def from_json(cls, fields: Fields) -> "Histogram":
+    def from_json(cls, fields: Fields) -> Self:
         """From a message. Raises InvalidMessage also where bounds and counts don't go together."""
-        le, counts = fields.numbers("le"), fields.wholes("counts")
-        if not 0 < len(le) <= MAX_BOUNDS or len(counts) != len(le) + 1:
-            raise InvalidMessage(f"a histogram of {len(le)} bounds has {len(counts)} counts")
-        if any(low >= high for low, high in pairwise(le)) or any(low > high for low, high in pairwise(counts)):
+        found = super(Histogram, cls).from_json(fields)
+        if not 0 < len(found.le) <= MAX_BOUNDS or len(found.counts) != len(found.le) + 1:
+            raise InvalidMessage(f"a histogram of {len(found.le)} bounds has {len(found.counts)} counts")
+        descends = any(low >= high for low, high in pairwise(found.le))
+        if descends or any(low > high for low, high in pairwise(found.counts)):
             raise InvalidMessage("a histogram's bounds or counts descend")
-        return cls(le, counts, fields.number("sum"))
+        return found

@@ -38,6 +38,8 @@ _ENABLED_BY_DEFAULT: Final = frozenset(
 
 HEALTH_EXPIRES: Final = 60
 """Seconds after which what health says is unavailable; it is published every 10 seconds."""
+_REASONS: Final = "{{ {'reasons': value_json.get('reasons', [])} | tojson }}"
+"""Attributes of the state, for automations: they compare `code` of each."""
 _STATE_AND_WHY: Final = "{{ (value_json.state ~ ' ' ~ value_json.why)[:255] }}"
 
 
@@ -192,6 +194,8 @@ def _text(ident: str, key: str, name: str, topic: str, template: str) -> JsonObj
         "name": name,
         "state_topic": topic,
         "value_template": template,
+        "json_attributes_topic": topic,
+        "json_attributes_template": _REASONS,
         "entity_category": "diagnostic",
         "expire_after": HEALTH_EXPIRES,
     }

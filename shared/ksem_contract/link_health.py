@@ -1,10 +1,10 @@
 """How a link is, since when, and why: the part that all health messages share."""
 
 from dataclasses import dataclass
-from typing import Final, Literal, cast, get_args
+from typing import Final, Literal, get_args
 
-from ksem_contract.fields import Fields, bounded_text
-from ksem_contract.message_json import JsonObject
+from ksem_contract.message_fields import Declared, Moment
+from ksem_contract.reasons import Reasons
 
 LinkCondition = Literal["up", "down", "waiting"]
 """`waiting`: not up, and nothing wrong yet (just started, or switched off on purpose)."""
@@ -17,32 +17,15 @@ HEALTH_CONDITIONS: Final[tuple[str, ...]] = get_args(HealthCondition)
 
 
 @dataclass(frozen=True, slots=True)
-class LinkHealth:
-    """One link: `{"state":"up","since":"2026-11-22T10:00:00.123Z","why":"...","changes":3}`."""
+class LinkHealth(Declared):
+    """One link: `{"state":"up","since":"2026-11-22T10:00:00.123Z","why":"...","reasons":[...],"changes":3}`."""
 
     state: LinkCondition
-    since: str
-    """When it came into this state; RFC 3339, UTC."""
+    since: Moment
+    """When it came into this state."""
     why: str
-    """In words that a user can act on."""
+    """The sentences of `reasons`, for people."""
     changes: int
     """How often the state has changed since the service started."""
-
-    def to_json(self) -> JsonObject:
-        """As it stands in a message."""
-        return {"state": self.state, "since": self.since, "why": bounded_text(self.why), "changes": self.changes}
-
-    @classmethod
-    def from_json(cls, fields: Fields) -> "LinkHealth":
-        """From a message; other fields beside it are left alone."""
-        return cls(
-            state=cast("LinkCondition", fields.choice("state", LINK_CONDITIONS)),
-            since=fields.time("since"),
-            why=fields.text("why"),
-            changes=fields.whole("changes"),
-        )
-
-
-def read_health_condition(fields: Fields) -> HealthCondition:
-    """The field `state` of a health message."""
-    return cast("HealthCondition", fields.choice("state", HEALTH_CONDITIONS))
+    reasons: Reasons = ()
+    """Why it is in this state, the most important first. Empty in a message of an earlier build."""

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, cast, get_args
+from typing import Annotated, Final
 
 from ksem_contract.block_message import Source
-from ksem_contract.fields import Fields, bounded_text
-from ksem_contract.link_health import HealthCondition, LinkHealth, read_health_condition
-from ksem_contract.message_json import JsonObject, printable, read_versioned, write_object
+from ksem_contract.fields import Fields
+from ksem_contract.link_health import HealthCondition, LinkHealth
+from ksem_contract.message_fields import FLAT, Declared, Moment, Rule, Token
+from ksem_contract.message_json import printable, read_versioned, write_object
+from ksem_contract.reasons import Reason, Reasons
 from ksem_contract.register_range import RegisterRange
 
 MAX_CHECKS: Final = 16
@@ -15,10 +17,10 @@ MAX_CHECKS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class PushHealth:
+class PushHealth(Declared):
     """The meter writes to us."""
 
-    link: LinkHealth
+    link: Annotated[LinkHealth, FLAT]
     peer: str | None
     """Address of the connected meter."""
     period_ms: int | None
@@ -27,60 +29,20 @@ class PushHealth:
     """What is being pushed; on the wire each as [first, last]."""
     writes: int
 
-    def to_json(self) -> JsonObject:
-        """As it stands in a message."""
-        return {
-            **self.link.to_json(),
-            "peer": self.peer,
-            "period_ms": self.period_ms,
-            "groups": [[group.start, group.last] for group in self.groups],
-            "writes": self.writes,
-        }
-
-    @classmethod
-    def from_json(cls, fields: Fields) -> "PushHealth":
-        """From a message."""
-        return cls(
-            link=LinkHealth.from_json(fields),
-            peer=fields.maybe_text("peer"),
-            period_ms=fields.maybe_whole("period_ms"),
-            groups=fields.ranges("groups"),
-            writes=fields.whole("writes"),
-        )
-
 
 @dataclass(frozen=True, slots=True)
-class PollHealth:
+class PollHealth(Declared):
     """We read from the meter."""
 
-    link: LinkHealth
+    link: Annotated[LinkHealth, FLAT]
     requests: int
     errors: int
     seqlock_retries: int
     """How often a cycle went by while `live` was read, so that a part was read again."""
 
-    def to_json(self) -> JsonObject:
-        """As it stands in a message."""
-        return {
-            **self.link.to_json(),
-            "requests": self.requests,
-            "errors": self.errors,
-            "seqlock_retries": self.seqlock_retries,
-        }
-
-    @classmethod
-    def from_json(cls, fields: Fields) -> "PollHealth":
-        """From a message."""
-        return cls(
-            link=LinkHealth.from_json(fields),
-            requests=fields.whole("requests"),
-            errors=fields.whole("errors"),
-            seqlock_retries=fields.whole("seqlock_retries"),
-        )
-
 
 @dataclass(frozen=True, slots=True)
-class BlockHealth:
+class BlockHealth(Declared):
     """One block as published last."""
 
     age_ms: int | None
@@ -93,109 +55,62 @@ class BlockHealth:
     per_s: float
     """Messages a second, lately."""
 
-    def to_json(self) -> JsonObject:
-        """As it stands in a message."""
-        return {
-            "age_ms": self.age_ms,
-            "limit_ms": self.limit_ms,
-            "source": self.source,
-            "seq": self.seq,
-            "per_s": self.per_s,
-        }
-
-    @classmethod
-    def from_json(cls, fields: Fields) -> "BlockHealth":
-        """From a message."""
-        source = None if fields.maybe_text("source") is None else fields.choice("source", get_args(Source))
-        return cls(
-            age_ms=fields.maybe_whole("age_ms"),
-            limit_ms=fields.maybe_whole("limit_ms"),
-            source=cast("Source | None", source),
-            seq=fields.whole("seq"),
-            per_s=fields.number("per_s"),
-        )
-
 
 @dataclass(frozen=True, slots=True)
-class CheckFlag:
+class CheckFlag(Declared):
     """Something about the meter's values that can't be right."""
 
     name: str
-    since: str
-    text: str
-
-    def to_json(self) -> JsonObject:
-        """As it stands in a message."""
-        return {"name": self.name, "since": self.since, "text": bounded_text(self.text)}
-
-    @classmethod
-    def from_json(cls, fields: Fields) -> "CheckFlag":
-        """From a message."""
-        return cls(name=fields.text("name"), since=fields.time("since"), text=fields.text("text"))
+    """Which of several alike: `voltage-l1`. The code of its reason tells what is wrong."""
+    since: Moment
+    reason: Annotated[Reason, FLAT]
 
 
 @dataclass(frozen=True, slots=True)
-class MeterHealth:
+class MeterHealth(Declared):
     """How a meter's publisher is: every 10 s, and on change of state.
 
     Topic `ksem/<meter>/health`, retained, QoS 1. To see it: `mosquitto_sub -t 'ksem/+/health'`
 
-        {"v":1,"version":"0.1.0","session":"5f1c9a2e","since":"2026-11-22T10:00:00.000Z","state":"ok","why":"pushed",
-         "push":{"state":"up","since":"2026-11-22T10:00:00.000Z","why":"a cycle every 200 ms","changes":1,
+        {"v":1,"version":"0.1.0","session":"5f1c9a2e","since":"2026-11-22T10:00:00.000Z","state":"ok",
+         "why":"live data is pushed",
+         "push":{"state":"up","since":"2026-11-22T10:00:00.000Z","why":"a whole cycle every 200 ms",
+                 "reasons":[{"code":"push-arrives","text":"a whole cycle every 200 ms","remedy":"",
+                             "params":{"period":"200"}}],"changes":1,
                  "peer":"192.168.1.20","period_ms":200,"groups":[[0,27],[40,145]],"writes":1812},
-         "poll":{"state":"up","since":"2026-11-22T09:59:58.700Z","why":"answers","changes":1,
+         "poll":{"state":"up","since":"2026-11-22T09:59:58.700Z","why":"the meter answers",
+                 "reasons":[{"code":"poll-answers","text":"the meter answers","remedy":"","params":{}}],"changes":1,
                  "requests":310,"errors":0,"seqlock_retries":2},
          "blocks":{"live":{"age_ms":120,"limit_ms":1500,"source":"push","seq":1812,"per_s":5.0}},
-         "checks":[{"name":"phases","since":"2026-11-22T10:02:00.000Z","text":"L1+L2+L3 is 812 W, the total 400 W"}],
-         "publishers":["00c0ffee"]}
+         "checks":[{"name":"phases","since":"2026-11-22T10:02:00.000Z","code":"phases-differ",
+                    "text":"the phases' power and the total's are 412.0 W apart","remedy":"compare with ...",
+                    "params":{"gap":"412.0"}}],
+         "publishers":["00c0ffee"],
+         "reasons":[{"code":"live-pushed","text":"live data is pushed","remedy":"","params":{}}]}
     """
 
     version: str
     """Of the software."""
-    session: str
-    since: str
+    session: Token
+    since: Moment
     """When it came into this state."""
     state: HealthCondition
     why: str
+    """The sentences of `reasons`, for people."""
     push: PushHealth
     poll: PollHealth
     blocks: Mapping[str, BlockHealth]
-    checks: tuple[CheckFlag, ...] = ()
-    publishers: tuple[str, ...] = ()
+    checks: Annotated[tuple[CheckFlag, ...], Rule(shorten=lambda checks: checks[:MAX_CHECKS])] = ()
+    publishers: tuple[Token, ...] = ()
     """Other sessions seen on this meter's topics: a second publisher runs."""
+    reasons: Reasons = ()
+    """Why it is in this state, the most important first. Empty in a message of an earlier build."""
 
     def encode(self) -> bytes:
         """The payload."""
-        return write_object(
-            {
-                "v": 1,
-                "version": self.version,
-                "session": self.session,
-                "since": self.since,
-                "state": self.state,
-                "why": bounded_text(self.why),
-                "push": self.push.to_json(),
-                "poll": self.poll.to_json(),
-                "blocks": {name: block.to_json() for name, block in self.blocks.items()},
-                "checks": [check.to_json() for check in self.checks[:MAX_CHECKS]],
-                "publishers": list(self.publishers),
-            }
-        )
+        return write_object({"v": 1, **self.to_json()})
 
     @classmethod
     def decode(cls, payload: bytes) -> "MeterHealth":
         """The message in `payload`. Raises InvalidMessage (UnknownVersion for another `v`), and nothing else."""
-        fields = Fields(printable(read_versioned(payload)))
-        blocks = fields.part("blocks")
-        return cls(
-            version=fields.text("version"),
-            session=fields.token("session"),
-            since=fields.time("since"),
-            state=read_health_condition(fields),
-            why=fields.text("why"),
-            push=PushHealth.from_json(fields.part("push")),
-            poll=PollHealth.from_json(fields.part("poll")),
-            blocks={name: BlockHealth.from_json(blocks.part(name)) for name in blocks.names()},
-            checks=tuple(CheckFlag.from_json(check) for check in fields.parts("checks")),
-            publishers=fields.tokens("publishers"),
-        )
+        return cls.from_json(Fields(printable(read_versioned(payload))))

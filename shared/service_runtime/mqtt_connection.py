@@ -23,6 +23,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from ksem_contract.reasons import Reason
 from service_runtime import mqtt_reasons
 from service_runtime.clock import boottime
 from service_runtime.common_settings import MqttSettings
@@ -71,7 +72,11 @@ class Incoming:
 
 
 class AttemptFailedError(Exception):
-    """A connection did not come up; the text says why, for people."""
+    """A connection did not come up."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
 
 
 _READABLE, _GONE, WOKEN = 1, 2, 4
@@ -89,7 +94,7 @@ class Connection:
     """One connection through one paho Client. All but `open()` and `wait()` are called under the link's lock.
 
     What paho's callbacks tell is left in `accepted`, `refused` (indexes of refused subscriptions, once answered),
-    `inbox`, and `ended` (why, for people).
+    `inbox`, and `ended` (why).
     """
 
     def __init__(self, settings: MqttSettings, client_id: str, will: tuple[str, bytes] | None) -> None:
@@ -97,7 +102,7 @@ class Connection:
         self.refused: list[int] | None = None
         self.inbox: list[Incoming] = []
         self.acknowledged: list[tuple[int, bool]] = []
-        self.ended: str | None = None
+        self.ended: Reason | None = None
         self._settings = settings
         self._client_id = client_id
         self._reads = 0
@@ -199,11 +204,11 @@ class Connection:
                 self._client.loop_misc()
                 self._watch(now)
             if self.unsent and now - self._handed_over_at > self._settings.keepalive:
-                self._ended(f"no answer from {mqtt_reasons.address(self._settings)}")
+                self._ended(mqtt_reasons.silence(self._settings))
         except Exception as error:  # noqa: BLE001  (paho raises many kinds over a malformed packet)
-            self._ended(f"{mqtt_reasons.address(self._settings)} sent something that is not MQTT: {error}")
+            self._ended(mqtt_reasons.no_mqtt(error, self._settings))
         if self._client.socket() is None:
-            self._ended(f"connection to {mqtt_reasons.address(self._settings)} lost")
+            self._ended(mqtt_reasons.lost(self._settings))
 
     def _read(self) -> None:
         """Let paho read, and end the connection over a packet that is too large: paho would take it all first."""
@@ -239,7 +244,7 @@ class Connection:
         if not self.accepted or self.ended is not None:
             return
         if now - self._heard_at > 2 * self._settings.keepalive + _LATE:
-            self._ended(f"no answer from {mqtt_reasons.address(self._settings)}")
+            self._ended(mqtt_reasons.silence(self._settings))
             return
         every = min(self._settings.keepalive, self._server_keepalive or self._settings.keepalive)
         if 0 < self._client.keepalive <= every or now - self._probed_at < every:
@@ -295,7 +300,7 @@ class Connection:
     def disconnect(self) -> None:
         """Say goodbye: the broker forgets the last will."""
         self._client.disconnect()
-        self._ended("stopped")
+        self._ended(Reason.of("link-stopped"))
 
     def close(self) -> None:
         """Close the socket without a DISCONNECT: after a failure the broker shall publish the last will."""
@@ -307,7 +312,7 @@ class Connection:
         if sock is not None:
             sock.close()
 
-    def _ended(self, why: str) -> None:
+    def _ended(self, why: Reason) -> None:
         if self.ended is None:
             self.ended = why
 
@@ -345,13 +350,12 @@ class Connection:
             self._take(message.topic, bytes(message.payload), message.retain)
 
     def _note_end(self, _client: Client, _userdata: object, flags: Any, reason: Any, _properties: Any) -> None:
-        where = mqtt_reasons.address(self._settings)
         silent = reason.getName() == "Keep alive timeout"
         if flags.is_disconnect_packet_from_server:
             self._ended(mqtt_reasons.end(reason.value, self._client_id))
         elif not self.accepted:
             self._ended((mqtt_reasons.no_answer if silent else mqtt_reasons.no_greeting)(self._settings))
         elif silent:
-            self._ended(f"no answer from {where}")
+            self._ended(mqtt_reasons.silence(self._settings))
         else:
-            self._ended(f"connection to {where} lost")
+            self._ended(mqtt_reasons.lost(self._settings))

@@ -12,6 +12,7 @@ import select
 import threading
 from collections.abc import Callable, Collection, Sequence
 
+from ksem_contract.reasons import Reason
 from service_runtime import mqtt_reasons
 from service_runtime.backoff import Backoff
 from service_runtime.clock import boottime
@@ -61,7 +62,7 @@ class MqttLink:
         will: tuple[str, bytes] | None,
         subscriptions: Sequence[str],
         on_message: Callable[[Incoming], None],
-        on_link: Callable[[bool, str], None],
+        on_link: Callable[[bool, tuple[Reason, ...]], None],
         log: logging.Logger,
         not_own: Collection[str] = (),
         on_acknowledged: Callable[[str, bool], None] | None = None,
@@ -90,7 +91,7 @@ class MqttLink:
         self._lock = threading.RLock()
         self._connection: Connection | None = None
         self._up = False
-        self._down_because: str | None = None
+        self._down_because: Reason | None = None
         self._stopping = False
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.thread = WatchedThread(f"mqtt {client_id}"[:15], self._run, TURN_WITHIN)
@@ -212,38 +213,38 @@ class MqttLink:
             if up:
                 self._drain(connection)
         except AttemptFailedError as failed:
-            connection.ended = str(failed)
+            connection.ended = failed.reason
         finally:
             with self._lock:
                 self._up, self._connection = False, None
                 connection.close()
         if not self._stopping:
-            self._tell_down(connection.ended or "the link was lost")
+            self._tell_down(connection.ended or mqtt_reasons.lost(self._settings))
 
     def _subscribe(self, connection: Connection) -> None:
         """See the connection through CONNACK and SUBACK."""
-        where = mqtt_reasons.address(self._settings)
         self._wait_for(connection, lambda: connection.accepted, mqtt_reasons.no_answer(self._settings))
         if self._subscriptions:
             with self._lock:
                 connection.subscribe(self._subscriptions, self._not_own)
             answered = lambda: connection.refused is not None  # noqa: E731
-            self._wait_for(connection, answered, f"{where} does not answer a subscription")
+            self._wait_for(connection, answered, mqtt_reasons.no_suback(self._settings))
         refused = [self._subscriptions[index] for index in connection.refused or ()]
-        why = f"connected to {where}"
+        reasons = [Reason.of("broker-connected", address=mqtt_reasons.address(self._settings))]
         if refused:
-            why += f"; the broker refuses subscriptions to {', '.join(refused)}: see its access rights"
+            reasons.append(Reason.of("broker-refuses-topics", topics=", ".join(refused)))
         with self._lock:
             self._connection, self._up = connection, True
         self._down_because = None
         self._quiet.settle("down")
-        line = self._quiet.say("up", f"{why} as {self._client_id}", boottime(), at_once=_CHANGES_TOLD)
+        text = f"{reasons[0]} as {self._client_id}" + "".join(f"; {reason}" for reason in reasons[1:])
+        line = self._quiet.say("up", text, boottime(), at_once=_CHANGES_TOLD)
         if line is not None:
             self._log.log(logging.WARNING if refused else logging.INFO, "broker: %s", line)
-        self._call("on_link", self._on_link, True, why)
+        self._call("on_link", self._on_link, True, tuple(reasons))
         self._hand_out(connection)
 
-    def _wait_for(self, connection: Connection, answered: Callable[[], bool], what: str) -> None:
+    def _wait_for(self, connection: Connection, answered: Callable[[], bool], what: Reason) -> None:
         deadline = boottime() + CONNECT_TIMEOUT
         while not answered():
             left = deadline - boottime()
@@ -289,14 +290,14 @@ class MqttLink:
         if line is not None:
             self._log.exception("broker: %s", line)
 
-    def _tell_down(self, why: str) -> None:
+    def _tell_down(self, why: Reason) -> None:
         changed = why != self._down_because
         self._down_because = why
-        line = self._quiet.say("down", why, boottime(), at_once=_CHANGES_TOLD if changed else 0)
+        line = self._quiet.say("down", str(why), boottime(), at_once=_CHANGES_TOLD if changed else 0)
         if line is not None:
             self._log.warning("broker: %s", line)
         if changed:
-            self._call("on_link", self._on_link, False, why)
+            self._call("on_link", self._on_link, False, (why,))
 
     def _pause(self, seconds: float) -> None:
         until = boottime() + seconds

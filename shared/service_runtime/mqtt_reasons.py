@@ -4,6 +4,7 @@ import errno
 import socket
 import ssl
 
+from ksem_contract.reasons import Reason
 from service_runtime.common_settings import MqttSettings
 
 _REFUSALS = {
@@ -55,25 +56,33 @@ def address(settings: MqttSettings) -> str:
     return f"{host}:{settings.port}"
 
 
-def refusal(code: int, settings: MqttSettings, client_id: str) -> str:
+def refusal(code: int, settings: MqttSettings, client_id: str) -> Reason:
     """Of a CONNACK that refuses; `code` as in MQTT 5."""
     if code == 0x87:
         # mosquitto 2.0 answers a wrong password with this code too.
         if settings.username is None:
-            return "not authorised: the broker asks for a user name and password (mqtt.username, mqtt.password)"
-        return "not authorised: bad user name or password (mqtt.username, mqtt.password), or no right to connect"
+            text = "not authorised: the broker asks for a user name and password (mqtt.username, mqtt.password)"
+        else:
+            text = "not authorised: bad user name or password (mqtt.username, mqtt.password), or no right to connect"
+        return Reason.of("broker-login", error=text)
     text = _REFUSALS.get(code, "the broker refuses the connection (reason 0x{code:02X})")
     version = "5" if settings.version == 5 else "3.1.1"
-    return text.format(version=version, client_id=client_id, code=code)
+    text = text.format(version=version, client_id=client_id, code=code)
+    return Reason.of("broker-login" if code == 0x86 else "broker-refuses", error=text)
 
 
-def end(code: int, client_id: str) -> str:
+def end(code: int, client_id: str) -> Reason:
     """Of a DISCONNECT that the broker sent (MQTT 5)."""
-    return _ENDS.get(code, f"the broker closed the link (reason 0x{code:02X})").format(client_id=client_id)
+    text = _ENDS.get(code, f"the broker closed the link (reason 0x{code:02X})").format(client_id=client_id)
+    return Reason.of("client-id-taken" if code == 0x8E else "broker-closed", error=text)
 
 
-def no_greeting(settings: MqttSettings) -> str:
+def no_greeting(settings: MqttSettings) -> Reason:
     """Of a connection that ended before the broker's CONNACK."""
+    return Reason.of("broker-no-greeting", error=_no_greeting(settings))
+
+
+def _no_greeting(settings: MqttSettings) -> str:
     version = "5" if settings.version == 5 else "3.1.1"
     text = f"{address(settings)} closed the connection without a word: does it speak MQTT {version} (mqtt.version)"
     if not settings.tls:
@@ -85,50 +94,72 @@ def no_greeting(settings: MqttSettings) -> str:
     return f"{text}, or does it ask for a client certificate (mqtt.cert_file)?"
 
 
-def no_answer(settings: MqttSettings) -> str:
+def no_answer(settings: MqttSettings) -> Reason:
     """Of a broker that takes the connection and stays silent: frozen, or not a broker."""
-    return f"{address(settings)} accepts connections but does not answer"
+    return Reason.of("broker-silent", error=f"{address(settings)} accepts connections but does not answer")
 
 
-def too_large(limit: int, settings: MqttSettings) -> str:
+def no_suback(settings: MqttSettings) -> Reason:
+    """Of a broker that takes the login and stays silent then."""
+    return Reason.of("broker-silent", error=f"{address(settings)} does not answer a subscription")
+
+
+def silence(settings: MqttSettings) -> Reason:
+    """Of a link over which nothing comes any more."""
+    return Reason.of("broker-silent", error=f"no answer from {address(settings)}")
+
+
+def lost(settings: MqttSettings) -> Reason:
+    """Of a link that ended without a reason."""
+    return Reason.of("broker-closed", error=f"connection to {address(settings)} lost")
+
+
+def no_mqtt(error: Exception, settings: MqttSettings) -> Reason:
+    """Of bytes that are not MQTT."""
+    return Reason.of("broker-no-greeting", error=f"{address(settings)} sent something that is not MQTT: {error}")
+
+
+def too_large(limit: int, settings: MqttSettings) -> Reason:
     """Of a message that no service of ours publishes."""
-    remedy = "" if settings.version == 5 else ", or set mqtt.version = 5"
-    return (
-        f"{address(settings)} sends a message of more than {limit} bytes below {settings.prefix}/: stop who publishes"
-        f" it, limit the broker (max_packet_size {limit}){remedy}"
-    )
+    version = "" if settings.version == 5 else ", or set mqtt.version = 5"
+    where, below = address(settings), f"{settings.prefix}/"
+    return Reason.of("message-too-large", address=where, limit=limit, topics=below, version=version)
 
 
-def failed_attempt(error: Exception, settings: MqttSettings) -> str:
+def failed_attempt(error: Exception, settings: MqttSettings) -> Reason:
     """Of an exception raised while connecting."""
     where = address(settings)
     if isinstance(error, ssl.SSLError):
-        return _tls(error, settings)
+        return Reason.of("broker-tls", error=_tls(error, settings))
     if isinstance(error, socket.gaierror):
-        return f"the host name {settings.host} is not known (mqtt.host): {error.strerror}"
-    if isinstance(error, ConnectionRefusedError):
-        return f"connection refused by {where}: no broker listens there (mqtt.host, mqtt.port)"
-    if isinstance(error, TimeoutError):
-        return f"no answer from {where}"
-    if isinstance(error, ConnectionError) and settings.tls:
-        return f"TLS: {where} closed the connection during the handshake: does it speak TLS there (mqtt.port)?"
-    if isinstance(error, ConnectionError):
+        text = f"the host name {settings.host} is not known (mqtt.host): {error.strerror}"
+    elif isinstance(error, ConnectionRefusedError):
+        text = f"connection refused by {where}: no broker listens there (mqtt.host, mqtt.port)"
+    elif isinstance(error, TimeoutError):
+        return silence(settings)
+    elif isinstance(error, ConnectionError) and settings.tls:
+        text = f"TLS: {where} closed the connection during the handshake: does it speak TLS there (mqtt.port)?"
+        return Reason.of("broker-tls", error=text)
+    elif isinstance(error, ConnectionError):
         return no_greeting(settings)
-    if isinstance(error, OSError) and error.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN):
-        return f"no way to {where}: {error.strerror}"
-    return f"can't connect to {where}: {error}"
+    elif isinstance(error, OSError) and error.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN):
+        text = f"no way to {where}: {error.strerror}"
+    else:
+        text = f"can't connect to {where}: {error}"
+    return Reason.of("broker-unreachable", error=text)
 
 
-def bad_tls_file(error: OSError, settings: MqttSettings) -> str:
+def bad_tls_file(error: OSError, settings: MqttSettings) -> Reason:
     """Of an exception raised while certificates were loaded (ssl.SSLError is an OSError)."""
     files = {"ca_file": settings.ca_file, "cert_file": settings.cert_file, "key_file": settings.key_file}
     named = ", ".join(f"mqtt.{key} {path}" for key, path in files.items() if path)
     reason = getattr(error, "reason", None) or error.strerror or str(error)
     if reason == "KEY_VALUES_MISMATCH":
-        return f"mqtt.key_file {settings.key_file} is not the key of mqtt.cert_file {settings.cert_file}"
+        text = f"mqtt.key_file {settings.key_file} is not the key of mqtt.cert_file {settings.cert_file}"
+        return Reason.of("broker-tls", error=text)
     if "PEM lib" in reason:
         reason = "one of them is not a certificate or key in PEM form"
-    return f"TLS: can't use {named}: {reason}"
+    return Reason.of("broker-tls", error=f"TLS: can't use {named}: {reason}")
 
 
 def _tls(error: ssl.SSLError, settings: MqttSettings) -> str:

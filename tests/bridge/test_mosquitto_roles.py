@@ -20,6 +20,7 @@ from ksem_contract.blocks import ENERGY
 from ksem_contract.histogram import AGE_BOUNDS_MS, TURNAROUND_BOUNDS_MS, Histogram
 from ksem_contract.link_health import LinkHealth
 from ksem_contract.node_health import NodeHealth, Percentiles, Transit, UnitHealth
+from ksem_contract.reasons import Reason, sentence
 from ksem_contract.requests import RequestEntry, RequestsMessage
 from rtu_server.line_counters import MAX_ASKED
 from service_runtime.common_settings import MqttSettings
@@ -329,7 +330,8 @@ def test_our_largest_messages_are_under_half_of_the_packet_limit() -> None:
         source="push",
         time="2026-11-22T10:00:00.123Z",
     )
-    link = LinkHealth(state="waiting", since=block.time, why="w" * 300, changes=2**31)
+    why = Reason("broker-silent", "w" * 200, "r" * 100)
+    link = LinkHealth(state="waiting", since=block.time, why=str(why), changes=2**31, reasons=(why,))
     times = Percentiles(1234.56, 1234.56, 1234.56)
     units = tuple(
         UnitHealth(
@@ -348,12 +350,20 @@ def test_our_largest_messages_are_under_half_of_the_packet_limit() -> None:
             last_request_ago_ms=2**31,
             turnaround_histogram_ms=histogram(TURNAROUND_BOUNDS_MS),
             age_histogram_ms=histogram(AGE_BOUNDS_MS),
+            reasons=(why,),
         )
         for _ in range(32)
     )
     transit = {f"{name[:-2]}{number:02}": Transit(rtt_ms=1234.56, session="f" * 8) for number in range(32)}
     health = NodeHealth(
-        version="1.2.3", since=block.time, state="degraded", why="w" * 300, broker=link, units=units, transit=transit
+        version="1.2.3",
+        since=block.time,
+        state="degraded",
+        why="w" * 300,
+        broker=link,
+        units=units,
+        transit=transit,
+        reasons=(why,) * 8,
     )
     asked = RequestEntry(
         line=name,
@@ -407,8 +417,8 @@ class TlsPeer:
         if message.topic == MARK:
             self.marked.set()
 
-    def _on_link(self, up: bool, why: str) -> None:
-        self.why = why
+    def _on_link(self, up: bool, reasons: tuple[Reason, ...]) -> None:
+        self.why = sentence(reasons)
         if up:
             self.up.set()
         self.told.set()

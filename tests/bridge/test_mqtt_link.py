@@ -19,6 +19,7 @@ from typing import Any, Self
 import attrs
 import pytest
 
+from ksem_contract.reasons import Reason, sentence
 from service_runtime.clock import boottime
 from service_runtime.common_settings import MqttSettings
 from service_runtime.mqtt_connection import Incoming
@@ -65,11 +66,11 @@ class Peer:
             self.messages.append(message)
             self.news.notify_all()
 
-    def _on_link(self, up: bool, why: str) -> None:
+    def _on_link(self, up: bool, reasons: tuple[Reason, ...]) -> None:
         if up and self._greet is not None:
             self._greet(self)
         with self.news:
-            self.links.append((up, why))
+            self.links.append((up, sentence(reasons)))
             self.news.notify_all()
 
     def until(self, holds: Callable[[], bool], patience: float = 5.0) -> float:

@@ -111,7 +111,7 @@ def test_a_push_from_a_stranger_is_refused_with_the_line_that_lets_it_in(start: 
     bench.audience.await_live("poll", 3)
     health = bench.audience.await_health(lambda health: any("refused" in c.name for c in health.checks), "refused")
     (check,) = [check for check in health.checks if "refused" in check.name]
-    assert 'push_from = ["127.0.0.2", "127.0.0.1"]' in check.text
+    assert 'push_from = ["127.0.0.2", "127.0.0.1"]' in check.reason.remedy
     assert bench.publisher.log_text().count("was refused") == 1
 
 

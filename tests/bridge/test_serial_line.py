@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from ksem_contract.reasons import sentence
 from modbus_codec.crc import append_crc
 from rtu_server.register_cache import FreshnessLimits, RegisterCache
 from rtu_server.responder import Responder, Unit
@@ -102,7 +103,7 @@ def build(wire: Wire, **settings: object) -> SerialLine:
     return SerialLine(
         LineSettings(port=str(wire.path), unit=(UnitSettings(id=1), UnitSettings(id=5)), **settings),  # type: ignore[arg-type]
         Responder(units),
-        lambda up, why: wire.ports.append((up, why)),
+        lambda up, reasons: wire.ports.append((up, sentence(reasons))),
     )
 
 

@@ -91,7 +91,7 @@ class MeterScene:
         """Wait for a health message in this state whose reasons or checks hold all these words."""
 
         def holds(health: MeterHealth) -> bool:
-            checks = " ".join(f"{check.name} {check.text}" for check in health.checks)
+            checks = " ".join(f"{check.name} {check.reason}" for check in health.checks)
             told = f"{health.why} {health.push.link.why} {health.poll.link.why} {checks}"
             return health.state == state and all(word in told for word in words)
 

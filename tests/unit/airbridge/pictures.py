@@ -102,7 +102,7 @@ def requests() -> RequestsMessage:
 def flowing(now: float, source: Source = "push") -> Picture:
     """All is well since 10 s."""
     picture = Picture(TOPICS, now - 12)
-    picture.on_link(True, "connected")
+    picture.on_link(True, ())
     picture.on_message("ksem/main/status", b"online", now - 10)
     picture.on_message("ksem/rtu/demo/status", b"online", now - 10)
     picture.on_message("ksem/rtu/demo/health", node_health().encode(), now - 10)

@@ -46,7 +46,7 @@ def test_live_data_that_has_stopped_is_shown_though_the_links_stand() -> None:
 def test_a_broker_that_is_away_breaks_both_of_its_links_and_hides_the_services() -> None:
     picture = flowing(_NOW)
     picture.pulled = {"broker"}
-    picture.on_link(False, "connection lost")
+    picture.on_link(False, ())
     parts, links = _conditions(picture)
     assert parts[1:4] == ["unknown", "down", "unknown"]
     assert links[1:3] == ["down", "down"]

@@ -25,7 +25,7 @@ def test_a_message_that_breaks_the_contract_changes_nothing() -> None:
 
 def test_status_topics_are_not_believed_while_the_broker_is_away() -> None:
     picture = flowing(_NOW)
-    picture.on_link(False, "connection lost")
+    picture.on_link(False, ())
     assert (picture.meter_status, picture.node_status) == (None, None)
 
 

@@ -40,15 +40,16 @@ from ksem_contract.health import (
     PushHealth,
     UnitHealth,
 )
+from ksem_contract.reasons import Reason, sentence
 from ksem_contract.register_range import RegisterRange
 
 ROOT = Path(__file__).parents[3]
 NOW = "2026-11-22T10:00:00.000Z"
-LOGIN = LoginFacts("rtu", "broker:1883", "rtu", "ksem", up=True, why="connected")
+LOGIN = LoginFacts("rtu", "broker:1883", "rtu", "ksem", up=True, reasons=())
 
 
-def link(state: str = "up", why: str = "well") -> LinkHealth:
-    return LinkHealth(state, NOW, why, 1)  # type: ignore[arg-type]
+def link(state: str = "up", *reasons: Reason) -> LinkHealth:
+    return LinkHealth(state, NOW, sentence(reasons), 1, reasons)  # type: ignore[arg-type]
 
 
 def meter_health(
@@ -86,6 +87,7 @@ def node(**changes: object) -> NodeSeen:
         "turnaround_ms": Percentiles(),
         "age_ms": Percentiles(),
         "last_request_ago_ms": None,
+        "reasons": (Reason.of("blocks-too-old", unit=1, line="rs485", meter="main"),),
         **changes,
     }
     health = NodeHealth("1", NOW, "degraded", "why", link(), (UnitHealth(**unit),), {})  # type: ignore[arg-type]
@@ -125,7 +127,7 @@ def test_a_meter_that_is_not_reached(reach: Reach, more: dict[str, bool], words:
         ({"requests": 900, "noise": 3, "last_request_ago_ms": 60_000}, "wrong", "stopped asking"),
         ({"requests": 900, "refused": {"stale": 900}, "last_request_ago_ms": 80}, "wrong", "900 x stale"),
         ({"requests": 900, "data": 900, "state": "ok", "last_request_ago_ms": 80}, "ok", "100.0 %"),
-        ({"port": LinkHealth("down", NOW, "no such port", 1)}, "wrong", "no such port"),
+        ({"port": link("down", Reason.of("port-missing", port="/dev/x"))}, "wrong", "no such port"),
     ],
 )
 def test_what_the_line_shows_tells_what_is_wrong_with_it(counters: dict[str, object], state: str, words: str) -> None:
@@ -140,7 +142,9 @@ def test_noise_on_a_line_that_works_is_worth_a_look() -> None:
 
 
 def test_without_a_broker_nothing_is_said_about_the_halves() -> None:
-    down = LoginFacts("rtu", "broker:1883", "rtu", "ksem", up=False, why="refused")
+    down = LoginFacts(
+        "rtu", "broker:1883", "rtu", "ksem", up=False, reasons=(Reason.of("broker-login", error="refused"),)
+    )
     facts = Facts("1", logins=(down,), wanted_meters=("main",), wanted_nodes=("attic",))
     assert [*check_publishers(facts), *check_inverters(facts)] == []
 
@@ -155,14 +159,15 @@ def test_what_was_given_up_and_is_still_kept_by_the_broker_is_no_fault() -> None
 
 
 def test_a_push_that_is_refused_gives_the_line_to_add() -> None:
-    flag = CheckFlag("push-refused-0", NOW, 'a push from 10.0.0.9 was refused; set push_from = ["10.0.0.9"]')
-    seen = MeterSeen("main", "online", meter_health(link("waiting", "not pushed"), (flag,)), alive=True)
+    refused = Reason.of("push-refused", address="10.0.0.9", sources='"10.0.0.9"', meter="main")
+    flag = CheckFlag("push-refused-0", NOW, refused)
+    seen = MeterSeen("main", "online", meter_health(link("waiting", Reason.of("push-not-begun")), (flag,)), alive=True)
     found = only(check_publishers(Facts("1", logins=(LOGIN,), seen_meters=(seen,))), "push")
-    assert (found.state, "push_from" in found.text) == ("wrong", True)
+    assert (found.state, "push_from" in found.remedy) == ("wrong", True)
 
 
 def test_a_push_switched_off_on_purpose_is_no_fault() -> None:
-    seen = MeterSeen("main", "online", meter_health(link("waiting", "switched off in [push]")), alive=True)
+    seen = MeterSeen("main", "online", meter_health(link("waiting", Reason.of("push-off"))), alive=True)
     assert only(check_publishers(Facts("1", logins=(LOGIN,), seen_meters=(seen,))), "push").state == "note"
 
 
@@ -175,10 +180,10 @@ def test_a_second_publisher_is_told() -> None:
 def test_a_right_is_not_missed_where_the_services_own_messages_come_through() -> None:
     """An ACL may be narrower than the shipped one, for one meter's name alone."""
     probe = Probe("ksem/rtu/+/status", taken=False, came_back=False)
-    login = LoginFacts("rtu", "b:1883", "rtu", "ksem", up=True, why="", probes=(probe,))
+    login = LoginFacts("rtu", "b:1883", "rtu", "ksem", up=True, reasons=(), probes=(probe,))
     refused = list(check_broker(Facts("1", logins=(login,))))
     assert "let user rtu write ksem/rtu/+/status" in only(refused, "rights").remedy
-    seen = LoginFacts("rtu", "b:1883", "rtu", "ksem", True, "", (probe,), seen_live=frozenset({"ksem/rtu/+/status"}))
+    seen = LoginFacts("rtu", "b:1883", "rtu", "ksem", True, (), (probe,), seen_live=frozenset({"ksem/rtu/+/status"}))
     assert only(check_broker(Facts("1", logins=(seen,))), "rights").state == "ok"
 
 
@@ -217,9 +222,7 @@ def test_the_troubleshooting_page_quotes_what_the_doctor_really_says() -> None:
     sources += [
         (ROOT / one).read_text(encoding="utf-8")
         for one in (
-            "ksem_publisher/meter_push.py",
-            "ksem_publisher/push_peers.py",
-            "ksem_publisher/push_listener.py",
+            "shared/ksem_contract/reason_catalogue.py",
             "shared/service_runtime/mqtt_reasons.py",
         )
     ]

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from airbridge.monitor.run import status_line
 from airbridge.monitor.screen import screen
+from ksem_contract.reasons import Reason
 from tests.unit.ksem_dashboard.house import DOOR, DOWN, UNIT, House
 
 
@@ -63,7 +64,7 @@ def test_what_comes_over_mqtt_cannot_steer_the_terminal() -> None:
     house = House().run_well()
     evil = "\x1b]0;title\x07\x1b[2Jgone"
     unit = replace(UNIT, line=evil, refused={evil: 1})
-    house.node(b"offline", state="degraded", why=evil, units=(unit,))
+    house.node(b"offline", state="degraded", why=evil, reasons=(Reason("gone", evil, evil),), units=(unit,))
     drawn = "\n".join(lines(house, 140)) + status_line(house.picture, house.now)
     assert "gone" in drawn
     assert "]0;title" in drawn

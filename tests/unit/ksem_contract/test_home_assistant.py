@@ -194,6 +194,14 @@ def test_diagnostics_are_diagnostic_entities() -> None:
         assert components(METER)[key]["entity_category"] == "diagnostic"
 
 
+@BOTH
+def test_the_state_has_the_reasons_as_attributes_for_automations(found: Discovery) -> None:
+    """mqtt/mixins.py: json_attributes_template has to give a JSON object"""
+    state = components(found)["why"]
+    assert state["json_attributes_topic"] == state["state_topic"]
+    assert "value_json.get('reasons', [])" in state["json_attributes_template"]
+
+
 def test_the_rtu_server_is_a_device_of_its_own_that_hangs_on_the_meter() -> None:
     """mqtt/schemas.py: via_device names an identifier of the other device"""
     meter, node = json.loads(METER.payload)["device"], json.loads(NODE.payload)["device"]

@@ -18,6 +18,7 @@ from ksem_contract.health import (
     Transit,
     UnitHealth,
 )
+from ksem_contract.reasons import Reason, sentence
 from ksem_contract.register_range import RegisterRange
 from ksem_contract.requests import RequestEntry, RequestsMessage
 from ksem_contract.topics import Topics
@@ -26,7 +27,8 @@ from ksem_dashboard.picture import Picture
 WHEN = "2026-11-22T10:00:00.000Z"
 LOCAL = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 UP = LinkHealth("up", WHEN, "a cycle every 200 ms", 1)
-DOWN = LinkHealth("down", WHEN, "no whole cycle for 3 s", 2)
+STOPPED = Reason.of("push-stopped")
+DOWN = LinkHealth("down", WHEN, str(STOPPED), 2, (STOPPED,))
 
 METER_HEALTH = MeterHealth(
     version="0.1.0",
@@ -76,6 +78,15 @@ NODE_HEALTH = NodeHealth("0.1.0", WHEN, "ok", "", UP, (UNIT,), {"main": Transit(
 ASKED = RequestEntry("rs485", 1, "main", 3, 40, 106, 6.2, "data", 80, False)
 
 
+def explained(*reasons: Reason) -> dict[str, object]:
+    """The fields of a health message that hold these reasons."""
+    return {"why": sentence(reasons), "reasons": reasons}
+
+
+def port_down(reason: Reason) -> LinkHealth:
+    return LinkHealth("down", WHEN, str(reason), 2, (reason,))
+
+
 class House:
     """A picture, and who fills it. The publisher's clock is 10 000 s ahead of ours."""
 
@@ -86,7 +97,7 @@ class House:
         self.picture = Picture(self.topics, meters=meters, nodes=nodes)
         self.session = "aaaa"
         self._seq = 0
-        self.picture.on_link(True, "connected", self.now)
+        self.picture.on_link(True, (), self.now)
 
     def say(self, topic: str, payload: bytes, *, retained: bool = False) -> None:
         self.picture.on_message(topic, payload, retained=retained, now=self.now, local=self.local)

@@ -3,10 +3,11 @@ from dataclasses import replace
 import pytest
 
 from ksem_contract.health import CheckFlag
+from ksem_contract.reasons import Reason
 from ksem_dashboard.faults import Verdict, find_faults, judge
 from ksem_dashboard.healthz import health_verdict
 
-from .house import DOOR, DOWN, METER_HEALTH, NODE_HEALTH, UNIT, House
+from .house import DOOR, DOWN, METER_HEALTH, NODE_HEALTH, STOPPED, UNIT, House, explained, port_down
 
 
 def texts(house: House) -> list[tuple[str, str]]:
@@ -32,8 +33,8 @@ def test_without_an_inverter_the_meters_data_is_what_counts() -> None:
 
 def test_no_link_to_the_broker_hides_everything_else() -> None:
     house = House().run_well()
-    house.picture.on_link(False, "127.0.0.1:1883 refuses the connection", house.now)
-    assert texts(house) == [("bad", "No link to the broker: 127.0.0.1:1883 refuses the connection.")]
+    house.picture.on_link(False, (Reason.of("broker-unreachable", error="127.0.0.1:1883 is shut"),), house.now)
+    assert texts(house) == [("bad", "No link to the broker: 127.0.0.1:1883 is shut.")]
     assert health_verdict(house.picture, house.now)[0] is False
 
 
@@ -55,9 +56,12 @@ def test_a_publisher_that_is_gone_is_told_from_a_meter_that_is_gone() -> None:
     house = House().run_well()
     house.status(b"offline")
     assert ("bad", "The publisher of meter main is gone.") in texts(house)
-    house.health(state="down", why="no live data; push: silent; poll: no route")
+    unreachable = Reason.of("meter-unreachable", where="ksem:502")
+    house.health(state="down", **explained(Reason.of("no-live-data"), unreachable, STOPPED))
     fault = find_faults(house.picture, house.now)[0]
-    assert (fault.text, fault.details) == ("Meter main gives no live data: push: silent.", ("poll: no route",))
+    assert (fault.text, fault.code) == ("Meter main gives no live data: no connection to ksem:502.", unreachable.code)
+    assert "power and network cable" in fault.remedy
+    assert fault.details == (str(STOPPED),)
     assert judge(house.picture, [fault]) == Verdict("bad", "No data from the meter.")
 
 
@@ -70,34 +74,35 @@ def test_live_data_that_stops_while_the_status_says_online_is_a_fault() -> None:
 
 def test_what_is_missing_while_data_flows_is_a_warning_with_its_remedy() -> None:
     house = House().run_well()
+    phases, second = Reason.of("phases-differ", gap="412.0"), Reason.of("second-publisher", sessions="beef")
     house.health(
         state="degraded",
-        why="polled instead of pushed",
+        **explained(Reason.of("polled-instead"), STOPPED, second, phases),
         push=replace(METER_HEALTH.push, link=DOWN),
         publishers=("beef",),
-        checks=(CheckFlag("phases", "2026-11-22T10:02:00.000Z", "L1+L2+L3 is 812 W, the total 400 W"),),
+        checks=(CheckFlag("phases", "2026-11-22T10:02:00.000Z", phases),),
     )
     assert texts(house) == [
-        ("warn", "Polled instead of pushed: no whole cycle for 3 s."),
-        ("warn", "A second publisher runs for this meter (session beef)."),
-        ("warn", "L1+L2+L3 is 812 W, the total 400 W (since 10:02 UTC)."),
+        ("warn", "Polled instead of pushed: the meter has stopped pushing."),
+        ("warn", "Another publisher runs for this meter (session beef)."),
+        ("warn", "The phases' power and the total's are 412.0 W apart (since 10:02 UTC)."),
     ]
     faults = find_faults(house.picture, house.now)
     assert all(fault.remedy for fault in faults)
-    assert "TCP master" in faults[0].remedy
+    assert "Modbus menu" in faults[0].remedy
     assert judge(house.picture, faults).state == "warn"
     assert health_verdict(house.picture, house.now)[0] is True
 
 
 def test_an_inverter_without_data_is_a_fault_with_its_reason() -> None:
     house = House().run_well()
-    house.node(b"offline", state="degraded", why="the inverter has stopped asking; check wiring A/B")
+    house.node(b"offline", state="degraded", **explained(Reason.of("inverter-stopped", unit=1, line="rs485")))
     (fault,) = find_faults(house.picture, house.now)
     assert (fault.severity, fault.text) == (
         "bad",
-        "The inverter at attic gets no data: the inverter has stopped asking.",
+        "The inverter at attic gets no data: unit 1 on rs485: the inverter has stopped asking.",
     )
-    assert fault.remedy == "Check wiring A/B."
+    assert fault.remedy.startswith("Check wiring A/B")
     assert judge(house.picture, [fault]) == Verdict("bad", "The inverter gets no data.")
 
 
@@ -110,16 +115,17 @@ def test_what_only_follows_from_the_meter_is_not_told_twice() -> None:
 
 def test_an_adapter_that_is_unplugged_is_named_with_what_to_do() -> None:
     house = House().run_well()
-    port = replace(DOWN, why="/dev/ttyUSB0 is gone")
+    port = port_down(Reason.of("port-missing", port="/dev/ttyUSB0"))
     house.node(b"offline", state="down", why="port", units=(replace(UNIT, port=port, state="down"),))
     (fault,) = find_faults(house.picture, house.now)
-    assert fault.text == "Line rs485: /dev/ttyUSB0 is gone."
+    assert fault.text == "Line rs485: /dev/ttyUSB0: no such port."
     assert "by-id" in fault.remedy
 
 
 def test_a_side_door_that_cannot_be_opened_is_named_once_and_costs_the_inverter_nothing() -> None:
     house = House().run_well()
-    shut = replace(DOOR, port=replace(DOWN, why="can't listen on 0.0.0.0:1502: in use"), state="down")
+    port = port_down(Reason.of("tcp-port-closed", address="0.0.0.0:1502", error="in use"))
+    shut = replace(DOOR, port=port, state="down")
     house.node(doors=(replace(shut, unit=1), shut))
     (fault,) = find_faults(house.picture, house.now)
     assert (fault.severity, fault.text) == ("warn", "Side door readers: can't listen on 0.0.0.0:1502: in use.")

@@ -7,6 +7,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ksem_contract.health import CheckFlag, Transit
+from ksem_contract.reasons import Reason
 from ksem_dashboard.metric_table import COUNTERS, GAUGES, HISTOGRAMS
 from ksem_dashboard.metrics import Exposition
 
@@ -115,7 +116,7 @@ def _with_check() -> bytes:
     from .house import METER_HEALTH, WHEN  # noqa: PLC0415
 
     fields = json.loads(METER_HEALTH.encode())
-    fields["checks"] = [CheckFlag("phases", WHEN, "text").to_json()]
+    fields["checks"] = [CheckFlag("phases", WHEN, Reason.of("phases-differ", gap="9.0")).to_json()]
     return MeterHealth.decode(json.dumps(fields).encode()).encode()
 
 
@@ -144,7 +145,7 @@ def test_invented_names_do_not_become_series() -> None:
     before = len(samples(house))
     refused = {"stale": 2, **{f"invented-{number}": 1 for number in range(20)}}
     units = tuple(replace(UNIT, unit=number, refused=refused) for number in range(1, 40))
-    checks = tuple(CheckFlag(f"check-{number}", WHEN, "x") for number in range(300))
+    checks = tuple(CheckFlag(f"check-{number}", WHEN, Reason.of("phases-differ", gap="9.0")) for number in range(300))
     house.health(checks=checks, version="9" * 5000)
     house.node(units=units, transit={f"m{number}": Transit(1.0, "aaaa") for number in range(100)})
     assert len(samples(house)) < 20 * before

@@ -1,9 +1,10 @@
 import json
 
+from ksem_contract.reasons import Reason
 from ksem_dashboard.power_history import SLOTS, slot_of
 from ksem_dashboard.report import history, point, report
 
-from .house import NODE_HEALTH, House
+from .house import NODE_HEALTH, STOPPED, House, explained
 
 
 def test_everything_is_plain_json() -> None:
@@ -30,11 +31,11 @@ def test_the_chain_names_every_part_and_link_with_rate_and_age() -> None:
     house = House().run_well()
     (chain,) = report(house.picture, house.now)["meters"]["main"]["chains"]
     assert [part["condition"] for part in chain["parts"]] == ["up"] * 5
-    assert [(link["name"], link["rate"], link["age"]) for link in chain["links"]] == [
-        ("push", "5.0/s", "3 ms old"),
-        ("MQTT", "5.0/s", ""),
-        ("MQTT", "", "1.9 ms round trip"),
-        ("RS485", "6.2/s", "105 ms old"),
+    assert [(link["name"], link["rate"], link["age"], link["age_of"]) for link in chain["links"]] == [
+        ("push", "5.0/s", "3 ms", "old"),
+        ("MQTT", "5.0/s", "", ""),
+        ("MQTT", "", "1.9 ms", "round trip"),
+        ("RS485", "6.2/s", "105 ms", "old"),
     ]
 
 
@@ -87,7 +88,7 @@ def test_an_rtu_server_that_has_ended_shows_when_it_was_seen_last_and_no_rates()
     house.pass_time(12)
     told = report(house.picture, house.now)
     (chain,) = told["meters"]["main"]["chains"]
-    assert (chain["parts"][3]["condition"], chain["parts"][3]["text"]) == ("down", "last seen 12 s ago")
+    assert (chain["parts"][3]["condition"], chain["parts"][3]["text"]) == ("down", "seen 12 s ago")
     assert (chain["parts"][4]["condition"], chain["links"][3]["condition"]) == ("unknown", "unknown")
     assert chain["links"][3]["rate"] == chain["links"][2]["age"] == ""
     node = told["nodes"]["attic"]
@@ -99,7 +100,7 @@ def test_an_rtu_server_that_has_ended_shows_when_it_was_seen_last_and_no_rates()
 
 def test_without_the_broker_nothing_is_shown_as_the_present() -> None:
     house = House().run_well()
-    house.picture.on_link(False, "gone", house.now)
+    house.picture.on_link(False, (), house.now)
     told = report(house.picture, house.now)
     (chain,) = told["meters"]["main"]["chains"]
     assert not any(link["rate"] for link in chain["links"])
@@ -109,7 +110,17 @@ def test_without_the_broker_nothing_is_shown_as_the_present() -> None:
 def test_services_that_run_and_have_no_data_are_not_called_offline() -> None:
     house = House().run_well()
     house.status(b"offline")
-    house.health(state="down", why="no live data; push: silent; poll: no route")
+    house.health(state="down", **explained(Reason.of("no-live-data"), STOPPED))
     house.node(b"offline", state="down", why="the publisher says offline")
     (chain,) = report(house.picture, house.now)["meters"]["main"]["chains"]
-    assert [part["text"] for part in chain["parts"][1:4:2]] == ["no data to pass on"] * 2
+    assert [part["text"] for part in chain["parts"][1:4:2]] == ["has no data"] * 2
+
+
+def test_reasons_stand_in_the_state_that_the_page_and_monitor_get_with_code_and_remedy() -> None:
+    house = House().run_well()
+    house.status(b"offline")
+    house.health(state="down", **explained(Reason.of("no-live-data"), STOPPED))
+    found = report(house.picture, house.now)
+    assert [one["code"] for one in found["meters"]["main"]["reasons"]] == ["no-live-data", "push-stopped"]
+    fault = found["faults"][0]
+    assert (fault["code"], bool(fault["remedy"])) == ("push-stopped", True)

@@ -92,7 +92,7 @@ def test_a_counter_that_goes_back_is_remarked_upon() -> None:
     before[0:4], after[0:4] = [0, 0, 1, 0], [0, 0, 0, 0xFFFF]
     remark = counters_backwards(tuple(before), tuple(after))
     assert remark is not None
-    assert "512" in remark.text
+    assert "512" in remark.reason.text
     assert counters_backwards(tuple(after), tuple(before)) is None
 
 
@@ -109,7 +109,7 @@ def test_no_value_or_more_than_a_megawatt_in_the_total_is_refused(start: int, hi
     broken = words(**{f"w{start}": high_low[0], f"w{start + 1}": high_low[1]})
     remark = checks.refusal(broken, 1.0)
     assert remark is not None
-    assert f"registers {start} to {start + 1}" in remark.text
+    assert f"registers {start} to {start + 1}" in remark.reason.text
     assert checks.refusal(words(), 2.0) is None
 
 

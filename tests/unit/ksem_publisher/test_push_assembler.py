@@ -44,7 +44,7 @@ class Receiver:
 
     @property
     def why(self) -> str:
-        return self.assembler.why
+        return str(self.assembler.reason or "")
 
 
 def live_assembler() -> Receiver:

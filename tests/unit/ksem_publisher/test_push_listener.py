@@ -162,7 +162,7 @@ def test_a_stranger_is_refused_and_told_of() -> None:
         async with listening(taker, host="127.0.0.9") as (listener, port):
             with _connect(port) as stranger:
                 assert await asyncio.to_thread(stranger.recv, 100) == b""
-            assert "127.0.0.1" in listener.refused("main")[0]
+            assert "127.0.0.1" in listener.refused("main")[0].text
 
     asyncio.run(main())
 
@@ -354,7 +354,7 @@ def test_an_address_to_listen_on_that_can_be_none_is_reported() -> None:
     async def main() -> None:
         listener = PushListener("ksem..lan", free_port(), [MeterSettings(host="127.0.0.1")], {"main": Taker()})
         task = asyncio.create_task(listener.run())
-        await _until(lambda: "can't listen on ksem..lan" in (listener.why_closed or ""))
+        await _until(lambda: "can't listen on ksem..lan" in str(listener.why_closed))
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from ksem_contract.health import LinkHealth, NodeHealth, Transit
+from ksem_contract.reasons import Reason
 from ksem_contract.requests import MAX_ENTRIES, RequestsMessage
 from modbus_codec.crc import append_crc
 from rtu_server.line_counters import MAX_ASKED, LineCounters, UnitCounters
@@ -12,7 +13,8 @@ from rtu_server.unit_state import Verdict, judge
 
 from .test_unit_state import SERVED
 
-PORT = LinkHealth("down", "2026-11-22T10:00:00.123Z", "can't open /dev/serial/by-id/" + "x" * 90, 10**6)
+GONE = Reason.of("port-missing", port="/dev/serial/by-id/" + "x" * 90)
+PORT = LinkHealth("down", "2026-11-22T10:00:00.123Z", str(GONE), 10**6, (GONE,))
 
 
 def unit_report(number: int, *, start: int = 9000) -> UnitReport:
@@ -22,7 +24,7 @@ def unit_report(number: int, *, start: int = 9000) -> UnitReport:
         request = append_crc(bytes((number, 3)) + (start + index).to_bytes(2) + b"\0\1")
         counters.note(request, "exception-2", 50.0 + index / 10)
         counters.note_times(0.0123456, 0.123456)
-    view = replace(SERVED, line="l" * 32, meter="m" * 32, unit=number, port_up=False, port_why=PORT.why)
+    view = replace(SERVED, line="l" * 32, meter="m" * 32, unit=number, port_up=False, port_reasons=PORT.reasons)
     return UnitReport(view, LineCounters({number: counters}), PORT)
 
 
@@ -56,10 +58,10 @@ def test_health_of_as_many_units_as_there_may_be_can_be_read() -> None:
 
 
 def test_reasons_that_fit_are_all_told_and_of_others_how_many_there_are() -> None:
-    few = overall([Verdict("down", f"unit {number}: no such port") for number in range(8)])
+    few = overall([Verdict("down", (Reason("port-missing", f"unit {number}: no such port"),)) for number in range(8)])
     assert few.why.count("no such port") == 8
-    many = overall([Verdict("down", f"unit {number}: " + "x" * 100) for number in range(100)])
+    many = overall([Verdict("down", (Reason("own-error", f"unit {number}: " + "x" * 100),)) for number in range(100)])
     assert len(many.why) <= MAX_WHY + 20
     told = many.why.count("unit")
     assert many.why.endswith(f"; and {100 - told} more")
-    assert len(overall([Verdict("down", "y" * 5000)]).why) <= MAX_WHY + 20
+    assert len(overall([Verdict("down", (Reason("own-error", "y" * 5000),))]).why) <= MAX_WHY + 20

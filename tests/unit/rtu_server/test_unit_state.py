@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from ksem_contract.reasons import Reason
 from rtu_server.unit_state import UnitView, judge
 
 SERVED = UnitView(
@@ -11,9 +12,9 @@ SERVED = UnitView(
     topic="ksem/main",
     enabled=True,
     port_up=True,
-    port_why="",
+    port_reasons=(),
     broker_up=True,
-    broker_why="",
+    broker_reasons=(),
     meter_online=True,
     fresh_since=50.0,
     last_heard=99.9,
@@ -24,6 +25,8 @@ SERVED = UnitView(
     foreign_or_noise=0,
 )
 NOW = 100.0
+GONE = (Reason.of("port-missing", port="/dev/x"),)
+REFUSED = (Reason.of("broker-login", error="refused"),)
 
 
 def test_a_unit_whose_inverter_asks_and_gets_data_is_ok() -> None:
@@ -35,8 +38,12 @@ def test_a_unit_whose_inverter_asks_and_gets_data_is_ok() -> None:
     ("change", "state", "words"),
     [
         ({"enabled": False}, "degraded", "enabled = false"),
-        ({"port_up": False, "port_why": "no such port"}, "down", "no such port"),
-        ({"fresh_since": None, "broker_up": False, "broker_why": "refused"}, "down", "broker (refused)"),
+        ({"port_up": False, "port_reasons": GONE}, "down", "no such port"),
+        (
+            {"fresh_since": None, "broker_up": False, "broker_reasons": REFUSED},
+            "down",
+            "no link to the broker; refused",
+        ),
         ({"fresh_since": None, "last_heard": None}, "down", "ACL"),
         ({"fresh_since": None, "meter_online": False}, "down", "says offline"),
         ({"fresh_since": None, "last_block": None}, "down", "ACL keeps ksem/main/block/+"),

@@ -44,7 +44,7 @@ def certificate_error(code: int, message: str = "refused") -> ssl.SSLCertVerific
 def test_a_failed_attempt_is_told_by_its_cause(error: Exception, settings: MqttSettings, words: str) -> None:
     if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLCertVerificationError):
         error.reason = error.strerror or ""
-    assert words in mqtt_reasons.failed_attempt(error, settings)
+    assert words in mqtt_reasons.failed_attempt(error, settings).text
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_failed_attempt_is_told_by_its_cause(error: Exception, settings: MqttS
     ],
 )
 def test_a_refusal_names_the_keys_to_look_at(code: int, settings: MqttSettings, words: str) -> None:
-    assert words in mqtt_reasons.refusal(code, settings, "ksem-rtu-pi")
+    assert words in mqtt_reasons.refusal(code, settings, "ksem-rtu-pi").text
 
 
 @pytest.mark.parametrize("reason", ["CERTIFICATE_EXPIRED", "UNKNOWN_CA", "BAD_CERTIFICATE", "HANDSHAKE_FAILURE"])
@@ -67,27 +67,27 @@ def test_a_refused_client_certificate_is_named(reason: str) -> None:
     settings = MqttSettings(host="b", tls=True, cert_file=Path(__file__), key_file=Path(__file__))
     error = ssl.SSLError(1, "x")
     error.reason = f"TLSV1_ALERT_{reason}"
-    assert f"mqtt.cert_file {__file__}" in mqtt_reasons.failed_attempt(error, settings)
-    assert f"mqtt.cert_file {__file__}" in mqtt_reasons.no_greeting(settings)
+    assert f"mqtt.cert_file {__file__}" in mqtt_reasons.failed_attempt(error, settings).text
+    assert f"mqtt.cert_file {__file__}" in mqtt_reasons.no_greeting(settings).text
 
 
 @pytest.mark.parametrize("code", [79, 92])
 def test_a_ca_that_may_not_sign_is_named(code: int) -> None:
-    words = mqtt_reasons.failed_attempt(certificate_error(code), MqttSettings(host="b", tls=True))
+    words = mqtt_reasons.failed_attempt(certificate_error(code), MqttSettings(host="b", tls=True)).text
     assert "may not sign" in words
     assert "mqtt.ca_file" in words
 
 
 @pytest.mark.parametrize(("code", "words"), [(0x9A, "retained"), (0x9B, "QoS 1")])
 def test_what_a_broker_does_not_support_is_in_words(code: int, words: str) -> None:
-    assert words in mqtt_reasons.refusal(code, PLAIN, "me")
-    assert words in mqtt_reasons.end(code, "me")
+    assert words in mqtt_reasons.refusal(code, PLAIN, "me").text
+    assert words in mqtt_reasons.end(code, "me").text
 
 
 def test_ends_told_by_the_broker_are_in_words() -> None:
-    assert "another client connected with the client id ksem-rtu-pi" in mqtt_reasons.end(0x8E, "ksem-rtu-pi")
-    assert mqtt_reasons.end(0x8B, "x") == "the broker shuts down"
-    assert "(reason 0xFE)" in mqtt_reasons.end(0xFE, "x")
+    assert "another client connected with the client id ksem-rtu-pi" in mqtt_reasons.end(0x8E, "ksem-rtu-pi").text
+    assert mqtt_reasons.end(0x8B, "x").text == "the broker shuts down"
+    assert "(reason 0xFE)" in mqtt_reasons.end(0xFE, "x").text
 
 
 def test_an_ipv6_address_is_shown_in_brackets() -> None:

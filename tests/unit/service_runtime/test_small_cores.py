@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ksem_contract.reasons import Reason
 from service_runtime import clock
 from service_runtime.backoff import Backoff
 from service_runtime.link_state import LinkState
@@ -18,14 +19,14 @@ def test_a_delay_lies_between_its_bounds_and_never_grows(chance: float) -> None:
 
 
 def test_a_link_state_counts_changes_of_state_and_keeps_since_when_the_reason_changes() -> None:
-    link = LinkState("not tried yet", 10.0, "T10")
+    link = LinkState(Reason("a", "not tried yet"), 10.0, "T10")
     assert (link.health.state, link.health.changes, link.health.since) == ("waiting", 0, "T10")
-    assert link.update("down", "connection refused", 11.0, "T11")
-    assert not link.update("down", "connection refused", 12.0, "T12")
-    assert link.update("down", "bad password", 13.0, "T13")
+    assert link.update("down", (Reason("b", "connection refused"),), 11.0, "T11")
+    assert not link.update("down", (Reason("b", "connection refused"),), 12.0, "T12")
+    assert link.update("down", (Reason("c", "bad password"),), 13.0, "T13")
     assert (link.health.since, link.health.why, link.health.changes) == ("T11", "bad password", 1)
     assert link.seconds(15.0) == 4.0
-    assert link.update("up", "connected", 16.0, "T16")
+    assert link.update("up", (Reason("d", "connected"),), 16.0, "T16")
     assert (link.health.state, link.health.since, link.health.changes) == ("up", "T16", 2)
 
 
