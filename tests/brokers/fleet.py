@@ -42,7 +42,7 @@ class Node:
         self.folder.mkdir(parents=True, exist_ok=True)
         text = (FLEET / "nats.conf").read_text()
         for old, new in (
-            ('"127.0.0.1:4222"', f'"127.0.0.1:{self.client_port}"'),
+            ('"0.0.0.0:4222"', f'"127.0.0.1:{self.client_port}"'),
             ('"127.0.0.1:8222"', f'"127.0.0.1:{self.http_port}"'),
             ('"0.0.0.0:6222"', f'"127.0.0.1:{self.route_port}"'),
             ('"0.0.0.0:8883"', f'"127.0.0.1:{self.port}"'),
