@@ -4,7 +4,10 @@ import json
 import re
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+_SECOND = 1_000_000_000
 _ROOT = Path(__file__).parents[2]
 _FLEET = _ROOT / "deploy" / "fleet"
 
@@ -33,3 +36,49 @@ def test_the_consumer_reads_topics_that_a_house_s_bridge_carries() -> None:
     subjects = [subject for one in inputs["nats_consumer"] for subject in one["subjects"]]
     topics += [subject.replace(".", "/").replace("*", "+") for subject in subjects]
     assert {topic.removeprefix("site/+/") for topic in topics} <= carried
+
+
+class _Filter:
+    """The consumer's Starlark, which is Python as far as it goes here."""
+
+    def __init__(self) -> None:
+        processors: Any = _telegraf()["processors"]
+        lines = processors["starlark"][0]["source"].splitlines()
+        time = SimpleNamespace(parse_time=lambda text: SimpleNamespace(unix_nano=int(text)))
+        self._names: dict[str, Any] = {"time": time}
+        exec("\n".join(line for line in lines if not line.startswith("load(")), self._names)
+
+    def take(self, published: float, arrived: float, house: str = "house-1") -> bool:
+        """Whether a message is kept. The house's clock shows `published` seconds."""
+        metric = SimpleNamespace(
+            tags={"subject": f"site.{house}.ksem.main.values"},
+            fields={"time": str(round(published * _SECOND)), "power": 1.0},
+            time=round(arrived * _SECOND),
+        )
+        kept = self._names["apply"](metric)
+        assert kept is None or kept.tags == {"house": house, "meter": "main"}
+        return kept is not None
+
+
+def test_the_consumer_drops_what_was_held_back_on_the_way_whatever_the_house_s_clock_shows() -> None:
+    late = _Filter()
+    wrong_by = -86_400.0
+    assert all(late.take(wrong_by + at, at + 0.01) for at in range(10))
+    held_back = [late.take(wrong_by + at, 30.0) for at in (10, 20, 25)]
+    assert held_back == [False, False, False]
+    assert late.take(wrong_by + 30, 30.01)
+
+
+def test_the_consumer_learns_a_clock_that_was_set_back_within_a_minute() -> None:
+    late = _Filter()
+    assert late.take(1000.0, 1000.0)
+    kept = [late.take(float(at), 1000.0 + at) for at in range(1, 100)]
+    assert not any(kept[:60])
+    assert all(kept[63:])
+
+
+def test_the_consumer_lets_each_house_have_its_own_clock() -> None:
+    late = _Filter()
+    assert late.take(5000.0, 10.0, "house-1")
+    assert late.take(10.0, 10.0, "house-2")
+    assert late.take(5001.0, 11.0, "house-1")
