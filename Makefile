@@ -12,7 +12,7 @@ SIMULATE_MINUTES ?= 4
 HOME_PYTHON ?= python3.13
 HOME_VENV   ?= .venv-homeassistant
 
-.PHONY: help demo test test-faults test-slow test-platform test-browser test-homeassistant check format bench faults-table soak simulate fuzz docs deb tools verify clean
+.PHONY: help demo test test-faults test-slow test-platform test-brokers bench-fleet test-browser test-homeassistant check format bench faults-table soak simulate fuzz docs deb tools verify clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -41,8 +41,16 @@ test-platform: $(READY) tools ## Docker and systemd for real, on Debian as root,
 	$(BIN)/python -m tests.platform.compose
 	$(BIN)/python -m pytest tests/platform $(ARGS)
 
+test-brokers: $(READY) tools ## the chain on mosquitto 2.0 and 2.1, RabbitMQ, NATS, aedes, ejabberd; installs them; writes docs/brokers.md
+	@tests/brokers/install $(BIN)/python
+	$(BIN)/python -m pytest tests/brokers --brokers-page docs/brokers.md $(ARGS)
+
 bench: $(READY) tools ## the bridge measured beside other servers, 18 minutes (ARGS=--quick: 3 minutes); needs gcc, libmodbus-dev
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-fleet: $(READY) tools ## a centre of three NATS nodes and 200 houses: cost, ends of nodes, 8 minutes (ARGS="--houses 50 --blocks")
+	@tests/brokers/install $(BIN)/python
+	@PYTHONPATH=.:shared $(BIN)/python -m benchmarks.fleet $(ARGS)
 
 test-browser: $(READY) tools ## the dashboard's page in a headless Chromium (Debian's chromium and chromium-driver)
 	$(BIN)/python -m pytest tests/browser $(ARGS)

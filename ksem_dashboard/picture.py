@@ -56,9 +56,11 @@ class Picture:
         """What it needs to hear."""
         topics = self.topics
         wanted = []
-        for meter in self._only_meters or ("+",):
-            leaves = ("status", "health", "block/+")
-            wanted += [f"{topics.prefix}/{meter}/{leaf}" for leaf in leaves]
+        for meter in self._only_meters:
+            wanted += [topics.meter_status(meter), topics.meter_health(meter)]
+            wanted += topics.meter_block_subscriptions(meter)
+        if not self._only_meters:
+            wanted += [f"{topics.prefix}/+/{leaf}" for leaf in ("status", "health", "block/+")]
         for node in self._only_nodes or ("+",):
             wanted += [f"{topics.prefix}/rtu/{node}/{leaf}" for leaf in ("status", "health", "requests")]
         return wanted

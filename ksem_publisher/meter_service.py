@@ -97,14 +97,14 @@ class MeterService:
             subscriptions=[
                 topics.pings(meter.id),
                 topics.meter_status(meter.id),
-                topics.meter_blocks(meter.id),
+                *topics.meter_block_subscriptions(meter.id),
                 *self._announcer.subscriptions,
                 *(self._ear.subscriptions if self._ear else ()),
             ],
             on_message=self._on_message,
             on_link=self._on_link,
             log=self.log,
-            not_own=[topics.meter_blocks(meter.id)],
+            not_own=topics.meter_block_subscriptions(meter.id),
         )
         publish = self.link.publish
         values = None

@@ -57,7 +57,7 @@ class BlockFeed:
     def subscriptions(self, node: str) -> list[str]:
         """Return what this feed needs of the broker: blocks, status and pongs, so a cycle is one small message."""
         return [
-            self._topics.meter_blocks(self.meter),
+            *self._topics.meter_block_subscriptions(self.meter),
             self._topics.meter_status(self.meter),
             self._topics.pong(self.meter, node),
         ]

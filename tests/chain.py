@@ -53,8 +53,10 @@ class Chain:
         live_limit: float = 1.5,
         publisher_python: str = "",
         server_python: str = "",
+        mqtt: str = "",
     ) -> None:
-        """`publisher`, `server`: further lines of their settings files."""
+        """`publisher`, `server`: further lines of their settings files; `mqtt`: further keys of their [mqtt]."""
+        self._mqtt = mqtt
         self.folder = folder
         self.push_port = free_port()
         self.limit_ms = live_limit * 1000
@@ -78,6 +80,7 @@ class Chain:
 [mqtt]
 host = "{self.broker.host}"
 port = {self.broker.port}
+{self._mqtt}
 [push]
 listen = "127.0.0.1"
 port = {self.push_port}
@@ -96,6 +99,7 @@ name = "attic"
 [mqtt]
 host = "{self.broker.host}"
 port = {self.broker.port}
+{self._mqtt}
 [[line]]
 port = "{self.line.server}"
 {more}

@@ -88,7 +88,7 @@ class BrokerEar:
     @property
     def is_done(self) -> bool:
         """Whether every probe has its answer."""
-        acknowledges = self.mqtt.version == 5
+        acknowledges = self._link.version == 5
         return not self._link.connected or all(
             (topic in self._taken or not acknowledges) and (topic in self._back or not comes)
             for _, topic, comes in self._probes
@@ -99,7 +99,7 @@ class BrokerEar:
         up, reasons = self._state or (False, (mqtt_reasons.no_answer(self.mqtt),))
         up = up and self._link.connected
         self._link.stop()
-        acknowledges = self.mqtt.version == 5
+        acknowledges = self._link.version == 5
         return LoginFacts(
             role=self.role,
             where=mqtt_reasons.address(self.mqtt),

@@ -26,6 +26,9 @@ SUNSPEC: Final = _from_to(SUNSPEC_START, 40200)
 FIXED_BLOCKS: Final = {"live": LIVE, "energy": ENERGY, "device": DEVICE}
 """Blocks that are always exactly this range."""
 
+NAMED_BLOCKS: Final = (*FIXED_BLOCKS, "sunspec")
+"""Blocks whose names are always known; those on demand are named by their range."""
+
 MAP: Final = (LIVE, ENERGY, DEVICE, SUNSPEC)
 """What always belongs to the meter's map, known or not yet: a question for it is never answered "illegal address"."""
 

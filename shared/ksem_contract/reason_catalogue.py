@@ -248,6 +248,7 @@ _BROKER: Final[Mapping[str, Template]] = {
     "broker-not-connected": Template("not connected yet"),
     "broker-connected": Template("connected to {address}"),
     "broker-refuses-topics": Template("the broker refuses subscriptions to {topics}", "see its access rights"),
+    "broker-lacks": Template("the broker can't do all that is needed: {what}"),
     "broker-login": Template("{error}", _LOGIN, "the broker refuses the login"),
     "broker-tls": Template(
         "{error}",

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
+from ksem_contract.blocks import NAMED_BLOCKS
 from ksem_contract.names import check_meter, check_name, check_node, is_meter, is_name, is_node
 
 Kind = Literal[
@@ -60,6 +61,10 @@ class Topics:
     def meter_blocks(self, meter: str) -> str:
         """Pattern of all blocks of a meter."""
         return f"{self.prefix}/{check_meter(meter)}/block/+"
+
+    def meter_block_subscriptions(self, meter: str) -> list[str]:
+        """What brings all blocks of a meter, and the retained ones also from brokers that keep them from patterns."""
+        return [*(self.meter_block(meter, name) for name in NAMED_BLOCKS), self.meter_blocks(meter)]
 
     def meter_health(self, meter: str) -> str:
         """Retained health of a meter's publisher."""

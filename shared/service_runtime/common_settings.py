@@ -38,8 +38,10 @@ class MqttSettings:
     password: str | None = setting(default=None, help="the password; better in password_file", secret=True)
     password_file: Path | None = setting(default=None, help="a file that holds the password alone")
     prefix: str = setting(default="ksem", help="the first part of every topic", allowed=topic_prefix())
-    version: int = setting(
-        default=5, help="the MQTT version: 5, or 3 (also written 311) for MQTT 3.1.1", allowed=one_of(5, 3, 311)
+    version: int | str = setting(
+        default="auto",
+        help="the MQTT version: auto tries 5 and takes 3.1.1 where the broker refuses 5; 3 (also written 311) is 3.1.1",
+        allowed=one_of("auto", 5, 3, 311),
     )
     tls: bool = setting(default=False, help="encrypt the connection")
     ca_file: Path | None = setting(

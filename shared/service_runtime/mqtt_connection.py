@@ -99,6 +99,10 @@ class Connection:
 
     def __init__(self, settings: MqttSettings, client_id: str, will: tuple[str, bytes] | None) -> None:
         self.accepted = False
+        self.refusal_code: int | None = None
+        """Why the broker refused the connection: its CONNACK's reason, as in MQTT 5."""
+        self.limits: tuple[str, ...] = ()
+        """What the broker said that it can't do, and the services need."""
         self.refused: list[int] | None = None
         self.inbox: list[Incoming] = []
         self.acknowledged: list[tuple[int, bool]] = []
@@ -337,6 +341,14 @@ class Connection:
     def _note_connack(self, _client: Client, _userdata: object, _flags: Any, reason: Any, properties: Any) -> None:
         self._note_whole()
         self.accepted = not reason.is_failure
+        self.refusal_code = reason.value if reason.is_failure else None
+        self.limits = mqtt_reasons.limits(
+            retain_available=getattr(properties, "RetainAvailable", None),
+            maximum_qos=getattr(properties, "MaximumQoS", None),
+            maximum_packet_size=getattr(properties, "MaximumPacketSize", None),
+            wildcard_available=getattr(properties, "WildcardSubscriptionAvailable", None),
+            assigned_client_id=getattr(properties, "AssignedClientIdentifier", None),
+        )
         self._server_keepalive = getattr(properties, "ServerKeepAlive", 0)
         if reason.is_failure:
             self._ended(mqtt_reasons.refusal(reason.value, self._settings, self._client_id))
@@ -352,7 +364,7 @@ class Connection:
     def _note_end(self, _client: Client, _userdata: object, flags: Any, reason: Any, _properties: Any) -> None:
         silent = reason.getName() == "Keep alive timeout"
         if flags.is_disconnect_packet_from_server:
-            self._ended(mqtt_reasons.end(reason.value, self._client_id))
+            self._ended(mqtt_reasons.end(reason.value, self._client_id, self._settings.prefix))
         elif not self.accepted:
             self._ended((mqtt_reasons.no_answer if silent else mqtt_reasons.no_greeting)(self._settings))
         elif silent:

@@ -12,6 +12,8 @@ import select
 import threading
 from collections.abc import Callable, Collection, Sequence
 
+import attrs
+
 from ksem_contract.reasons import Reason
 from service_runtime import mqtt_reasons
 from service_runtime.backoff import Backoff
@@ -27,7 +29,9 @@ from service_runtime.mqtt_connection import (
     Incoming,
     Publication,
 )
+from service_runtime.mqtt_overlap import Overlap
 from service_runtime.mqtt_tls import TlsContexts
+from service_runtime.mqtt_version import MQTT_3_1_1, MQTT_5, VersionChoice
 from service_runtime.quiet_log import QuietLog
 from service_runtime.threads import WatchedThread
 
@@ -42,6 +46,10 @@ _CHANGES_TOLD = 6
 def client_id_of(settings: MqttSettings, *names: str) -> str:
     """Return a client id for this process, as `ksem-pub-main-5f1c9a2e5f1c9a2e`: nobody can guess it."""
     return "-".join([settings.prefix.replace("/", "-"), *names, secrets.token_hex(8)])
+
+
+class _SilentError(AttemptFailedError):
+    """The broker does not answer: that refuses no version."""
 
 
 class MqttLink:
@@ -76,9 +84,13 @@ class MqttLink:
         QoS 1 message that was acknowledged, and whether the broker took it; MQTT 3.1.1 knows no refusal.
         """
         self._settings = settings
+        self._choice = VersionChoice(settings.version)
+        # Made once: the settings' rules look at files, which may be gone later.
+        self._by_version = {number: attrs.evolve(settings, version=number) for number in (MQTT_5, MQTT_3_1_1)}
         self._client_id = client_id
         self._will = will
         self._subscriptions = list(subscriptions)
+        self._overlap = Overlap(self._subscriptions)
         self._not_own = frozenset(not_own)
         self._on_message = on_message
         self._on_link = on_link
@@ -100,6 +112,11 @@ class MqttLink:
     def connected(self) -> bool:
         """True from the moment all subscriptions are acknowledged until the link is lost."""
         return self._up
+
+    @property
+    def version(self) -> int:
+        """The MQTT version of the connection, or of the next one: 5 or 3 (3.1.1)."""
+        return self._choice.version
 
     def start(self) -> None:
         """Start the thread; returns at once."""
@@ -182,7 +199,8 @@ class MqttLink:
     def _run(self) -> None:
         while self._goes_on():
             try:
-                self._one_connection()
+                if self._one_connection():
+                    continue
             except Exception:  # noqa: BLE001  (whatever it is, the link must heal; it is logged with its trace)
                 self._complain("link", "an unforeseen error in the link to the broker; trying again")
             # Always as short: whoever makes the broker close our connections must not be able to keep us away.
@@ -195,15 +213,16 @@ class MqttLink:
     def _goes_on(self) -> bool:
         return self.thread.turned() and not self._stopping
 
-    def _one_connection(self) -> None:
-        """Connect, serve until the link is lost, report why."""
-        connection = Connection(self._settings, self._client_id, self._will)
+    def _one_connection(self) -> bool:
+        """Connect, serve until the link is lost, report why; True where another MQTT version is to be tried at once."""
+        connection = Connection(self._by_version[self._choice.version], self._client_id, self._will)
         if self._on_acknowledged is not None:
             self._unacknowledged.clear()
             connection.want_acknowledgements()
-        up = False
+        up = opened = False
         try:
             connection.open(self._tls)
+            opened = True
             if not self._stopping:
                 self._subscribe(connection)
                 up = True
@@ -212,19 +231,36 @@ class MqttLink:
                     self._hand_out(connection)
             if up:
                 self._drain(connection)
+        except _SilentError as silent:
+            connection.ended, opened = silent.reason, False
         except AttemptFailedError as failed:
-            connection.ended = failed.reason
+            connection.ended = connection.ended or failed.reason
         finally:
             with self._lock:
                 self._up, self._connection = False, None
                 connection.close()
-        if not self._stopping:
-            self._tell_down(connection.ended or mqtt_reasons.lost(self._settings))
+        if self._stopping:
+            return False
+        if self._is_other_version_next(connection, opened=opened):
+            return True
+        self._tell_down(connection.ended or mqtt_reasons.lost(self._settings))
+        return False
+
+    def _is_other_version_next(self, connection: Connection, *, opened: bool) -> bool:
+        """Let the choice of version know how a connection ended. `opened`: the broker's host took it and closed it."""
+        if connection.accepted:
+            self._choice.lost()
+        elif opened:
+            return self._choice.closed(connection.refusal_code)
+        return False
 
     def _subscribe(self, connection: Connection) -> None:
         """See the connection through CONNACK and SUBACK."""
         self._wait_for(connection, lambda: connection.accepted, mqtt_reasons.no_answer(self._settings))
+        if self._choice.accepted():
+            self._log_fall_back()
         if self._subscriptions:
+            self._overlap.begin_anew()
             with self._lock:
                 connection.subscribe(self._subscriptions, self._not_own)
             answered = lambda: connection.refused is not None  # noqa: E731
@@ -233,6 +269,7 @@ class MqttLink:
         reasons = [Reason.of("broker-connected", address=mqtt_reasons.address(self._settings))]
         if refused:
             reasons.append(Reason.of("broker-refuses-topics", topics=", ".join(refused)))
+        reasons += [Reason.of("broker-lacks", what=limit) for limit in connection.limits]
         with self._lock:
             self._connection, self._up = connection, True
         self._down_because = None
@@ -240,9 +277,13 @@ class MqttLink:
         text = f"{reasons[0]} as {self._client_id}" + "".join(f"; {reason}" for reason in reasons[1:])
         line = self._quiet.say("up", text, boottime(), at_once=_CHANGES_TOLD)
         if line is not None:
-            self._log.log(logging.WARNING if refused else logging.INFO, "broker: %s", line)
+            self._log.log(logging.WARNING if reasons[1:] else logging.INFO, "broker: %s", line)
         self._call("on_link", self._on_link, True, tuple(reasons))
         self._hand_out(connection)
+
+    def _log_fall_back(self) -> None:
+        where = mqtt_reasons.address(self._settings)
+        self._log.info("broker: %s refuses MQTT 5, so MQTT 3.1.1 is used (mqtt.version)", where)
 
     def _wait_for(self, connection: Connection, answered: Callable[[], bool], what: Reason) -> None:
         deadline = boottime() + CONNECT_TIMEOUT
@@ -251,7 +292,7 @@ class MqttLink:
             if connection.ended is None and left > 0 and not self._stopping:
                 self._turn(connection, left)
             else:
-                raise AttemptFailedError(connection.ended or what)
+                raise AttemptFailedError(connection.ended) if connection.ended else _SilentError(what)
 
     def _turn(self, connection: Connection, patience: float) -> None:
         """Wait until there is something to do for the connection, and do it."""
@@ -264,7 +305,10 @@ class MqttLink:
     def _hand_out(self, connection: Connection) -> None:
         messages, connection.inbox = connection.inbox, []
         for message in messages:
-            self._call("on_message", self._on_message, message)
+            if not self._overlap.is_copy(
+                message.topic, message.payload, retained=message.retained, received=message.received
+            ):
+                self._call("on_message", self._on_message, message)
         acknowledged, connection.acknowledged = connection.acknowledged, []
         for mid, taken in acknowledged:
             topic = self._unacknowledged.pop(mid, None)

@@ -8,17 +8,19 @@ from ksem_contract.reasons import Reason
 from service_runtime.common_settings import MqttSettings
 
 _REFUSALS = {
-    0x80: "the broker refuses the connection without saying why",
-    0x84: "the broker does not speak MQTT {version}: change mqtt.version",
-    0x85: "the broker refuses the client id {client_id}",
+    0x80: "the broker refuses the connection and gives no reason: see its log",
+    0x84: 'the broker does not speak MQTT {version}: set mqtt.version = "auto"',
+    0x85: "the broker refuses the client id {client_id}: allow ids that begin with {id_start}, or any, there",
     0x86: "bad user name or password: see mqtt.username, mqtt.password",
     0x88: "the broker is unavailable",
     0x89: "the broker is busy",
     0x8A: "the broker has banned this client",
-    0x97: "the broker's quota is used up",
-    0x9A: "the broker does not keep retained messages: switch them on there",
-    0x9B: "the broker does not support QoS 1: switch it on there",
-    0x9F: "the broker takes no more connections so fast",
+    0x90: "the broker refuses the topic {prefix}/... of the last will: allow it there, or change mqtt.prefix",
+    0x95: "the broker refuses the last will as too large: raise its packet limit to 131072 bytes",
+    0x97: "the broker's quota is used up: raise it there",
+    0x9A: "the broker keeps no retained messages: switch them on there, or use another broker",
+    0x9B: "the broker does not support QoS 1: switch it on there, or use another broker",
+    0x9F: "the broker takes no more connections so fast: raise its connection rate",
 }
 _ENDS = {
     0x04: "the broker closed the link",
@@ -26,14 +28,21 @@ _ENDS = {
     0x87: "the broker withdrew the right to be connected",
     0x8B: "the broker shuts down",
     0x8D: "the broker heard nothing from here for too long",
+    0x90: "the broker refuses a topic below {prefix}/: allow it there, or change mqtt.prefix",
     0x8E: "session taken over: another client connected with the client id {client_id}",
     0x93: "the broker was sent too much at once",
-    0x95: "the broker refuses a packet as too large: see its max_packet_size",
-    0x97: "the broker's quota is used up",
-    0x9A: "the broker does not keep retained messages: switch them on there",
-    0x9B: "the broker does not support QoS 1: switch it on there",
+    0x95: "the broker refuses a packet as too large: raise its packet limit to 131072 bytes",
+    0x97: "the broker's quota is used up: raise it there",
+    0x9A: "the broker keeps no retained messages: switch them on there, or use another broker",
+    0x9B: "the broker does not support QoS 1: switch it on there, or use another broker",
+    0xA1: "the broker does not know shared subscriptions",
+    0xA2: "the broker takes no subscriptions with wildcards: switch them on there, or use another broker",
     0x98: "the broker's administrator closed the link",
 }
+LARGEST_MESSAGE = 65536
+"""Bytes that every message of ours stays under: the requests of a node with many units are the largest."""
+PACKET_LIMIT = 131072
+"""Bytes a packet that a broker should take; the shipped mosquitto is set to it."""
 # X509_V_ERR_*, from OpenSSL's x509_vfy.h
 _EXPIRED, _NOT_YET, _UNKNOWN_CA, _OTHER_NAME = {10}, {9}, {2, 18, 19, 20, 21}, {62, 64}
 _UNFIT_CA = {24, 32, 79, 92}
@@ -61,20 +70,45 @@ def refusal(code: int, settings: MqttSettings, client_id: str) -> Reason:
     if code == 0x87:
         # mosquitto 2.0 answers a wrong password with this code too.
         if settings.username is None:
-            text = "not authorised: the broker asks for a user name and password (mqtt.username, mqtt.password)"
+            text = "not authorised: the broker wants a user name and password (mqtt.username, mqtt.password)"
         else:
             text = "not authorised: bad user name or password (mqtt.username, mqtt.password), or no right to connect"
         return Reason.of("broker-login", error=text)
     text = _REFUSALS.get(code, "the broker refuses the connection (reason 0x{code:02X})")
     version = "5" if settings.version == 5 else "3.1.1"
-    text = text.format(version=version, client_id=client_id, code=code)
+    start = client_id.rpartition("-")[0] or client_id
+    text = text.format(version=version, client_id=client_id, id_start=start, code=code, prefix=settings.prefix)
     return Reason.of("broker-login" if code == 0x86 else "broker-refuses", error=text)
 
 
-def end(code: int, client_id: str) -> Reason:
+def end(code: int, client_id: str, prefix: str = "ksem") -> Reason:
     """Of a DISCONNECT that the broker sent (MQTT 5)."""
-    text = _ENDS.get(code, f"the broker closed the link (reason 0x{code:02X})").format(client_id=client_id)
+    text = _ENDS.get(code, f"the broker closed the link (reason 0x{code:02X})")
+    text = text.format(client_id=client_id, prefix=prefix)
     return Reason.of("client-id-taken" if code == 0x8E else "broker-closed", error=text)
+
+
+def limits(
+    *,
+    retain_available: int | None = None,
+    maximum_qos: int | None = None,
+    maximum_packet_size: int | None = None,
+    wildcard_available: int | None = None,
+    assigned_client_id: str | None = None,
+) -> tuple[str, ...]:
+    """What a broker's CONNACK (MQTT 5.0, section 3.2.2.3) says it can't do and the services need; None = not said."""
+    found = []
+    if retain_available == 0:
+        found.append("it keeps no retained messages: after a start the inverter waits for the next poll of each block")
+    if maximum_qos == 0:
+        found.append("it has no QoS 1: status and health may be lost on the way")
+    if maximum_packet_size is not None and maximum_packet_size < LARGEST_MESSAGE:
+        found.append(f"it takes at most {maximum_packet_size} bytes a packet: raise that to {PACKET_LIMIT}")
+    if wildcard_available == 0:
+        found.append("it takes no wildcards: ranges on demand and other nodes are not received")
+    if assigned_client_id:
+        found.append("it gives clients an id of its own: a second service with the same login may be cut off")
+    return tuple(found)
 
 
 def no_greeting(settings: MqttSettings) -> Reason:
@@ -84,7 +118,7 @@ def no_greeting(settings: MqttSettings) -> Reason:
 
 def _no_greeting(settings: MqttSettings) -> str:
     version = "5" if settings.version == 5 else "3.1.1"
-    text = f"{address(settings)} closed the connection without a word: does it speak MQTT {version} (mqtt.version)"
+    text = f"{address(settings)} closed the connection and gave no reason: does it speak MQTT {version} (mqtt.version)"
     if not settings.tls:
         return f"{text}, or does it want TLS (mqtt.tls)?"
     if settings.cert_file:  # with TLS 1.3 a refused certificate looks like this

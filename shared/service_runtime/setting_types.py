@@ -1,7 +1,8 @@
 """What types a settings field may have, and how a raw TOML value becomes one [core].
 
-str, int, float, bool, Path, `X | None`, `tuple[X, ...]`, an attrs class (a table), `tuple[attrs class, ...]` (an array
-of tables). A whole number is taken for a float; nothing else is converted, so that a typing slip is told.
+str, int, float, bool, Path, `int | str`, `X | None`, `tuple[X, ...]`, an attrs class (a table),
+`tuple[attrs class, ...]` (an array of tables). A whole number is taken for a float; nothing else is converted, so
+that a typing slip is told.
 """
 
 import math
@@ -26,9 +27,15 @@ _WORDS: dict[Any, str] = {
 
 def leaf_type(kind: Any) -> Any:
     """`X` of `X | None`; any other type as it is."""
+    kinds = _choices(kind)
+    return kinds[0] if len(kinds) == 1 else kind
+
+
+def _choices(kind: Any) -> list[Any]:
+    """The types of a union, None left out."""
     if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
-        return next(one for one in typing.get_args(kind) if one is not type(None))
-    return kind
+        return [one for one in typing.get_args(kind) if one is not type(None)]
+    return [kind]
 
 
 def table_class(kind: Any) -> type[Any] | None:
@@ -42,12 +49,15 @@ def type_words(kind: Any) -> str:
     kind = leaf_type(kind)
     if typing.get_origin(kind) is tuple:
         return f"a list, each item {type_words(typing.get_args(kind)[0])}"
-    return _WORDS[kind]
+    return " or ".join(_WORDS[one] for one in _choices(kind))
 
 
 def converted(raw: object, kind: Any) -> Any:
     """`raw` as the field's type, or WRONG."""
     kind = leaf_type(kind)
+    if len(choices := _choices(kind)) > 1:
+        made = (converted(raw, one) for one in choices)
+        return next((value for value in made if value is not WRONG), WRONG)
     if typing.get_origin(kind) is tuple:
         inner = typing.get_args(kind)[0]
         items = [converted(item, inner) for item in raw] if isinstance(raw, list) else [WRONG]

@@ -44,6 +44,9 @@ class Broker:
         self.acl = acl
         self.persistence = persistence
         self.port = port or free_port()
+        self.environ: dict[str, str] = {}
+        self.has_children = False
+        """Whether signals go to the whole process group."""
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -59,15 +62,19 @@ class Broker:
         """Start it and wait until it accepts connections."""
         assert not self.running, "the broker runs already"
         self._write_files()
-        program = shutil.which("mosquitto", path=_SEARCH)
-        assert program is not None, "mosquitto is not installed (make tools)"
         with self._log_path.open("ab") as log:
-            process = subprocess.Popen([program, "-c", str(self._config_path)], stdout=log, stderr=log)
+            process = subprocess.Popen(
+                self._command(),
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **self.environ},
+                start_new_session=self.has_children,
+            )
         self._process = process
         deadline = time.monotonic() + patience
         while not accepts(self.host, self.port):
-            assert process.poll() is None, f"mosquitto ended at once:\n{self.log_text()}"
-            assert time.monotonic() < deadline, f"mosquitto does not accept on port {self.port}:\n{self.log_text()}"
+            assert process.poll() is None, f"the broker ended at once:\n{self.log_text()}"
+            assert time.monotonic() < deadline, f"the broker does not accept on port {self.port}:\n{self.log_text()}"
             time.sleep(0.01)
         return self
 
@@ -106,6 +113,11 @@ class Broker:
     ) -> None:
         self.kill()
 
+    def _command(self) -> list[str]:
+        program = shutil.which("mosquitto", path=_SEARCH)
+        assert program is not None, "mosquitto is not installed (make tools)"
+        return [program, "-c", str(self._config_path)]
+
     @property
     def _config_path(self) -> Path:
         return self.folder / "mosquitto.conf"
@@ -119,9 +131,15 @@ class Broker:
         if process is None:
             return
         if process.poll() is None:
+            self._signal(process, how)
+            self._signal(process, signal.SIGCONT)  # a frozen process takes SIGTERM only when it goes on
+        process.wait(timeout=20)
+
+    def _signal(self, process: subprocess.Popen[bytes], how: signal.Signals) -> None:
+        if self.has_children:
+            os.killpg(process.pid, how)
+        else:
             process.send_signal(how)
-            process.send_signal(signal.SIGCONT)  # a frozen process takes SIGTERM only when it goes on
-        process.wait(timeout=10)
 
     def _write_files(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

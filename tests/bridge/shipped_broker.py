@@ -9,6 +9,8 @@ from tests.bridge.broker import Broker, free_port
 
 MOSQUITTO = Path(__file__).resolve().parent.parent.parent / "mosquitto"
 ROLES = ("publisher", "rtu", "dashboard", "reader", "homeassistant")
+FORM = "AIRBRIDGE_TEST_MOSQUITTO_FORM"
+"""Names the environment variable with the file of conf.d to run; the form for mosquitto 2.1 is another one."""
 TESTER = "tester"
 """A user beside the roles, who may do everything."""
 
@@ -45,7 +47,7 @@ class ShippedBroker(Broker):
     def _write_files(self) -> None:
         drop_ins = self.folder / "conf.d"
         drop_ins.mkdir(exist_ok=True)
-        sources = {"ksem-airbridge.conf": ("listener 1883", self.port)}
+        sources = {os.environ.get(FORM, "ksem-airbridge.conf"): ("listener 1883", self.port)}
         if self.tls_port is not None:
             sources["ksem-airbridge-tls.conf.off"] = ("listener 8883", self.tls_port)
         if self.websockets_port is not None:

@@ -731,3 +731,75 @@ def test_a_handshake_takes_no_longer_than_any_other_step(tmp_path: Path) -> None
     _, settings = _tls_files(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as mute, Peer(mute.getsockname()[1], keepalive=20, **settings) as peer:
         assert peer.until_down("no answer from", patience=10) < 4
+
+
+class OldBroker:
+    """Stands before a broker: refuses MQTT 5 as NATS does (`words`) or by closing, as RabbitMQ 3.10 does."""
+
+    def __init__(self, broker: Broker, *, words: bool) -> None:
+        self.attempts: list[int] = []
+        self._broker, self._words = broker, words
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._listener.close()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._one, args=(client,), daemon=True).start()
+
+    def _one(self, client: socket.socket) -> None:
+        with client, contextlib.suppress(OSError):
+            greeting = client.recv(4096)
+            version = greeting[greeting.index(b"MQTT") + 4]
+            self.attempts.append(version)
+            if version == 5:
+                client.sendall(b"\x20\x02\x00\x01" if self._words else b"")
+                return
+            with socket.create_connection((self._broker.host, self._broker.port)) as behind:
+                behind.sendall(greeting)
+                threading.Thread(target=pump, args=(behind, client), daemon=True).start()
+                pump(client, behind)
+
+
+def pump(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(4096):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize(("words", "attempts"), [(True, [5, 4, 4]), (False, [5, 4, 5, 4])])
+def test_mqtt_3_1_1_is_taken_at_once_where_5_is_refused_and_logged_once(
+    broker: Broker, caplog: pytest.LogCaptureFixture, words: bool, attempts: list[int]
+) -> None:
+    caplog.set_level(logging.INFO)
+    with OldBroker(broker, words=words) as old, Peer(old.port, version="auto") as peer:
+        assert peer.until_up() < 0.4, "no pause lies between the two attempts"
+        peer.link.publish("t/a", b"x")
+        peer.until(lambda: len(peer.messages) == 1)
+        assert peer.link.version == 3
+        broker.restart()
+        peer.until_up(2, patience=10.0)
+        assert old.attempts == attempts
+        assert all(why for up, why in peer.links if not up)
+    assert [r.message for r in caplog.records if "MQTT 5" in r.message] == [
+        f"broker: 127.0.0.1:{old.port} refuses MQTT 5, so MQTT 3.1.1 is used (mqtt.version)"
+    ]
+
+
+def test_a_wrong_password_is_no_reason_to_try_the_older_version(tmp_path: Path) -> None:
+    with (
+        Broker(tmp_path / "broker", users={"u": "right"}) as broker,
+        Peer(broker.port, version="auto", username="u", password="wrong") as peer,
+    ):
+        peer.until_down("bad user name or password")
+        assert peer.link.version == 5

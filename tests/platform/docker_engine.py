@@ -18,7 +18,7 @@ PACKAGES = {
 BASE_IMAGES = {
     "python.tar": ("python:3.13-slim-trixie", ("ENV PATH=/usr/local/bin:/usr/bin:/bin", 'CMD ["python3"]')),
     "mosquitto.tar": (
-        "eclipse-mosquitto:2",
+        "eclipse-mosquitto:2.1",
         ('CMD ["/usr/sbin/mosquitto","-c","/mosquitto/config/mosquitto.conf"]', "EXPOSE 1883"),
     ),
 }

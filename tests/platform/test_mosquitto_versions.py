@@ -22,7 +22,7 @@ TESTS = ("tests/bridge/test_mosquitto_roles.py", "tests/bridge/test_services_ove
     params=[
         ("bookworm", "2.0.11"),
         ("trixie", "2.0.21"),
-        # As new as the one in the image eclipse-mosquitto:2: 2.1.2 at the end of 2026.
+        # As new as the one in the image eclipse-mosquitto:2.1: 2.1.2 at the end of 2026.
         ("testing", "2."),
     ],
     ids=lambda suite: suite[0],

@@ -121,6 +121,10 @@ def test_only_the_meters_and_nodes_of_the_settings_are_shown_where_they_are_name
     assert house.picture.subscriptions == [
         "ksem/main/status",
         "ksem/main/health",
+        "ksem/main/block/live",
+        "ksem/main/block/energy",
+        "ksem/main/block/device",
+        "ksem/main/block/sunspec",
         "ksem/main/block/+",
         "ksem/rtu/attic/status",
         "ksem/rtu/attic/health",

@@ -4,6 +4,7 @@ import errno
 import socket
 import ssl
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,9 +53,13 @@ def test_a_failed_attempt_is_told_by_its_cause(error: Exception, settings: MqttS
     [
         (0x86, PLAIN, "bad user name or password: see mqtt.username, mqtt.password"),
         (0x87, PLAIN, "not authorised: bad user name or password (mqtt.username, mqtt.password)"),
-        (0x87, MqttSettings(), "asks for a user name and password (mqtt.username, mqtt.password)"),
-        (0x84, MqttSettings(version=3), "does not speak MQTT 3.1.1: change mqtt.version"),
-        (0x85, PLAIN, "refuses the client id ksem-rtu-pi"),
+        (0x87, MqttSettings(), "wants a user name and password (mqtt.username, mqtt.password)"),
+        (0x84, MqttSettings(version=3), 'does not speak MQTT 3.1.1: set mqtt.version = "auto"'),
+        (0x85, PLAIN, "refuses the client id ksem-rtu-pi: allow ids that begin with ksem-rtu, or any, there"),
+        (0x90, PLAIN, "refuses the topic ksem/... of the last will: allow it there, or change mqtt.prefix"),
+        (0x95, PLAIN, "raise its packet limit to 131072 bytes"),
+        (0x9A, PLAIN, "keeps no retained messages: switch them on there, or use another broker"),
+        (0x9B, PLAIN, "does not support QoS 1: switch it on there, or use another broker"),
         (0xFE, PLAIN, "(reason 0xFE)"),
     ],
 )
@@ -92,3 +97,23 @@ def test_ends_told_by_the_broker_are_in_words() -> None:
 
 def test_an_ipv6_address_is_shown_in_brackets() -> None:
     assert mqtt_reasons.address(MqttSettings(host="::1")) == "[::1]:1883"
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"retain_available": 0}, "keeps no retained messages"),
+        ({"maximum_qos": 0}, "no QoS 1"),
+        ({"maximum_packet_size": 4096}, "at most 4096 bytes a packet: raise that to 131072"),
+        ({"wildcard_available": 0}, "takes no wildcards"),
+        ({"assigned_client_id": "auto-7"}, "an id of its own"),
+    ],
+)
+def test_what_a_broker_says_it_can_not_do_is_put_in_words(said: dict[str, Any], words: str) -> None:
+    (text,) = mqtt_reasons.limits(**said)
+    assert words in text
+
+
+def test_a_broker_that_says_nothing_of_its_limits_or_has_none_that_matter_gives_no_words() -> None:
+    assert mqtt_reasons.limits() == ()
+    assert mqtt_reasons.limits(retain_available=1, maximum_qos=2, maximum_packet_size=2_000_000) == ()

@@ -1,0 +1,1 @@
+"""The bridge on other brokers than the mosquitto it ships: `make test-brokers`."""
