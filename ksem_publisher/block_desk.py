@@ -7,6 +7,7 @@ from datetime import datetime
 from ksem_contract.block_message import BlockMessage, Source
 from ksem_contract.blocks import DEVICE, FIRMWARE, MEASURING_INTERVAL, parse_block_name
 from ksem_contract.errors import InvalidMessage
+from ksem_contract.mac import KEYLESS, MessageKeys
 from ksem_contract.values import decode_texts
 from ksem_publisher.block_publisher import BlockPublisher
 from ksem_publisher.block_reading import BlockRead
@@ -118,9 +119,13 @@ def kept_age(message: BlockMessage, now: float, wall: str) -> float:
     return message.age_ms / 1000 + known
 
 
-def read_kept(payload: bytes, meter: str, block: str) -> BlockMessage | None:
-    """The retained block in `payload`; None if it is none, or another meter's or block's."""
+def read_kept(payload: bytes, meter: str, block: str, keys: MessageKeys = KEYLESS) -> BlockMessage | None:
+    """The retained block in `payload`; None if it is none, another meter's or block's, or its code does not fit.
+
+    What is taken over is sealed anew: without this check a forged block would leave here with a good code.
+    """
     try:
+        keys.check(payload)
         message = BlockMessage.decode(payload)
     except InvalidMessage:
         return None

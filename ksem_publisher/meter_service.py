@@ -32,6 +32,7 @@ from ksem_publisher.settings import MeterSettings, PublisherSettings
 from ksem_publisher.value_publisher import ValuePublisher
 from service_runtime.announcer import Announcer
 from service_runtime.clock import boottime, until_beat
+from service_runtime.key_file import KeyFile
 from service_runtime.mqtt_connection import Farewell, Incoming
 from service_runtime.mqtt_link import MqttLink, client_id_of
 from service_runtime.recorder.recorder import Recorder
@@ -111,9 +112,11 @@ class MeterService:
             values = ValuePublisher(meter.id, topics, self.link.publish_together, interval, clock, openwb)
         self._values = values
         self.status = MeterStatus(topics.meter_status(meter.id), publish, clock)
-        self._echo = EchoAnswer(meter.id, topics, self.session, publish, clock)
+        self._key_file = KeyFile(settings.integrity, self.log)
+        keys = self._key_file.keys
+        self._echo = EchoAnswer(meter.id, topics, self.session, publish, clock, keys)
         self._others = OtherPublishers(self.session)
-        self._blocks = BlockPublisher(meter.id, topics, self.session, self.link.publish_together, clock)
+        self._blocks = BlockPublisher(meter.id, topics, self.session, self.link.publish_together, clock, keys)
         self._source = LiveSource(push=settings.push.enabled)
         self._desk = LiveDesk(self._blocks, values, self._source, settings.checks, self._on_live, clock)
         self._block_desk = BlockDesk(
@@ -166,6 +169,8 @@ class MeterService:
         """Keep status and health true until cancelled."""
         while True:
             now = self._clock()
+            if self._key_file.look():
+                self._blocks.republish()
             with self._turn:
                 self._look_at_source(now)
                 self._set_status(online=self._desk.flows(now))
@@ -243,6 +248,8 @@ class MeterService:
                 f"the broker delivers nothing we subscribed to: let this user read {self._topics.meter_status(self.id)}"
             )
             remarks.append(Remark("starved", text))
+        if self._key_file.problem:
+            remarks.append(Remark("key-file", self._key_file.problem))
         rival = self.push.rival(now)
         if rival:
             remarks.append(Remark("push-rival", rival))
@@ -326,5 +333,7 @@ class MeterService:
             return
         if not message.retained:
             self._others.heard(message.payload, message.received)
-        elif name == "device" and (kept := read_kept(message.payload, self.id, name)) is not None:
+        elif (
+            name == "device" and (kept := read_kept(message.payload, self.id, name, self._key_file.keys())) is not None
+        ):
             self._loop.call_soon_threadsafe(self._adopt, kept, message.received)

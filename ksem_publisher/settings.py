@@ -7,7 +7,7 @@ from itertools import combinations
 import attrs
 
 from ksem_contract.blocks import MOST_ON_DEMAND
-from service_runtime.common_settings import HomeAssistantSettings, MqttSettings, RecorderSettings
+from service_runtime.common_settings import HomeAssistantSettings, IntegritySettings, MqttSettings, RecorderSettings
 from service_runtime.setting import between, each, name, not_empty, not_negative, port, positive, setting
 
 TLS_PORT = 802
@@ -121,6 +121,7 @@ class PublisherSettings:
     checks: ChecksSettings = setting(factory=ChecksSettings, help="what is refused")
     demand: DemandSettings = setting(factory=DemandSettings, help="ranges on demand")
     mqtt: MqttSettings = setting(factory=MqttSettings, help="the broker")
+    integrity: IntegritySettings = setting(factory=IntegritySettings, help="the key of both services")
     values: ValuesSettings = setting(factory=ValuesSettings, help="decoded values")
     openwb: OpenWbSettings = setting(factory=OpenWbSettings, help="openWB's counters")
     homeassistant: HomeAssistantSettings = setting(factory=HomeAssistantSettings, help="device discovery")

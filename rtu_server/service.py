@@ -15,6 +15,7 @@ from ksem_contract.topics import Topics
 from service_runtime.announcer import Announcer
 from service_runtime.clock import boottime, until_beat, wall_time
 from service_runtime.health_file import HealthFile
+from service_runtime.key_file import KeyFile
 from service_runtime.link_state import LinkState
 from service_runtime.mqtt_connection import Incoming
 from service_runtime.mqtt_link import MqttLink, client_id_of
@@ -34,7 +35,7 @@ from .responder import Responder, Unit
 from .serial_line import SerialLine
 from .settings import DoorSettings, FreshnessSettings, LineSettings, RtuServerSettings, UnitSettings
 from .tcp_door import TcpDoor
-from .unit_state import UnitView, judge
+from .unit_state import UnitView, Verdict, judge, why_refused
 
 TICK: Final = 1.0
 """Seconds between looks at what should be told: a status is right within 3 s, a ping that was lost goes out anew."""
@@ -69,7 +70,11 @@ class RtuServer:
         limits = limits_of(settings.freshness)
         units = [*(line.unit for line in settings.line), *(door.unit for door in settings.tcp)]
         meters = sorted({unit.meter for some in units for unit in some})
-        self._feeds = {meter: BlockFeed(meter, self._node, self._topics, limits, self._send) for meter in meters}
+        self._key_file = KeyFile(settings.integrity, log)
+        self._feeds = {
+            meter: BlockFeed(meter, self._node, self._topics, limits, self._send, self._key_file.keys)
+            for meter in meters
+        }
         wires = node_wires(self._node, self._topics, settings.line)
         self._recorder = Recorder(wires, self._send, settings.recorder, log)
         self._port_lock = threading.Lock()
@@ -221,6 +226,7 @@ class RtuServer:
             self._feeds[topic.meter].on_message(topic, message)
 
     def _tick(self, now: float) -> None:
+        self._key_file.look()
         for feed in self._feeds.values():
             feed.tick()
         self._log_counted_changes(now)
@@ -228,7 +234,7 @@ class RtuServer:
             part.settle()
         reports = [self._report(line, unit) for line in self._settings.line for unit in line.unit]
         verdicts = [judge(report.view, now) for report in reports]
-        node = overall([*verdicts, *self._reporter.other_instance(now)])
+        node = overall([*verdicts, *self._reporter.other_instance(now), *self._integrity_verdicts(now)])
         enabled = [verdict for verdict, report in zip(verdicts, reports, strict=True) if report.view.enabled]
         served = bool(enabled) and all(verdict.is_served for verdict in enabled)
         self._reporter.tell(served, node, reports, self._surroundings, now)
@@ -237,6 +243,15 @@ class RtuServer:
         why = node.why or "the inverter asks and gets data"
         self._health_file.tell(served, why, now)
         self._tell_systemd(why, now)
+
+    def _integrity_verdicts(self, now: float) -> list[Verdict]:
+        """What is wrong with keys and codes though data flows; where none flows, the unit's own verdict names it."""
+        broken = [Verdict("degraded", self._key_file.problem)] if self._key_file.problem else []
+        return broken + [
+            Verdict("degraded", why_refused(meter, fault, has_key=self._key_file.keys().is_secret))
+            for meter, feed in self._feeds.items()
+            if feed.fresh_since is not None and (fault := feed.bad_mac(now)) is not None
+        ]
 
     def _tell_systemd(self, status: str, now: float) -> None:
         if status != self._systemd_status:
@@ -273,6 +288,8 @@ class RtuServer:
             listening_since=counters.listening_since,
             port=line.port,
             unsent_since=counters.unsent_since,
+            bad_mac=feed.bad_mac(boottime()),
+            has_key=self._key_file.keys().is_secret,
         )
         return UnitReport(view, counters, port)
 
@@ -294,4 +311,6 @@ class RtuServer:
         ]
 
     def _transit(self) -> dict[str, Transit]:
-        return {meter: Transit(feed.round_trip_ms, feed.state.session) for meter, feed in self._feeds.items()}
+        return {
+            meter: Transit(feed.round_trip_ms, feed.state.session, feed.bad_macs) for meter, feed in self._feeds.items()
+        }

@@ -7,7 +7,7 @@ from typing import Final
 import attrs
 
 from ksem_contract.names import is_meter, is_node
-from service_runtime.common_settings import HomeAssistantSettings, MqttSettings, RecorderSettings
+from service_runtime.common_settings import HomeAssistantSettings, IntegritySettings, MqttSettings, RecorderSettings
 from service_runtime.setting import Rule, between, each, name, not_empty, not_negative, one_of, port, setting
 
 from .door_peers import is_network
@@ -147,6 +147,7 @@ class RtuServerSettings:
     tcp: tuple[DoorSettings, ...] = setting(factory=tuple, help="doors for readers over Modbus TCP")
     freshness: FreshnessSettings = setting(factory=FreshnessSettings, help="age limits")
     mqtt: MqttSettings = setting(factory=MqttSettings, help="the broker")
+    integrity: IntegritySettings = setting(factory=IntegritySettings, help="the key of both services")
     homeassistant: HomeAssistantSettings = setting(factory=HomeAssistantSettings, help="Home Assistant's discovery")
     recorder: RecorderSettings = setting(factory=RecorderSettings, help="the last minutes, after a fault")
 

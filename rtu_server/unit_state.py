@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final, Literal
 
+from ksem_contract.mac import MacFault
+
 BLOCK_WITHIN: Final = 1.0
 """Seconds without any block after which the reason is looked for on the way, not in the blocks."""
 ASKED_WITHIN: Final = 5.0
@@ -43,6 +45,9 @@ class UnitView:
     port: str = ""
     unsent_since: float | None = None
     """Since when no answer has left the port, though some were due."""
+    bad_mac: MacFault | None = None
+    """What was wrong with the newest message whose code did not fit, lately."""
+    has_key: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +110,8 @@ def _why_no_data(view: UnitView, now: float) -> str:
         )
     if view.meter_online is False:
         return f"the publisher of meter {meter} says offline: its live data does not flow (see its health)"
+    if view.bad_mac is not None:
+        return why_refused(meter, view.bad_mac, has_key=view.has_key)
     if view.last_block is None or now - view.last_block > BLOCK_WITHIN:
         return (
             f"no block of meter {meter} arrives, and its publisher did not say offline: the network or the publisher"
@@ -116,6 +123,29 @@ def _why_no_data(view: UnitView, now: float) -> str:
             f" this user write {topic}/ping/+ and read {topic}/pong/+, and the publisher's read and write these"
         )
     return f"the blocks of meter {meter} arrive too old: the way from its publisher is slow, or a live block is missing"
+
+
+def why_refused(meter: str, fault: MacFault, *, has_key: bool) -> str:
+    """Name what is wrong with messages about a meter whose code does not fit, and the remedy."""
+    if fault is MacFault.MISSING:
+        return (
+            f"messages about meter {meter} carry no mac and are refused: upgrade ksem-publisher,"
+            " or find out who else publishes them"
+        )
+    if fault is MacFault.KEYLESS:
+        return (
+            f"messages about meter {meter} are made without a key and are refused: give ksem-publisher this host's key"
+            " ([integrity] key_file), or find out who else publishes them"
+        )
+    if has_key:
+        return (
+            f"messages about meter {meter} are made with another key, or changed on their way, and are refused: put the"
+            " same key into [integrity] key_file on both hosts, or find out who else publishes them"
+        )
+    return (
+        f"messages about meter {meter} are made with a key, or changed on their way, and are refused: give rtu-server"
+        " the key of ksem-publisher ([integrity] key_file)"
+    )
 
 
 def _why_not_asked(view: UnitView) -> str:

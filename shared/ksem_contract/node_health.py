@@ -128,15 +128,21 @@ class Transit:
 
     rtt_ms: float | None
     session: str | None
+    bad_mac: int = 0
+    """Blocks and pongs refused since the node's start because of their code; 0 in a message of an earlier build."""
 
     def to_json(self) -> JsonObject:
         """As it stands in a message."""
-        return {"rtt_ms": self.rtt_ms, "session": self.session}
+        return {"rtt_ms": self.rtt_ms, "session": self.session, "bad_mac": self.bad_mac}
 
     @classmethod
     def from_json(cls, fields: Fields) -> "Transit":
         """From a message."""
-        return cls(rtt_ms=fields.maybe_number("rtt_ms"), session=fields.maybe_token("session"))
+        return cls(
+            rtt_ms=fields.maybe_number("rtt_ms"),
+            session=fields.maybe_token("session"),
+            bad_mac=fields.whole("bad_mac") if "bad_mac" in fields.names() else 0,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +160,7 @@ class NodeHealth:
                    "last_request_ago_ms":80,
                    "turnaround_histogram_ms":{"le":[2,4,10],"counts":[900,1809,1812,1812],"sum":3987.2},
                    "age_histogram_ms":{"le":[100,200,500],"counts":[700,1500,1810,1810],"sum":210412.5}}],
-         "transit":{"main":{"rtt_ms":1.9,"session":"5f1c9a2e"}}}
+         "transit":{"main":{"rtt_ms":1.9,"session":"5f1c9a2e","bad_mac":0}}}
 
     Where rtu-server has a side door, `doors` stands there too: a list like `units`.
     """
