@@ -83,7 +83,8 @@ class MeterPoll:
         if self._no_link:
             return "down", self._no_link
         if self._plan.foreign:
-            return "down", f"{self._client.where} is no KSEM: {self._plan.foreign}"
+            what = "another meter" if self._plan.is_unconfirmed else "no KSEM"
+            return "down", f"{self._client.where} is {what}: {self._plan.foreign}"
         if self._plan.nameless:
             return "down", f"the meter refuses to tell who it is, so nothing else is read: {self._refused_by}"
         if self._refused_by and self._plan.live_wanted:

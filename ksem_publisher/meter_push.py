@@ -178,7 +178,7 @@ class MeterPush:
 
     def _counts(self, now: float) -> bool:
         """Whether cycles may be published: the polled meter's own, and no older than they seem."""
-        return not self._queued and self._agreement.counts(now)
+        return not self._queued and not self._plan.is_unconfirmed and self._agreement.counts(now)
 
     def _is_passed_over(self, connection: PushConnection, write: PushedWrite) -> bool:
         """Of two connections, one whose cycles are not the polled meter's makes room for the other."""
@@ -262,6 +262,8 @@ class MeterPush:
                 "address, or a push that stands still; give each meter a push_port of its own"
                 f"{self._queued and '; or '}{self._queued}"
             )
+        if self._plan.is_unconfirmed:
+            return "down", f"not used: {self._plan.foreign or 'the meter has not told its serial number yet'}"
         if self._live.missing and len(self._connections) > 1:
             return "down", f"registers {self._missing()} come on another connection than the rest: two senders at once?"
         if self._live.missing:

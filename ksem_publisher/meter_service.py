@@ -120,7 +120,12 @@ class MeterService:
         self._source = LiveSource(push=settings.push.enabled)
         self._desk = LiveDesk(self._blocks, values, self._source, settings.checks, self._on_live, clock)
         self._block_desk = BlockDesk(
-            self._blocks, values, lambda source: self._desk.doubts(source, clock()), self._announcer.again, clock
+            self._blocks,
+            values,
+            lambda source: self._desk.doubts(source, clock()),
+            self._announcer.again,
+            clock,
+            serial=meter.serial,
         )
         self._plan = PollPlan(
             live=settings.poll.live,
@@ -128,6 +133,7 @@ class MeterService:
             device=settings.poll.device,
             sunspec=settings.poll.sunspec,
             demand=self._demand,
+            serial=meter.serial,
         )
         client = client or PollClient(
             meter.host, meter.poll_port, unit=meter.unit, timeout=meter.timeout, tls=meter.tls

@@ -21,6 +21,11 @@ class MeterSettings:
     id: str = setting(default="main", help="the meter's name in topics", allowed=name())
     host: str = setting(help="the meter's address or host name", allowed=not_empty())
     port: int = setting(default=502, help="its Modbus TCP port; with tls and none given 802", allowed=port())
+    serial: str | None = setting(
+        default=None,
+        help="the meter's serial number, as on its label; another meter is then refused",
+        allowed=not_empty(),
+    )
     unit: int = setting(default=1, help="Modbus unit id to ask for; a KSEM answers any", allowed=between(0, 255))
     timeout: float = setting(default=2.0, help="seconds to wait for an answer", allowed=between(0.1, 30.0, "seconds"))
     tls: bool = setting(default=False, help="ask over TLS (switched on in the meter's menu; then port 802)")
