@@ -42,6 +42,8 @@ class Answer(NamedTuple):
     """`data`, `stale`, `silent` or `exception-N`."""
     measured: float = 0.0
     """With `data`: when the oldest register in it was measured at the earliest, seconds of CLOCK_BOOTTIME."""
+    begins_stay: bool = False
+    """It refuses live data because that is old: once it is written, the unit's `stay` begins."""
 
 
 class Reply(NamedTuple):

@@ -31,7 +31,7 @@ from .node_report import UnitReport, door_health, overall
 from .node_reporter import NodeReporter, Surroundings
 from .recording import node_wires
 from .register_cache import FreshnessLimits
-from .responder import Responder, Unit
+from .responder import Book, Responder, Unit
 from .serial_line import SerialLine
 from .settings import DoorSettings, FreshnessSettings, LineSettings, RtuServerSettings, UnitSettings
 from .tcp_door import TcpDoor
@@ -57,6 +57,19 @@ def limits_of(settings: FreshnessSettings) -> FreshnessLimits:
     return FreshnessLimits(MappingProxyType(by_block), settings.vital)
 
 
+def unit_of(settings: UnitSettings, book: Book) -> Unit:
+    """Return the unit that the settings ask for, answered from `book`."""
+    return Unit(
+        id=settings.id,
+        meter=settings.meter,
+        book=book,
+        on_stale=settings.on_stale,
+        enabled=settings.enabled,
+        stay=settings.stay,
+        earliest=settings.earliest,
+    )
+
+
 class RtuServer:
     """The service. `run` returns after `stopping` is set, with the node's status published as offline."""
 
@@ -79,6 +92,7 @@ class RtuServer:
         self._recorder = Recorder(wires, self._send, settings.recorder, log)
         self._port_lock = threading.Lock()
         self._ports = {line.name: LinkState("not opened yet", boottime(), self._since) for line in settings.line}
+        self._responders: dict[str, Responder] = {}
         self._lines = {line.name: self._build_line(line) for line in settings.line}
         self._ports |= {door.name: LinkState("not opened yet", boottime(), self._since) for door in settings.tcp}
         self._doors = {door.name: self._build_door(door) for door in settings.tcp}
@@ -152,16 +166,15 @@ class RtuServer:
 
     def _build_line(self, line: LineSettings) -> SerialLine:
         units = {unit.id: self._build_unit(unit) for unit in line.unit}
-        return SerialLine(line, Responder(units), lambda up, why: self._on_port(line, up, why), self._recorder.tape)
+        responder = self._responders[line.name] = Responder(units)
+        return SerialLine(line, responder, lambda up, why: self._on_port(line, up, why), self._recorder.tape)
 
     def _build_unit(self, unit: UnitSettings) -> Unit:
-        return Unit(unit.id, unit.meter, self._feeds[unit.meter].book, unit.on_stale, unit.enabled)
+        return unit_of(unit, self._feeds[unit.meter].book)
 
     def _build_door(self, door: DoorSettings) -> TcpDoor:
         books = {meter: DoorBook(feed.book) for meter, feed in self._feeds.items()}
-        units = {
-            unit.id: Unit(unit.id, unit.meter, books[unit.meter], unit.on_stale, unit.enabled) for unit in door.unit
-        }
+        units = {unit.id: unit_of(unit, books[unit.meter]) for unit in door.unit}
         return TcpDoor(door, Responder(units), lambda up, why: self._on_door(door, up, why))
 
     def _subscriptions(self) -> Sequence[str]:
@@ -290,6 +303,8 @@ class RtuServer:
             unsent_since=counters.unsent_since,
             bad_mac=feed.bad_mac(boottime()),
             has_key=self._key_file.keys().is_secret,
+            stay=unit.stay,
+            refuses_until=self._responders[line.name].refuses_until(unit.id),
         )
         return UnitReport(view, counters, port)
 

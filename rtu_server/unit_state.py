@@ -48,6 +48,9 @@ class UnitView:
     bad_mac: MacFault | None = None
     """What was wrong with the newest message whose code did not fit, lately."""
     has_key: bool = False
+    stay: float = 0.0
+    refuses_until: float = -inf
+    """Until when data is refused, fresh or not, because live data had to be refused before (`stay`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,10 @@ def judge(view: UnitView, now: float) -> Verdict:
         return Verdict("down", f"{where}: {view.port} takes no answers: {_REPLUG}")
     if view.fresh_since is None:
         return Verdict("down", f"{where}: {_why_no_data(view, now)}")
+    if now < view.refuses_until:
+        return Verdict(
+            "down", f"{where}: data is fresh again, and refused until {view.stay:g} s after the last refusal (stay)"
+        )
     if view.last_request is None or now - view.last_request > ASKED_WITHIN:
         if now - view.listening_since <= ASKED_WITHIN:
             return Verdict("degraded", f"{where}: waits for the inverter to ask", waiting=True)

@@ -361,9 +361,21 @@ class NodeSide:
 
     REOPEN: Final = 0.4
 
-    def __init__(self, process: Process, network: Network, broker: str, adapter: Adapter, *, idle_gap: float) -> None:
+    def __init__(
+        self,
+        process: Process,
+        network: Network,
+        broker: str,
+        adapter: Adapter,
+        *,
+        idle_gap: float,
+        stay: float = 0.0,
+        earliest: float = 0.0,
+    ) -> None:
+        """All in seconds, as in the settings."""
         self.process = process
         self.adapter = adapter
+        self._stay, self._earliest = stay, earliest
         self._network = network
         self._broker = broker
         self._idle_gap = idle_gap
@@ -380,7 +392,7 @@ class NodeSide:
         clock = self.clock = VirtualClock(self.process)
         setattr(block_feed, "boottime", clock)  # noqa: B010  (it takes no clock yet)
         self.feed = BlockFeed(METER, NODE, TOPICS, FreshnessLimits(), self._send)
-        self.responder = Responder({1: Unit(1, METER, self.feed.book)})
+        self.responder = Responder({1: Unit(1, METER, self.feed.book, stay=self._stay, earliest=self._earliest)})
         line = self.adapter.line
         self.core = line_core(self.responder, line.gap, self._idle_gap, line.character)
         self._last_request: float | None = None
@@ -477,6 +489,8 @@ class NodeSide:
             last_data=self._last_data,
             foreign_or_noise=0,
             listening_since=self._listening_since,
+            stay=self._stay,
+            refuses_until=self.responder.refuses_until(1),
         )
 
     # The line's shell: sleep until the next event, read, write what is due.
