@@ -135,6 +135,8 @@ class LineCore:
             self._counters.stalls += 1
             return b""
         answer = self._prepared
+        if self._responder.why_silenced(request.unit):
+            answer = None
         if answer is None or abs(now - self._prepared_for) > LATE:
             answer = self._responder.answer(request.frame, now)
         self._responder.written(request.frame, answer, now)

@@ -64,11 +64,20 @@ class Responder:
 
     def __init__(self, units: Mapping[int, Unit]) -> None:
         self._units = {number: unit for number, unit in units.items() if unit.enabled}
+        self._silenced: dict[int, str] = {}
         self._calm = {number: _Calm(unit.stay) for number, unit in units.items()}
 
     def serves(self, unit: int) -> bool:
         """Tell whether this unit number is ours; broadcasts (0) and other devices' are not."""
         return unit in self._units
+
+    def silence(self, unit: int, why: str) -> None:
+        """Let a unit answer nothing from now on: an answer that it gave was wrong. For any thread."""
+        self._silenced[unit] = why
+
+    def why_silenced(self, unit: int) -> str:
+        """Return what was wrong with a unit's answer; empty where it is not silenced."""
+        return self._silenced.get(unit, "")
 
     def earliest(self, unit: int) -> float:
         """Return the seconds that must pass between a request's end and its answer, beside the line's silence."""
@@ -102,7 +111,7 @@ class Responder:
     def answer(self, request: bytes, now: float) -> Answer:
         """Answer a request frame whose CRC is right, judged at `now`, the moment of writing."""
         unit = self._units.get(request[0])
-        if unit is None:
+        if unit is None or unit.id in self._silenced:
             return SAY_NOTHING
         ready = unit.book.ready(request, now)
         if ready is not None and now >= self._calm[unit.id].until:

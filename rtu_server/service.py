@@ -80,7 +80,7 @@ class RtuServer:
         self._parse = lru_cache(TOPICS_IN_MIND)(self._topics.parse)
         self._since = wall_time()
         self._broker = LinkState("not connected yet", boottime(), self._since)
-        limits = limits_of(settings.freshness)
+        limits = self._limits = limits_of(settings.freshness)
         units = [*(line.unit for line in settings.line), *(door.unit for door in settings.tcp)]
         meters = sorted({unit.meter for some in units for unit in some})
         self._key_file = KeyFile(settings.integrity, log)
@@ -167,7 +167,9 @@ class RtuServer:
     def _build_line(self, line: LineSettings) -> SerialLine:
         units = {unit.id: self._build_unit(unit) for unit in line.unit}
         responder = self._responders[line.name] = Responder(units)
-        return SerialLine(line, responder, lambda up, why: self._on_port(line, up, why), self._recorder.tape)
+        return SerialLine(
+            line, responder, lambda up, why: self._on_port(line, up, why), self._recorder.tape, self._limits.of
+        )
 
     def _build_unit(self, unit: UnitSettings) -> Unit:
         return unit_of(unit, self._feeds[unit.meter].book)
@@ -175,7 +177,7 @@ class RtuServer:
     def _build_door(self, door: DoorSettings) -> TcpDoor:
         books = {meter: DoorBook(feed.book) for meter, feed in self._feeds.items()}
         units = {unit.id: unit_of(unit, books[unit.meter]) for unit in door.unit}
-        return TcpDoor(door, Responder(units), lambda up, why: self._on_door(door, up, why))
+        return TcpDoor(door, Responder(units), lambda up, why: self._on_door(door, up, why), self._limits.of)
 
     def _subscriptions(self) -> Sequence[str]:
         feeds = [topic for feed in self._feeds.values() for topic in feed.subscriptions(self._node)]
@@ -305,6 +307,7 @@ class RtuServer:
             has_key=self._key_file.keys().is_secret,
             stay=unit.stay,
             refuses_until=self._responders[line.name].refuses_until(unit.id),
+            silenced=self._responders[line.name].why_silenced(unit.id),
         )
         return UnitReport(view, counters, port)
 

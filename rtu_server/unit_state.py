@@ -48,6 +48,8 @@ class UnitView:
     bad_mac: MacFault | None = None
     """What was wrong with the newest message whose code did not fit, lately."""
     has_key: bool = False
+    silenced: str = ""
+    """What was wrong with an answer that the unit gave; it gives none since."""
     stay: float = 0.0
     refuses_until: float = -inf
     """Until when data is refused, fresh or not, because live data had to be refused before (`stay`)."""
@@ -80,6 +82,12 @@ def judge(view: UnitView, now: float) -> Verdict:
     where = f"unit {view.unit} on {view.line}"
     if not view.enabled:
         return Verdict("degraded", f"{where}: switched off by enabled = false")
+    if view.silenced:
+        return Verdict(
+            "down",
+            f"{where}: silent since it gave a wrong answer ({view.silenced}): restart rtu-server, and report it with"
+            " the archive that airbridge doctor --bundle writes",
+        )
     if not view.port_up:
         return Verdict("down", f"{where}: {view.port_why}")
     if _is_stuck(view, now):

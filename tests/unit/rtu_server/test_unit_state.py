@@ -46,6 +46,7 @@ def test_a_unit_whose_inverter_asks_and_gets_data_is_ok() -> None:
         ({"fresh_since": None, "bad_mac": MacFault.KEYLESS, "has_key": True}, "down", "this host's key"),
         ({"fresh_since": None, "bad_mac": MacFault.WRONG, "has_key": True}, "down", "the same key into [integrity]"),
         ({"fresh_since": None, "bad_mac": MacFault.WRONG}, "down", "give rtu-server the key"),
+        ({"silenced": "register 0 is 5"}, "down", "gave a wrong answer (register 0 is 5): restart rtu-server"),
         ({"fresh_since": None, "undated": True}, "down", "answers no ping"),
         ({"fresh_since": None}, "down", "arrive too old"),
         ({"last_request": None, "last_data": None}, "degraded", "never asked"),
