@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
+from .adversary import Adversary
 from .broker import Broker, Client, Message
 from .bus import FIFO, Adapter, AskPlan, Inverter, Line, character_time
 from .chain import METER, NODE, PUSH_PORT, LogCounter, NodeSide, PublisherSide
@@ -105,6 +106,7 @@ class Scene:
         self.meter = Meter(meter_process, self.network, self.truth, ("here", PUSH_PORT))
         meter_process.begin = self.meter.start
         self.meter.push = house.push
+        self.adversary = Adversary()
         self.broker = Broker(lambda: world.now, persistence=house.persistence)
         broker_process = Process(here, "broker", self._broker_starts)
         self.broker_host = BrokerHost(broker_process, self.network, self.broker, self._on_message)
@@ -142,13 +144,15 @@ class Scene:
         self.broker_host.stop(clean=clean)
 
     def publish_garbage(self, random: Random) -> None:
-        """Somebody publishes what is no message of ours, and old or foreign blocks, on our topics."""
+        """Somebody publishes what is no message of ours, and forged or old ones, on our topics."""
         stranger = Client("stranger", lambda _: None, user="stranger")
         self.broker.connect(stranger)
         for leaf in ("block/live", "block/energy", f"pong/{NODE}", "status", "block/r9000-4"):
             payload = random.choice((b"", b"{}", b"nonsense", random.randbytes(40), b'{"v":2}', b'{"v":1,"seq":-1}'))
             if leaf != "status":
                 self.broker.publish(stranger, Message(f"ksem/{METER}/{leaf}", payload))
+        for message in self.adversary.strike(random):
+            self.broker.publish(stranger, message)
         self.broker.disconnect(stranger)
 
     def _broker_starts(self) -> None:
@@ -160,6 +164,7 @@ class Scene:
         self.node.start()
 
     def _on_message(self, message: Message) -> None:
+        self.adversary.see(message)
         if message.topic.endswith("/status"):
             self.oracle.status(message.topic, message.payload, inherited=message.retain)
             if self.world.tracing:
