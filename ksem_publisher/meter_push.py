@@ -263,7 +263,7 @@ class MeterPush:
                 f"{self._queued and '; or '}{self._queued}"
             )
         if self._plan.is_unconfirmed:
-            return "down", f"not used: {self._plan.foreign or 'the meter has not told its serial number yet'}"
+            return "down", f"not used: {self._plan.foreign or 'its serial number was not read yet'}"
         if self._live.missing and len(self._connections) > 1:
             return "down", f"registers {self._missing()} come on another connection than the rest: two senders at once?"
         if self._live.missing:

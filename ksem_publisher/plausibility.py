@@ -149,7 +149,7 @@ def other_meter(words: Sequence[int | None], serial: str) -> str | None:
     if found == serial:
         return None
     if found is None:
-        return "it tells no serial number, and [[meter]] serial asks for one"
+        return "it reports no serial number, and [[meter]] serial requires one"
     return (
         f"its serial number {masked(found)} is not that of [[meter]] serial {masked(serial)}: check the meter's"
         " address, or correct serial"

@@ -90,7 +90,7 @@ class PollPlan:
         self._serial = serial
         self._serial_seen: str | None = None
         self.is_unconfirmed = serial is not None
-        """A serial number is asked for, and the device read last did not have it, or none was read yet."""
+        """A serial number is required, and the device read last did not have it, or none was read yet."""
         self._demand = demand
         self._demanded: _Job | None = None
         self._live_every = live

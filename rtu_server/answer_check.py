@@ -20,7 +20,7 @@ def why_wrong(
     """Return what an answer with data, sent at `at` to `request`, has wrong; empty where it is right.
 
     `limit_of`: seconds that a block may be old. The CRC is divided bit by bit, the registers are decoded as a client
-    would, and compared one by one with those of the messages that the answer says it was made of.
+    would, and compared one by one with those of the messages that the answer names as its source.
     """
     frame, (start, count) = answer.frame, _range_of(request)
     if frame[:1] != request[:1] or _crc(frame) != 0:
@@ -58,7 +58,7 @@ def _holds(message: BlockMessage, address: int, word: int) -> bool:
 
 
 def _names(answer: Answer) -> str:
-    """The blocks and cycles that an answer says it was made of."""
+    """The blocks and cycles that an answer names as its source."""
     return ", ".join(f"{one.block} {one.seq} of session {one.session}" for one in answer.made_of) or "no block"
 
 

@@ -58,7 +58,7 @@ def limits_of(settings: FreshnessSettings) -> FreshnessLimits:
 
 
 def unit_of(settings: UnitSettings, book: Book) -> Unit:
-    """Return the unit that the settings ask for, answered from `book`."""
+    """Return the unit of these settings, answered from `book`."""
     return Unit(
         id=settings.id,
         meter=settings.meter,

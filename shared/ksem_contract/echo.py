@@ -53,7 +53,7 @@ class Pong:
         {"v":1,"meter":"main","node":"attic","nonce":"b81f03c2","session":"5f1c9a2e","boot_ms":90112345,
          "mac":"23d640da350c3d63eca201f6e242fa88"}
 
-    Where very many nodes ask, `every_ms` stands there too, before `mac`.
+    Where very many nodes ping, `every_ms` stands there too, before `mac`.
     """
 
     meter: str

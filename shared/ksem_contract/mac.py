@@ -92,7 +92,7 @@ def keyless() -> MessageKeys:
 
 
 def parse_keys(text: str) -> MessageKeys:
-    """Return the keys in a file's text: one or two, hex, one a line. ValueError says which line is wrong, not what."""
+    """Return the keys in a file's text: one or two, hex, one a line. ValueError names the wrong line, not its text."""
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     for number, line in lines:
         if not _is_hex(line) or not MIN_KEY_BYTES <= len(line) // 2 <= MAX_KEY_BYTES:

@@ -189,7 +189,7 @@ def test_the_key_changes_on_a_running_pair_without_a_refused_answer(house: House
     with house.client("watcher") as watcher, chain.fault("the key is changed while both run", FAMILY, recovery=None):
         for step in (("rtu", (old, new)), ("publisher", (old, new)), ("publisher", (new, old)), ("rtu", (new,))):
             house.write(step[0], *step[1])
-            time.sleep(2)  # as docs/contract.md tells people to wait
+            time.sleep(2)  # as docs/contract.md advises
         house.write("publisher", new)
         keys = MessageKeys((bytes.fromhex(new),))
         keys.check(_newest(watcher, LIVE))
