@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.bare_cost import measure_costs
+from benchmarks.code_cost import measure_code_cost
 from benchmarks.cold import measure_cold
 from benchmarks.contenders import OURS, all_contenders
 from benchmarks.hops import BareHop
@@ -82,6 +83,7 @@ def _measure(options: argparse.Namespace, programs: dict[str, Path], folder: Pat
     found["chain"]["rest"] |= {f"{name}_wait_ms": summary(samples) for name, samples in waits.items()}
     found["error"] = measuring_error(findings)
     found["memory_mb"] = memory
+    found["code_us"] = measure_code_cost()
     found["wrong"] = findings.wrong
     found["early"] = sum(part.early for (_, name, _), part in findings.parts.items() if name == OURS)
     times = 3 if options.quick else 5

@@ -43,6 +43,7 @@ def verdicts(found: Results) -> list[Verdict]:
         Verdict("the meter's wait for both answers p50", chain["rest"]["our_wait_ms"]["p50"], 0.6, "ms"),
         Verdict("age of the served value p50", chain["rest"]["age_ms"]["p50"], 108, "ms"),
         Verdict("age of the served value p99", chain["rest"]["age_ms"]["p99"], 210, "ms"),
+        Verdict("a block's code, made and checked, p50", found.get("code_us", {}).get("p50"), 60, "us"),
         Verdict("CPU per transaction, 2 registers", ratio["cpu"]["small"], 0.5, "x pymodbus"),
         Verdict("CPU per transaction, mixed cycle", ratio["cpu"]["mixed"], 0.5, "x pymodbus"),
         Verdict("CPU of both at rest, 5 pushes a second", ours["idle_cpu_ms_s"], 15, "ms/s"),

@@ -26,7 +26,7 @@ SEEDS = (
         b'"seq":1812,"boot_ms":90112345,"age_ms":3,"cycle_ms":200,"source":"push","time":"2026-11-22T10:00:00.123Z"}'
     ),
     b'{"v":1,"nonce":"b81f03c2"}',
-    b'{"v":1,"nonce":"b81f03c2","session":"5f1c9a2e","boot_ms":90112345}',
+    b'{"v":1,"meter":"main","node":"attic","nonce":"b81f03c2","session":"5f1c9a2e","boot_ms":90112345}',
     (
         b'{"v":1,"version":"0.1.0","session":"5f1c9a2e","since":"2026-11-22T10:00:00.000Z","state":"ok","why":"",'
         b'"push":' + _LINK + b',"peer":null,"period_ms":200,"groups":[[0,27]],"writes":3},'

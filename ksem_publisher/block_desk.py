@@ -7,17 +7,20 @@ from datetime import datetime
 from ksem_contract.block_message import BlockMessage, Source
 from ksem_contract.blocks import DEVICE, FIRMWARE, MEASURING_INTERVAL, parse_block_name
 from ksem_contract.errors import InvalidMessage
+from ksem_contract.mac import KEYLESS, MessageKeys
 from ksem_contract.reasons import Reason
 from ksem_contract.values import decode_texts
 from ksem_publisher.block_publisher import BlockPublisher
 from ksem_publisher.block_reading import BlockRead
 from ksem_publisher.demand import EVERY
-from ksem_publisher.plausibility import CountersCheck, Remark, foreign_device
+from ksem_publisher.plausibility import CountersCheck, Remark, foreign_device, masked, other_meter
 from ksem_publisher.snapshot import Words
 from ksem_publisher.value_publisher import ValuePublisher
 from service_runtime.clock import boottime, wall_time
 
 ON_DEMAND_MS = round(EVERY * 1000)
+REPLACED_FOR = 3600.0
+"""Seconds for which health names a meter that has another serial number than the last known one."""
 
 
 class BlockDesk:
@@ -31,11 +34,15 @@ class BlockDesk:
         on_texts: Callable[[], None],
         clock: Callable[[], float] = boottime,
         wall: Callable[[], str] = wall_time,
+        serial: str | None = None,
     ) -> None:
         """`doubted`: whether what comes in this way is refused now, as it is while a meter boots.
 
-        `on_texts`: `texts` are other ones now.
+        `on_texts`: `texts` are other ones now. `serial`: the serial number of the only meter that counts.
         """
+        self._serial = serial
+        self._replaced: Remark | None = None
+        self._replaced_at = float("-inf")
         self._blocks = blocks
         self._values = values
         self._doubted = doubted
@@ -52,7 +59,8 @@ class BlockDesk:
     @property
     def remarks(self) -> tuple[Remark, ...]:
         """What is strange about the newest blocks."""
-        return tuple(remark for remark in (self._counters.remark, self._withheld) if remark is not None)
+        replaced = self._replaced if self._clock() - self._replaced_at <= REPLACED_FOR else None
+        return tuple(remark for remark in (self._counters.remark, self._withheld, replaced) if remark is not None)
 
     def take(self, block: BlockRead, source: Source) -> None:
         """A whole block, from the meter. A meter that boots has no counters to tell, so they are left out then."""
@@ -71,7 +79,12 @@ class BlockDesk:
 
     def adopt(self, message: BlockMessage, now: float) -> bool:
         """Take over the device block that an earlier session left on the broker, until the meter is asked."""
-        if message.block != "device" or self._blocks.words("device") is not None or foreign_device(message.registers):
+        if message.block != "device" or foreign_device(message.registers):
+            return False
+        if self._blocks.words("device") is not None:  # the meter was quicker: was it the same one before?
+            self._compare_serials(decode_texts(message.registers).get("serial_number"), self.texts.get("serial_number"))
+            return False
+        if self._serial is not None and other_meter(message.registers, self._serial):
             return False
         self._read_device(message.registers)
         measured = now - kept_age(message, now, self._wall())
@@ -84,12 +97,21 @@ class BlockDesk:
         firmware = words[FIRMWARE - DEVICE.start]
         if firmware is not None:
             texts["firmware_version"] = str(firmware)
-        before, after = self.texts.get("serial_number"), texts.get("serial_number")
-        if before and after and before != after:
-            self._new_meter()
+        if self._compare_serials(self.texts.get("serial_number"), texts.get("serial_number")):
+            self._blocks.drop("energy")  # the old meter's, which would be published again with the next connection
         if texts != self.texts:
             self.texts = texts
             self._on_texts()
+
+    def _compare_serials(self, before: str | None, after: str | None) -> bool:
+        """Begin anew and note it where these are two meters' serial numbers."""
+        if not before or not after or before == after:
+            return False
+        self._new_meter()
+        self._replaced_at = self._clock()
+        reason = Reason.of("serial-changed", serial=masked(after), before=masked(before))
+        self._replaced = Remark("serial-changed", reason)
+        return True
 
     def _new_meter(self) -> None:
         """The meter was replaced: what the counters of the old one showed says nothing about the new one's."""
@@ -119,9 +141,13 @@ def kept_age(message: BlockMessage, now: float, wall: str) -> float:
     return message.age_ms / 1000 + known
 
 
-def read_kept(payload: bytes, meter: str, block: str) -> BlockMessage | None:
-    """The retained block in `payload`; None if it is none, or another meter's or block's."""
+def read_kept(payload: bytes, meter: str, block: str, keys: MessageKeys = KEYLESS) -> BlockMessage | None:
+    """The retained block in `payload`; None if it is none, another meter's or block's, or its code does not fit.
+
+    What is taken over is sealed anew: without this check a forged block would leave here with a good code.
+    """
     try:
+        keys.check(payload)
         message = BlockMessage.decode(payload)
     except InvalidMessage:
         return None

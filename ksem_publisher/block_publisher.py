@@ -10,6 +10,7 @@ from ksem_contract.block_message import Source
 from ksem_contract.block_writer import BlockWriter
 from ksem_contract.blocks import parse_block_name
 from ksem_contract.freshness import block_stamp
+from ksem_contract.mac import KeySource, keyless
 from ksem_contract.meter_health import BlockHealth
 from ksem_contract.topics import Topics
 from ksem_publisher.snapshot import Words
@@ -67,7 +68,9 @@ class BlockPublisher:
         session: str,
         publish: PublishTogether,
         clock: Callable[[], float] = boottime,
+        keys: KeySource = keyless,
     ) -> None:
+        self._keys = keys
         self._meter = meter
         self._topics = topics
         self._session = session
@@ -159,6 +162,7 @@ class BlockPublisher:
             cycle_ms=held.cycle_ms,
             source=held.source,
             time=wall_time(),
+            keys=self._keys(),
         )
         if self._publish([(held.topic, payload, True, EXPIRY.get(name, EXPIRY_OTHERS)), *along]):
             held.sent.append(now)

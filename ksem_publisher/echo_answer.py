@@ -6,6 +6,7 @@ from typing import Final
 from ksem_contract.echo import PING_EVERY, PING_SELDOM, Ping, Pong
 from ksem_contract.errors import InvalidMessage
 from ksem_contract.freshness import pong_stamp
+from ksem_contract.mac import KeySource, keyless
 from ksem_contract.topics import Topics
 from ksem_publisher.block_publisher import Publish
 from service_runtime.clock import boottime
@@ -21,8 +22,15 @@ class EchoAnswer:
     """Called in the link's own thread: no other work of the publisher delays a pong."""
 
     def __init__(
-        self, meter: str, topics: Topics, session: str, publish: Publish, clock: Callable[[], float] = boottime
+        self,
+        meter: str,
+        topics: Topics,
+        session: str,
+        publish: Publish,
+        clock: Callable[[], float] = boottime,
+        keys: KeySource = keyless,
     ) -> None:
+        self._keys = keys
         self._meter = meter
         self._topics = topics
         self._session = session
@@ -40,8 +48,8 @@ class EchoAnswer:
         now = self._clock()
         every = self._pace(node, now)
         every_ms = round(1000 * every) if every > PING_EVERY else None
-        pong = Pong(nonce=ping.nonce, session=self._session, boot_ms=pong_stamp(now), every_ms=every_ms)
-        self._publish(self._topics.pong(self._meter, node), pong.encode())
+        pong = Pong(self._meter, node, ping.nonce, self._session, pong_stamp(now), every_ms)
+        self._publish(self._topics.pong(self._meter, node), pong.encode(self._keys()))
 
     def _pace(self, node: str, now: float) -> float:
         """Seconds after which this node shall ask again, so that all together don't ask too often."""

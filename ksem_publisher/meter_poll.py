@@ -84,7 +84,8 @@ class MeterPoll:
         if self._no_link:
             return "down", self._no_link
         if self._plan.foreign:
-            return "down", Reason.of("not-a-ksem", where=self._client.where, error=self._plan.foreign)
+            code = "another-meter" if self._plan.is_unconfirmed else "not-a-ksem"
+            return "down", Reason.of(code, where=self._client.where, error=self._plan.foreign)
         if self._plan.nameless:
             return "down", Reason.of("identity-refused", error=self._refused_by)
         if self._refused_by and self._plan.live_wanted:

@@ -179,7 +179,7 @@ class MeterPush:
 
     def _counts(self, now: float) -> bool:
         """Whether cycles may be published: the polled meter's own, and no older than they seem."""
-        return not self._queued and self._agreement.counts(now)
+        return not self._queued and not self._plan.is_unconfirmed and self._agreement.counts(now)
 
     def _is_passed_over(self, connection: PushConnection, write: PushedWrite) -> bool:
         """Of two connections, one whose cycles are not the polled meter's makes room for the other."""
@@ -251,6 +251,9 @@ class MeterPush:
             if queued and not self._agreement.several:  # one connection is one meter's: its own, but old
                 return queued
             return (Reason.of("push-differs", peer=self.peer or "the meter"), *queued)
+        if self._plan.is_unconfirmed:
+            error = self._plan.foreign or "its serial number was not read yet"
+            return (Reason.of("push-of-another-meter", error=error),)
         if self._live.missing and len(self._connections) > 1:
             return (Reason.of("push-on-two-connections", registers=self._missing()),)
         if self._live.missing:

@@ -32,6 +32,7 @@ from ksem_publisher.settings import MeterSettings, PublisherSettings
 from ksem_publisher.value_publisher import ValuePublisher
 from service_runtime.announcer import Announcer
 from service_runtime.clock import boottime, until_beat
+from service_runtime.key_file import KeyFile
 from service_runtime.mqtt_connection import Farewell, Incoming
 from service_runtime.mqtt_link import MqttLink, client_id_of
 from service_runtime.recorder.recorder import Recorder
@@ -114,13 +115,20 @@ class MeterService:
             values = ValuePublisher(meter.id, topics, self.link.publish_together, interval, clock, openwb)
         self._values = values
         self.status = StatusTopic(topics.meter_status(meter.id), publish)
-        self._echo = EchoAnswer(meter.id, topics, self.session, publish, clock)
+        self._key_file = KeyFile(settings.integrity, self.log)
+        keys = self._key_file.keys
+        self._echo = EchoAnswer(meter.id, topics, self.session, publish, clock, keys)
         self._others = OtherPublishers(self.session)
-        self._blocks = BlockPublisher(meter.id, topics, self.session, self.link.publish_together, clock)
+        self._blocks = BlockPublisher(meter.id, topics, self.session, self.link.publish_together, clock, keys)
         self._source = LiveSource(push=settings.push.enabled)
         self._desk = LiveDesk(self._blocks, values, self._source, settings.checks, self._on_live, clock)
         self._block_desk = BlockDesk(
-            self._blocks, values, lambda source: self._desk.doubts(source, clock()), self._announcer.again, clock
+            self._blocks,
+            values,
+            lambda source: self._desk.doubts(source, clock()),
+            self._announcer.again,
+            clock,
+            serial=meter.serial,
         )
         self._plan = PollPlan(
             live=settings.poll.live,
@@ -128,6 +136,7 @@ class MeterService:
             device=settings.poll.device,
             sunspec=settings.poll.sunspec,
             demand=self._demand,
+            serial=meter.serial,
         )
         client = client or PollClient(
             meter.host, meter.poll_port, unit=meter.unit, timeout=meter.timeout, tls=meter.tls
@@ -169,6 +178,8 @@ class MeterService:
         """Keep status and health true until cancelled."""
         while True:
             now = self._clock()
+            if self._key_file.look():
+                self._blocks.republish()
             with self._turn:
                 self._look_at_source(now)
                 self._set_status(online=self._desk.flows(now))
@@ -245,6 +256,8 @@ class MeterService:
         refusal = self._desk.refusal(now)
         if refusal is not None:
             remarks.append(refusal)
+        if self._key_file.problem:
+            remarks.append(Remark("key-file", Reason.of("key-file", error=self._key_file.problem)))
         status = self.status.topic
         if self.status.is_starved(now):
             remarks.append(Remark("starved", Reason.of("broker-delivers-nothing", topic=status)))
@@ -327,5 +340,7 @@ class MeterService:
             return
         if not message.retained:
             self._others.heard(message.payload, message.received)
-        elif name == "device" and (kept := read_kept(message.payload, self.id, name)) is not None:
+        elif (
+            name == "device" and (kept := read_kept(message.payload, self.id, name, self._key_file.keys())) is not None
+        ):
             self._loop.call_soon_threadsafe(self._adopt, kept, message.received)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ksem_contract.blocks import DEVICE, ENERGY, FREQUENCY, MEASURING_INTERVAL
 from ksem_contract.meter_registers import ENERGY_PHASES, ENERGY_TOTAL, PHASES, TOTAL
 from ksem_contract.reasons import Reason
+from ksem_contract.values import decode_texts
 from ksem_publisher.live_words import VALUES
 from ksem_publisher.snapshot import MOST_POWER, Words, phases_fit_total, power_gap
 
@@ -140,6 +141,24 @@ def foreign_device(words: Sequence[int | None]) -> str | None:
         if not _is_text(raw):
             return f"registers {start} to {start + count - 1} hold no text"
     return None
+
+
+def other_meter(words: Sequence[int | None], serial: str) -> str | None:
+    """Why the words of `device` are not those of the meter with this serial number; None if they are."""
+    found = decode_texts(words).get("serial_number")
+    if found == serial:
+        return None
+    if found is None:
+        return "it reports no serial number, and [[meter]] serial requires one"
+    return (
+        f"its serial number {masked(found)} is not that of [[meter]] serial {masked(serial)}: check the meter's"
+        " address, or correct serial"
+    )
+
+
+def masked(serial: str) -> str:
+    """A serial number for logs and health, which others read: its last characters."""
+    return f"...{serial[-4:]}" if len(serial) > 4 else "..."
 
 
 def counters_backwards(before: Words, after: Words) -> Remark | None:

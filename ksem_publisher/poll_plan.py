@@ -14,6 +14,7 @@ from ksem_contract.blocks import DEVICE, ENERGY, FIRMWARE, block_name
 from ksem_contract.errors import SunspecError
 from ksem_contract.reasons import Reason
 from ksem_contract.register_range import RegisterRange
+from ksem_contract.values import decode_texts
 from ksem_publisher.block_reading import (
     BlockRead,
     Reading,
@@ -26,7 +27,7 @@ from ksem_publisher.block_reading import (
     short_device_reading,
 )
 from ksem_publisher.demand import Demand
-from ksem_publisher.plausibility import Remark, foreign_device
+from ksem_publisher.plausibility import Remark, foreign_device, other_meter
 from ksem_publisher.seqlock_reader import OverlapReader, SeqlockReader, part_of_cycle
 from ksem_publisher.snapshot import Snapshot, phases_fit_total
 
@@ -77,8 +78,20 @@ class PollPlan:
     """Hands out reads with `next`, takes what became of them. Times are CLOCK_BOOTTIME seconds."""
 
     def __init__(
-        self, *, live: float, energy: float, device: float, sunspec: float, demand: Demand | None = None
+        self,
+        *,
+        live: float,
+        energy: float,
+        device: float,
+        sunspec: float,
+        demand: Demand | None = None,
+        serial: str | None = None,
     ) -> None:
+        """`serial`: the serial number of the only meter that counts; None: any KSEM does."""
+        self._serial = serial
+        self._serial_seen: str | None = None
+        self.is_unconfirmed = serial is not None
+        """A serial number is required, and the device read last did not have it, or none was read yet."""
         self._demand = demand
         self._demanded: _Job | None = None
         self._live_every = live
@@ -317,11 +330,17 @@ class PollPlan:
     def _identify(self, device: BlockRead, now: float) -> tuple[BlockRead, ...]:
         self._unknown = False
         self.foreign = foreign_device(device.words)
+        if self._serial is not None:
+            self.foreign = self.foreign or other_meter(device.words, self._serial)
+            self.is_unconfirmed = self.foreign is not None
         held, self._held = list(self._held.values()), {}
         if self.foreign:
             self._device.due = now + min(RETRY_SOON, self._device.every)
             self._stop_readings()
             return ()
+        if self._is_another(device):  # what was read before may be the old meter's: read it all anew, at once
+            held = []
+            self._energy.due = self._sunspec.due = self._gaps.due = now
         firmware = device.words[FIRMWARE - device.start]
         if firmware != self._firmware:
             self._firmware = firmware
@@ -330,6 +349,12 @@ class PollPlan:
             self._sunspec.due = now
             held = [block for block in held if block.name != "sunspec"]
         return (device, *held)
+
+    def _is_another(self, device: BlockRead) -> bool:
+        """Whether the device has another serial number than the one read before."""
+        before, found = self._serial_seen, decode_texts(device.words).get("serial_number")
+        self._serial_seen = found or before
+        return before is not None and found is not None and before != found
 
     def _put_off(self, job: _Job, now: float, code: int = 2) -> None:
         job.reading = None

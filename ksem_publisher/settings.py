@@ -7,7 +7,7 @@ from itertools import combinations
 import attrs
 
 from ksem_contract.blocks import MOST_ON_DEMAND
-from service_runtime.common_settings import HomeAssistantSettings, MqttSettings, RecorderSettings
+from service_runtime.common_settings import HomeAssistantSettings, IntegritySettings, MqttSettings, RecorderSettings
 from service_runtime.setting import between, each, name, not_empty, not_negative, port, positive, setting
 
 TLS_PORT = 802
@@ -21,6 +21,11 @@ class MeterSettings:
     id: str = setting(default="main", help="the meter's name in topics", allowed=name())
     host: str = setting(help="the meter's address or host name", allowed=not_empty())
     port: int = setting(default=502, help="its Modbus TCP port; with tls and none given 802", allowed=port())
+    serial: str | None = setting(
+        default=None,
+        help="the meter's serial number, as on its label; another meter is then refused",
+        allowed=not_empty(),
+    )
     unit: int = setting(default=1, help="Modbus unit id to ask for; a KSEM answers any", allowed=between(0, 255))
     timeout: float = setting(default=2.0, help="seconds to wait for an answer", allowed=between(0.1, 30.0, "seconds"))
     tls: bool = setting(default=False, help="ask over TLS (switched on in the meter's menu; then port 802)")
@@ -121,6 +126,7 @@ class PublisherSettings:
     checks: ChecksSettings = setting(factory=ChecksSettings, help="what is refused")
     demand: DemandSettings = setting(factory=DemandSettings, help="ranges on demand")
     mqtt: MqttSettings = setting(factory=MqttSettings, help="the broker")
+    integrity: IntegritySettings = setting(factory=IntegritySettings, help="the key of both services")
     values: ValuesSettings = setting(factory=ValuesSettings, help="decoded values")
     openwb: OpenWbSettings = setting(factory=OpenWbSettings, help="openWB's counters")
     homeassistant: HomeAssistantSettings = setting(factory=HomeAssistantSettings, help="device discovery")

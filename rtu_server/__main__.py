@@ -6,6 +6,7 @@ from pathlib import Path
 
 from service_runtime.command import Command, on_user_signal, run
 
+from .answer_check import why_unfit
 from .service import RtuServer
 from .settings import RtuServerSettings
 
@@ -15,6 +16,7 @@ COMMAND = Command(
     settings_class=RtuServerSettings,
     default_path=Path("/etc/ksem-airbridge/rtu-server.toml"),
     array_example="LINE__0__PORT=/dev/serial/by-id/...",
+    why_unfit=why_unfit,
 )
 
 

@@ -4,10 +4,12 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable
+from typing import Final
 
 from ksem_contract.block_message import BlockMessage
 from ksem_contract.echo import Ping, Pong
 from ksem_contract.errors import InvalidMessage
+from ksem_contract.mac import BadMac, KeySource, MacFault, keyless
 from ksem_contract.topics import ParsedTopic, Topics
 from service_runtime.clock import boottime
 from service_runtime.mqtt_connection import Incoming
@@ -16,6 +18,11 @@ from service_runtime.quiet_log import QuietLog
 from .echo_schedule import EchoSchedule
 from .register_cache import FreshnessLimits, Heard, RegisterCache, Served
 
+NONCE_BYTES: Final = 16
+"""Nobody guesses the next nonce: see `Ping.nonce`."""
+BAD_MAC_FOR: Final = 60.0
+"""Seconds for which health names a code that did not fit."""
+
 log = logging.getLogger(__name__)
 
 
@@ -23,9 +30,20 @@ class BlockFeed:
     """One meter's blocks, status and echoes. Its methods run in the thread of the broker's link; `tick` in any."""
 
     def __init__(
-        self, meter: str, node: str, topics: Topics, limits: FreshnessLimits, send_ping: Callable[[str, bytes], bool]
+        self,
+        meter: str,
+        node: str,
+        topics: Topics,
+        limits: FreshnessLimits,
+        send_ping: Callable[[str, bytes], bool],
+        keys: KeySource = keyless,
     ) -> None:
         self.meter = meter
+        self._node = node
+        self._keys = keys
+        self.bad_macs = 0
+        """Blocks and pongs that were refused because of their code."""
+        self._bad_mac: tuple[MacFault, float] | None = None
         self.book = RegisterCache(limits)
         """What requests are answered from."""
         self.online: bool | None = None
@@ -74,7 +92,7 @@ class BlockFeed:
             now = boottime()
             self.fresh_since = None if now >= self.state.vital_expires else self.fresh_since or now
             if self._echo.due(now):
-                nonce = secrets.token_hex(4)
+                nonce = secrets.token_hex(NONCE_BYTES)
                 self._echo.sent(nonce, now)
                 self._send_ping(self._ping_topic, Ping(nonce).encode())
 
@@ -88,12 +106,23 @@ class BlockFeed:
                 self._on_pong(message)
             elif topic.kind == "status":
                 self._on_status(message)
+        except BadMac as bad:
+            self.bad_macs += 1
+            self._bad_mac = (bad.fault, message.received)
+            self._complain(message, "mac", f"refused {message.topic}: {bad}")
         except InvalidMessage as bad:
-            self._complain(message, str(bad))
+            self._complain(message, "contract", f"ignored {message.topic}, which breaks the contract: {bad}")
+
+    def bad_mac(self, now: float) -> MacFault | None:
+        """Return what was wrong with the newest code that did not fit, for a minute."""
+        if self._bad_mac is None or now - self._bad_mac[1] > BAD_MAC_FOR:
+            return None
+        return self._bad_mac[0]
 
     def _on_block(self, topic: ParsedTopic, message: Incoming) -> None:
         if not message.payload:
             return  # somebody cleared the retained message
+        self._keys().check(message.payload)
         block = BlockMessage.decode(message.payload)
         if (block.meter, block.block) != (topic.meter, topic.name):
             raise InvalidMessage(f"it is {block.meter}'s block {block.block}")
@@ -110,7 +139,10 @@ class BlockFeed:
             self._echo.doubt()
 
     def _on_pong(self, message: Incoming) -> None:
+        self._keys().check(message.payload)
         pong = Pong.decode(message.payload)
+        if (pong.meter, pong.node) != (self.meter, self._node):
+            raise InvalidMessage(f"it is for node {pong.node} of meter {pong.meter}")
         sent = self._echo.answered(pong.nonce, pong.session, message.received)
         if sent is None:
             return
@@ -130,9 +162,7 @@ class BlockFeed:
         if not self.online:
             self.book.hear_offline()
 
-    def _complain(self, message: Incoming, why: str) -> None:
-        line = self._quiet.say(
-            "contract", f"ignored {message.topic}, which breaks the contract: {why}", message.received
-        )
+    def _complain(self, message: Incoming, kind: str, text: str) -> None:
+        line = self._quiet.say(kind, text, message.received)
         if line:
             log.warning("meter %s: %s", self.meter, line)

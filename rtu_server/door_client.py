@@ -44,6 +44,8 @@ class DoorClient:
         unit = frame.unit if any_unit is None else any_unit
         request = append_crc(bytes((unit,)) + frame.pdu)
         answer = responder.answer(request, now) if responder.serves(unit) else _no_such_unit(frame)
+        responder.written(request, answer, now)
+        responder.left(request, answer, now)
         if answer.frame:
             self.unsent += MbapFrame(frame.transaction, frame.unit, answer.frame[1:-2]).encode()
         return request, answer

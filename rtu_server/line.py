@@ -66,6 +66,8 @@ class LineCore:
         self._deaf = False
         """The process stood still, and no silence was seen since: nothing can be dated."""
         self._request: Request | None = None
+        self._silence = timing.gap
+        """Seconds without a byte that must lie between the request at hand and its answer."""
         self._received_at = 0.0
         self._prepared: Answer | None = None
         self._prepared_for = 0.0
@@ -108,7 +110,7 @@ class LineCore:
     @property
     def due_at(self) -> float | None:
         """When the answer to the request at hand is due. None: there is none, or it may go on for all that is known."""
-        return None if self._request is None or self._is_unsure else self._last + self._timing.gap
+        return None if self._request is None or self._is_unsure else self._last + self._silence
 
     @property
     def is_at_rest(self) -> bool:
@@ -118,7 +120,7 @@ class LineCore:
     def next_event_at(self) -> float:
         """When to look at the port again at the latest."""
         if self._request is not None and not self._is_unsure:
-            return self._last + self._timing.gap
+            return self._last + self._silence
         look = self._looked + (LOOK if self.is_at_rest else GLANCE)
         return look if self._sending is None else min(look, self._looked + SENDING / 10)
 
@@ -133,13 +135,16 @@ class LineCore:
             self._counters.stalls += 1
             return b""
         answer = self._prepared
+        if self._responder.why_silenced(request.unit):
+            answer = None
         if answer is None or abs(now - self._prepared_for) > LATE:
             answer = self._responder.answer(request.frame, now)
+        self._responder.written(request.frame, answer, now)
         given = Given(request.frame, self._received_at, answer, now)
         if answer.frame:
             self._sending = given
         else:
-            self.given.append(given)
+            self._give(given, now)
         return answer.frame
 
     @property
@@ -155,7 +160,7 @@ class LineCore:
         if count >= len(sending.answer.frame):
             self._sending = None
             self._counters.unsent_since = None
-            self.given.append(sending)
+            self._give(sending, now)
             return True
         spare = SENDING if count > 0 else STARTING
         if now < sending.at + len(sending.answer.frame) * self._timing.character + spare and not self._is_due():
@@ -173,6 +178,10 @@ class LineCore:
         if sending is not None:
             self._counters.unsent += 1
             self._not_sent(sending._replace(answer=UNANSWERED))
+
+    def _give(self, given: Given, now: float) -> None:
+        self._responder.left(given.request, given.answer, now)
+        self.given.append(given)
 
     def _not_sent(self, given: Given) -> None:
         if self._counters.unsent_since is None:
@@ -203,6 +212,7 @@ class LineCore:
                 self._counters.foreign += 1
             elif not event.overtaken and not self._deaf:
                 self._request, self._received_at = event, event.at
+                self._silence = max(self._timing.gap, self._responder.earliest(event.unit))
 
     @property
     def _is_unsure(self) -> bool:
@@ -212,7 +222,7 @@ class LineCore:
         """Whether the port was empty at a look when the silence after the request at hand was over."""
         if self._request is None:
             return False
-        silence = self._timing.quiet if self._is_unsure else self._timing.gap
+        silence = max(self._timing.quiet, self._silence) if self._is_unsure else self._silence
         return self._looked >= self._last + silence
 
     def _prepare(self) -> None:

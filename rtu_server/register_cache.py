@@ -103,7 +103,7 @@ class Served:
         registers: tuple[int | None, ...] | None
         if whole:  # ranges on demand may overlap: the one that is true for longest is enough
             held = max(whole, key=lambda held: held.expires) if len(whole) > 1 else whole[0]
-            registers, measured, expires = _cut(held, wanted), held.measured, held.expires
+            registers, measured, expires, parts = _cut(held, wanted), held.measured, held.expires, [held]
         else:
             registers = _join(sorted(parts, key=lambda held: held.range.start), wanted)
             if registers is None:
@@ -111,7 +111,8 @@ class Served:
             measured, expires = min(held.measured for held in parts), min(held.expires for held in parts)
         if None in registers:
             return Refused.STALE
-        return Words(registers, measured, expires)  # type: ignore[arg-type]  # None was ruled out in one C-level pass
+        made_of = tuple(held.message for held in parts)
+        return Words(registers, measured, expires, made_of)  # type: ignore[arg-type]  # None was ruled out in one C-level pass
 
 
 class RegisterCache:

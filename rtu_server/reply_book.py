@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
+from ksem_contract.block_message import BlockMessage
 from ksem_contract.register_range import RegisterRange
 from modbus_codec.crc import append_crc
 from modbus_codec.pdu import FunctionCode
@@ -32,6 +33,8 @@ class Words(NamedTuple):
     registers: tuple[int, ...]
     measured: float
     expires: float
+    made_of: tuple[BlockMessage, ...] = ()
+    """The messages that they stand in."""
 
 
 class Answer(NamedTuple):
@@ -42,6 +45,10 @@ class Answer(NamedTuple):
     """`data`, `stale`, `silent` or `exception-N`."""
     measured: float = 0.0
     """With `data`: when the oldest register in it was measured at the earliest, seconds of CLOCK_BOOTTIME."""
+    begins_stay: bool = False
+    """It refuses live data because that is old: once it is written, the unit's `stay` begins."""
+    made_of: tuple[BlockMessage, ...] = ()
+    """With `data`: the messages that its registers stand in."""
 
 
 class Reply(NamedTuple):
@@ -113,4 +120,4 @@ def encode(unit: int, words: Words, known: Reply | None = None) -> Reply:
         head = (unit, FunctionCode.READ_HOLDING_REGISTERS, 2 * count)
         # In one step: that count and words are in their limits was checked as the request and the blocks came in.
         frame = append_crc(struct.pack(f">BBB{count}H", *head, *words.registers))
-    return Reply(Answer(frame, DATA, words.measured), words.registers, words.expires)
+    return Reply(Answer(frame, DATA, words.measured, made_of=words.made_of), words.registers, words.expires)

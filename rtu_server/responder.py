@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Protocol
 
+from ksem_contract.blocks import LIVE
 from ksem_contract.register_range import RegisterRange
 from modbus_codec.crc import append_crc
 from modbus_codec.errors import BadRequest, ModbusCodecError
 from modbus_codec.pdu import ExceptionCode, ExceptionReply, FunctionCode, ReadRequest, decode_request
 
-from .reply_book import Answer, Refused, Reply
+from .reply_book import DATA, Answer, Refused, Reply
 
 SILENCE = b""
 STALE, SILENT = "stale", "silent"
@@ -41,6 +43,20 @@ class Unit:
     book: Book
     on_stale: str = "exception-4"
     enabled: bool = True
+    stay: float = 0.0
+    """Seconds for which nothing is given as good data, at least, after live data had to be refused."""
+    earliest: float = 0.0
+    """Seconds from a request's last byte to its answer's first, at least; never less than the line's own silence."""
+
+
+@dataclass(slots=True)
+class _Calm:
+    """Whether a unit refuses data, fresh or not, because it had to refuse live data before."""
+
+    stay: float
+    until: float = -inf
+    is_seen: bool = False
+    """A refusal of this time has left the port for sure."""
 
 
 class Responder:
@@ -48,18 +64,57 @@ class Responder:
 
     def __init__(self, units: Mapping[int, Unit]) -> None:
         self._units = {number: unit for number, unit in units.items() if unit.enabled}
+        self._silenced: dict[int, str] = {}
+        self._calm = {number: _Calm(unit.stay) for number, unit in units.items()}
 
     def serves(self, unit: int) -> bool:
         """Tell whether this unit number is ours; broadcasts (0) and other devices' are not."""
         return unit in self._units
 
+    def silence(self, unit: int, why: str) -> None:
+        """Let a unit answer nothing from now on: an answer that it gave was wrong. For any thread."""
+        self._silenced[unit] = why
+
+    def why_silenced(self, unit: int) -> str:
+        """Return what was wrong with a unit's answer; empty where it is not silenced."""
+        return self._silenced.get(unit, "")
+
+    def earliest(self, unit: int) -> float:
+        """Return the seconds that must pass between a request's end and its answer, beside the line's silence."""
+        found = self._units.get(unit)
+        return 0.0 if found is None else found.earliest
+
+    def written(self, request: bytes, answer: Answer, now: float) -> None:
+        """Take note of an answer that may be seen from now on. A refusal that was only prepared is none."""
+        calm = self._calm.get(request[0])
+        if calm is not None and answer.begins_stay:
+            calm.until = max(calm.until, now + calm.stay)
+
+    def left(self, request: bytes, answer: Answer, now: float) -> None:
+        """Take note of an answer that has left the port for sure.
+
+        What was written may have been stuck there, so `stay` counts anew from the first refusal that was surely seen.
+        """
+        calm = self._calm.get(request[0])
+        if calm is None:
+            return
+        if answer.outcome == DATA:
+            calm.is_seen = False
+        elif answer.outcome == STALE and now < calm.until and not calm.is_seen:
+            calm.is_seen = True
+            calm.until = max(calm.until, now + calm.stay)
+
+    def refuses_until(self, unit: int) -> float:
+        """Return until when a unit refuses data, fresh or not, because it had to refuse live data before."""
+        return self._calm[unit].until
+
     def answer(self, request: bytes, now: float) -> Answer:
         """Answer a request frame whose CRC is right, judged at `now`, the moment of writing."""
         unit = self._units.get(request[0])
-        if unit is None:
+        if unit is None or unit.id in self._silenced:
             return SAY_NOTHING
         ready = unit.book.ready(request, now)
-        if ready is not None:
+        if ready is not None and now >= self._calm[unit.id].until:
             return ready.answer
         try:
             asked = decode_request(request[1:-2])
@@ -75,15 +130,17 @@ class Responder:
         return self._read(unit, request, asked, now)
 
     def _read(self, unit: Unit, request: bytes, asked: ReadRequest, now: float) -> Answer:
-        found = unit.book.find(request, unit.id, RegisterRange(asked.start, asked.count), now)
-        if isinstance(found, Reply):
+        wanted = RegisterRange(asked.start, asked.count)
+        found = unit.book.find(request, unit.id, wanted, now)
+        if isinstance(found, Reply) and now >= self._calm[unit.id].until:
             return found.answer
         if found is Refused.UNMAPPED:
             return _exception(unit.id, asked.function, ExceptionCode.ILLEGAL_DATA_ADDRESS)
+        # Counters that are old are no reason to stop a battery.
+        begins_stay = found is Refused.STALE and wanted.overlaps(LIVE)
         code = ON_STALE[unit.on_stale]
-        if code is None:
-            return Answer(SILENCE, STALE)
-        return Answer(_exception(unit.id, asked.function, code).frame, STALE)
+        frame = SILENCE if code is None else _exception(unit.id, asked.function, code).frame
+        return Answer(frame, STALE, begins_stay=begins_stay)
 
 
 def _exception(unit: int, function: int, code: ExceptionCode) -> Answer:

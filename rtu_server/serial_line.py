@@ -10,12 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from ksem_contract.block_message import BlockMessage
 from ksem_contract.reasons import Reason
 from service_runtime.clock import boottime
 from service_runtime.quiet_log import QuietLog
 from service_runtime.recorder.tape import FORGET, IN, OFF, OUT, Tape
 from service_runtime.threads import WatchedThread
 
+from .answer_watch import AnswerWatch
 from .line import LineCore, Timing
 from .line_counters import LineCounters, UnitCounters, is_live
 from .real_time import be_real_time, in_force, sharpen_timers
@@ -73,8 +75,11 @@ class SerialLine:
         responder: Responder,
         on_port: Callable[[bool, tuple[Reason, ...]], None],
         tape: Tape = OFF,
+        limit_of: Callable[[BlockMessage], float] | None = None,
     ) -> None:
+        """`limit_of`: seconds that a block may be old, for the check of what was sent."""
         self.settings = settings
+        self._watch = AnswerWatch(f"line {settings.name}", responder, limit_of)
         self._tape = tape
         self.counters = LineCounters({unit.id: UnitCounters() for unit in settings.unit})
         self._on_port = on_port
@@ -114,6 +119,7 @@ class SerialLine:
             frame, received_at, answer, now = self._core.given.popleft()
             counters = self.counters.units[frame[0]]
             counters.note(frame, answer.outcome, now)
+            self._watch.look(frame, answer, now)
             if answer.frame:
                 age = now - answer.measured if answer.outcome == DATA and is_live(frame) else None
                 counters.note_times(now - received_at, age)

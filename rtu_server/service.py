@@ -16,6 +16,7 @@ from ksem_contract.topics import Topics
 from service_runtime.announcer import Announcer
 from service_runtime.clock import boottime, until_beat, wall_time
 from service_runtime.health_file import HealthFile
+from service_runtime.key_file import KeyFile
 from service_runtime.link_state import LinkState
 from service_runtime.mqtt_connection import Incoming
 from service_runtime.mqtt_link import MqttLink, client_id_of
@@ -33,11 +34,11 @@ from .node_report import UnitReport, door_health, overall
 from .node_reporter import NodeReporter, Surroundings
 from .recording import node_wires
 from .register_cache import FreshnessLimits
-from .responder import Responder, Unit
+from .responder import Book, Responder, Unit
 from .serial_line import SerialLine
 from .settings import DoorSettings, FreshnessSettings, LineSettings, RtuServerSettings, UnitSettings
 from .tcp_door import TcpDoor
-from .unit_state import UnitView, judge
+from .unit_state import UnitView, Verdict, judge, why_refused
 
 TICK: Final = 1.0
 """Seconds between looks at what should be told: a status is right within 3 s, a ping that was lost goes out anew."""
@@ -59,6 +60,19 @@ def limits_of(settings: FreshnessSettings) -> FreshnessLimits:
     return FreshnessLimits(MappingProxyType(by_block), settings.vital)
 
 
+def unit_of(settings: UnitSettings, book: Book) -> Unit:
+    """Return the unit of these settings, answered from `book`."""
+    return Unit(
+        id=settings.id,
+        meter=settings.meter,
+        book=book,
+        on_stale=settings.on_stale,
+        enabled=settings.enabled,
+        stay=settings.stay,
+        earliest=settings.earliest,
+    )
+
+
 class RtuServer:
     """The service. `run` returns after `stopping` is set, with the node's status published as offline."""
 
@@ -69,14 +83,19 @@ class RtuServer:
         self._parse = lru_cache(TOPICS_IN_MIND)(self._topics.parse)
         self._since = wall_time()
         self._broker = LinkState(Reason.of("broker-not-connected"), boottime(), self._since)
-        limits = limits_of(settings.freshness)
+        limits = self._limits = limits_of(settings.freshness)
         units = [*(line.unit for line in settings.line), *(door.unit for door in settings.tcp)]
         meters = sorted({unit.meter for some in units for unit in some})
-        self._feeds = {meter: BlockFeed(meter, self._node, self._topics, limits, self._send) for meter in meters}
+        self._key_file = KeyFile(settings.integrity, log)
+        self._feeds = {
+            meter: BlockFeed(meter, self._node, self._topics, limits, self._send, self._key_file.keys)
+            for meter in meters
+        }
         self._recorder = Recorder(node_wires(self._node, settings.line, self._clocks), settings.recorder, log)
         self._port_lock = threading.Lock()
         names = [*(line.name for line in settings.line), *(door.name for door in settings.tcp)]
         self._ports = {name: LinkState(Reason.of("port-not-opened"), boottime(), self._since) for name in names}
+        self._responders: dict[str, Responder] = {}
         self._lines = {line.name: self._build_line(line) for line in settings.line}
         self._doors = {door.name: self._build_door(door) for door in settings.tcp}
         self._parts: dict[str, SerialLine | TcpDoor] = {**self._lines, **self._doors}
@@ -149,18 +168,17 @@ class RtuServer:
 
     def _build_line(self, line: LineSettings) -> SerialLine:
         units = {unit.id: self._build_unit(unit) for unit in line.unit}
+        responder = self._responders[line.name] = Responder(units)
         on_port = partial(self._on_change, "line", line.name)
-        return SerialLine(line, Responder(units), on_port, self._recorder.tape)
+        return SerialLine(line, responder, on_port, self._recorder.tape, self._limits.of)
 
     def _build_unit(self, unit: UnitSettings) -> Unit:
-        return Unit(unit.id, unit.meter, self._feeds[unit.meter].book, unit.on_stale, unit.enabled)
+        return unit_of(unit, self._feeds[unit.meter].book)
 
     def _build_door(self, door: DoorSettings) -> TcpDoor:
         books = {meter: DoorBook(feed.book) for meter, feed in self._feeds.items()}
-        units = {
-            unit.id: Unit(unit.id, unit.meter, books[unit.meter], unit.on_stale, unit.enabled) for unit in door.unit
-        }
-        return TcpDoor(door, Responder(units), partial(self._on_change, "door", door.name))
+        units = {unit.id: unit_of(unit, books[unit.meter]) for unit in door.unit}
+        return TcpDoor(door, Responder(units), partial(self._on_change, "door", door.name), self._limits.of)
 
     def _subscriptions(self) -> Sequence[str]:
         feeds = [topic for feed in self._feeds.values() for topic in feed.subscriptions(self._node)]
@@ -215,6 +233,7 @@ class RtuServer:
             self._feeds[topic.meter].on_message(topic, message)
 
     def _tick(self, now: float) -> None:
+        self._key_file.look()
         for feed in self._feeds.values():
             feed.tick()
         self._log_counted_changes(now)
@@ -222,7 +241,7 @@ class RtuServer:
             part.settle()
         reports = [self._report(line, unit) for line in self._settings.line for unit in line.unit]
         verdicts = [judge(report.view, now) for report in reports]
-        node = overall([*verdicts, *self._reporter.other_instance(now)])
+        node = overall([*verdicts, *self._reporter.other_instance(now), *self._integrity_verdicts(now)])
         enabled = [verdict for verdict, report in zip(verdicts, reports, strict=True) if report.view.enabled]
         served = bool(enabled) and all(verdict.is_served for verdict in enabled)
         self._reporter.tell(served, node, reports, self._surroundings, now)
@@ -230,6 +249,16 @@ class RtuServer:
         self._recorder.tick(now, "" if node.state == "ok" else f"{node.state}: {node.why}")
         self._health_file.tell(served, node.why, now)
         self._tell_systemd(node.why, now)
+
+    def _integrity_verdicts(self, now: float) -> list[Verdict]:
+        """What is wrong with keys and codes though data flows; where none flows, the unit's own verdict names it."""
+        problem = self._key_file.problem
+        broken = [Verdict("degraded", (Reason.of("key-file", error=problem),))] if problem else []
+        return broken + [
+            Verdict("degraded", (why_refused(meter, fault, has_key=self._key_file.keys().is_secret),))
+            for meter, feed in self._feeds.items()
+            if feed.fresh_since is not None and (fault := feed.bad_mac(now)) is not None
+        ]
 
     def _tell_systemd(self, status: str, now: float) -> None:
         if status != self._systemd_status:
@@ -266,6 +295,11 @@ class RtuServer:
             listening_since=counters.listening_since,
             port=line.port,
             unsent_since=counters.unsent_since,
+            bad_mac=feed.bad_mac(boottime()),
+            has_key=self._key_file.keys().is_secret,
+            stay=unit.stay,
+            refuses_until=self._responders[line.name].refuses_until(unit.id),
+            silenced=self._responders[line.name].why_silenced(unit.id),
         )
         return UnitReport(view, counters, port)
 
@@ -287,4 +321,6 @@ class RtuServer:
         ]
 
     def _transit(self) -> dict[str, Transit]:
-        return {meter: Transit(feed.round_trip_ms, feed.state.session) for meter, feed in self._feeds.items()}
+        return {
+            meter: Transit(feed.round_trip_ms, feed.state.session, feed.bad_macs) for meter, feed in self._feeds.items()
+        }

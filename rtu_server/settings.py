@@ -7,7 +7,7 @@ from typing import Final
 import attrs
 
 from ksem_contract.names import is_meter, is_node
-from service_runtime.common_settings import HomeAssistantSettings, MqttSettings, RecorderSettings
+from service_runtime.common_settings import HomeAssistantSettings, IntegritySettings, MqttSettings, RecorderSettings
 from service_runtime.setting import Rule, between, each, name, not_empty, not_negative, one_of, port, setting
 
 from .door_peers import is_network
@@ -55,6 +55,18 @@ class UnitSettings:
         default="exception-4", help="the answer while the meter's data is missing or old", allowed=one_of(*ON_STALE)
     )
     enabled: bool = setting(default=True, help="false: never answer, as if the meter were unplugged")
+    stay: float = setting(
+        default=0.0,
+        help="once live data had to be refused, refuse all data for so many seconds at least: a link that flaps then"
+        " can't make a battery flap",
+        allowed=between(0, 3600, "seconds"),
+    )
+    earliest: float = setting(
+        default=0.0,
+        help="seconds from a request's end to its answer, at least, for a client that lets go of the line late;"
+        " 0: 3.5 characters",
+        allowed=between(0, 0.03, "seconds"),
+    )
 
     def __attrs_post_init__(self) -> None:
         if not is_meter(self.meter):
@@ -121,6 +133,10 @@ class DoorSettings:
         numbers = [unit.id for unit in self.unit]
         if len(set(numbers)) < len(numbers):
             raise ValueError(f"unit: each id once behind a door, not {sorted(numbers)}")
+        if any(unit.earliest for unit in self.unit):
+            raise ValueError(
+                "unit: earliest is for [[line.unit]] alone: a TCP connection needs no silence; leave it out"
+            )
 
 
 @attrs.frozen(kw_only=True)
@@ -147,6 +163,7 @@ class RtuServerSettings:
     tcp: tuple[DoorSettings, ...] = setting(factory=tuple, help="doors for readers over Modbus TCP")
     freshness: FreshnessSettings = setting(factory=FreshnessSettings, help="age limits")
     mqtt: MqttSettings = setting(factory=MqttSettings, help="the broker")
+    integrity: IntegritySettings = setting(factory=IntegritySettings, help="the key of both services")
     homeassistant: HomeAssistantSettings = setting(factory=HomeAssistantSettings, help="Home Assistant's discovery")
     recorder: RecorderSettings = setting(factory=RecorderSettings, help="the last minutes, after a fault")
 

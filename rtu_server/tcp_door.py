@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from ksem_contract.block_message import BlockMessage
 from ksem_contract.reasons import Reason
 from modbus_codec.errors import BadFrame
 from service_runtime.clock import boottime
@@ -18,10 +19,11 @@ from service_runtime.quiet_log import QuietLog
 from service_runtime.tcp_listener import open_listener
 from service_runtime.threads import WatchedThread
 
+from .answer_watch import AnswerWatch
 from .door_client import DoorClient
 from .door_peers import DoorPeers
 from .line_counters import LineCounters, UnitCounters, is_live
-from .reply_book import DATA
+from .reply_book import DATA, Answer
 from .responder import Responder
 from .settings import DoorSettings
 
@@ -47,9 +49,17 @@ class TcpDoor:
     """Serves readers until stopped; opens its port again for ever."""
 
     def __init__(
-        self, settings: DoorSettings, responder: Responder, on_port: Callable[[bool, tuple[Reason, ...]], None]
+        self,
+        settings: DoorSettings,
+        responder: Responder,
+        on_port: Callable[[bool, tuple[Reason, ...]], None],
+        limit_of: Callable[[BlockMessage], float] | None = None,
     ) -> None:
+        """`limit_of`: seconds that a block may be old, for the check of what was sent."""
         self.settings = settings
+        self._watch = AnswerWatch(f"door {settings.name}", responder, limit_of)
+        self._sample: tuple[bytes, Answer, float] | None = None
+        """The newest answer with data."""
         self.counters = LineCounters({unit.id: UnitCounters() for unit in settings.unit})
         self._any_unit = settings.unit[0].id if settings.any_unit and len(settings.unit) == 1 else None
         self._responder = responder
@@ -101,7 +111,10 @@ class TcpDoor:
                     self._close(connection)
 
     def settle(self) -> None:
-        """Log what happened since the last call: the door's thread writes no log, for a log may block."""
+        """Check an answer and log what happened since the last call: the door's thread writes no log, it may block."""
+        sample, self._sample = self._sample, None
+        if sample is not None:
+            self._watch.look(*sample)
         while self._lines:
             log.warning("door %s: %s", self.settings.name, self._lines.popleft())
 
@@ -174,6 +187,8 @@ class TcpDoor:
     def _answer(self, connection: socket.socket, reader: DoorClient) -> None:
         began = boottime()
         request, answer = reader.answer_one(self._responder, began, self._any_unit)
+        if answer.outcome == DATA:
+            self._sample = (request, answer, began)
         try:
             self._send(connection, reader)
             self._listen_for(connection, reader)

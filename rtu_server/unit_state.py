@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final, Literal
 
+from ksem_contract.mac import MacFault
 from ksem_contract.reasons import Reason, sentence
 
 BLOCK_WITHIN: Final = 1.0
@@ -45,6 +46,14 @@ class UnitView:
     port: str = ""
     unsent_since: float | None = None
     """Since when no answer has left the port, though some were due."""
+    bad_mac: MacFault | None = None
+    """What was wrong with the newest message whose code did not fit, lately."""
+    has_key: bool = False
+    silenced: str = ""
+    """What was wrong with an answer that the unit gave; it gives none since."""
+    stay: float = 0.0
+    refuses_until: float = -inf
+    """Until when data is refused, fresh or not, because live data had to be refused before (`stay`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +84,16 @@ def judge(view: UnitView, now: float) -> Verdict:
     here = {"unit": view.unit, "line": view.line}
     if not view.enabled:
         return Verdict("degraded", (Reason.of("unit-off", **here),))
+    if view.silenced:
+        return Verdict("down", (Reason.of("unit-silenced", **here, error=view.silenced),))
     if not view.port_up:
         return Verdict("down", (Reason.of("unit-has-no-port", **here), *view.port_reasons))
     if _is_stuck(view, now):
         return Verdict("down", (Reason.of("port-stuck", **here, port=view.port),))
     if view.fresh_since is None:
         return Verdict("down", _why_no_data(view, now))
+    if now < view.refuses_until:
+        return Verdict("down", (Reason.of("unit-stays", **here, stay=f"{view.stay:g}"),))
     if view.last_request is None or now - view.last_request > ASKED_WITHIN:
         if now - view.listening_since <= ASKED_WITHIN:
             return Verdict("degraded", (Reason.of("inverter-awaited", **here),), waiting=True)
@@ -106,11 +119,22 @@ def _why_no_data(view: UnitView, now: float) -> tuple[Reason, ...]:
         return (Reason.of("meter-unknown", **meter, topic=view.topic),)
     if view.meter_online is False:
         return (Reason.of("meter-offline", **meter),)
+    if view.bad_mac is not None:
+        return (why_refused(view.meter, view.bad_mac, has_key=view.has_key),)
     if view.last_block is None or now - view.last_block > BLOCK_WITHIN:
         return (Reason.of("blocks-missing", **meter, topic=view.topic),)
     if view.undated:
         return (Reason.of("blocks-undated", **meter, topic=view.topic),)
     return (Reason.of("blocks-too-old", **meter),)
+
+
+def why_refused(meter: str, fault: MacFault, *, has_key: bool) -> Reason:
+    """Name what is wrong with messages about a meter whose code does not fit, and the remedy."""
+    if fault is MacFault.MISSING:
+        return Reason.of("mac-missing", meter=meter)
+    if fault is MacFault.KEYLESS:
+        return Reason.of("mac-without-key", meter=meter)
+    return Reason.of("mac-of-another-key" if has_key else "mac-of-unknown-key", meter=meter)
 
 
 def _why_not_asked(view: UnitView) -> Reason:

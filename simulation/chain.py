@@ -12,6 +12,7 @@ from threading import Lock
 from typing import Any, Final, Self, cast
 
 from ksem_contract.block_message import Source
+from ksem_contract.mac import MessageKeys
 from ksem_contract.topics import Topics
 from ksem_publisher import block_publisher
 from ksem_publisher.block_desk import BlockDesk, read_kept
@@ -50,6 +51,7 @@ METER: Final = "main"
 NODE: Final = "node"
 PUSH_PORT: Final = 5020
 TOPICS: Final = Topics("ksem")
+KEYS: Final = MessageKeys((b"the key of the simulated house",))
 _SOON: Final = 0.005
 LATE_BY: Final = 1e-6
 """Seconds by which a thread wakes after the moment that it sleeps for."""
@@ -109,13 +111,13 @@ class PublisherSide:
             self._on_link,
         )
         turn = cast("Lock", _NoLock())
-        self.blocks = BlockPublisher(METER, TOPICS, session, self.link.publish_together, clock)
+        self.blocks = BlockPublisher(METER, TOPICS, session, self.link.publish_together, clock, _keys)
         self.source = LiveSource(push=True)
         self.status = StatusTopic(TOPICS.meter_status(METER), self.link.publish)
         self.desk = LiveDesk(self.blocks, None, self.source, ChecksSettings(), self._on_live, clock)
         self.others = BlockDesk(self.blocks, None, self._doubted, lambda: None, clock)
         self.plan = PollPlan(live=0.25, energy=10, device=10, sunspec=10, demand=Demand(METER, 8))
-        self.echo = EchoAnswer(METER, TOPICS, session, self.link.publish, clock)
+        self.echo = EchoAnswer(METER, TOPICS, session, self.link.publish, clock, _keys)
         self.seen = OtherPublishers(session)
         self.poller = _Poller(self, self._network, self._meter)
         self.push = MeterPush(
@@ -188,7 +190,7 @@ class PublisherSide:
         elif topic.kind == "block" and topic.name is not None and not self.seen.is_own(message.payload):
             if not message.retain:
                 self.seen.heard(message.payload, self.clock())
-            elif topic.name == "device" and (kept := read_kept(message.payload, METER, "device")) is not None:
+            elif topic.name == "device" and (kept := read_kept(message.payload, METER, "device", KEYS)) is not None:
                 self.others.adopt(kept, self.clock())
 
     def _accept(self, end: End) -> None:
@@ -218,6 +220,10 @@ class PublisherSide:
         again = self.push.watch(self.clock())
         if again < inf:
             self._watches = self.process.after(max(0.001, again - self.clock()), self._push_is_away)
+
+
+def _keys() -> MessageKeys:
+    return KEYS
 
 
 class _Poller:
@@ -361,9 +367,21 @@ class NodeSide:
 
     REOPEN: Final = 0.4
 
-    def __init__(self, process: Process, network: Network, broker: str, adapter: Adapter, *, idle_gap: float) -> None:
+    def __init__(
+        self,
+        process: Process,
+        network: Network,
+        broker: str,
+        adapter: Adapter,
+        *,
+        idle_gap: float,
+        stay: float = 0.0,
+        earliest: float = 0.0,
+    ) -> None:
+        """All in seconds, as in the settings."""
         self.process = process
         self.adapter = adapter
+        self._stay, self._earliest = stay, earliest
         self._network = network
         self._broker = broker
         self._idle_gap = idle_gap
@@ -379,8 +397,8 @@ class NodeSide:
         self.begun = True
         clock = self.clock = VirtualClock(self.process)
         setattr(block_feed, "boottime", clock)  # noqa: B010  (it takes no clock yet)
-        self.feed = BlockFeed(METER, NODE, TOPICS, FreshnessLimits(), self._send)
-        self.responder = Responder({1: Unit(1, METER, self.feed.book)})
+        self.feed = BlockFeed(METER, NODE, TOPICS, FreshnessLimits(), self._send, _keys)
+        self.responder = Responder({1: Unit(1, METER, self.feed.book, stay=self._stay, earliest=self._earliest)})
         line = self.adapter.line
         self.core = line_core(self.responder, line.gap, self._idle_gap, line.character)
         self._last_request: float | None = None
@@ -477,6 +495,8 @@ class NodeSide:
             last_data=self._last_data,
             foreign_or_noise=0,
             listening_since=self._listening_since,
+            stay=self._stay,
+            refuses_until=self.responder.refuses_until(1),
         )
 
     # The line's shell: sleep until the next event, read, write what is due.

@@ -37,6 +37,7 @@ LINES_A_FAULT: Final = 12
 MOST_VIOLATIONS: Final = 50
 
 _REFUSALS: Final = frozenset((1, 2, 3, 4, 11))
+_STALE: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,23 @@ class Oracle:
     """One line, one meter. It is a station of the line, and is told what the world's faults do."""
 
     def __init__(
-        self, world: World, line: Line, truth: Truth, *, unit: int = 1, grain: float = 0.0, limit: float = 1.5
+        self,
+        world: World,
+        line: Line,
+        truth: Truth,
+        *,
+        unit: int = 1,
+        grain: float = 0.0,
+        limit: float = 1.5,
+        stay: float = 0.0,
+        earliest: float = 0.0,
     ) -> None:
+        """`stay`, `earliest`: the unit's settings, in seconds."""
+        self._stay = stay
+        self._silence = max(line.gap, earliest)
+        self._gets_data = True
+        self._refused_at = -inf
+        """When live data was refused last for another reason than `stay`, as far as the answers tell."""
         self.world = world
         self.violations: list[Violation] = []
         self.counts = {"data": 0, "refused": 0, "silent": 0, "damaged": 0}
@@ -121,6 +137,10 @@ class Oracle:
         self._settled_at = self.world.now
         if self._noticing_until == inf and not self._active:
             self._noticing_until = self.world.now + STATUS_NOTICED_WITHIN
+
+    def node_starts(self) -> None:
+        """A node that starts knows of no refusal before."""
+        self._refused_at, self._gets_data = -inf, True
 
     def guest_paused(self) -> None:
         """One old answer is allowed."""
@@ -219,7 +239,7 @@ class Oracle:
                 known = since + (0.0 if "/rtu/" in topic else self.limits["live"] + self.slack)
                 if now - max(known, since_known) > late:
                     self._break(7, f"{topic} is online, and no data flows since {since:.2f}")
-            quiet = self._quiet_for(now) > STATUS_NOTICED_WITHIN
+            quiet = self._quiet_for(now) > STATUS_NOTICED_WITHIN + self._stay
             if payload == b"offline" and since is None and quiet and now - self._last_data < 1.0:
                 self._break(7, f"{topic} is offline, and data flows")
 
@@ -241,7 +261,7 @@ class Oracle:
         if live and self._failing_since is None:
             self._failing_since = asked.end
         quiet = self._quiet_for(asked.end)
-        if quiet > (BACK_WITHIN if live else OTHERS_BACK_WITHIN):
+        if quiet > (BACK_WITHIN if live else OTHERS_BACK_WITHIN) + self._stay:
             what = "refused" if asked.answered else "not answered"
             self._break(5, f"{asked.start}, {asked.count} registers: {what} {quiet:.1f} s after the last fault")
 
@@ -257,6 +277,8 @@ class Oracle:
             self._break(4, f"unit {frame[0]} answers")
         elif frame[1] == asked.frame[1] | 0x80 and len(frame) == 5 and frame[2] in _REFUSALS:
             self.counts["refused"] += 1
+            if frame[2] == _STALE and asked.start < LIVE.stop and self._gets_data:
+                self._refused_at, self._gets_data = sent.decided, False
         elif frame[1] != asked.frame[1] or frame[2] != 2 * asked.count or len(frame) != 5 + frame[2]:
             self._break(4, f"{frame[:3].hex(' ')}... answers {asked.frame.hex(' ')}")
         else:
@@ -271,7 +293,7 @@ class Oracle:
             return self._break(4, f"no whole request to us is what this answers: {sent.data.hex(' ')}")
         if asked.answered:
             return self._break(4, "a second answer to one request")
-        in_time = self._line.gap - 1e-6, STALL + self._grain + DATED_LATE
+        in_time = self._silence - 1e-6, STALL + self._grain + DATED_LATE
         silent_since = max([asked.end, *(one.end for one in known)])
         early, late = sent.start - silent_since < in_time[0], sent.start - asked.end > in_time[1]
         if (early or late) and self._pardoned():
@@ -288,6 +310,9 @@ class Oracle:
         best = next((one for one in judged if one.kind == "good"), judged[0])
         where = f"{asked.start}, {asked.count} registers"
         asked.data = True  # what is wrong with it is told by itself
+        self._gets_data = True
+        if now - self._refused_at < self._stay:
+            self._break(5, f"{where}: data {now - self._refused_at:.3f} s after a refusal, {self._stay:.3f} are kept")
         if best.kind == "torn":
             self._break(3, f"{where}: {best.why}")
         elif best.kind != "good":

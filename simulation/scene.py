@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
+from .adversary import Adversary
 from .broker import Broker, Client, Message
 from .bus import FIFO, Adapter, AskPlan, Inverter, Line, character_time
 from .chain import METER, NODE, PUSH_PORT, LogCounter, NodeSide, PublisherSide
@@ -44,6 +45,8 @@ class House:
     delay: float
     segment: int
     persistence: bool
+    stay: float = 0.0
+    earliest: float = 0.0
 
     @classmethod
     def drawn(cls, seed: str) -> "House":
@@ -75,6 +78,8 @@ class House:
             delay=random.choice((0.0002, 0.001, 0.004)),
             segment=0 if random.random() < 0.8 else 200,
             persistence=random.random() < 0.5,
+            stay=0.0 if random.random() < 0.7 else random.uniform(0.5, 20),
+            earliest=0.0 if random.random() < 0.7 else random.uniform(0.001, 0.02),
         )
 
 
@@ -96,19 +101,28 @@ class Scene:
             path.delay, path.jitter, path.segment = house.delay, house.delay / 2, house.segment
         self.truth = Truth(interval_ms=house.interval_ms, steady=house.steady, mean=house.mean)
         self.line = Line(world, house.baudrate, house.parity, house.stopbits)
-        self.oracle = Oracle(world, self.line, self.truth, grain=house.grain)
+        self.oracle = Oracle(world, self.line, self.truth, grain=house.grain, stay=house.stay, earliest=house.earliest)
         meter_process = Process(cabinet, "meter")
         self.meter = Meter(meter_process, self.network, self.truth, ("here", PUSH_PORT))
         meter_process.begin = self.meter.start
         self.meter.push = house.push
+        self.adversary = Adversary()
         self.broker = Broker(lambda: world.now, persistence=house.persistence)
         broker_process = Process(here, "broker", self._broker_starts)
         self.broker_host = BrokerHost(broker_process, self.network, self.broker, self._on_message)
         self.node_process = Process(there, "node")
         self.adapter = Adapter(self.line, self.node_process, grain=house.grain, echo=house.echo)
         self.inverter = Inverter(self.line, _questions(house), world.random("inverter"))
-        self.node = NodeSide(self.node_process, self.network, "here", self.adapter, idle_gap=_idle_gap(house))
-        self.node_process.begin = self.node.start
+        self.node = NodeSide(
+            self.node_process,
+            self.network,
+            "here",
+            self.adapter,
+            idle_gap=_idle_gap(house),
+            stay=house.stay,
+            earliest=house.earliest,
+        )
+        self.node_process.begin = self._node_starts
         self.publisher_process = Process(here, "publisher")
         self.publisher = PublisherSide(self.publisher_process, self.network, "here", "cabinet")
         self.publisher_process.begin = self.publisher.start
@@ -130,20 +144,27 @@ class Scene:
         self.broker_host.stop(clean=clean)
 
     def publish_garbage(self, random: Random) -> None:
-        """Somebody publishes what is no message of ours, and old or foreign blocks, on our topics."""
+        """Somebody publishes what is no message of ours, and forged or old ones, on our topics."""
         stranger = Client("stranger", lambda _: None, user="stranger")
         self.broker.connect(stranger)
         for leaf in ("block/live", "block/energy", f"pong/{NODE}", "status", "block/r9000-4"):
             payload = random.choice((b"", b"{}", b"nonsense", random.randbytes(40), b'{"v":2}', b'{"v":1,"seq":-1}'))
             if leaf != "status":
                 self.broker.publish(stranger, Message(f"ksem/{METER}/{leaf}", payload))
+        for message in self.adversary.strike(random):
+            self.broker.publish(stranger, message)
         self.broker.disconnect(stranger)
 
     def _broker_starts(self) -> None:
         self.oracle.broker(up=True)
         self.broker_host.start()
 
+    def _node_starts(self) -> None:
+        self.oracle.node_starts()
+        self.node.start()
+
     def _on_message(self, message: Message) -> None:
+        self.adversary.see(message)
         if message.topic.endswith("/status"):
             self.oracle.status(message.topic, message.payload, inherited=message.retain)
             if self.world.tracing:
@@ -171,6 +192,6 @@ def _idle_gap(house: House) -> float:
 def _questions(house: House) -> AskPlan:
     """The inverter of the bench; slower where the line is."""
     character = character_time(house.baudrate, house.parity, house.stopbits)
-    cycle = 310 * character + 0.06 + 4 * house.grain
+    cycle = 310 * character + 0.06 + 4 * house.grain + house.earliest
     slow = house.baudrate < 9600
     return AskPlan(period=max(0.16, 1.2 * cycle), timeout=0.15 if not slow else 0.3, others=house.others)

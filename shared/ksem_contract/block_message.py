@@ -8,6 +8,7 @@ from typing import Final, Literal, get_args
 from ksem_contract.blocks import FIXED_BLOCKS, SUNSPEC, SUNSPEC_START, parse_block_name, touches_map
 from ksem_contract.checks import check_choice, check_meter_field, check_time, check_token, check_whole
 from ksem_contract.errors import InvalidMessage
+from ksem_contract.mac import KEYLESS, MessageKeys
 from ksem_contract.message_json import read_versioned, write_object
 from ksem_contract.register_range import ADDRESSES, RegisterRange
 
@@ -27,7 +28,7 @@ class BlockMessage:
 
         {"v":1,"meter":"main","block":"live","start":0,"registers":[0,123,...],
          "session":"5f1c9a2e","seq":1812,"boot_ms":90112345,"age_ms":3,"cycle_ms":200,
-         "source":"push","time":"2026-11-22T10:00:00.123Z"}
+         "source":"push","time":"2026-11-22T10:00:00.123Z","mac":"692d0dee0b6903f7a94c744f18d8439f"}
 
     One that breaks the contract can be neither built nor read: InvalidMessage says which field, and why.
     """
@@ -75,9 +76,9 @@ class BlockMessage:
         _check_place(self.block, held)
         object.__setattr__(self, "range", held)
 
-    def encode(self) -> bytes:
-        """The payload."""
-        return write_object(
+    def encode(self, keys: MessageKeys = KEYLESS) -> bytes:
+        """The payload, with its code at the end."""
+        message = write_object(
             {
                 "v": 1,
                 "meter": self.meter,
@@ -93,10 +94,14 @@ class BlockMessage:
                 "time": self.time,
             }
         )
+        return keys.seal(message[:-1])
 
     @classmethod
     def decode(cls, payload: bytes) -> "BlockMessage":
-        """The message in `payload`. Raises InvalidMessage (UnknownVersion for another `v`), and nothing else."""
+        """The message in `payload`. Raises InvalidMessage (UnknownVersion for another `v`), and nothing else.
+
+        Its code is not looked at: `MessageKeys.check` does that, before.
+        """
         found = read_versioned(payload)
         try:
             words = found["registers"]

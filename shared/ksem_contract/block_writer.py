@@ -1,6 +1,7 @@
 """Writes the messages of one block of one session, cycle by cycle."""
 
 from ksem_contract.block_message import BlockMessage, Source
+from ksem_contract.mac import KEYLESS, MessageKeys
 from ksem_contract.message_json import write_numbers
 
 
@@ -30,8 +31,11 @@ class BlockWriter:
         cycle_ms: int | None,
         source: Source,
         time: str,
+        keys: MessageKeys = KEYLESS,
     ) -> bytes:
-        """The payload. Fields as in BlockMessage; the words are taken for what they are, 16 bits each or None.
+        """The payload, its code made with `keys`.
+
+        Fields as in BlockMessage; the words are taken for what they are, 16 bits each or None.
 
         InvalidMessage where place, count, cycle or source break the contract.
         """
@@ -46,7 +50,7 @@ class BlockWriter:
             words = self._words % registers
         except TypeError:  # there are holes
             words = write_numbers(registers)
-        return (self._head + words + self._rest % (seq, boot_ms, age_ms, time)).encode("ascii")
+        return keys.seal((self._head + words + self._rest % (seq, boot_ms, age_ms, time)).encode("ascii"))
 
     def _begin(self, first: BlockMessage) -> None:
         cycle = "null" if first.cycle_ms is None else first.cycle_ms
@@ -55,5 +59,5 @@ class BlockWriter:
         self._words = f"[{','.join(['%d'] * len(first.registers))}]"
         self._rest = (
             f',"session":"{first.session}","seq":%d,"boot_ms":%d,"age_ms":%d,"cycle_ms":{cycle},'
-            f'"source":"{first.source}","time":"%s"}}'
+            f'"source":"{first.source}","time":"%s"'
         )

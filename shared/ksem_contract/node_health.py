@@ -66,6 +66,8 @@ class Transit(Declared):
 
     rtt_ms: float | None
     session: Token | None
+    bad_mac: int = 0
+    """Blocks and pongs refused since the node's start because of their code; 0 in a message of an earlier build."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ class NodeHealth(Declared):
                    "last_request_ago_ms":80,
                    "turnaround_histogram_ms":{"le":[2,4,10],"counts":[900,1809,1812,1812],"sum":3987.2},
                    "age_histogram_ms":{"le":[100,200,500],"counts":[700,1500,1810,1810],"sum":210412.5}}],
-         "transit":{"main":{"rtt_ms":1.9,"session":"5f1c9a2e"}},
+         "transit":{"main":{"rtt_ms":1.9,"session":"5f1c9a2e","bad_mac":0}},
          "reasons":[{"code":"inverter-served","text":"the inverter gets data","remedy":"","params":{}}]}
 
     Where rtu-server has a side door, `doors` stands there too: a list like `units`.

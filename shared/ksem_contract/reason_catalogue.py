@@ -48,7 +48,14 @@ _METER: Final[Mapping[str, Template]] = {
     "broker-delivers-nothing": Template(
         "the broker delivers nothing we subscribed to", "let this user read {topic}: mend the broker's ACL, reload it"
     ),
+    "another-meter": Template("{where} is another meter: {error}"),
+    "serial-changed": Template(
+        "another meter answers: its serial number {serial} is not {before}, the last known one; counters begin anew",
+        "if you did not replace the meter, check its address; [[meter]] serial refuses others",
+    ),
+    "key-file": Template("{error}", "", "the file of [integrity] key_file can't be read; the keys of before count on"),
     # the push
+    "push-of-another-meter": Template("not used: {error}"),
     "push-arrives": Template("a whole cycle every {period} ms"),
     "push-energy-partly": Template("registers {registers} are not pushed but polled"),
     "push-off": Template("switched off in [push]"),
@@ -246,6 +253,27 @@ _LOGIN: Final = (
 
 _BROKER: Final[Mapping[str, Template]] = {
     "broker-not-connected": Template("not connected yet"),
+    "unit-silenced": Template(
+        _ON_LINE + "silent since it gave a wrong answer ({error})",
+        "restart rtu-server, and report it with the archive that airbridge doctor --bundle writes",
+    ),
+    "unit-stays": Template(_ON_LINE + "data is fresh again, and refused until {stay} s after the last refusal (stay)"),
+    "mac-missing": Template(
+        "messages about meter {meter} carry no mac and are refused",
+        "upgrade ksem-publisher, or find out who else publishes them",
+    ),
+    "mac-without-key": Template(
+        "messages about meter {meter} are made without a key and are refused",
+        "give ksem-publisher this host's key ([integrity] key_file), or find out who else publishes them",
+    ),
+    "mac-of-another-key": Template(
+        "messages about meter {meter} are made with another key, or changed on their way, and are refused",
+        "put the same key into [integrity] key_file on both hosts, or find out who else publishes them",
+    ),
+    "mac-of-unknown-key": Template(
+        "messages about meter {meter} are made with a key, or changed on their way, and are refused",
+        "give rtu-server the key of ksem-publisher ([integrity] key_file)",
+    ),
     "broker-connected": Template("connected to {address}"),
     "broker-refuses-topics": Template("the broker refuses subscriptions to {topics}", "see its access rights"),
     "broker-lacks": Template("the broker can't do all that is needed: {what}"),

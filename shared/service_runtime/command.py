@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import attrs
 
 from service_runtime import logs
+from service_runtime.clock import boottime
+from service_runtime.self_check import why_unfit
 from service_runtime.settings import Loaded, SettingsError, describe, load_with_sources
 from service_runtime.version import VERSION
 
@@ -53,6 +55,8 @@ class Command(Generic[S]):
     """Read where no --config is given, if it exists."""
     array_example: str = "LINE__0__PORT=/dev/ttyUSB0"
     """An environment variable for a key in an array of tables, without its AIRBRIDGE_."""
+    why_unfit: Callable[[], str] = lambda: ""
+    """Returns why the service must not start, beside what all services check; empty where it may."""
     more_options: Callable[[argparse.ArgumentParser], None] | None = None
 
 
@@ -115,6 +119,9 @@ def _main(
         return EXIT_OK
     _watch_signals(ask_to_stop)
     logs.configure(options.log_level)
+    if unfit := why_unfit(boottime) or command.why_unfit():
+        log.error("%s does not start: %s", command.name, unfit)
+        return EXIT_FAILED
     try:
         return serve(loaded.settings) or EXIT_OK
     except SettingsError as error:  # what only shows once the service is put together

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import attrs
 
+from ksem_contract.mac import KEYLESS, MessageKeys, parse_keys
 from service_runtime.setting import between, not_empty, one_of, port, readable_file, setting, topic_prefix
 
 # One file or one environment may serve all services: each ignores the tables of the others and refuses unknown ones.
@@ -24,6 +25,7 @@ KNOWN_TABLES = frozenset(
         "mqtt",
         "recorder",
         "homeassistant",
+        "integrity",
     }
 )
 
@@ -87,6 +89,35 @@ class RecorderSettings:
     directory: Path | None = setting(
         default=None, help="the folder for them; else the one that systemd gives the service, else nothing is kept"
     )
+
+
+@attrs.frozen(kw_only=True)
+class IntegritySettings:
+    """The table [integrity]: how the two services know each other's messages."""
+
+    key_file: Path | None = setting(
+        default=None,
+        help="a file with the key that both services share, hex, or with two while it changes, one a line; none: the"
+        " code in blocks and pongs shows damage alone",
+        allowed=readable_file(),
+    )
+
+    def __attrs_post_init__(self) -> None:
+        try:
+            self.read_keys()
+        except (OSError, ValueError) as error:
+            raise ValueError(f'key_file = "{self.key_file}": {why_no_keys(error)}') from None
+
+    def read_keys(self) -> MessageKeys:
+        """Return the keys that the file holds now. OSError or ValueError where it can't be used."""
+        return KEYLESS if self.key_file is None else parse_keys(self.key_file.read_text(encoding="ascii"))
+
+
+def why_no_keys(error: OSError | ValueError) -> str:
+    """Return why a key file can't be used, without any of its text."""
+    if isinstance(error, OSError):
+        return f"can't be read: {error.strerror}"
+    return "it holds something else than hex digits" if isinstance(error, UnicodeDecodeError) else str(error)
 
 
 @attrs.frozen(kw_only=True)

@@ -89,5 +89,5 @@ class FakePublisher:
             self._news.notify_all()
         topic = self.topics.parse(message.topic)
         if topic is not None and topic.kind == "ping" and topic.node and self.answers:
-            pong = Pong(Ping.decode(message.payload).nonce, self.session, pong_stamp(boottime()))
+            pong = Pong("main", topic.node, Ping.decode(message.payload).nonce, self.session, pong_stamp(boottime()))
             self.link.publish(self.topics.pong("main", topic.node), pong.encode())

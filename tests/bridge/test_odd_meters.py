@@ -294,7 +294,38 @@ def test_the_counters_of_a_meter_that_replaces_another_are_published(bench: Benc
     bench.audience.await_health(lambda one: "not published" in one.why, "a counter that goes back is withheld")
     bench.meter.serial = "79999999"
     bench.audience.await_true(lambda: bench.audience.heard[topic][-1:] == [b"1.0000"], "the new meter's counter")
-    bench.audience.await_health(lambda one: "not published" not in one.why, "nothing is withheld")
+    bench.audience.await_health(
+        lambda one: "not published" not in one.why and "...9999 is not ...4567" in one.why,
+        "nothing is withheld, and health names the other meter",
+    )
+    assert not bench.lines("79999999")
+
+
+def test_another_meter_than_the_last_known_one_is_named_by_a_publisher_that_starts(bench: Bench) -> None:
+    bench.start()
+    bench.audience.await_block("device")
+    bench.publisher.stop()
+    bench.meter.serial = "79999999"
+    bench.start()
+    bench.audience.await_health(lambda one: "...9999 is not ...4567" in one.why, "the other meter is named")
+
+
+def test_with_a_serial_number_in_the_settings_another_meter_gives_nothing_pushed_or_polled(bench: Bench) -> None:
+    bench.meter.serial = "79999999"
+    bench.start(keys='serial = "71234567"')
+    bench.push()
+    bench.audience.await_health(
+        lambda one: one.state == "down" and "...9999 is not that of [[meter]] serial ...4567" in one.why,
+        "another meter is refused",
+    )
+    time.sleep(4)  # a push that no poll denies would count meanwhile
+    assert not bench.blocks("live")
+    assert not bench.blocks("device")
+    bench.meter.serial = "71234567"
+    bench.audience.await_live("push", 3)
+    bench.audience.await_health(lambda one: one.state == "ok", "the right meter is used")
+    bench.meter.serial = "79999999"
+    bench.audience.await_status(b"offline")
 
 
 @pytest.mark.slow

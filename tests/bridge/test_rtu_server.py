@@ -335,6 +335,48 @@ def test_a_range_outside_the_map_gets_exception_2(wire: Wire, publisher: FakePub
     assert wire.ask(append_crc(bytes.fromhex("01 03 01 2c 00 01")), 5) == ILLEGAL_ADDRESS
 
 
+def test_data_that_is_back_is_refused_until_stay_is_over_and_the_status_agrees(
+    broker: Broker, wire: Wire, publisher: FakePublisher, tmp_path: Path
+) -> None:
+    more = "[[line.unit]]\nid = 1\nstay = 4.0\nearliest = 0.01\n"
+    with Service("rtu_server", settings(broker, wire, more), tmp_path) as server:
+        server.await_log("is open")
+        assert wire.ask(READ_TOTALS, 5) == STALE
+        refused = time.monotonic()
+        publisher.await_count("ksem/main/ping/attic", 1)
+        while time.monotonic() < refused + 3:
+            publisher.send()
+            assert wire.ask(READ_TOTALS, 5) == STALE
+        assert "(stay)" in NodeHealth.decode(publisher.last(HEALTH) or b"").why
+        assert publisher.last(STATUS) == b"offline"
+        assert ask_until(wire, data_reply(28, 7), publisher) < 3
+        publisher.await_payload(STATUS, b"online")
+
+
+def test_a_unit_that_gave_a_wrong_answer_is_silent_within_seconds_and_says_why(
+    broker: Broker, wire: Wire, publisher: FakePublisher, tmp_path: Path
+) -> None:
+    lie = tmp_path / "lie"
+    environ = {"LIE_WHILE_THERE_IS": str(lie)}
+    with Service("tests.bridge.false_server", settings(broker, wire), tmp_path, environ=environ) as server:
+        server.await_log("is open")
+        ask_until(wire, data_reply(28, 7), publisher)
+        lie.touch()
+        begun = time.monotonic()
+        while "gave a wrong answer and is silent from now on: register 0 is 238" not in server.log_text():
+            assert time.monotonic() < begun + 6, "it goes on lying"
+            publisher.send()
+            wire.ask_within(READ_TOTALS, 61, 0.1)
+        lie.unlink()
+        wire.is_silent()  # what was requested before
+        for _ in range(5):
+            publisher.send()
+            wire.send(READ_TOTALS)
+            assert wire.is_silent()
+        publisher.await_payload(STATUS, b"offline")
+        assert server.log_text().count("gave a wrong answer and is silent") == 1
+
+
 def test_silence_can_be_chosen_for_stale_data(broker: Broker, wire: Wire, tmp_path: Path) -> None:
     more = '[[line.unit]]\nid = 1\non_stale = "silent"\n[[line.unit]]\nid = 2\non_stale = "exception-11"\n'
     with Service("rtu_server", settings(broker, wire, more), tmp_path) as server:

@@ -68,7 +68,7 @@ class TopicGarbage:
         name = f"r{chance.randrange(9000, 39000)}-8"
         yield "ksem/main/block/live", block(at=now, fill=chance.randrange(300, 60000), session=session).encode()
         yield f"ksem/main/block/{name}", block(name, start=int(name[1:-2]), count=8, at=now, session=session).encode()
-        yield "ksem/main/pong/attic", Pong(session, session, int(now * 1000)).encode()
+        yield "ksem/main/pong/attic", Pong("main", "attic", session, session, int(now * 1000)).encode()
         yield "ksem/main/block/live", chance.randbytes(chance.randrange(2000))
         yield "ksem/main/block/" + "x" * chance.randrange(1, 200), b"{}"
         yield "ksem/main/pong/attic", b"[" * chance.randrange(5000)

@@ -27,7 +27,7 @@ class Nodes:
 
 def test_an_answer_bears_nonce_session_and_clock_and_few_nodes_are_told_no_pace() -> None:
     nodes = Nodes()
-    assert nodes.ask("pi") == Pong("abcd", "5f1c9a2e", 100_000)
+    assert nodes.ask("pi") == Pong("main", "pi", "abcd", "5f1c9a2e", 100_000)
     assert nodes.heard[-1][0] == "ksem/main/pong/pi"
 
 

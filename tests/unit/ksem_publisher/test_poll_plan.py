@@ -28,6 +28,8 @@ class Meter:
     silent: set[int] = field(default_factory=set)
     busy: int = 0
     """The exception to every other read."""
+    more: dict[int, int] = field(default_factory=dict)
+    """Registers that hold something else."""
     reads: list[tuple[float, RegisterRange]] = field(default_factory=list)
     results: list[Snapshot | BlockRead] = field(default_factory=list)
 
@@ -59,6 +61,7 @@ class Meter:
         length = 66 if self.pad else 65
         chain = [0x5375, 0x6E53, 1, length, *range(1, length + 1), 203, 105, *range(105), 0xFFFF, 0]
         image.update({40000 + i: word for i, word in enumerate(chain)})
+        image.update(self.more)
         return tuple(image.get(address, 0) for address in range(wanted.start, wanted.stop))
 
     def blocks(self, name: str) -> list[BlockRead]:
@@ -240,3 +243,38 @@ def test_a_block_that_is_never_answered_keeps_live_waiting_for_less_than_its_lim
     assert len([1 for _, wanted in meter.reads if wanted.start == silent]) > 5
     others = {"device", "energy", "gaps", "sunspec"} - {{512: "energy", 100: "gaps", 40000: "sunspec"}[silent]}
     assert others <= {block.name for block in meter.results if isinstance(block, BlockRead)}
+
+
+def _serial(text: str) -> dict[int, int]:
+    raw = text.encode().ljust(32, b"\0")
+    return {8228 + i: int.from_bytes(raw[2 * i : 2 * i + 2], "big") for i in range(16)}
+
+
+def test_with_a_serial_number_in_the_settings_another_meter_is_refused_until_the_right_one_answers() -> None:
+    made = PollPlan(live=0.25, energy=10, device=10, sunspec=10, serial="71234567")
+    made.connected()
+    meter = Meter(made)
+    for serial in ("79999999", ""):
+        meter.more = _serial(serial)
+        meter.run(10)
+        assert meter.results == []
+        assert {wanted for _, wanted in meter.reads} == {DEVICE}
+        assert made.is_unconfirmed
+        assert made.foreign is not None
+        assert "serial" in made.foreign
+        assert "7123456" not in made.foreign
+    meter.more = _serial("71234567")
+    meter.run(5)
+    assert meter.blocks("energy")
+    assert not made.is_unconfirmed
+
+
+def test_of_a_meter_that_takes_the_place_of_another_all_blocks_are_read_anew_at_once() -> None:
+    meter = Meter(plan(energy=30, device=2, sunspec=30))
+    meter.plan.live_wanted = False
+    meter.more = _serial("71234567")
+    meter.run(3)
+    meter.results.clear()
+    meter.more = _serial("79999999")
+    meter.run(5)
+    assert len(meter.blocks("energy")) == len(meter.blocks("sunspec")) == 1

@@ -307,7 +307,9 @@ def test_an_echo_from_before_the_pause_brings_nothing_old_back(dated: RegisterCa
     """The publisher's clock is 12 s ahead since this host stood still; the pong lay in a buffer meanwhile."""
     dated.hear_block(block("energy", at=100.0, fill=5), 100.0)
     dated.hear_block(block(at=112.2, seq=2), 100.2)
-    dated.hear_pong(Pong(nonce="n", session="aaaa", boot_ms=100_050), sent=100.0, received=100.3)
+    dated.hear_pong(
+        Pong(meter="main", node="attic", nonce="n", session="aaaa", boot_ms=100_050), sent=100.0, received=100.3
+    )
     assert served(dated, TOTALS, 100.3) is Refused.STALE
     assert served(dated, COUNTERS, 100.3) is Refused.STALE
     assert dated.hear_block(block(at=112.4, seq=3, fill=3), 100.4) is Heard.UNDATED

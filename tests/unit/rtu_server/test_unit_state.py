@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from ksem_contract.mac import MacFault
 from ksem_contract.reasons import Reason
 from rtu_server.unit_state import UnitView, judge
 
@@ -48,6 +49,11 @@ def test_a_unit_whose_inverter_asks_and_gets_data_is_ok() -> None:
         ({"fresh_since": None, "meter_online": False}, "down", "says offline"),
         ({"fresh_since": None, "last_block": None}, "down", "ACL keeps ksem/main/block/+"),
         ({"fresh_since": None, "last_block": 90.0}, "down", "has stalled"),
+        ({"fresh_since": None, "bad_mac": MacFault.MISSING}, "down", "upgrade ksem-publisher"),
+        ({"fresh_since": None, "bad_mac": MacFault.KEYLESS, "has_key": True}, "down", "this host's key"),
+        ({"fresh_since": None, "bad_mac": MacFault.WRONG, "has_key": True}, "down", "the same key into [integrity]"),
+        ({"fresh_since": None, "bad_mac": MacFault.WRONG}, "down", "give rtu-server the key"),
+        ({"silenced": "register 0 is 5"}, "down", "gave a wrong answer (register 0 is 5): restart rtu-server"),
         ({"fresh_since": None, "undated": True}, "down", "answers no ping"),
         ({"fresh_since": None}, "down", "arrive too old"),
         ({"last_request": None, "last_data": None}, "degraded", "never asked"),
@@ -87,3 +93,10 @@ def test_a_line_that_was_opened_just_now_gives_the_inverter_time_to_ask(last_req
     assert judge(view, NOW).waiting
     assert not judge(view, NOW).is_served
     assert not judge(view, NOW + 2).waiting
+
+
+def test_a_unit_that_refuses_fresh_data_because_of_stay_is_down_and_names_the_setting() -> None:
+    verdict = judge(replace(SERVED, stay=10.0, refuses_until=NOW + 3), NOW)
+    assert (verdict.state, verdict.is_served) == ("down", False)
+    assert "10 s after the last refusal (stay)" in verdict.why
+    assert judge(replace(SERVED, stay=10.0, refuses_until=NOW), NOW).is_served
