@@ -6,7 +6,7 @@ from typing import Final
 
 from ksem_contract.errors import InvalidMessage
 from ksem_contract.message_json import JsonObject
-from ksem_contract.names import NAME_RULE, RESERVED_METER, is_meter
+from ksem_contract.names import INVERTERS, NAME_RULE, RESERVED_METER, is_meter
 
 MAX_NUMBER: Final = 2**53 - 1
 """The greatest whole number that every JSON reader keeps exactly."""
@@ -33,7 +33,9 @@ def check_token(name: str, value: object) -> str:
 def check_meter_field(name: str, value: object) -> str:
     """The name of a meter."""
     if type(value) is not str or not is_meter(value):
-        raise InvalidMessage(f"{name} {value!r:.60}: allowed are {NAME_RULE}, and not {RESERVED_METER!r}")
+        raise InvalidMessage(
+            f"{name} {value!r:.60}: allowed are {NAME_RULE}, and not {RESERVED_METER!r} or {INVERTERS!r}"
+        )
     return value
 
 

@@ -65,6 +65,15 @@ class Fields:
     def maybe_number(self, name: str) -> float | None:
         return None if self._take(name) is None else self.number(name)
 
+    def maybe_signed(self, name: str) -> float | None:
+        """A number of any sign, or null."""
+        value = self._take(name)
+        if value is None or (type(value) is int and abs(value) < 2**53):
+            return value if value is None else float(value)
+        if type(value) is float and math.isfinite(value):
+            return value
+        raise self._wrong(name, value, "a number")
+
     def truth(self, name: str) -> bool:
         value = self._take(name)
         if type(value) is not bool:

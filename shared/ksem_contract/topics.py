@@ -4,7 +4,16 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-from ksem_contract.names import check_meter, check_name, check_node, is_meter, is_name, is_node
+from ksem_contract.names import (
+    INVERTERS,
+    check_inverter,
+    check_meter,
+    check_name,
+    check_node,
+    is_meter,
+    is_name,
+    is_node,
+)
 
 Kind = Literal[
     "status",
@@ -21,6 +30,9 @@ Kind = Literal[
     "node_requests",
     "node_capture_ask",
     "node_capture_records",
+    "inverter_status",
+    "inverter_health",
+    "inverter_values",
 ]
 
 _METER_KINDS: Final[dict[str, Kind]] = {"status": "status", "health": "health", "values": "values"}
@@ -30,6 +42,11 @@ _NODE_KINDS: Final[dict[str, Kind]] = {
     "status": "node_status",
     "health": "node_health",
     "requests": "node_requests",
+}
+_INVERTER_KINDS: Final[dict[str, Kind]] = {
+    "status": "inverter_status",
+    "health": "inverter_health",
+    "values": "inverter_values",
 }
 _CAPTURE_KINDS: Final[dict[str, Kind]] = {"ask": "capture_ask", "records": "capture_records"}
 _NODE_CAPTURE_KINDS: Final[dict[str, Kind]] = {"ask": "node_capture_ask", "records": "node_capture_records"}
@@ -43,6 +60,7 @@ class ParsedTopic(NamedTuple):
     meter: str | None = None
     node: str | None = None
     name: str | None = None
+    inverter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +141,18 @@ class Topics:
         """What goes over an RTU server's lines, while somebody asks."""
         return f"{self.prefix}/rtu/{check_node(node)}/capture/records"
 
+    def inverter_status(self, inverter: str) -> str:
+        """Retained `online` / `offline`: whether the inverter's own values are read."""
+        return f"{self.prefix}/{INVERTERS}/{check_inverter(inverter)}/status"
+
+    def inverter_health(self, inverter: str) -> str:
+        """Retained health of an inverter's reader, and of what the inverter believes."""
+        return f"{self.prefix}/{INVERTERS}/{check_inverter(inverter)}/health"
+
+    def inverter_values(self, inverter: str) -> str:
+        """What the inverter believes of its meter, once a read."""
+        return f"{self.prefix}/{INVERTERS}/{check_inverter(inverter)}/values"
+
     def all_nodes_requests(self) -> str:
         """Pattern of the requests of all nodes."""
         return f"{self.prefix}/rtu/+/requests"
@@ -141,6 +171,8 @@ class Topics:
         if topic[head : head + 1] != "/" or not topic.startswith(self.prefix):
             return None
         match topic[head + 1 :].split("/"):
+            case [level, inverter, leaf] if level == INVERTERS and leaf in _INVERTER_KINDS and is_node(inverter):
+                return ParsedTopic(_INVERTER_KINDS[leaf], inverter=inverter)
             case ["rtu", node, leaf] if leaf in _NODE_KINDS and is_node(node):
                 return ParsedTopic(_NODE_KINDS[leaf], node=node)
             case ["rtu", node, "capture", leaf] if leaf in _NODE_CAPTURE_KINDS and is_node(node):

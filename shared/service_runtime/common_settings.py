@@ -20,6 +20,7 @@ KNOWN_TABLES = frozenset(
         "line",
         "tcp",
         "freshness",
+        "inverter",
         "dashboard",
         "mqtt",
         "recorder",
