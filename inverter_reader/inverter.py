@@ -56,8 +56,7 @@ class Inverter:
         self.failures = 0
         self.order: ByteOrder | None = None if order == "auto" else order
         self.kind: int | None = None
-        self.manager: int | None = None
-        self.limit: float | None = None
+        self._state: tuple[int, ...] | None = None
         self.believed: Believed | None = None
         self._setting = order
         self._announced_order: ByteOrder | None = None
@@ -86,8 +85,7 @@ class Inverter:
         elif span == KIND:
             self.kind = registers[0] & 0xFF
         elif span == STATE:
-            if self.order is not None:
-                self.manager, self.limit = decode_state(registers, self.order)
+            self._state = registers
         else:
             self._on_meter(registers, sent, received)
 
@@ -159,8 +157,11 @@ class Inverter:
         """What it believes, by key; empty while it is not read."""
         if self.believed is None:
             return {}
-        own = {"meter_kind": self.kind, "energy_manager": self.manager, "power_limit": self.limit}
-        return {**self.believed.values, **{key: float(value) for key, value in own.items() if value is not None}}
+        own: dict[str, float] = {} if self.kind is None else {"meter_kind": float(self.kind)}
+        if self._state is not None and self.order is not None:
+            manager, limit = decode_state(self._state, self.order)
+            own |= {"energy_manager": float(manager)} | ({"power_limit": limit} if 0 <= limit <= 100 else {})
+        return {**self.believed.values, **own}
 
     def condition(self, now: float) -> Condition:
         """How it is now; the reasons name what is wrong, and what to do."""
