@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.bridge.broker import Broker, free_port
 
 MOSQUITTO = Path(__file__).resolve().parent.parent.parent / "mosquitto"
-ROLES = ("publisher", "rtu", "dashboard", "reader", "homeassistant", "capture")
+ROLES = ("publisher", "rtu", "inverter", "dashboard", "reader", "homeassistant", "capture")
 TESTER = "tester"
 """A user beside the roles, who may do everything."""
 

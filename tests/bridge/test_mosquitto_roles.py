@@ -51,6 +51,12 @@ WRITES = {
         "ksem/rtu/<node>/capture/records",
         "homeassistant/device/ksem_rtu/<id>/config",
     },
+    "inverter": {
+        "ksem/inverter/<id>/status",
+        "ksem/inverter/<id>/health",
+        "ksem/inverter/<id>/values",
+        "homeassistant/device/ksem_inverter/<id>/config",
+    },
     "dashboard": set(),
     "reader": set(),
     "homeassistant": {"homeassistant/status"},
@@ -63,6 +69,9 @@ _SHOWN = {
     "ksem/<meter>/value/<key>",
     "ksem/rtu/<node>/status",
     "ksem/rtu/<node>/health",
+    "ksem/inverter/<id>/status",
+    "ksem/inverter/<id>/health",
+    "ksem/inverter/<id>/values",
 }
 # The doctor borrows the login of the half it runs beside, to tell about the other one.
 _DOCTOR = {"ksem/<meter>/health", "ksem/rtu/<node>/health", "ksem/rtu/<node>/requests"}
@@ -86,6 +95,7 @@ READS = {
         "homeassistant/status",
         *_DOCTOR,
     },
+    "inverter": {"ksem/<meter>/status", "ksem/<meter>/values", "ksem/inverter/<id>/status", "homeassistant/status"},
     "dashboard": {family for family in FAMILIES if family.startswith("ksem/")},
     "reader": _SHOWN,
     "homeassistant": _SHOWN | {family for family in FAMILIES if family.startswith("homeassistant/")},
