@@ -1,9 +1,11 @@
 """The command rtu-server."""
 
+import signal
 import sys
 import threading
 from pathlib import Path
 
+from service_runtime.clock import boottime
 from service_runtime.command import Command, run
 
 from .service import RtuServer
@@ -20,7 +22,10 @@ COMMAND = Command(
 
 def serve(settings: RtuServerSettings, stopping: threading.Event) -> int:
     """Run the service until it is told to stop."""
-    return RtuServer(settings).run(stopping)
+    server = RtuServer(settings)
+    # The handler only sets numbers: it may run inside of whatever the main thread does.
+    signal.signal(signal.SIGUSR2, lambda _number, _frame: server.drill.extend(boottime()))
+    return server.run(stopping)
 
 
 def main() -> int:

@@ -25,6 +25,7 @@ from service_runtime.version import VERSION
 
 from .block_feed import BlockFeed
 from .door_book import DoorBook
+from .drill import Drill, WithheldBook
 from .line_counters import UnitCounters
 from .node_report import UnitReport, door_health, overall
 from .node_reporter import NodeReporter, Surroundings
@@ -66,6 +67,7 @@ class RtuServer:
         self._parse = lru_cache(TOPICS_IN_MIND)(self._topics.parse)
         self._since = wall_time()
         self._broker = LinkState("not connected yet", boottime(), self._since)
+        self.drill = Drill()
         limits = limits_of(settings.freshness)
         units = [*(line.unit for line in settings.line), *(door.unit for door in settings.tcp)]
         meters = sorted({unit.meter for some in units for unit in some})
@@ -150,7 +152,8 @@ class RtuServer:
         return SerialLine(line, Responder(units), lambda up, why: self._on_port(line, up, why), self._recorder.tape)
 
     def _build_unit(self, unit: UnitSettings) -> Unit:
-        return Unit(unit.id, unit.meter, self._feeds[unit.meter].book, unit.on_stale, unit.enabled)
+        book = WithheldBook(self._feeds[unit.meter].book, self.drill)
+        return Unit(unit.id, unit.meter, book, unit.on_stale, unit.enabled)
 
     def _build_door(self, door: DoorSettings) -> TcpDoor:
         books = {meter: DoorBook(feed.book) for meter, feed in self._feeds.items()}
@@ -273,6 +276,7 @@ class RtuServer:
             listening_since=counters.listening_since,
             port=line.port,
             unsent_since=counters.unsent_since,
+            withheld=self.drill.is_on(boottime()),
         )
         return UnitReport(view, counters, port)
 

@@ -43,6 +43,8 @@ class UnitView:
     port: str = ""
     unsent_since: float | None = None
     """Since when no answer has left the port, though some were due."""
+    withheld: bool = False
+    """A drill withholds data from the inverter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ def judge(view: UnitView, now: float) -> Verdict:
         return Verdict("degraded", f"{where}: switched off by enabled = false")
     if not view.port_up:
         return Verdict("down", f"{where}: {view.port_why}")
+    if view.withheld:
+        return Verdict("degraded", f"{where}: data is withheld for a drill (airbridge drill); it ends by itself")
     if _is_stuck(view, now):
         return Verdict("down", f"{where}: {view.port} takes no answers: {_REPLUG}")
     if view.fresh_since is None:

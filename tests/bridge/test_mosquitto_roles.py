@@ -92,6 +92,7 @@ READS = {
         "ksem/<meter>/pong/<node>",
         "ksem/rtu/<node>/status",
         "ksem/rtu/<node>/capture/ask",
+        "ksem/inverter/<id>/values",
         "homeassistant/status",
         *_DOCTOR,
     },
