@@ -1,6 +1,6 @@
 """Withholds data from the inverter on purpose, for a while [core].
 
-`airbridge drill` sends SIGUSR2 ten times a second, and each signal holds for half a second only: whatever dies, the
+`airbridge drill` sends SIGUSR2 ten times a second, and each signal holds for a second only: whatever dies, the
 tool, its terminal or this service, data flows again at once. The kernel lets nobody
 send it but root and this service's user.
 """
@@ -12,8 +12,8 @@ from ksem_contract.register_range import RegisterRange
 from .reply_book import Refused, Reply
 from .responder import Book
 
-HOLD: Final = 0.5
-"""Seconds that one signal withholds data for."""
+HOLD: Final = 1.0
+"""Seconds that one signal withholds data for: longer than a busy host keeps the tool from its next signal."""
 MOST: Final = 30.0
 """Seconds that a drill lasts at most."""
 REST: Final = 5.0

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MOST: Final = 30.0
 """Seconds of a drill at most; rtu-server keeps to it, too."""
-HOLD: Final = 0.5
+HOLD: Final = 1.0
 """Seconds that rtu-server withholds data after one signal."""
 _STEP: Final = 0.1
 """Seconds between two signals."""
@@ -68,7 +68,7 @@ def drill(
     """Withhold data from the inverter for some seconds, and report what it does without its meter.
 
     Run it as root on the host of rtu-server. It asks before it begins. The drill ends by itself after its time,
-    after 30 s at most, and half a second after this command dies. The report has the inverter's requests, the power
+    after 30 s at most, and a second after this command dies. The report has the inverter's requests, the power
     that it believed, its energy manager's state, and how long it took to be itself again.
 
     Exit code: 0 the drill took place, 1 it ended early, 2 it could not begin.

@@ -28,7 +28,7 @@ class ServerProcess:
             raise NoServer(f"process {pid} is no rtu-server that knows drills: upgrade it, and start it again")
 
     def withhold(self) -> bool:
-        """Withhold data for another half second; False where the process has ended."""
+        """Withhold data for another second; False where the process has ended."""
         try:
             signal.pidfd_send_signal(self._fd, signal.SIGUSR2)
         except ProcessLookupError:

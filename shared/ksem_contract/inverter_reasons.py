@@ -130,6 +130,16 @@ class Reason:
         )
 
 
+def find_reason(reasons: Iterable[Reason], *codes: str) -> Reason | None:
+    """The first reason that has one of these codes."""
+    return next((reason for reason in reasons if reason.code in codes), None)
+
+
+def without(reasons: Iterable[Reason], *codes: str) -> tuple[Reason, ...]:
+    """The reasons that have none of these codes."""
+    return tuple(reason for reason in reasons if reason.code not in codes)
+
+
 def sentence(reasons: Iterable[Reason]) -> str:
     """All reasons as one text: the field `why` beside them."""
     return "; ".join(map(str, reasons))

@@ -10,6 +10,7 @@ import pytest
 
 from ksem_contract.inverter_health import InverterHealth
 from service_runtime.clock import boottime
+from tests.bridge.doctor import Said, doctor
 from tests.bridge.service import Service
 from tests.chain import Chain
 from tests.faults.ear import Ear
@@ -197,3 +198,33 @@ def test_stopped_its_status_is_offline_and_the_inverter_still_gets_data(house: H
     house.chain.assert_never()
     house.reader.start()
     house.await_fine(30)
+
+
+def look(house: House, *options: str) -> Said:
+    broker = f"127.0.0.1:{house.chain.broker.port}"
+    return doctor("--broker", broker, "--inverter", f"127.0.0.1:{house.chain.inverter.modbus_port}", *options)
+
+
+@pytest.mark.slow
+def test_the_doctor_compares_without_a_service(house: House) -> None:
+    said = look(house)
+    texts = [one["text"] for one in said.findings if one["check"] == "belief"]
+    assert said.states("belief") == {"ok"}, said.stdout
+    assert any(text.startswith("believes ") and "measured last" in text for text in texts)
+    assert "it believes what was measured" in texts
+    house.believe(wrong_sign=True)
+    look(house).assert_found("belief", "the sign is wrong", "sensor position")
+
+
+def test_the_doctor_names_an_inverter_whose_modbus_is_off(house: House) -> None:
+    house.modbus(on=False)
+    look(house).assert_found("belief", "Modbus is switched off", "web page")
+
+
+def test_home_assistant_finds_a_device_of_its_own(house: House) -> None:
+    topic = next(one.topic for one in house.ear.heard if one.topic.startswith("homeassistant/device/ksem_inverter/"))
+    device = json.loads(house.ear.last(topic) or b"{}")
+    assert device["device"]["via_device"] == "airbridge_ksem_main"
+    assert device["components"]["believed_power"]["state_topic"] == VALUES
+    assert device["components"]["read"]["state_topic"] == STATUS
+    assert device["components"]["why"]["state_topic"] == HEALTH

@@ -31,7 +31,7 @@ def test_nothing_is_withheld_before_the_first_signal() -> None:
     assert not Drill().is_on(1e9)
 
 
-def test_data_flows_again_half_a_second_after_the_last_signal() -> None:
+def test_data_flows_again_a_second_after_the_last_signal() -> None:
     drill = Drill()
     last = signalled(drill, 100.0, 3.0)
     assert drill.is_on(last + HOLD - 0.01)
