@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 from ksem_contract.health import MeterHealth
 
+from .inverter_view import InverterView
 from .meter_view import MeterView
 from .node_view import SILENT_AFTER, NodeView
 from .picture import Picture
@@ -44,6 +45,10 @@ _REMEDY_PORT: Final = "Plug the adapter in, and compare [[line]] port in rtu-ser
 _REMEDY_DOOR: Final = (
     "Correct listen and port under [[tcp]] in rtu-server.toml, or free the port; it is tried for ever."
 )
+_BELIEVES_WRONG: Final = frozenset(
+    {"inverter-wrong-sign", "inverter-other-power", "inverter-phases-swapped", "inverter-stands-still"}
+)
+"""Reasons for which the inverter steers by numbers that nobody measured."""
 _REMEDY_VERSION: Final = "Run the same version of AirBridge everywhere."
 
 
@@ -82,6 +87,8 @@ def find_faults(picture: Picture, now: float) -> list[Fault]:
     lost = {fault.where.removeprefix("meter ") for fault in found if fault.severity == "bad"}
     for node in picture.nodes.values():
         found += _of_node(picture, node, now, lost)
+    for inverter in picture.inverters.values():
+        found += _of_inverter(inverter, now)
     return sorted(found, key=lambda fault: fault.severity)
 
 
@@ -207,3 +214,18 @@ def _of_node(picture: Picture, view: NodeView, now: float, lost: set[str]) -> It
         yield Fault("bad", where, text, remedy, headline)
     elif view.status == "online" and now - view.health_received > SILENT_AFTER:
         yield Fault("warn", where, f"The RTU server {view.node} tells nothing about itself any more.", gone)
+
+
+def _of_inverter(view: InverterView, now: float) -> Iterator[Fault]:
+    where = f"inverter {view.inverter}"
+    if view.status is not None and not view.runs(now):
+        remedy = _REMEDY_GONE.format(service="inverter-reader")
+        yield Fault("warn", where, f"Nothing arrives from the reader of inverter {view.inverter} any more.", remedy)
+    for reason in view.wrong(now):
+        severity: Severity = "bad" if reason.code in _BELIEVES_WRONG else "warn"
+        headline = "The inverter believes something else than was measured." if severity == "bad" else ""
+        yield Fault(severity, where, _as_sentence(reason.text), _as_sentence(reason.remedy), headline)
+
+
+def _as_sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}." if text else ""

@@ -7,6 +7,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ksem_contract.health import CheckFlag, Transit
+from ksem_contract.inverter_reasons import Reason
 from ksem_dashboard.metric_table import COUNTERS, GAUGES, HISTOGRAMS
 from ksem_dashboard.metrics import Exposition
 
@@ -106,6 +107,7 @@ def test_every_metric_shows_in_a_house_where_everything_has_happened() -> None:
         "ksem/main/health",
         _with_check(),
     )
+    house.inverter(state="down", reasons=(Reason.of("inverter-wrong-sign", believed=100, served=-100),))
     assert {name for name, _ in samples(house)} == _NAMES
 
 
