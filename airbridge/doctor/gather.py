@@ -63,6 +63,7 @@ def gather(asked: Asked) -> Gathered:
         for service, path in (
             ("ksem-publisher", asked.publisher_config),
             ("rtu-server", asked.server_config),
+            ("inverter-reader", None),
             ("ksem-dashboard", asked.dashboard_config),
         )
         if (one := gather_settings(service, path)) is not None
@@ -71,7 +72,7 @@ def gather(asked: Asked) -> Gathered:
     logins: list[_Login] = [
         (_ROLES[service], mqtt, _discovery_prefix(facts))
         for service, (facts, mqtt) in found.items()
-        if mqtt is not None
+        if mqtt is not None and service in _ROLES  # the reader's login may see too little to judge the rest by
     ]
     if asked.broker is not None:
         logins = [("other", asked.broker, None)]
@@ -80,7 +81,8 @@ def gather(asked: Asked) -> Gathered:
         raise NothingToDo
     to_do = wanted(settings, asked.meter, asked.serial)
     with ThreadPoolExecutor(len(to_do.places) + 4) as threads:
-        inverter = threads.submit(_inverter, asked.inverter, logins[0][1] if logins else None)
+        reader = found.get("inverter-reader", (None, None))[1]
+        inverter = threads.submit(_inverter, asked.inverter, logins[0][1] if logins else reader)
         meters = [threads.submit(gather_meter, place) for place in to_do.places]
         listened = None
         if asked.listen_seconds is not None:
