@@ -50,6 +50,7 @@ def screen(picture: Picture, now: float, *, width: int, broker: str) -> Renderab
         lines += [Text(f"  {printable(one)}", "dim") for one in fault.details]
     for meter in sorted(picture.meters.values(), key=lambda view: view.meter):
         lines += [_chain(chain, width) for chain in chains(picture, meter, now)]
+        lines += _inverters(picture, meter.meter, now)
         nodes = [node for node in picture.nodes.values() if meter.meter in node.meters]
         lines += _beside(
             width,
@@ -76,7 +77,17 @@ def _chain(chain: Chain, width: int) -> RenderableType:
 
 def _in_box(text: str) -> str:
     """A box has room for 13 letters."""
+    if text.startswith("believes "):  # with its delay it stands in a line of its own
+        return text.removeprefix("believes ").partition(",")[0]
     return text.replace("no data to pass on", "has no data").removeprefix("last ")
+
+
+def _inverters(picture: Picture, meter: str, now: float) -> Iterator[RenderableType]:
+    """What inverters that get this meter's values believe."""
+    for name, view in sorted(picture.inverters.items()):
+        words = view.words(now)
+        if words and view.health is not None and view.health.meter == meter:
+            yield Text.assemble((f"inverter {name}: ", "dim"), words)
 
 
 def _brief(age: str) -> str:
