@@ -23,7 +23,7 @@ COMMAND = Command(
 
 
 def serve(settings: InverterReaderSettings, stopping: threading.Event) -> int:
-    """Run the service until it is told to stop."""
+    """Run the service until `stopping` is set."""
     return InverterReader(settings).run(stopping)
 
 

@@ -3,7 +3,7 @@
 A believed power that has changed is looked for among the measurements: where exactly one stretch of the last 20 s holds
 it, the inverter shows what was measured when that stretch began. The inverter is read only now and then, so that each
 change gives an interval and not a number. A value that was measured in two stretches, as a load that comes and goes
-makes them, tells nothing and is left out.
+makes them, shows no delay and is left out.
 """
 
 from collections import deque

@@ -46,7 +46,7 @@ class Condition:
 
 
 class Inverter:
-    """`order`: the setting, `auto` takes what the inverter says. Times in seconds of CLOCK_BOOTTIME."""
+    """`order`: the setting, `auto` goes by what the inverter sends. Times in seconds of CLOCK_BOOTTIME."""
 
     def __init__(self, meter: str, order: Literal["auto", "little", "big"], where: str) -> None:
         self.meter = meter

@@ -68,7 +68,7 @@ class InverterClient:
         client, self._client = self._client, None
         self._answers = 0
         if client is not None:
-            with contextlib.suppress(Exception):  # a connection given up is given up, whatever it says
+            with contextlib.suppress(Exception):  # the connection is given up anyway
                 client.close()  # type: ignore[no-untyped-call]
 
     def _connected(self) -> ModbusTcpClient:

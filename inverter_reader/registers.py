@@ -1,4 +1,4 @@
-"""The registers of a PLENTICORE's own Modbus TCP server that tell of its meter [core].
+"""The registers of a PLENTICORE's own Modbus TCP server that show its meter [core].
 
 Addresses, formats and byte order: KOSTAL, "Interface description MODBUS (TCP) & SunSpec", PIKO IQ/PLENTICORE, register
 table 3.2 and notes 3, 5 and 7; port 1502, unit 71, function 3 as there. Values are floats of two registers each.
@@ -94,7 +94,7 @@ def decode_state(registers: Sequence[int], order: ByteOrder) -> tuple[int, float
 
 
 def order_by_setting(registers: Sequence[int]) -> ByteOrder:
-    """The byte order that BYTE_ORDER tells."""
+    """The byte order that BYTE_ORDER holds."""
     return "big" if registers[0] else "little"
 
 

@@ -20,7 +20,7 @@ class InverterSettings:
     unit: int = setting(default=71, help="its Modbus unit id, as set in its web page", allowed=between(1, 255))
     byte_order: str = setting(
         default="auto",
-        help="order of its 32-bit numbers: little (CDAB, as shipped), big (ABCD), or what it says of itself",
+        help="order of its 32-bit numbers: little (CDAB, as shipped), big (ABCD), or auto: as it sends them",
         allowed=one_of("auto", "little", "big"),
     )
     interval: float = setting(default=1.0, help="seconds between two reads", allowed=between(0.5, 60, "seconds"))

@@ -51,7 +51,7 @@ def drill(
         ),
     ] = None,
     unit: Annotated[int, typer.Option(min=1, max=255, help="Its Modbus unit id, for --inverter.")] = 71,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before it begins.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Begin without a question.")] = False,
     pid: Annotated[int | None, typer.Option(help="Process of rtu-server (default: the one of this host).")] = None,
     node: Annotated[str | None, typer.Option(help="Its node name, where several run at one broker.")] = None,
     broker: Annotated[
@@ -67,7 +67,7 @@ def drill(
 ) -> None:
     """Withhold data from the inverter for some seconds, and report what it does without its meter.
 
-    Run it as root on the host of rtu-server. It asks before it begins. The drill ends by itself after its time,
+    Run it as root on the host of rtu-server. It waits for your yes. The drill ends by itself after its time,
     after 30 s at most, and a second after this command dies. The report has the inverter's requests, the power
     that it believed, its energy manager's state, and how long it took to be itself again.
 

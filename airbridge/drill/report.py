@@ -30,7 +30,7 @@ class Belief:
 class Drilled:
     """What was seen. Times in seconds."""
 
-    asked: float
+    requested: float
     lasted: float
     ended_early: str
     """Why it ended before its time; empty where it did not."""
@@ -41,7 +41,7 @@ class Drilled:
 
 def report(drilled: Drilled) -> list[str]:
     """One line a fact."""
-    lines = [f"Data was withheld for {drilled.lasted:.1f} s ({drilled.asked:g} s were asked for)."]
+    lines = [f"Data was withheld for {drilled.lasted:.1f} s ({drilled.requested:g} s were requested)."]
     if drilled.ended_early:
         lines.append(f"It ended early: {drilled.ended_early}.")
     return [*lines, *_requests(drilled), *_beliefs(drilled)]

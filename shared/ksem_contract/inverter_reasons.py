@@ -83,7 +83,8 @@ TEMPLATES: Final[Mapping[str, Template]] = {
         "see the age of data and the turnaround in rtu-server's health; if they are small, the inverter itself is slow",
     ),
     "inverter-no-comparison": Template(
-        "no values of meter {meter} arrive to compare with", "see the meter's publisher, and [[inverter]] meter"
+        "no values of meter {meter} arrive to compare with",
+        "see the publisher's status and its [values] enabled, and compare [[inverter]] meter with the meter's id",
     ),
     "inverter-agrees": Template("the inverter believes what was served"),
     "inverter-comparing": Template("the inverter is read; the comparison with the meter has begun"),

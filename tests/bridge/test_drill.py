@@ -41,7 +41,7 @@ def await_refusal(chain: Chain) -> None:
 
 
 @pytest.mark.slow
-def test_data_is_withheld_for_exactly_so_long_and_the_report_tells_what_the_inverter_did(chain: Chain) -> None:
+def test_data_is_withheld_for_exactly_so_long_and_the_report_shows_what_the_inverter_did(chain: Chain) -> None:
     since = boottime()
     tool = begin(chain, "--seconds", "7", "--yes", "--inverter", f"127.0.0.1:{chain.inverter.modbus_port}")
     said, errors = tool.communicate(timeout=60)
@@ -50,7 +50,7 @@ def test_data_is_withheld_for_exactly_so_long_and_the_report_tells_what_the_inve
     # The inverter requests twice in 160 ms, so that up to 0.16 s are missing at either end.
     assert times[-1] - times[0] == pytest.approx(6.9, abs=0.25)
     assert max(after - one for one, after in pairwise(times)) < 1.0, "without a break"
-    assert "Data was withheld for 7.0 s (7 s were asked for)." in said
+    assert "Data was withheld for 7.0 s (7 s were requested)." in said
     assert "The inverter showed 0 for all values from" in said
     assert "It believed measured values again" in said
     assert "Its energy manager: idle." in said
@@ -89,7 +89,7 @@ def test_a_server_that_is_killed_meanwhile_serves_again_when_it_is_back(chain: C
     assert "It ended early: rtu-server has ended." in said
 
 
-def test_it_asks_before_it_begins_and_takes_no_for_an_answer(chain: Chain) -> None:
+def test_it_waits_for_a_yes_and_takes_no_for_an_answer(chain: Chain) -> None:
     before = chain.inverter.status()["outcomes"].get("exception-4", 0)
     tool = begin(chain, "--seconds", "5")
     said, _ = tool.communicate("n\n", timeout=20)

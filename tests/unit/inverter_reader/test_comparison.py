@@ -69,6 +69,17 @@ def test_the_delay_is_right_to_what_it_is_said_to_be_known_to(delay: float) -> N
     assert found.p50_ms == pytest.approx(1000 * delay, abs=found.within_ms + 250)
 
 
+@pytest.mark.parametrize("delay", [2.5, 8.0, 15.0])
+def test_any_delay_beyond_two_seconds_is_named_with_its_length(delay: float) -> None:
+    house = House(hour=9.0)
+    house.found(60)
+    house.belief.plan = BeliefPlan(delay=delay)
+    house.found(120)
+    (reason,) = house.inverter.condition(house.now).reasons
+    assert reason.code == "inverter-lags"
+    assert float(dict(reason.params)["seconds"]) == pytest.approx(delay, abs=0.5)
+
+
 def test_a_constant_load_gives_no_delay() -> None:
     house = House(hour=2.0, constant=True)
     house.found(600)
