@@ -13,7 +13,7 @@ UNITS=/usr/local/lib/systemd/system
 BROKER=/etc/mosquitto
 SERIAL=/dev/serial
 # Every service that may be installed: command, unit and user have one name.
-readonly SERVICES=(ksem-publisher rtu-server ksem-dashboard)
+readonly SERVICES=(ksem-publisher rtu-server inverter-reader ksem-dashboard)
 readonly TOOLS=(airbridge)
 
 readonly DONE=0 FAILED=1 USAGE=2 SETTINGS_WANTED=3 NO_DATA=4
@@ -39,12 +39,14 @@ parts:
   publisher        the meter's side
   rtu-server       the inverter's side
   both             these two on this host
+  inverter-reader  reads on the network what the inverter believes of its meter (docs/inverter.md)
   dashboard        the web page; beside the others or on a host of its own
 
 options:
   --mosquitto      the broker runs here, too: installs mosquitto with a login for each role
   --meter HOST     the KSEM's address or host name (publisher; else you are asked, or the settings file is)
   --port PATH      the RS485 port (rtu-server; not needed where just one USB adapter is plugged in)
+  --inverter HOST  the inverter's address or host name (inverter-reader)
   --broker HOST    the broker's address (default: localhost)
   --page WHO       who may open the web page: host (this host only, the default) or house (the whole network)
   --help
@@ -59,10 +61,10 @@ examples:
 what goes where:
   /etc/ksem-airbridge/             settings and logins, all there is to back up
   /opt/ksem-airbridge/             the programs, in a Python environment of their own
-  /usr/local/bin/                  ksem-publisher, rtu-server, ksem-dashboard, airbridge: they start them
-  /usr/local/lib/systemd/system/   ksem-publisher.service, rtu-server.service, ksem-dashboard.service
+  /usr/local/bin/                  ksem-publisher, rtu-server, inverter-reader, ksem-dashboard, airbridge: they start them
+  /usr/local/lib/systemd/system/   a unit for each service: ksem-publisher.service, rtu-server.service, ...
   /etc/mosquitto/                  conf.d/ksem-airbridge.conf, ksem-airbridge/ (with --mosquitto)
-  users                            ksem-publisher, rtu-server, ksem-dashboard, without rights
+  users                            one for each service, of its name, without rights
 
 exit codes:
   0  installed and running (or removed)
@@ -89,7 +91,7 @@ misused() {
 }
 has_systemd() { [[ -d /run/systemd/system ]]; }
 settings_of() { printf '%s/%s.toml' "$SETTINGS" "${1#ksem-}"; }
-role_of() { case $1 in ksem-publisher) echo publisher ;; rtu-server) echo rtu ;; *) echo "${1#ksem-}" ;; esac; }
+role_of() { case $1 in ksem-publisher) echo publisher ;; rtu-server) echo rtu ;; inverter-reader) echo inverter ;; *) echo "${1#ksem-}" ;; esac; }
 is_installed() { [[ -e $UNITS/$1.service ]]; }
 
 # put SOURCE TARGET MODE [OWNER[:GROUP]]: a file as it should be; true if something changed
@@ -155,7 +157,7 @@ fingerprint() {
         cd "$CHECKOUT"
         python3 --version
         echo "$1"
-        find airbridge ksem_* rtu_server shared pyproject.toml locked.txt README.md LICENSE -type f \
+        find airbridge inverter_reader ksem_* rtu_server shared pyproject.toml locked.txt README.md LICENSE -type f \
             ! -name '*.pyc' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
     ) | sha256sum | sed "s/^\(.\{8\}\).*/$version-\1/"
 }
@@ -392,7 +394,7 @@ fill() {
     case $line in
     *=)
         [[ $old == "$value" ]] && return 0
-        if [[ $old != 192.168.1.50 && $old != */usb-... && $old != '' ]] || [[ $old == 192.168.1.50 && $value == "$old" ]]; then
+        if [[ $old != 192.168.1.[56]0 && $old != */usb-... && $old != '' ]] || [[ $old == 192.168.1.[56]0 && $value == "$old" ]]; then
             if [[ -t 0 ]]; then
                 local answer
                 read -rp "  $file says $key = \"$old\". Write \"$value\" instead? [y/N] " answer
@@ -438,6 +440,7 @@ make_settings() {
             has_port "$target" || [[ -n $port || -e ${target%.toml}.env ]] || find_port
             [[ -z $port ]] || fill "$target" line port "$port" --port
             ;;
+        inverter-reader) fill "$target" inverter host "$inverter" --inverter ;;
         ksem-dashboard) [[ $page != house ]] || fill "$target" dashboard listen 0.0.0.0 --page ;;
         esac
         fill "$target" mqtt host "$broker" --broker
@@ -464,6 +467,7 @@ make_settings() {
         [[ -n $port ]] || find_port
         set_key "$new" port "$port"
         ;;
+    inverter-reader) set_key "$new" host "$inverter" ;;
     ksem-dashboard)
         if [[ -z $page && -t 0 ]]; then
             local answer
@@ -614,7 +618,7 @@ install_all() {
 data_flows() {
     local service tries=$(((changes > 0) * 10 + 1))
     for service in "${wanted[@]}"; do
-        [[ $service != ksem-dashboard ]] || continue
+        [[ $service != ksem-dashboard && $service != inverter-reader ]] || continue
         until carries_data "$(systemctl show --value --property StatusText "$service")"; do
             ((--tries > 0)) || return 1
             sleep 1
@@ -715,7 +719,7 @@ check_word() {
     [[ $2 =~ ^[A-Za-z0-9._:/@%+,=-]*$ ]] || misused "$1 $2: only letters, digits and . _ : / @ % + , = - can stand there"
 }
 
-meter='' port='' broker='' page='' given='' mosquitto=no purge=no page_made=no wanted=() action=''
+meter='' port='' inverter='' broker='' page='' given='' mosquitto=no purge=no page_made=no wanted=() action=''
 old_versions=
 [[ ${BASH_SOURCE[0]} == "$0" ]] || return 0 # a test calls its functions one by one
 while (($#)); do
@@ -724,11 +728,12 @@ while (($#)); do
     publisher) want ksem-publisher ;;
     rtu-server) want rtu-server ;;
     both) want ksem-publisher rtu-server ;;
+    inverter-reader) want inverter-reader ;;
     dashboard) want ksem-dashboard ;;
     upgrade | uninstall) action=$1 ;;
     --mosquitto) mosquitto=yes ;;
     --purge) purge=yes ;;
-    --meter | --port | --broker | --page)
+    --meter | --port | --inverter | --broker | --page)
         [[ -n ${2:-} ]] || misused "$1 needs a value"
         check_word "$1" "$2"
         declare "${1#--}=$2"
@@ -744,7 +749,7 @@ meter=$(host_of "$meter")
 [[ -z $action || ${#wanted[@]} == 0 ]] || misused "$action takes no part: it is for all that are here"
 [[ $purge == no || $action == uninstall ]] || misused "--purge goes with uninstall"
 case $action${wanted[*]} in
-'') misused "say publisher, rtu-server, both, dashboard, upgrade or uninstall" ;;
+'') misused "say publisher, rtu-server, both, inverter-reader, dashboard, upgrade or uninstall" ;;
 uninstall) uninstall ;;
 *) install_all ;;
 esac

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import attrs
 
+from inverter_reader.settings import InverterReaderSettings
 from ksem_dashboard.settings import KsemDashboardSettings
 from ksem_publisher.settings import PublisherSettings
 from rtu_server.settings import RtuServerSettings
@@ -19,6 +20,7 @@ TARGET: Final = Path(__file__).with_name("settings.md")
 SERVICES: Final = (
     ("ksem-publisher", "publisher.toml", PublisherSettings),
     ("rtu-server", "rtu-server.toml", RtuServerSettings),
+    ("inverter-reader", "inverter-reader.toml", InverterReaderSettings),
     ("ksem-dashboard", "dashboard.toml", KsemDashboardSettings),
 )
 TELL_THEMSELVES: Final = {("node", "name"): "the host's name, made fit"}
@@ -29,8 +31,9 @@ _HEAD: Final = """\
 
 <!-- Written by docs/generate_settings.py from the settings classes: change them there. -->
 
-Each service reads one TOML file under `/etc/ksem-airbridge/`: `publisher.toml`, `rtu-server.toml`, `dashboard.toml`;
-`--config FILE` names another one. Only what is marked **needed** has to be given. `[[meter]]`, `[[line]]` and
+Each service reads one TOML file under `/etc/ksem-airbridge/`: `publisher.toml`, `rtu-server.toml`,
+`inverter-reader.toml`, `dashboard.toml`; `--config FILE` names another one.
+Only what is marked **needed** has to be given. `[[meter]]`, `[[line]]` and
 `[[line.unit]]` may stand several times.
 
 Every key can also be an environment variable, which beats the file: `AIRBRIDGE_`, the table, two underscores, the key;

@@ -11,6 +11,7 @@ from typing import Final, Literal
 from ksem_contract.health import MeterHealth
 from ksem_contract.reasons import Reason, without
 
+from .inverter_view import InverterView
 from .meter_view import MeterView
 from .node_view import SILENT_AFTER, NodeView
 from .picture import Picture
@@ -22,6 +23,10 @@ GRACE: Final = 3.0
 _UNREADABLE_FOR: Final = 60.0
 _EFFECTS: Final = ("polled-instead", "polls-unanswered", "node-without-broker", "unit-has-no-port")
 """Reasons that the next one in the list explains."""
+_BELIEVES_WRONG: Final = frozenset(
+    {"inverter-wrong-sign", "inverter-other-power", "inverter-phases-swapped", "inverter-stands-still"}
+)
+"""Reasons for which the inverter steers by numbers that nobody measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,8 @@ def find_faults(picture: Picture, now: float) -> list[Fault]:
             lost.add(meter.meter)
     for node in picture.nodes.values():
         found += _of_node(picture, node, now, lost)
+    for inverter in picture.inverters.values():
+        found += _of_inverter(inverter, now)
     return sorted(found, key=lambda fault: fault.severity)
 
 
@@ -210,3 +217,12 @@ def _of_node(picture: Picture, view: NodeView, now: float, lost: set[str]) -> It
         yield Fault("bad", where, fault.text, remedy, headline, fault.details, fault.code)
     elif view.status == "online" and now - view.health_received > SILENT_AFTER:
         yield _fault("warn", where, Reason.of("node-silent", node=node))
+
+
+def _of_inverter(view: InverterView, now: float) -> Iterator[Fault]:
+    where = f"inverter {view.inverter}"
+    if view.status is not None and not view.runs(now):
+        yield _fault("warn", where, Reason.of("inverter-reader-silent", inverter=view.inverter))
+    for reason in view.wrong(now):
+        severity: Severity = "bad" if reason.code in _BELIEVES_WRONG else "warn"
+        yield _fault(severity, where, reason)

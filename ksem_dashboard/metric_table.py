@@ -6,6 +6,7 @@ _METER: Final = ("meter",)
 _BLOCK: Final = ("meter", "block")
 _NODE: Final = ("node",)
 _UNIT: Final = ("node", "line", "unit", "meter")
+_INVERTER: Final = ("inverter",)
 _DOOR: Final = ("node", "door", "unit", "meter")
 
 GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
@@ -43,6 +44,10 @@ GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         (*_UNIT, "quantile"),
     ),
     "ksem_last_request_age_seconds": ("Time since the inverter asked last.", _UNIT),
+    "ksem_inverter_read": ("Whether the inverter's own values are read.", _INVERTER),
+    "ksem_inverter_believed_power_watts": ("Power that the inverter believes; above 0: from the grid.", _INVERTER),
+    "ksem_inverter_delay_seconds": ("How far the inverter is behind the meter.", (*_INVERTER, "quantile")),
+    "ksem_inverter_reason": ("1 for each reason why the inverter is not well.", (*_INVERTER, "code")),
     "ksem_door_up": ("Whether a side door (Modbus TCP) is open, and has fresh data for who asks.", _DOOR),
     "ksem_door_last_request_age_seconds": ("Time since a reader asked last at a side door.", _DOOR),
 }

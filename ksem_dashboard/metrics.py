@@ -17,6 +17,7 @@ from ksem_contract.health import HealthCondition, Histogram, Percentiles, UnitHe
 from ksem_contract.link_health import LinkHealth
 from service_runtime.version import VERSION
 
+from .inverter_view import InverterView
 from .meter_view import MeterView
 from .metric_table import COUNTERS, GAUGES, HISTOGRAMS
 from .node_view import NodeView
@@ -91,6 +92,8 @@ class PictureCollector(Collector):
             _add_meter(families, meter, now)
         for node in picture.nodes.values():
             _add_node(families, node, now)
+        for inverter in picture.inverters.values():
+            _add_inverter(families, inverter, now)
         return list(families.filled())
 
 
@@ -191,6 +194,19 @@ def _add_node(families: _Families, view: NodeView, now: float) -> None:
         families.histogram("ksem_door_turnaround_seconds", door.turnaround_histogram_ms, *labels)
         families.histogram("ksem_door_data_age_seconds", door.age_histogram_ms, *labels)
         families.gauge("ksem_door_last_request_age_seconds", _asked_ago(door, view, now), *labels)
+
+
+def _add_inverter(families: _Families, view: InverterView, now: float) -> None:
+    name, health = view.inverter, view.health
+    families.gauge("ksem_inverter_read", view.status == "online", name)
+    families.gauge("ksem_inverter_believed_power_watts", view.believed(now), name)
+    if health is None or not view.runs(now):
+        return
+    families.gauge("ksem_build_info", 1, "inverter-reader", name, health.version[:40])
+    for quantile, delay in (("0.5", health.delay.p50_ms), ("0.99", health.delay.p99_ms)):
+        families.gauge("ksem_inverter_delay_seconds", None if delay is None else delay / 1000, name, quantile)
+    for reason in view.wrong(now)[:_MOST]:
+        families.gauge("ksem_inverter_reason", 1, name, reason.code)
 
 
 def _outcomes(unit: UnitHealth) -> Mapping[str, int]:

@@ -8,10 +8,13 @@ from typing import Final
 from ksem_contract.block_message import BlockMessage
 from ksem_contract.errors import InvalidMessage
 from ksem_contract.health import MeterHealth, NodeHealth
+from ksem_contract.inverter_health import InverterHealth
 from ksem_contract.reasons import Reason
 from ksem_contract.requests import RequestsMessage
 from ksem_contract.topics import ParsedTopic, Topics
+from ksem_contract.values_message import ValuesMessage
 
+from .inverter_view import InverterView
 from .meter_view import MeterView, Told
 from .node_view import NodeView
 
@@ -41,6 +44,7 @@ class Picture:
         self._only_nodes = tuple(nodes)
         self.meters: dict[str, MeterView] = {}
         self.nodes: dict[str, NodeView] = {}
+        self.inverters: dict[str, InverterView] = {}
         self.link_up: bool | None = None
         self.link_reasons: tuple[Reason, ...] = ()
         self.link_since: float | None = None
@@ -63,7 +67,7 @@ class Picture:
             wanted += [f"{topics.prefix}/+/{leaf}" for leaf in ("status", "health", "block/+")]
         for node in self._only_nodes or ("+",):
             wanted += [f"{topics.prefix}/rtu/{node}/{leaf}" for leaf in ("status", "health", "requests")]
-        return wanted
+        return [*wanted, *(f"{topics.prefix}/inverter/+/{leaf}" for leaf in ("status", "health", "values"))]
 
     def on_link(self, up: bool, reasons: tuple[Reason, ...], now: float) -> None:
         """The own link to the broker."""
@@ -75,6 +79,8 @@ class Picture:
                 meter.status = None
             for node in self.nodes.values():
                 node.status = None
+            for inverter in self.inverters.values():
+                inverter.status = None
 
     def on_message(self, topic_text: str, payload: bytes, *, retained: bool, now: float, local: datetime) -> None:
         """Take in a message received at `now`, local wall time `local`. What breaks the contract is counted."""
@@ -90,6 +96,8 @@ class Picture:
                 self._on_meter(topic, topic.meter, payload, retained, now, local)
             elif topic.node is not None:
                 self._on_node(topic, topic.node, payload, retained, now)
+            elif topic.inverter is not None:
+                self._on_inverter(topic, topic.inverter, payload, now)
         except InvalidMessage as error:
             self.unreadable += 1
             self.last_unreadable = Unreadable(topic_text[:120], str(error)[:200], now)
@@ -101,6 +109,8 @@ class Picture:
             self.meters.pop(topic.meter)
         elif topic.kind == "node_status" and topic.node in self.nodes:
             self.nodes.pop(topic.node)
+        elif topic.kind == "inverter_status" and topic.inverter in self.inverters:
+            self.inverters.pop(topic.inverter)
         else:
             return
         self.changes += 1
@@ -157,6 +167,20 @@ class Picture:
         if alive:
             view.last_seen = now
         self.nodes[name] = view
+
+    def _on_inverter(self, topic: ParsedTopic, name: str, payload: bytes, now: float) -> None:
+        if name not in self.inverters and len(self.inverters) >= _MOST:
+            return
+        view = self.inverters.get(name) or InverterView(name)
+        if topic.kind == "inverter_values":
+            view.power, view.power_received = ValuesMessage.decode(payload).values.get("power"), now
+        else:
+            self.changes += 1
+        if topic.kind == "inverter_status":
+            view.status = payload.decode("ascii", "replace")[:20]
+        elif topic.kind == "inverter_health":
+            view.health, view.health_received = InverterHealth.decode(payload), now
+        self.inverters[name] = view
 
     def is_memory(self, view: MeterView | NodeView) -> bool:
         """Whether only the broker's memory knows it, while others run: most likely it was given up."""

@@ -13,6 +13,7 @@ from service_runtime.version import VERSION
 
 from .chain import chains
 from .faults import find_faults, judge
+from .inverter_view import InverterView
 from .meter_view import MeterView
 from .node_view import NodeView
 from .picture import Picture
@@ -33,6 +34,7 @@ def report(picture: Picture, now: float) -> Json:
         "faults": [asdict(fault) for fault in faults],
         "meters": {name: _meter(picture, view, now) for name, view in sorted(picture.meters.items())},
         "nodes": {name: _node(view, now) for name, view in sorted(picture.nodes.items())},
+        "inverters": {name: _inverter(view, now) for name, view in sorted(picture.inverters.items())},
     }
 
 
@@ -109,6 +111,18 @@ def _node(view: NodeView, now: float) -> Json:
             for entry in view.requests
             if entry.per_s > 0 and runs
         ],
+    }
+
+
+def _inverter(view: InverterView, now: float) -> Json:
+    health = view.health
+    return {
+        "status": view.status,
+        "runs": view.runs(now),
+        "meter": health.meter if health else None,
+        "believed_w": view.believed(now),
+        "delay": health.delay.to_json() if health else None,
+        "reasons": [reason.to_json() for reason in view.wrong(now)],
     }
 
 

@@ -47,8 +47,8 @@ class MeterSettings:
         return self.push_from or (self.host,)
 
     def __attrs_post_init__(self) -> None:
-        if self.id == "rtu":
-            raise ValueError('id: a meter is not called "rtu", topics of the other service begin so')
+        if self.id in ("rtu", "inverter"):
+            raise ValueError(f'id: a meter is not called "{self.id}", topics of another service begin so')
 
 
 @attrs.frozen(kw_only=True)

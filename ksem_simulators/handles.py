@@ -94,6 +94,11 @@ class PlenticoreHandle(Simulator):
             arguments += ["--truth", str(truth)]
         super().__init__("plenticore", folder, name, [*arguments, *options])
 
+    @property
+    def modbus_port(self) -> int:
+        """The port of its own Modbus TCP server, where `--modbus-port` is among the options."""
+        return int(self.ready["modbus_port"])
+
     def wait_for(self, outcome: str, count: int = 1, seconds: float = 10.0) -> dict[str, Any]:
         """Waits until so many more answers had this outcome. TimeoutError, with what came instead, when they do not."""
         answer = self.command("await", outcome=outcome, count=count, seconds=seconds)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import attrs
 
+from inverter_reader.settings import InverterReaderSettings
 from ksem_dashboard.settings import KsemDashboardSettings
 from ksem_publisher.settings import PublisherSettings
 from rtu_server.settings import RtuServerSettings
@@ -21,6 +22,7 @@ HERE: Final = Path(__file__).parent
 
 PLACEHOLDERS: Final = {
     ("meter", "host"): "192.168.1.50",
+    ("inverter", "host"): "192.168.1.60",
     ("line", "port"): "/dev/serial/by-id/usb-...",
     ("openwb", "counter", "id"): 2,
     ("tcp", "unit", "id"): 71,
@@ -125,6 +127,7 @@ def _sentence(text: str) -> str:
 EXAMPLES: Final = (
     Example("ksem-publisher", "publisher", PublisherSettings),
     Example("rtu-server", "rtu", RtuServerSettings),
+    Example("inverter-reader", "inverter", InverterReaderSettings),
     Example("ksem-dashboard", "dashboard", KsemDashboardSettings),
 )
 

@@ -1,9 +1,11 @@
 """The command rtu-server."""
 
+import signal
 import sys
 import threading
 from pathlib import Path
 
+from service_runtime.clock import boottime
 from service_runtime.command import Command, on_user_signal, run
 
 from .answer_check import why_unfit
@@ -22,9 +24,11 @@ COMMAND = Command(
 
 def serve(settings: RtuServerSettings, stopping: threading.Event) -> int:
     """Run the service until it is told to stop."""
-    service = RtuServer(settings)
-    on_user_signal(service.write_flight_file)
-    return service.run(stopping)
+    server = RtuServer(settings)
+    on_user_signal(server.write_flight_file)
+    # The handler only sets numbers: it may run inside of whatever the main thread does.
+    signal.signal(signal.SIGUSR2, lambda _number, _frame: server.drill.extend(boottime()))
+    return server.run(stopping)
 
 
 def main() -> int:

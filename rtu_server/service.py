@@ -29,6 +29,7 @@ from service_runtime.version import VERSION
 
 from .block_feed import BlockFeed
 from .door_book import DoorBook
+from .drill import Drill, WithheldBook
 from .line_counters import UnitCounters
 from .node_report import UnitReport, door_health, overall
 from .node_reporter import NodeReporter, Surroundings
@@ -83,6 +84,7 @@ class RtuServer:
         self._parse = lru_cache(TOPICS_IN_MIND)(self._topics.parse)
         self._since = wall_time()
         self._broker = LinkState(Reason.of("broker-not-connected"), boottime(), self._since)
+        self.drill = Drill()
         limits = self._limits = limits_of(settings.freshness)
         units = [*(line.unit for line in settings.line), *(door.unit for door in settings.tcp)]
         meters = sorted({unit.meter for some in units for unit in some})
@@ -173,7 +175,7 @@ class RtuServer:
         return SerialLine(line, responder, on_port, self._recorder.tape, self._limits.of)
 
     def _build_unit(self, unit: UnitSettings) -> Unit:
-        return unit_of(unit, self._feeds[unit.meter].book)
+        return unit_of(unit, WithheldBook(self._feeds[unit.meter].book, self.drill))
 
     def _build_door(self, door: DoorSettings) -> TcpDoor:
         books = {meter: DoorBook(feed.book) for meter, feed in self._feeds.items()}
@@ -300,6 +302,7 @@ class RtuServer:
             stay=unit.stay,
             refuses_until=self._responders[line.name].refuses_until(unit.id),
             silenced=self._responders[line.name].why_silenced(unit.id),
+            withheld=self.drill.is_on(boottime()),
         )
         return UnitReport(view, counters, port)
 

@@ -54,6 +54,8 @@ class UnitView:
     stay: float = 0.0
     refuses_until: float = -inf
     """Until when data is refused, fresh or not, because live data had to be refused before (`stay`)."""
+    withheld: bool = False
+    """A drill withholds data from the inverter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,8 @@ def judge(view: UnitView, now: float) -> Verdict:
         return Verdict("down", (Reason.of("unit-silenced", **here, error=view.silenced),))
     if not view.port_up:
         return Verdict("down", (Reason.of("unit-has-no-port", **here), *view.port_reasons))
+    if view.withheld:
+        return Verdict("degraded", (Reason.of("unit-drill", **here),))
     if _is_stuck(view, now):
         return Verdict("down", (Reason.of("port-stuck", **here, port=view.port),))
     if view.fresh_since is None:

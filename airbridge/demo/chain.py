@@ -12,7 +12,7 @@ from airbridge.demo.broker import own_broker
 from airbridge.demo.child import Child, clean_environ, log_tail
 from airbridge.demo.options import Options, Place
 from airbridge.demo.ports import LOOPBACK, accepts, free_port
-from airbridge.demo.settings_files import mqtt_settings, publisher_toml, rtu_server_toml
+from airbridge.demo.settings_files import inverter_reader_toml, mqtt_settings, publisher_toml, rtu_server_toml
 from ksem_simulators.control import CommandRefused
 from ksem_simulators.handles import KsemHandle, LineHandle, PlenticoreHandle, Simulator, SimulatorFailed
 from ksem_simulators.recording import Recording
@@ -96,8 +96,12 @@ class Chain:
         if self.line is not None:
             truth = self.ksem.truth if self.ksem and self.recording is None else None
             replayed = self._replayed(bool(self.recording and self.recording.requests))
-            self.inverter = PlenticoreHandle(self._folder, line=self.line, truth=truth, options=replayed)
+            options = (*replayed, "--modbus-port", "0")
+            self.inverter = PlenticoreHandle(self._folder, line=self.line, truth=truth, options=options)
             self._begin(self.inverter)
+            place = Place(LOOPBACK, self.inverter.modbus_port)
+            reader = self._write("inverter-reader.toml", inverter_reader_toml(place, self.mqtt))
+            self._serve("inverter-reader", "inverter_reader", reader)
             what = "what was recorded" if replayed else "for 8244, then for 0-27 and 40-145 every 160 ms"
             self._tell(f"inverter: a simulated Plenticore, asks {what}")
         if self.recording is not None:

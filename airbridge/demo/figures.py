@@ -10,7 +10,7 @@ from rich.text import Text
 from airbridge.demo.block_view import BlockView
 from airbridge.demo.heading import heading
 from airbridge.demo.picture import Picture
-from airbridge.demo.verdict import BAD
+from airbridge.demo.verdict import BAD, GOOD
 from ksem_contract.health import Percentiles
 
 LIMITS: Final = {"live": 1_500, "energy": 60_000, "sunspec": 60_000, "device": None}
@@ -39,8 +39,8 @@ def meter_section(picture: Picture) -> RenderableType:
     return Group(heading("Meter", _curve(picture.powers)), table)
 
 
-def inverter_section(picture: Picture) -> RenderableType:
-    """What the inverter asks and gets; seven lines."""
+def inverter_section(picture: Picture, now: float) -> RenderableType:
+    """What the inverter asks, gets and believes; seven lines."""
     counts = picture.counts
     good = Text.assemble("good ", (f"{counts.good}", "bold green" if counts.good else "dim"))
     for name in BAD[:3]:
@@ -57,7 +57,7 @@ def inverter_section(picture: Picture) -> RenderableType:
         table.add_column(justify="right", no_wrap=True)
     table.add_row("turnaround", *_figures(picture.turnaround_ms, 1))
     table.add_row("age of data", *_figures(picture.age_ms, 0))
-    return Group(heading("Inverter", _lately(picture)), good, late, gets, table, _asked(picture))
+    return Group(heading("Inverter", _lately(picture, now)), good, late, gets, table, _asked(picture))
 
 
 def blocks_section(picture: Picture, now: float, width: int) -> RenderableType:
@@ -105,7 +105,10 @@ def _figures(times: Percentiles, decimals: int) -> tuple[Text, ...]:
     return tuple(Text.assemble((name, "dim"), f"{time:.{decimals}f}", (unit, "dim")) for name, time, unit in figures)
 
 
-def _lately(picture: Picture) -> str:
+def _lately(picture: Picture, now: float) -> str:
+    """What it got last; what it believes while that is data."""
+    if picture.lately in GOOD and (words := picture.believed.words(now)):
+        return words
     return "" if picture.lately is None else f"gets {picture.lately}"
 
 

@@ -11,10 +11,13 @@ from airbridge.demo.verdict import Counts
 from ksem_contract.block_message import BlockMessage
 from ksem_contract.errors import InvalidMessage
 from ksem_contract.health import MeterHealth, NodeHealth, Percentiles
+from ksem_contract.inverter_health import InverterHealth
 from ksem_contract.reasons import Reason
 from ksem_contract.requests import RequestsMessage
 from ksem_contract.topics import Topics
 from ksem_contract.values import decode_energy, decode_live
+from ksem_contract.values_message import ValuesMessage
+from ksem_dashboard.inverter_view import InverterView
 
 EVENTS: Final = 200
 HISTORY: Final = 300
@@ -41,6 +44,8 @@ class Picture:
         self.meter_health: MeterHealth | None = None
         self.node_health: NodeHealth | None = None
         self.requests: RequestsMessage | None = None
+        self.believed = InverterView("main")
+        """What the inverter says of itself, where its reader runs."""
         self.ksem: Mapping[str, Any] = {}
         self.line: Mapping[str, Any] = {}
         self.inverter: Mapping[str, Any] = {}
@@ -79,6 +84,13 @@ class Picture:
                 self.node_health = NodeHealth.decode(payload)
             elif topic.kind == "node_requests":
                 self.requests = RequestsMessage.decode(payload)
+            elif topic.kind == "inverter_status":
+                self.believed.status = payload.decode("ascii", "replace")
+            elif topic.kind == "inverter_health":
+                self.believed.health, self.believed.health_received = InverterHealth.decode(payload), now
+            elif topic.kind == "inverter_values":
+                values = ValuesMessage.decode(payload).values
+                self.believed.power, self.believed.power_received = values.get("power"), now
         except InvalidMessage:
             return
 

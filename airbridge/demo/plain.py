@@ -21,6 +21,8 @@ def status_line(picture: Picture, now: float) -> str:
         source = live.message.source
         parts.append(f"{source} {live.per_s(source, now):.1f}/s, live {live.age_ms(now)} ms old")
     parts.append(f"inverter: {picture.counts}")
+    if words := picture.believed.words(now):
+        parts.append(words)
     times = _times(picture)
     return "; ".join([*parts, times] if times else parts)
 

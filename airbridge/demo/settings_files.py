@@ -44,6 +44,17 @@ low_latency = {str(low_latency).lower()}
 {_common(mqtt)}"""
 
 
+def inverter_reader_toml(inverter: Place, mqtt: MqttSettings) -> str:
+    """inverter-reader.toml: where the simulated inverter shows what it believes."""
+    return f"""\
+[[inverter]]
+host = {_text(inverter.host)}
+port = {inverter.port}
+meter = {_text(METER)}
+
+{_common(mqtt)}"""
+
+
 def mqtt_settings(broker: Place, *, prefix: str, username: str | None, password_file: Path | None) -> MqttSettings:
     """How everything in the demo reaches the broker. ValueError or OSError for settings that can't be."""
     password = password_file.read_text(encoding="utf-8").rstrip("\n") if password_file else None

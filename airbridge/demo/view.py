@@ -28,10 +28,10 @@ def screen(
     used = 1 + CHAIN_LINES
     if width >= WIDE:
         third = (width - 4) // 3
-        top.append(_beside(meter_section(picture), inverter_section(picture), blocks_section(picture, now, third)))
+        top.append(_beside(meter_section(picture), inverter_section(picture, now), blocks_section(picture, now, third)))
         used += SECTION_LINES
     else:
-        top += [_beside(meter_section(picture), inverter_section(picture)), blocks_section(picture, now, width)]
+        top += [_beside(meter_section(picture), inverter_section(picture, now)), blocks_section(picture, now, width)]
         used += SECTION_LINES + BLOCK_LINES
     rest = max(0, height - used - 1)
     return Group(*top, *events_section(picture.events, rest, width), keys_line(picture.pulled, can_pull))

@@ -19,7 +19,7 @@ from airbridge.doctor.gather_port import known_ports
 from airbridge.doctor.scrub import scrub, serial_texts, without_serial_registers
 
 LOG_LINES: Final = 1000
-_UNITS: Final = ("ksem-publisher", "rtu-server", "ksem-dashboard", "mosquitto")
+_UNITS: Final = ("ksem-publisher", "rtu-server", "inverter-reader", "ksem-dashboard", "mosquitto")
 _LIBRARIES: Final = ("ksem-airbridge", "paho-mqtt", "pymodbus", "pyserial", "attrs", "rich", "typer")
 _README: Final = """\
 What `airbridge doctor --bundle` found. Passwords and serial numbers (the meter's and the adapters') were taken out;

@@ -10,10 +10,11 @@ from rich.console import Console
 from airbridge.demo.options import Place
 from airbridge.doctor.bundle import write_bundle
 from airbridge.doctor.examine import examine
-from airbridge.doctor.facts import MeterPlace
+from airbridge.doctor.facts import InverterPlace, MeterPlace
 from airbridge.doctor.finding import is_well
 from airbridge.doctor.gather import Asked, NothingToDo, gather
 from airbridge.doctor.report import as_json, report
+from ksem_contract.names import check_meter
 from service_runtime.clock import wall_time
 from service_runtime.common_settings import MqttSettings
 from service_runtime.version import VERSION
@@ -40,6 +41,14 @@ def doctor(
     meter: Annotated[
         str | None, typer.Option(metavar="HOST[:PORT]", help="Look at this meter, not at the settings' ones.")
     ] = None,
+    inverter: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST[:PORT]",
+            help="Read what this inverter believes on its own Modbus port, and compare; takes 20 s.",
+        ),
+    ] = None,
+    inverter_meter: Annotated[str, typer.Option(help="Id of the meter whose values that inverter gets.")] = "main",
     serial: Annotated[
         str | None, typer.Option(metavar="PORT", help="Look at this serial port, not at the settings' ones.")
     ] = None,
@@ -76,6 +85,7 @@ def doctor(
             dashboard_config=dashboard_config,
             broker=_broker(broker, username, password_file, prefix) if broker else None,
             meter=_meter(meter) if meter else None,
+            inverter=_inverter(inverter, inverter_meter) if inverter else None,
             serial=serial,
             listen_seconds=listen,
             patience=patience,
@@ -87,7 +97,8 @@ def doctor(
     except NothingToDo:
         _refuse(
             "there are no settings in /etc/ksem-airbridge, and nothing else to look at: "
-            "give --publisher-config, --server-config, --dashboard-config, --broker, --meter, --serial or --listen"
+            "give --publisher-config, --server-config, --dashboard-config, --broker, --meter, --inverter, --serial or "
+            "--listen"
         )
     findings = examine(gathered.facts)
     text, listed = report(findings), as_json(findings, VERSION, wall_time())
@@ -113,6 +124,11 @@ def _broker(place: str, username: str | None, password_file: Path | None, prefix
 def _meter(place: str) -> MeterPlace:
     where = Place.parse(place, 502)
     return MeterPlace("meter", where.host, where.port, tls=where.port == 802)
+
+
+def _inverter(place: str, meter: str) -> InverterPlace:
+    where = Place.parse(place, 1502)
+    return InverterPlace(where.host, where.port, meter=check_meter(meter))
 
 
 def _refuse(text: str) -> NoReturn:

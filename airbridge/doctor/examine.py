@@ -1,5 +1,6 @@
 """All checks, in the order in which a fault travels: settings, meter, push, broker, port, inverter [core]."""
 
+from airbridge.doctor.check_belief import check_belief
 from airbridge.doctor.check_broker import check_broker
 from airbridge.doctor.check_hosts import check_clocks, check_versions
 from airbridge.doctor.check_inverter import check_inverters
@@ -22,6 +23,7 @@ def examine(facts: Facts) -> list[Finding]:
         check_listened,
         check_ports,
         check_inverters,
+        check_belief,
         check_versions,
         check_clocks,
     )

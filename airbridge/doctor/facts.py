@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ksem_contract.health import MeterHealth, NodeHealth
+from ksem_contract.inverter_health import Delay
+from ksem_contract.link_health import HealthCondition
 from ksem_contract.reasons import Reason
 from ksem_contract.requests import RequestsMessage
 
@@ -197,6 +199,32 @@ class ServiceFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class InverterPlace:
+    """Where an inverter's own Modbus TCP server is, and whose values the inverter gets."""
+
+    host: str
+    port: int = 1502
+    unit: int = 71
+    meter: str = "main"
+
+
+@dataclass(frozen=True, slots=True)
+class InverterFacts:
+    """What the inverter itself shows. Powers in W, plus is import; None: not read, or not measured."""
+
+    place: InverterPlace
+    state: HealthCondition
+    reasons: tuple[Reason, ...]
+    believed_w: float | None
+    served_w: float | None
+    delay: Delay
+    kind: int | None
+    order: str | None
+    asked_broker: bool
+    """Whether there was a login to receive measurements with."""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything."""
 
@@ -214,3 +242,4 @@ class Facts:
     listened: ListenFacts | None = None
     push_port: int = 5020
     """Where this host's publisher listens."""
+    inverter: InverterFacts | None = None

@@ -9,7 +9,7 @@ from typing import Final
 
 from airbridge.doctor import gather_push
 from airbridge.doctor.broker_ear import BrokerEar, listen
-from airbridge.doctor.facts import Facts, MeterPlace, Role, SettingsFacts
+from airbridge.doctor.facts import Facts, InverterFacts, InverterPlace, MeterPlace, Role, SettingsFacts
 from airbridge.doctor.gather_meter import gather_meter
 from airbridge.doctor.gather_port import gather_port
 from airbridge.doctor.gather_settings import gather_services, gather_settings
@@ -36,6 +36,7 @@ class Asked:
     dashboard_config: Path | None = None
     broker: MqttSettings | None = None
     meter: MeterPlace | None = None
+    inverter: InverterPlace | None = None
     serial: str | None = None
     listen_seconds: float | None = None
     patience: float = 11.0
@@ -62,6 +63,7 @@ def gather(asked: Asked) -> Gathered:
         for service, path in (
             ("ksem-publisher", asked.publisher_config),
             ("rtu-server", asked.server_config),
+            ("inverter-reader", None),
             ("ksem-dashboard", asked.dashboard_config),
         )
         if (one := gather_settings(service, path)) is not None
@@ -70,14 +72,17 @@ def gather(asked: Asked) -> Gathered:
     logins: list[_Login] = [
         (_ROLES[service], mqtt, _discovery_prefix(facts))
         for service, (facts, mqtt) in found.items()
-        if mqtt is not None
+        if mqtt is not None and service in _ROLES  # the reader's login may see too little to judge the rest by
     ]
     if asked.broker is not None:
         logins = [("other", asked.broker, None)]
-    if not settings and not logins and not asked.meter and not asked.serial and asked.listen_seconds is None:
+    named = asked.meter or asked.serial or asked.inverter or asked.listen_seconds is not None
+    if not settings and not logins and not named:
         raise NothingToDo
     to_do = wanted(settings, asked.meter, asked.serial)
-    with ThreadPoolExecutor(len(to_do.places) + 3) as threads:
+    with ThreadPoolExecutor(len(to_do.places) + 4) as threads:
+        reader = found.get("inverter-reader", (None, None))[1]
+        inverter = threads.submit(_inverter, asked.inverter, logins[0][1] if logins else reader)
         meters = [threads.submit(gather_meter, place) for place in to_do.places]
         listened = None
         if asked.listen_seconds is not None:
@@ -99,9 +104,18 @@ def gather(asked: Asked) -> Gathered:
             services=gather_services(),
             listened=listened.result() if listened else None,
             push_port=to_do.push_port,
+            inverter=inverter.result(),
         )
     gathered.secrets |= {mqtt.password for _, mqtt, _ in logins if mqtt.password}
     return gathered
+
+
+def _inverter(place: InverterPlace | None, mqtt: MqttSettings | None) -> InverterFacts | None:
+    if place is None:
+        return None
+    from airbridge.doctor.gather_inverter import gather_inverter  # noqa: PLC0415  pymodbus takes long to load
+
+    return gather_inverter(place, mqtt)
 
 
 def _discovery_prefix(settings: SettingsFacts) -> str | None:

@@ -18,6 +18,7 @@ from service_runtime.settings import SettingsError, load
 PLACES = {
     "ksem-publisher": ("ksem_publisher", Path("/etc/ksem-airbridge/publisher.toml"), "AIRBRIDGE_METER__"),
     "rtu-server": ("rtu_server", Path("/etc/ksem-airbridge/rtu-server.toml"), "AIRBRIDGE_LINE__"),
+    "inverter-reader": ("inverter_reader", Path("/etc/ksem-airbridge/inverter-reader.toml"), "AIRBRIDGE_INVERTER__"),
     "ksem-dashboard": ("ksem_dashboard", Path("/etc/ksem-airbridge/dashboard.toml"), "AIRBRIDGE_DASHBOARD__"),
 }
 """Service: its package, its settings file, the variables without which it has no settings."""

@@ -50,6 +50,7 @@ def screen(picture: Picture, now: float, *, width: int, broker: str) -> Renderab
         lines += [Text(f"  {printable(one)}", "dim") for one in fault.details]
     for meter in sorted(picture.meters.values(), key=lambda view: view.meter):
         lines += [_chain(chain, width) for chain in chains(picture, meter, now)]
+        lines += _inverters(picture, meter.meter, now)
         nodes = [node for node in picture.nodes.values() if meter.meter in node.meters]
         lines += _beside(
             width,
@@ -70,6 +71,14 @@ def _chain(chain: Chain, width: int) -> RenderableType:
     else:
         links = [Part(f"{link.name} {link.rate}".strip(), link.condition, link.age) for link in chain.links]
     return chain_section(parts, links, width)
+
+
+def _inverters(picture: Picture, meter: str, now: float) -> Iterator[RenderableType]:
+    """What inverters that get this meter's values believe."""
+    for name, view in sorted(picture.inverters.items()):
+        words = view.words(now)
+        if words and view.health is not None and view.health.meter == meter:
+            yield Text.assemble((f"inverter {name}: ", "dim"), words)
 
 
 def _beside(width: int, left: RenderableType, right: list[RenderableType]) -> Iterator[RenderableType]:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from ksem_simulators.control import ControlServer
+from ksem_simulators.plenticore.belief import BeliefPlan
 from ksem_simulators.plenticore.commands import Commands
 from ksem_simulators.plenticore.inverter import Inverter
+from ksem_simulators.plenticore.modbus_server import InverterServer
 from ksem_simulators.plenticore.plan import LIMITS, Plan, parse_limits
 from ksem_simulators.plenticore.port import RtuPort
 from ksem_simulators.plenticore.replay import ReplayInverter
@@ -27,6 +29,9 @@ commands on --control (JSON lines):
                                                          sends exactly this, tells what came back and when
   {"do":"replay","at":1234.5}                            with --replay-waits: begin at this CLOCK_BOOTTIME
   {"do":"words"}                                         the registers last received, by range
+  {"do":"believe","factor":1.05}                         what it makes of them: delay wrong_sign swapped_phases frozen
+                                                         factor kind energy_manager power_limit
+  {"do":"modbus","on":false}                             its Modbus TCP server: on order one_client answer_after
 outcomes: good wrong torn stale late foreign broken timeout exception-N; data where no --truth is given
 """
 
@@ -55,7 +60,8 @@ def run(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     exact_sleep()
-    commands = Commands(inverter, boottime())
+    server = _modbus_server(options, inverter, parser)
+    commands = Commands(inverter, boottime(), server)
     control = ControlServer(options.control, commands.handle) if options.control else None
     if control:
         control.start()
@@ -65,7 +71,7 @@ def run(arguments: list[str]) -> int:
         timer = threading.Timer(options.seconds, inverter.stop)
         timer.daemon = True
         timer.start()
-    announce(port=options.port)
+    announce(port=options.port, **({"modbus_port": server.port} if server else {}))
     inverter.run()
     if control:
         control.close()
@@ -97,6 +103,55 @@ def _inverter(
     return inverter
 
 
+def _modbus_server(
+    options: argparse.Namespace, inverter: Inverter, parser: argparse.ArgumentParser
+) -> InverterServer | None:
+    """The inverter's own Modbus TCP server, where --modbus-port is given."""
+    try:
+        inverter.belief.plan = BeliefPlan(
+            delay=options.believes_after,
+            wrong_sign="wrong-sign" in options.believes,
+            swapped_phases="swapped-phases" in options.believes,
+            frozen="frozen" in options.believes,
+            factor=options.believes_factor,
+            kind=options.meter_kind,
+        )
+    except ValueError as error:
+        parser.error(str(error))
+    if options.modbus_port is None:
+        return None
+    server = InverterServer(
+        inverter.belief,
+        options.modbus_host,
+        options.modbus_port,
+        order=options.byte_order,
+        answer_after=(options.answer_after[0], options.answer_after[1]),
+        one_client=options.one_client,
+    )
+    server.switch_on()
+    if options.modbus_off:
+        server.switch_off()
+    return server
+
+
+def _add_modbus(parser: argparse.ArgumentParser) -> None:
+    """Options of the inverter's own Modbus TCP server, and of what it shows there."""
+    group = parser.add_argument_group("the inverter's own Modbus TCP server (unit 71)")
+    group.add_argument("--modbus-port", type=int, metavar="PORT", help="serve there; 0 chooses one (default: none)")
+    group.add_argument("--modbus-host", default="127.0.0.1", metavar="ADDRESS", help="default %(default)s")
+    group.add_argument("--modbus-off", action="store_true", help="refuse until switched on by --control")
+    group.add_argument("--byte-order", choices=("little", "big"), default="little", help="default %(default)s")
+    group.add_argument("--one-client", action="store_true", help="turn a second client away")
+    group.add_argument(
+        "--answer-after", type=float, nargs=2, default=(0.02, 0.06), metavar="S", help="shortest and longest time"
+    )
+    faults = ("wrong-sign", "swapped-phases", "frozen")
+    group.add_argument("--believes", action="append", choices=faults, default=[], help="a fault; more than once")
+    group.add_argument("--believes-factor", type=float, default=1.0, metavar="X", help="1.05: 5 %% too much power")
+    group.add_argument("--believes-after", type=float, default=0.4, metavar="S", help="its own delay (default 0.4)")
+    group.add_argument("--meter-kind", type=int, default=3, metavar="N", help="register 1082 (default 3, a KSEM)")
+
+
 def _parser() -> argparse.ArgumentParser:
     default: Any = Plan()
     parser = argparse.ArgumentParser(
@@ -120,5 +175,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--no-detect", action="store_true", help="do not ask for 8244 first")
     parser.add_argument("--paused", action="store_true", help="ask nothing until told to")
     parser.add_argument("--seconds", type=float, default=0.0, help="end by itself")
+    _add_modbus(parser)
     add_common(parser)
     return parser

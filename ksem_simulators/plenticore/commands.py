@@ -8,6 +8,7 @@ from typing import Any
 from ksem_simulators.line.wire_log import TO_CLIENT, TO_SERVER
 from ksem_simulators.plenticore.asker import Asker
 from ksem_simulators.plenticore.inverter import Inverter
+from ksem_simulators.plenticore.modbus_server import InverterServer
 from ksem_simulators.plenticore.port import PortGone
 from ksem_simulators.plenticore.wire_times import bursts
 from ksem_simulators.process import cpu_seconds
@@ -18,8 +19,9 @@ from service_runtime.clock import boottime
 class Commands:
     """The commands of one inverter."""
 
-    def __init__(self, inverter: Inverter, started: float) -> None:
+    def __init__(self, inverter: Inverter, started: float, server: InverterServer | None = None) -> None:
         self._inverter = inverter
+        self._server = server
         self._started = started
         self._known: dict[str, Callable[..., dict[str, Any]]] = {
             "status": self.status,
@@ -31,6 +33,8 @@ class Commands:
             "raw": self._raw,
             "words": self._words,
             "replay": self._replay,
+            "believe": self._believe,
+            "modbus": self._modbus,
         }
 
     def handle(self, do: str, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -98,6 +102,24 @@ class Commands:
 
     def _words(self) -> dict[str, Any]:
         return {"words": {name: list(words) for name, words in self._inverter.words.items()}}
+
+    def _believe(self, **changes: Any) -> dict[str, Any]:
+        belief = self._inverter.belief
+        belief.plan = belief.plan.changed(changes)
+        return {"values": belief.values(boottime())}
+
+    def _modbus(self, **changes: Any) -> dict[str, Any]:
+        server = self._server
+        if server is None:
+            raise ValueError("modbus: it was started without --modbus-port")
+        if unknown := changes.keys() - {"on", "order", "one_client", "answer_after"}:
+            raise ValueError(f"{', '.join(sorted(unknown))}: known are on, order, one_client, answer_after")
+        on = changes.pop("on", None)
+        for name, value in changes.items():
+            setattr(server, name, value)
+        if on is not None:
+            (server.switch_on if on else server.switch_off)()
+        return server.status()
 
     def _raw(self, frames: list[dict[str, Any]], listen_ms: float = 300.0, *, crc: bool = False) -> dict[str, Any]:
         plain = []

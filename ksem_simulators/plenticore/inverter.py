@@ -14,6 +14,7 @@ from ksem_simulators.line.lane import FRAME_GAP
 from ksem_simulators.line.wire_log import WireLogReader
 from ksem_simulators.plenticore.answer import read_answer
 from ksem_simulators.plenticore.asker import Asker
+from ksem_simulators.plenticore.belief import Belief, BeliefPlan
 from ksem_simulators.plenticore.outcome import GOOD, UNJUDGED, judge_outcome
 from ksem_simulators.plenticore.plan import Plan
 from ksem_simulators.plenticore.port import PortGone, RtuPort
@@ -49,6 +50,7 @@ class Inverter:
         self.changed = threading.Condition()
         self.recent: deque[Transaction] = deque(maxlen=_RECENT)
         self.words: dict[str, tuple[int, ...]] = {}
+        self.belief = Belief(BeliefPlan())
         self.number = 0
         self.recognised = not plan.detect
         self.port_opened = 0
@@ -156,6 +158,7 @@ class Inverter:
         verdict = None
         if answer.kind == "data":
             self.words[str(wanted)] = answer.words
+            self.belief.read(wanted, answer.words, boottime())
             start = exchange.times.answer_start
             verdict = self._witness.judge(wanted, answer.words, boottime() if start is None else start)
         turnaround = exchange.times.turnaround

@@ -6,7 +6,7 @@ from typing import Final
 
 from ksem_contract.errors import InvalidMessage
 from ksem_contract.message_json import JsonObject
-from ksem_contract.names import NAME_RULE, RESERVED_METER, is_meter, is_node
+from ksem_contract.names import INVERTERS, NAME_RULE, RESERVED_METER, is_meter, is_node
 
 MAX_NUMBER: Final = 2**53 - 1
 """The greatest whole number that every JSON reader keeps exactly."""
@@ -41,7 +41,9 @@ def check_reason_code(name: str, value: str) -> str:
 def check_meter_field(name: str, value: object) -> str:
     """The name of a meter."""
     if type(value) is not str or not is_meter(value):
-        raise InvalidMessage(f"{name} {value!r:.60}: allowed are {NAME_RULE}, and not {RESERVED_METER!r}")
+        raise InvalidMessage(
+            f"{name} {value!r:.60}: allowed are {NAME_RULE}, and not {RESERVED_METER!r} or {INVERTERS!r}"
+        )
     return value
 
 

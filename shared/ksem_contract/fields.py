@@ -50,6 +50,13 @@ class Fields:
             return float(value)
         raise self._wrong(name, value, "a number from 0 on")
 
+    def signed(self, name: str) -> float:
+        """A number of any sign."""
+        value = self._take(name)
+        if (type(value) is int and abs(value) < 2**53) or (type(value) is float and math.isfinite(value)):
+            return float(value)
+        raise self._wrong(name, value, "a number")
+
     def truth(self, name: str) -> bool:
         value = self._take(name)
         if type(value) is not bool:

@@ -116,6 +116,29 @@ def node_device(topics: Topics, discovery_prefix: str, node: str, meter: str, *,
     return _message(f"{discovery_prefix}/device/ksem_rtu", ident, device, components, version)
 
 
+def inverter_device(topics: Topics, discovery_prefix: str, inverter: str, meter: str, *, version: str) -> Discovery:
+    """Return the inverter's device: what it believes of its meter. It hangs on the meter's."""
+    ident = _ident(topics.prefix, "inverter", inverter)
+    health, values = topics.inverter_health(inverter), topics.inverter_values(inverter)
+    power = _number(ident, "believed_power", "Believed power", values, "power", "W", "power")
+    del power["entity_category"]
+    components: JsonObject = {
+        "read": _binary(ident, "read", "Inverter is read", topics.inverter_status(inverter)),
+        "why": _text(ident, "why", "State", health, _STATE_AND_WHY),
+        "believed_power": power | {"expire_after": LIVE_EXPIRES},
+        "delay": _number(ident, "delay", "Behind the meter", health, "delay.p50_ms", "ms", "duration"),
+        "power_limit": _number(ident, "power_limit", "Grid operator's limit", values, "power_limit", "%", None),
+    }
+    device: JsonObject = {
+        "identifiers": [ident],
+        "name": f"Inverter {inverter}",
+        "manufacturer": "KOSTAL Solar Electric GmbH",
+        "model": "PLENTICORE",
+        "via_device": _ident(topics.prefix, meter),
+    }
+    return _message(f"{discovery_prefix}/device/ksem_inverter", ident, device, components, version)
+
+
 def removal(discovery: Discovery) -> Discovery:
     """Return what takes the device away again."""
     return Discovery(discovery.topic, b"")

@@ -1,6 +1,7 @@
 """Messages are declared: the type of a dataclass's field says how the field is written and read.
 
     str, int, float, bool   a text, a whole number from 0 on, a number from 0 on, true or false
+    Signed                  a number that may be negative
     Literal["a", "b"]       one of these words
     X | None                X, or null
     tuple[X, ...]           a list
@@ -25,6 +26,7 @@ from ksem_contract.register_range import RegisterRange
 
 FLAT: Final = "flat"
 OMITTED: Final = "omitted"
+SIGNED: Final = "signed"
 
 
 class Codec(NamedTuple):
@@ -43,6 +45,8 @@ class Rule(NamedTuple):
 
 Token = Annotated[str, Rule(check_token)]
 """A session or a nonce: 1 to 32 of A-Z, a-z, 0-9, _ and -."""
+Signed = Annotated[float, SIGNED]
+"""A number that may be negative."""
 Moment = Annotated[str, Rule(check_time)]
 """RFC 3339, UTC; for people."""
 
@@ -113,6 +117,8 @@ def _codec(hint: Any) -> Codec:
     if hint in _SIMPLE:
         return _SIMPLE[hint]
     if hasattr(hint, "__metadata__"):
+        if SIGNED in hint.__metadata__:
+            return Codec(float, Fields.signed)
         rules = [mark for mark in hint.__metadata__ if isinstance(mark, Rule)]
         return reduce(_ruled, rules, _codec(hint.__origin__))
     origin, inner = get_origin(hint), get_args(hint)

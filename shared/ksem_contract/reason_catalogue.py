@@ -253,6 +253,7 @@ _LOGIN: Final = (
 
 _BROKER: Final[Mapping[str, Template]] = {
     "broker-not-connected": Template("not connected yet"),
+    "unit-drill": Template(_ON_LINE + "data is withheld for a drill (airbridge drill); it ends by itself"),
     "unit-silenced": Template(
         _ON_LINE + "silent since it gave a wrong answer ({error})",
         "restart rtu-server, and report it with the archive that airbridge doctor --bundle writes",
@@ -366,5 +367,84 @@ _SEEN: Final[Mapping[str, Template]] = {
 }
 """What only an onlooker can know: dashboard, monitor."""
 
-ENGLISH: Final[Mapping[str, Template]] = MappingProxyType({**_METER, **_NODE, **_BROKER, **_SEEN})
+_ONE_CLIENT: Final = (
+    "set share = true in inverter-reader.toml, so that the connection is free between two reads, or put a Modbus proxy"
+    " between the inverter and its clients"
+)
+_SEE_NODE: Final = (
+    "see rtu-server's health: the line, the wires A and B, and the energy meter set in the inverter's menu"
+)
+_SENSOR: Final = (
+    "choose KOSTAL Smart Energy Meter as energy meter in the inverter's service menu (an installer's access is needed)"
+)
+
+_INVERTER: Final[Mapping[str, Template]] = {
+    "inverter-starting": Template("the inverter has not been read yet"),
+    "inverter-not-reached": Template(
+        "the inverter can't be reached at {where}: {error}",
+        "check its power and network cable, and [[inverter]] host in inverter-reader.toml",
+    ),
+    "inverter-modbus-off": Template(
+        "{where} refuses connections: Modbus is switched off in the inverter",
+        "switch on Modbus in the inverter's web page (Settings, Modbus/SunSpec (TCP)), and compare its port with"
+        " [[inverter]] port; KOSTAL ships it switched off",
+    ),
+    "inverter-busy": Template(
+        "{where} closes the connection at once: another system holds the only one that the inverter allows", _ONE_CLIENT
+    ),
+    "inverter-no-answer": Template(
+        "{where} accepts connections, and does not answer: {error}",
+        "compare [[inverter]] unit with the unit id in the inverter's Modbus settings (71 as shipped)",
+    ),
+    "inverter-refuses": Template(
+        "the inverter refuses to be read: {error}",
+        "check that host and port belong to a PLENTICORE or PIKO IQ, and that its software is current",
+    ),
+    "inverter-byte-order": Template(
+        "the inverter sends numbers in {found} byte order, the settings expect {expected}",
+        'set byte_order = "auto" in inverter-reader.toml',
+    ),
+    "inverter-implausible": Template(
+        "the inverter's numbers make no sense in any byte order (frequency {frequency} Hz)",
+        "check that host and port belong to a PLENTICORE or PIKO IQ",
+    ),
+    "inverter-meter-kind": Template("the inverter is set to another energy meter: {kind}, not a KSEM", _SENSOR),
+    "inverter-without-meter": Template(
+        "the inverter believes that it has no meter: it shows 0 for all values", _SEE_NODE
+    ),
+    "inverter-wrong-sign": Template(
+        "the inverter believes {believed} W, {served} W were served: the sign is wrong",
+        "set the sensor position to grid connection in the inverter's service menu; check that only one meter is on the"
+        " line",
+    ),
+    "inverter-phases-swapped": Template(
+        "the inverter believes the phases in another order: its L1, L2, L3 are the meter's {order}",
+        "compare the order of the phases at meter and inverter",
+    ),
+    "inverter-other-power": Template(
+        "the inverter believes {believed} W, {served} W were served ({percent} %)",
+        "check that no other meter answers on the inverter's RS485 line, and the meter that is set in its menu",
+    ),
+    "inverter-stands-still": Template(
+        "the inverter's values have not changed for {seconds} s, those that were served have",
+        "see rtu-server's health for what the inverter requests; restart the inverter if it requests nothing",
+    ),
+    "inverter-lags": Template(
+        "the inverter believes values that are {seconds} s old (0.5 s are usual)",
+        "see the age of data and the turnaround in rtu-server's health; if they are small, the inverter itself is slow",
+    ),
+    "inverter-no-comparison": Template(
+        "no values of meter {meter} arrive to compare with",
+        "see the publisher's status and its [values] enabled, and compare [[inverter]] meter with the meter's id",
+    ),
+    "inverter-answers": Template("{where} answers"),
+    "inverter-agrees": Template("the inverter believes what was served"),
+    "inverter-comparing": Template("the inverter is read; the comparison with the meter has begun"),
+    "inverter-reader-silent": Template(
+        "nothing arrives from the reader of inverter {inverter} any more",
+        "on its host: systemctl status inverter-reader",
+    ),
+}
+
+ENGLISH: Final[Mapping[str, Template]] = MappingProxyType({**_METER, **_NODE, **_BROKER, **_INVERTER, **_SEEN})
 """By code."""

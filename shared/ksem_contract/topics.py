@@ -5,7 +5,16 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from ksem_contract.blocks import NAMED_BLOCKS
-from ksem_contract.names import check_meter, check_name, check_node, is_meter, is_name, is_node
+from ksem_contract.names import (
+    INVERTERS,
+    check_inverter,
+    check_meter,
+    check_name,
+    check_node,
+    is_meter,
+    is_name,
+    is_node,
+)
 
 Kind = Literal[
     "status",
@@ -18,6 +27,9 @@ Kind = Literal[
     "node_status",
     "node_health",
     "node_requests",
+    "inverter_status",
+    "inverter_health",
+    "inverter_values",
 ]
 
 _METER_KINDS: Final[dict[str, Kind]] = {"status": "status", "health": "health", "values": "values"}
@@ -27,6 +39,11 @@ _NODE_KINDS: Final[dict[str, Kind]] = {
     "status": "node_status",
     "health": "node_health",
     "requests": "node_requests",
+}
+_INVERTER_KINDS: Final[dict[str, Kind]] = {
+    "status": "inverter_status",
+    "health": "inverter_health",
+    "values": "inverter_values",
 }
 _is_prefix = re.compile(r"[^/+#\x00]+(/[^/+#\x00]+)*").fullmatch
 
@@ -38,6 +55,7 @@ class ParsedTopic(NamedTuple):
     meter: str | None = None
     node: str | None = None
     name: str | None = None
+    inverter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +124,18 @@ class Topics:
         """Retained list of what the inverter asks."""
         return f"{self.prefix}/rtu/{check_node(node)}/requests"
 
+    def inverter_status(self, inverter: str) -> str:
+        """Retained `online` / `offline`: whether the inverter's own values are read."""
+        return f"{self.prefix}/{INVERTERS}/{check_inverter(inverter)}/status"
+
+    def inverter_health(self, inverter: str) -> str:
+        """Retained health of an inverter's reader, and of what the inverter believes."""
+        return f"{self.prefix}/{INVERTERS}/{check_inverter(inverter)}/health"
+
+    def inverter_values(self, inverter: str) -> str:
+        """What the inverter believes of its meter, once a read."""
+        return f"{self.prefix}/{INVERTERS}/{check_inverter(inverter)}/values"
+
     def all_nodes_requests(self) -> str:
         """Pattern of the requests of all nodes."""
         return f"{self.prefix}/rtu/+/requests"
@@ -124,6 +154,8 @@ class Topics:
         if topic[head : head + 1] != "/" or not topic.startswith(self.prefix):
             return None
         match topic[head + 1 :].split("/"):
+            case [level, inverter, leaf] if level == INVERTERS and leaf in _INVERTER_KINDS and is_node(inverter):
+                return ParsedTopic(_INVERTER_KINDS[leaf], inverter=inverter)
             case ["rtu", node, leaf] if leaf in _NODE_KINDS and is_node(node):
                 return ParsedTopic(_NODE_KINDS[leaf], node=node)
             case [meter, leaf] if leaf in _METER_KINDS and is_meter(meter):

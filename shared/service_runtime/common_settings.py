@@ -21,6 +21,7 @@ KNOWN_TABLES = frozenset(
         "line",
         "tcp",
         "freshness",
+        "inverter",
         "dashboard",
         "mqtt",
         "recorder",

@@ -39,8 +39,8 @@ _ENDS = {
     0xA2: "the broker takes no subscriptions with wildcards: switch them on there, or use another broker",
     0x98: "the broker's administrator closed the link",
 }
-LARGEST_MESSAGE = 65536
-"""Bytes that every message of ours stays under: the requests of a node with many units are the largest."""
+LARGEST_MESSAGE = 98304
+"""Bytes that every message of ours stays under: the health of a node with 32 units is the largest."""
 PACKET_LIMIT = 131072
 """Bytes a packet that a broker should take; the shipped mosquitto is set to it."""
 # X509_V_ERR_*, from OpenSSL's x509_vfy.h

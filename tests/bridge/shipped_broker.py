@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.bridge.broker import Broker, free_port
 
 MOSQUITTO = Path(__file__).resolve().parent.parent.parent / "mosquitto"
-ROLES = ("publisher", "rtu", "dashboard", "reader", "homeassistant")
+ROLES = ("publisher", "rtu", "inverter", "dashboard", "reader", "homeassistant")
 FORM = "AIRBRIDGE_TEST_MOSQUITTO_FORM"
 """Names the environment variable with the file of conf.d to run; the form for mosquitto 2.1 is another one."""
 TESTER = "tester"

@@ -12,6 +12,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from inverter_reader.settings import InverterReaderSettings
 from ksem_dashboard.settings import KsemDashboardSettings
 from ksem_dashboard.web import is_known_host
 from ksem_publisher.settings import PublisherSettings
@@ -74,6 +75,13 @@ def test_the_demos_variables_are_settings_of_both_services_without_any_env_file(
     publisher = load(PublisherSettings, path=None, environ=environment("demo-publisher", {}, login))
     server = load(RtuServerSettings, path=None, environ=environment("demo-rtu-server", {}, login))
     assert server.line[0].unit[0].meter == publisher.meter[0].id
+
+
+def test_the_inverter_readers_variables_are_its_settings(login: Path) -> None:
+    made = environment("inverter-reader", EXAMPLE | {"INVERTER_HOST": "192.168.1.60"}, login)
+    settings = load(InverterReaderSettings, path=None, environ=made)
+    assert (settings.inverter[0].host, settings.inverter[0].port) == ("192.168.1.60", 1502)
+    assert (settings.mqtt.host, settings.mqtt.username, settings.mqtt.password) == ("mosquitto", "inverter", "secret")
 
 
 @pytest.mark.parametrize("more", [{}, {"MQTT_TLS": "true", "MQTT_PORT": "8883"}], ids=["plain", "tls"])

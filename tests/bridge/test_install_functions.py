@@ -160,7 +160,12 @@ class TestFindPort:
         assert "No USB-RS485 adapter was found. Plug it in and run this command again." in said
 
 
-SETTINGS_OF = {"ksem-publisher": "publisher.toml", "rtu-server": "rtu-server.toml", "ksem-dashboard": "dashboard.toml"}
+SETTINGS_OF = {
+    "ksem-publisher": "publisher.toml",
+    "rtu-server": "rtu-server.toml",
+    "inverter-reader": "inverter-reader.toml",
+    "ksem-dashboard": "dashboard.toml",
+}
 
 
 def settings(folder: Path, service: str, program: str, before: str | None = None) -> tuple[str, str]:

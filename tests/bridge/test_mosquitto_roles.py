@@ -26,6 +26,7 @@ from rtu_server.line_counters import MAX_ASKED
 from service_runtime.common_settings import MqttSettings
 from service_runtime.mqtt_connection import Incoming
 from service_runtime.mqtt_link import MqttLink
+from service_runtime.mqtt_reasons import LARGEST_MESSAGE
 from tests.bridge.certificates import make_certificates
 from tests.bridge.shipped_broker import MOSQUITTO, ROLES, TESTER, ShippedBroker, run_script
 
@@ -49,6 +50,12 @@ WRITES = {
         "ksem/rtu/<node>/requests",
         "homeassistant/device/ksem_rtu/<id>/config",
     },
+    "inverter": {
+        "ksem/inverter/<id>/status",
+        "ksem/inverter/<id>/health",
+        "ksem/inverter/<id>/values",
+        "homeassistant/device/ksem_inverter/<id>/config",
+    },
     "dashboard": set(),
     "reader": set(),
     "homeassistant": {"homeassistant/status"},
@@ -60,6 +67,9 @@ _SHOWN = {
     "ksem/<meter>/value/<key>",
     "ksem/rtu/<node>/status",
     "ksem/rtu/<node>/health",
+    "ksem/inverter/<id>/status",
+    "ksem/inverter/<id>/health",
+    "ksem/inverter/<id>/values",
 }
 # The doctor borrows the login of the half it runs beside, to tell about the other one.
 _DOCTOR = {"ksem/<meter>/health", "ksem/rtu/<node>/health", "ksem/rtu/<node>/requests"}
@@ -78,9 +88,11 @@ READS = {
         "ksem/<meter>/block/<name>",
         "ksem/<meter>/pong/<node>",
         "ksem/rtu/<node>/status",
+        "ksem/inverter/<id>/values",
         "homeassistant/status",
         *_DOCTOR,
     },
+    "inverter": {"ksem/<meter>/status", "ksem/<meter>/values", "ksem/inverter/<id>/status", "homeassistant/status"},
     "dashboard": {family for family in FAMILIES if family.startswith("ksem/")},
     "reader": _SHOWN,
     "homeassistant": _SHOWN | {family for family in FAMILIES if family.startswith("homeassistant/")},
@@ -315,7 +327,7 @@ def histogram(bounds: tuple[float, ...]) -> Histogram:
     return Histogram(bounds, (2**31,) * (len(bounds) + 1), 123_456_789_012.345)
 
 
-def test_our_largest_messages_are_under_half_of_the_packet_limit() -> None:
+def test_our_largest_messages_are_well_under_the_packet_limit() -> None:
     name = "n" * 32
     block = BlockMessage(
         meter=name,
@@ -379,7 +391,7 @@ def test_our_largest_messages_are_under_half_of_the_packet_limit() -> None:
     )
     requests = RequestsMessage(requests=(asked,) * (MAX_ASKED * 4))
     sizes = {type(message).__name__: len(message.encode()) for message in (block, health, requests)}
-    assert max(sizes.values()) + 200 < PACKET_LIMIT / 2, sizes
+    assert max(sizes.values()) + 200 < LARGEST_MESSAGE, sizes
 
 
 def test_the_limits_in_the_configuration_are_the_ones_tested() -> None:

@@ -20,7 +20,7 @@ needs_systemd = pytest.mark.skipif(not ANALYZE, reason="systemd-analyze is not t
 
 
 def test_there_is_a_unit_for_each_service() -> None:
-    assert [unit.stem for unit in UNITS] == ["ksem-dashboard", "ksem-publisher", "rtu-server"]
+    assert [unit.stem for unit in UNITS] == ["inverter-reader", "ksem-dashboard", "ksem-publisher", "rtu-server"]
 
 
 @needs_systemd
@@ -97,7 +97,7 @@ class TestExampleSettings:
     def test_load_and_leave_everything_else_at_its_default(self, example: "EXAMPLES.Example") -> None:  # type: ignore[name-defined]
         settings = load(example.settings, path=example.path, environ={})
         given = tomllib.loads(example.path.read_text())
-        needed = {"ksem-publisher": ["host"], "rtu-server": ["port"], "ksem-dashboard": []}
+        needed = {"ksem-publisher": ["host"], "rtu-server": ["port"], "inverter-reader": ["host"], "ksem-dashboard": []}
         assert [key for table in given.values() for key in keys(table)] == needed[example.command]
         assert settings.mqtt.host == "localhost"
 

@@ -43,6 +43,14 @@ def test_side_doors_are_shown_with_who_got_what(width: int) -> None:
     assert "Side doors" not in "\n".join(lines(house, width))
 
 
+def test_what_the_inverter_believes_stands_in_its_box_and_in_a_line() -> None:
+    house = House().run_well()
+    house.inverter()
+    text = "\n".join(lines(house, 100))
+    assert "-347 W" in text
+    assert "inverter roof: believes -347 W, 0.9 s behind" in text
+
+
 def test_old_values_give_way_to_a_word() -> None:
     house = House().run_well()
     house.pass_time(5, power=None)

@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 
 from ksem_contract.blocks import ENERGY
-from ksem_contract.home_assistant import Discovery, birth_topic, meter_device, node_device, removal
+from ksem_contract.home_assistant import (
+    Discovery,
+    birth_topic,
+    inverter_device,
+    meter_device,
+    node_device,
+    removal,
+)
 from ksem_contract.topics import Topics
 from ksem_contract.value_keys import VALUE_KEYS
 from ksem_contract.values import decode_energy
@@ -19,7 +26,8 @@ from ksem_contract.values import decode_energy
 TOPICS = Topics("site/house/ksem")
 METER = meter_device(TOPICS, "homeassistant", "main", version="1.2.3", texts={"product_name": "KSEM G2"})
 NODE = node_device(TOPICS, "homeassistant", "attic", "main", version="1.2.3")
-BOTH = pytest.mark.parametrize("found", [METER, NODE], ids=["meter", "node"])
+INVERTER = inverter_device(TOPICS, "homeassistant", "roof", "main", version="1.2.3")
+BOTH = pytest.mark.parametrize("found", [METER, NODE, INVERTER], ids=["meter", "node", "inverter"])
 
 # sensor/const.py: DEVICE_CLASS_UNITS
 UNITS: dict[str, set[str | None]] = {
@@ -107,7 +115,7 @@ def test_object_id_is_not_used_since_default_entity_id_has_replaced_it(found: Di
 @BOTH
 def test_object_ids_are_made_of_letters_digits_underscore_and_dash(found: Discovery) -> None:
     """mqtt/discovery.py: TOPIC_MATCHER"""
-    assert re.fullmatch(r"homeassistant/device/ksem_(publisher|rtu)/[a-zA-Z0-9_-]+/config", found.topic)
+    assert re.fullmatch(r"homeassistant/device/ksem_(publisher|rtu|inverter)/[a-zA-Z0-9_-]+/config", found.topic)
 
 
 @pytest.mark.parametrize(
@@ -279,5 +287,6 @@ def test_different_devices_never_share_a_topic() -> None:
     made = [
         meter_device(Topics(p), "homeassistant", n, version="1").topic for p in prefixes for n in names if n != "rtu"
     ]
+    made += [inverter_device(Topics(p), "homeassistant", n, "main", version="1").topic for p in prefixes for n in names]
     made += [node_device(Topics(p), "homeassistant", n, "main", version="1").topic for p in prefixes for n in names]
     assert len(set(made)) == len(made)

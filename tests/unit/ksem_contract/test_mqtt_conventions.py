@@ -7,7 +7,7 @@ retained states. What needs a broker (the last will, the planned stop, the retai
 
 import re
 
-from ksem_contract.home_assistant import meter_device, node_device
+from ksem_contract.home_assistant import inverter_device, meter_device, node_device
 from ksem_contract.topics import Topics
 from ksem_contract.value_keys import VALUE_KEYS
 from ksem_contract.values import format_value
@@ -49,6 +49,7 @@ def test_nothing_can_be_set_so_no_topic_says_so() -> None:
     for device in (
         meter_device(TOPICS, "homeassistant", "main", version="1"),
         node_device(TOPICS, "homeassistant", "attic", "main", version="1"),
+        inverter_device(TOPICS, "homeassistant", "roof", "main", version="1"),
     ):
         assert b"command_topic" not in device.payload
 

@@ -17,7 +17,7 @@ from ksem_contract.reason_catalogue import ENGLISH, Template
 from ksem_contract.reasons import MAX_REASONS, Reason, find_reason, reasons_json, sentence, without
 
 ROOT = Path(__file__).parents[3]
-PRODUCT = ("airbridge", "ksem_dashboard", "ksem_publisher", "rtu_server", "shared")
+PRODUCT = ("airbridge", "ksem_dashboard", "ksem_publisher", "rtu_server", "inverter_reader", "shared")
 SENTENCES = {"why", "remedy", "link_why", "port_why", "broker_why", "why_closed", "sentence"}
 """Names that hold words for people."""
 MATCHERS = {"startswith", "endswith", "partition", "rpartition", "split", "removeprefix", "find", "index", "casefold"}

@@ -18,10 +18,12 @@ from ksem_contract.health import (
     Transit,
     UnitHealth,
 )
+from ksem_contract.inverter_health import Delay, InverterHealth
 from ksem_contract.reasons import Reason, sentence
 from ksem_contract.register_range import RegisterRange
 from ksem_contract.requests import RequestEntry, RequestsMessage
 from ksem_contract.topics import Topics
+from ksem_contract.values_message import ValuesMessage
 from ksem_dashboard.picture import Picture
 
 WHEN = "2026-11-22T10:00:00.000Z"
@@ -77,6 +79,23 @@ DOOR = UnitHealth(
 NODE_HEALTH = NodeHealth("0.1.0", WHEN, "ok", "", UP, (UNIT,), {"main": Transit(1.9, "aaaa")}, (DOOR,))
 ASKED = RequestEntry("rs485", 1, "main", 3, 40, 106, 6.2, "data", 80, False)
 
+INVERTER_HEALTH = InverterHealth(
+    version="0.1.0",
+    since=WHEN,
+    state="ok",
+    reasons=(Reason.of("inverter-agrees"),),
+    meter="main",
+    broker=UP,
+    modbus=UP,
+    reads=100,
+    failures=0,
+    byte_order="little",
+    meter_kind=3,
+    believed_w=-347.0,
+    served_w=-351.2,
+    delay=Delay(900, 1400, 34, 520, "good"),
+)
+
 
 def explained(*reasons: Reason) -> dict[str, object]:
     """The fields of a health message that hold these reasons."""
@@ -130,6 +149,13 @@ class House:
         self.say(self.topics.node_status("attic"), status, retained=True)
         self.say(self.topics.node_health("attic"), told.encode(), retained=True)
         self.say(self.topics.node_requests("attic"), RequestsMessage((ASKED,)).encode(), retained=True)
+
+    def inverter(self, status: bytes = b"online", power: float = -347.0, **changes: object) -> None:
+        told = replace(INVERTER_HEALTH, **changes)  # type: ignore[arg-type]
+        self.say(self.topics.inverter_status("roof"), status, retained=True)
+        self.say(self.topics.inverter_health("roof"), told.encode(), retained=True)
+        if status == b"online":
+            self.say(self.topics.inverter_values("roof"), ValuesMessage(WHEN, 20, {"power": power}).encode())
 
     def run_well(self) -> "House":
         """All is as it should be."""

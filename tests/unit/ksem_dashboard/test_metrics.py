@@ -107,6 +107,7 @@ def test_every_metric_shows_in_a_house_where_everything_has_happened() -> None:
         "ksem/main/health",
         _with_check(),
     )
+    house.inverter(state="down", reasons=(Reason.of("inverter-wrong-sign", believed=100, served=-100),))
     assert {name for name, _ in samples(house)} == _NAMES
 
 

@@ -129,6 +129,9 @@ def test_only_the_meters_and_nodes_of_the_settings_are_shown_where_they_are_name
         "ksem/rtu/attic/status",
         "ksem/rtu/attic/health",
         "ksem/rtu/attic/requests",
+        "ksem/inverter/+/status",
+        "ksem/inverter/+/health",
+        "ksem/inverter/+/values",
     ]
 
 

@@ -20,5 +20,5 @@ def test_docs_settings_md_is_what_the_settings_classes_say() -> None:
 def test_the_variables_that_the_page_shows_are_understood(command: str, file: str, settings: type[Any]) -> None:
     shown = re.findall(r"^    (AIRBRIDGE_\w+)=(.*)$", _MODULE["render"](), re.MULTILINE)
     assert len(shown) == 4
-    needed = {"AIRBRIDGE_LINE__0__PORT": "/dev/ttyUSB0"}
+    needed = {"AIRBRIDGE_LINE__0__PORT": "/dev/ttyUSB0", "AIRBRIDGE_INVERTER__0__HOST": "192.168.1.60"}
     load(settings, path=None, environ={**dict(shown), **needed})

@@ -1,0 +1,36 @@
+"""The command inverter-reader."""
+
+import sys
+import threading
+from pathlib import Path
+
+from service_runtime.command import Command, run
+
+from .service import InverterReader
+from .settings import InverterReaderSettings
+
+COMMAND = Command(
+    name="inverter-reader",
+    summary=(
+        "Reads on an inverter's own Modbus TCP port what it believes of its energy meter, compares that with what was"
+        " measured, and publishes both over MQTT. It writes nothing to the inverter. Switch on Modbus in the"
+        " inverter's web page first (Settings, Modbus/SunSpec (TCP)); KOSTAL ships it switched off."
+    ),
+    settings_class=InverterReaderSettings,
+    default_path=Path("/etc/ksem-airbridge/inverter-reader.toml"),
+    array_example="INVERTER__0__HOST=192.168.1.60",
+)
+
+
+def serve(settings: InverterReaderSettings, stopping: threading.Event) -> int:
+    """Run the service until `stopping` is set."""
+    return InverterReader(settings).run(stopping)
+
+
+def main() -> int:
+    """Run the command; return its exit code."""
+    return run(COMMAND, serve)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

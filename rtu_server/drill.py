@@ -1,0 +1,54 @@
+"""Withholds data from the inverter on purpose, for a while [core].
+
+`airbridge drill` sends SIGUSR2 ten times a second, and each signal holds for a second only: whatever dies, the
+tool, its terminal or this service, data flows again at once. The kernel lets nobody
+send it but root and this service's user.
+"""
+
+from typing import Final
+
+from ksem_contract.register_range import RegisterRange
+
+from .reply_book import Refused, Reply
+from .responder import Book
+
+HOLD: Final = 1.0
+"""Seconds that one signal withholds data for: longer than a busy host keeps the tool from its next signal."""
+MOST: Final = 30.0
+"""Seconds that a drill lasts at most."""
+REST: Final = 5.0
+"""Seconds without a signal before another drill may begin."""
+
+
+class Drill:
+    """Whether data is withheld. Times in seconds of CLOCK_BOOTTIME; any thread may look."""
+
+    def __init__(self) -> None:
+        self._begun = self._last = self._until = float("-inf")
+
+    def extend(self, now: float) -> None:
+        """A signal came."""
+        if now - self._last > REST:
+            self._begun = now
+        self._last = now
+        self._until = min(now + HOLD, self._begun + MOST)
+
+    def is_on(self, now: float) -> bool:
+        """Whether the inverter gets no data now."""
+        return now < self._until
+
+
+class WithheldBook:
+    """Replies of `book`, none while a drill is on: every range is stale then, as if the meter were gone."""
+
+    def __init__(self, book: Book, drill: Drill) -> None:
+        self._book = book
+        self._drill = drill
+
+    def ready(self, request: bytes, now: float) -> Reply | None:
+        """As `Book.ready`."""
+        return None if self._drill.is_on(now) else self._book.ready(request, now)
+
+    def find(self, request: bytes, unit: int, wanted: RegisterRange, now: float) -> Reply | Refused:
+        """As `Book.find`."""
+        return Refused.STALE if self._drill.is_on(now) else self._book.find(request, unit, wanted, now)
