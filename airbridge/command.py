@@ -8,6 +8,7 @@ from airbridge.capture.command import app as capture
 from airbridge.demo.command import demo
 from airbridge.doctor.command import doctor
 from airbridge.monitor.command import monitor
+from airbridge.setup.command import setup
 from airbridge.snippets.command import snippets
 from service_runtime.version import VERSION
 
@@ -23,6 +24,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(monitor)
 app.command()(doctor)
+app.command()(setup)
 app.command()(snippets)
 app.add_typer(capture, name="capture")
 
