@@ -64,7 +64,9 @@ class Dashboard:
         except _CanNotListenError as error:
             log.error("%s", error)  # noqa: TRY400  (the trace would say no more)
             return 1
-        server = _Server(_web_settings(make_app(self._picture, self._stream, boottime, self._settings.hosts)))
+        server = _Server(
+            _web_settings(make_app(self._picture, self._stream, boottime, self._settings.hosts, self._settings.proxy))
+        )
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         self._link.start()
         log.info("the page is at http://%s", _address(listener))
