@@ -160,6 +160,7 @@ def _web_settings(app: object) -> uvicorn.Config:
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         limit_concurrency=128,
         timeout_keep_alive=5,
         timeout_graceful_shutdown=1,

@@ -104,15 +104,15 @@ class _Watchdog(http.server.BaseHTTPRequestHandler):
 def main() -> None:
     """Run until SIGTERM."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    folder = Path(os.environ.get("AIRBRIDGE_APP_FOLDER", "/run/airbridge"))
+    folder = Path(os.environ.get("APP_FOLDER", "/run/airbridge"))
     folder.mkdir(parents=True, exist_ok=True)
-    options = Path(os.environ.get("AIRBRIDGE_APP_OPTIONS", supervisor_api.OPTIONS))
-    app = App(folder, options, os.environ.get("AIRBRIDGE_APP_SUPERVISOR", supervisor_api.URL))
+    options = Path(os.environ.get("APP_OPTIONS", supervisor_api.OPTIONS))
+    app = App(folder, options, os.environ.get("APP_SUPERVISOR", supervisor_api.URL))
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     _Watchdog.app = app
-    port = int(os.environ.get("AIRBRIDGE_APP_WATCHDOG", str(WATCHDOG_PORT)))
+    port = int(os.environ.get("APP_WATCHDOG", str(WATCHDOG_PORT)))
     server = http.server.ThreadingHTTPServer(("0.0.0.0", port), _Watchdog)  # noqa: S104  the Supervisor's network
     threading.Thread(target=server.serve_forever, daemon=True).start()
     while not stop.wait(0.5):

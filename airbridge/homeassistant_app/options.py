@@ -40,7 +40,7 @@ def plans(options: Mapping[str, Any], mqtt: Mapping[str, Any] | None) -> tuple[P
     port = options.get("serial_port")
     if port:
         found.append(Plan("rtu-server", _rtu_server(options, str(port)) + broker, environ, str(port)))
-    found.append(Plan("ksem-dashboard", _dashboard() + broker, {}))
+    found.append(Plan("ksem-dashboard", _dashboard() + broker, environ))
     return tuple(found)
 
 

@@ -13,8 +13,8 @@ from airbridge.homeassistant_app.keeper import Keeper
 from airbridge.homeassistant_app.options import Plan
 from service_runtime.clock import uptime
 
-USER: Final = 10001
-"""What the services run as: a number without a name or rights, that of the images."""
+USER: Final = int(os.environ.get("APP_USER", "10001"))
+"""What the services run as: a number without a name or rights, that of the images. 0: as the app itself."""
 STOP_WITHIN: Final = 5.0
 _CHECK_WITHIN: Final = 60.0
 _log: Final = logging.getLogger("app")
@@ -60,8 +60,12 @@ class ServiceProcess:
                 _log.error("%s hangs, it is killed and started again", self.service)
                 self._process.kill()
         if self.plan is not None and self.keeper.is_due(now):
-            self._start(self.plan)
             self.keeper.started(now)
+            try:
+                self._start(self.plan)
+            except OSError as error:  # no memory, no process left: like an end at once
+                _log.error("%s can't be started: %s", self.service, error)
+                self.keeper.ended(now)
 
     def stop(self, now: float) -> None:
         """End it, by force if need be."""
@@ -89,7 +93,7 @@ class ServiceProcess:
         command += ["--log-level", self._log_level]
         environ = {key: value for key, value in os.environ.items() if key != "SUPERVISOR_TOKEN"}
         environ |= {**plan.environ, "HEALTH_FILE": str(self._health)}
-        if os.geteuid() == 0:
+        if os.geteuid() == 0 and USER:
             os.chown(self._health.parent, USER, USER)
             groups = [_group_of(plan.port)] if plan.port else []
             self._process = subprocess.Popen(command, env=environ, user=USER, group=USER, extra_groups=groups)
@@ -100,14 +104,19 @@ class ServiceProcess:
     def _check(self, plan: Plan, settings: Path) -> str:
         command = [sys.executable, "-P", "-m", PLACES[self.service][0], "--config", str(settings), "--check"]
         environ = {**os.environ, **plan.environ}
-        ran = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=_CHECK_WITHIN, check=False)
+        try:
+            ran = subprocess.run(
+                command, env=environ, capture_output=True, text=True, timeout=_CHECK_WITHIN, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return f"{self.service} --check did not end within {_CHECK_WITHIN:.0f} s"
         return "" if ran.returncode == 0 else ran.stderr.strip()
 
     def _write(self, path: Path, text: str) -> None:
         path.unlink(missing_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
             stream.write(text)
-        if os.geteuid() == 0:
+        if os.geteuid() == 0 and USER:
             os.chown(path, USER, USER)
 
     def _health_age(self, now: float) -> float | None:
