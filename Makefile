@@ -12,7 +12,7 @@ SIMULATE_MINUTES ?= 4
 HOME_PYTHON ?= python3.13
 HOME_VENV   ?= .venv-homeassistant
 
-.PHONY: help demo test test-faults test-slow test-platform test-brokers bench-fleet test-browser test-homeassistant check format bench faults-table soak simulate fuzz docs deb tools verify clean
+.PHONY: help demo test test-faults test-slow test-platform test-brokers bench-fleet test-browser test-homeassistant check format bench faults-table soak simulate fuzz docs deb release tools verify clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -93,6 +93,9 @@ format: $(READY) ## rewrite the sources in the project's format
 
 deb: $(READY) ## a package for Debian 13 and later: dist/ksem-airbridge_*.deb
 	packaging/build-deb $(BIN)/python dist
+
+release: ## everything of a release, reproducibly, from the last commit: dist/release (REF=v0.1.0; MINISIGN_KEY signs)
+	packaging/release dist/release --ref $(or $(REF),HEAD)
 
 clean: ## remove what make made
 	rm -rf $(VENV) $(HOME_VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

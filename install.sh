@@ -44,15 +44,16 @@ parts:
 
 options:
   --mosquitto      the broker runs here, too: installs mosquitto with a login for each role
-  --meter HOST     the KSEM's address or host name (publisher; else you are asked, or the settings file is)
+  --meter HOST     the KSEM's address or host name (publisher; else `airbridge setup` looks for it)
   --port PATH      the RS485 port (rtu-server; not needed where just one USB adapter is plugged in)
   --inverter HOST  the inverter's address or host name (inverter-reader)
   --broker HOST    the broker's address (default: localhost)
   --page WHO       who may open the web page: host (this host only, the default) or house (the whole network)
+  --no-setup       ask nothing; on a terminal `airbridge setup` finds and tests what is missing otherwise
   --help
 
 examples:
-  one Raspberry Pi for all:        sudo ./install.sh both --mosquitto --meter 192.168.1.50
+  one Raspberry Pi for all:        sudo ./install.sh both --mosquitto
   two, at the meter:               sudo ./install.sh publisher --mosquitto --meter 192.168.1.50
   two, at the inverter:            sudo ./install.sh rtu-server --broker meter-pi.lan
   the web page, too:               sudo ./install.sh dashboard
@@ -193,6 +194,7 @@ install_programs() {
     for file in make-users make-certs; do put "$CHECKOUT/mosquitto/$file" "$HOME_DIR/mosquitto/$file" 755 || true; done
     put "$CHECKOUT/mosquitto/acl" "$HOME_DIR/mosquitto/acl" 644 || true
     for file in "$CHECKOUT"/mosquitto/conf.d/*; do put "$file" "$HOME_DIR/mosquitto/conf.d/${file##*/}" 644 || true; done
+    for file in "$CHECKOUT"/packaging/*.toml; do put "$file" "$HOME_DIR/settings/${file##*/}" 644 || true; done
 }
 
 link_command() {
@@ -317,9 +319,9 @@ make_login() {
 # Names of things that are plugged in by USB and speak something else: Zigbee, Z-Wave, Thread, LTE, a GPS, a Bluetooth stick.
 readonly NO_RS485='zigbee|z-?wave|zwave|thread|conbee|raspbee|sonoff|skyconnect|home_assistant|zbdongle|slzb|nortek|aeotec|zooz|silabs_.*ezsp|cc2[56]|efr32|modem|lte|huawei|quectel|gps|u-blox|arduino|esp32|mcu'
 
-# find_port: the adapter to use, in `port`; doubts are asked where somebody can answer, else nothing is taken
+# find_port: the adapter to use, in `port`; in doubt nothing is taken
 find_port() {
-    local found=() good=() each answer
+    local found=() good=() each
     shopt -s nullglob
     found=("$SERIAL"/by-id/*)
     # Two equal adapters without a serial number share one by-id link: only their sockets (by-path) tell them apart.
@@ -346,16 +348,10 @@ find_port() {
         return
     fi
     say "  Which of these is the RS485 adapter to the inverter?"
-    for each in "${!found[@]}"; do
-        say "    $((each + 1))  ${found[each]}$(grep -qiE "$NO_RS485" <<<"${found[each]##*/}" && echo '   (does not look like one)')"
+    for each in "${found[@]}"; do
+        say "    $each$(grep -qiE "$NO_RS485" <<<"${each##*/}" && echo '   (does not look like one)')"
     done
-    if [[ -t 0 ]]; then
-        read -rp "  Its number (empty: later): " answer
-        [[ $answer =~ ^[0-9]+$ ]] && ((answer >= 1 && answer <= ${#found[@]})) && port=${found[answer - 1]}
-    else
-        say "    None was taken. Run this again with --port PATH."
-    fi
-    [[ -z $port ]] || step "RS485 port" "$port"
+    say "    None was taken. Run this again with --port PATH."
 }
 
 # host_of TEXT: a host name or address out of what a browser's address line holds
@@ -415,6 +411,30 @@ fill() {
     changed "$file" "$key = \"$value\""
 }
 
+# On a terminal `airbridge setup` finds and tests what is missing.
+uses_setup() { [[ $setup == yes && -t 0 && -t 1 ]]; }
+
+# run_setup: the questions, for what was installed now or is not complete. Whatever comes of it, the rest goes on.
+run_setup() {
+    local service words=(setup --no-start)
+    [[ $settings_made == yes ]] || settings_are_missing || return 0
+    for service in "${wanted[@]}"; do words+=("--${service#ksem-}"); done
+    [[ -z $meter ]] || words+=(--meter "$meter")
+    [[ -z $port ]] || words+=(--port "$port")
+    "$COMMANDS/airbridge" "${words[@]}" || say "  Run the questions again at any time: sudo airbridge setup"
+    changes=$((changes + 1))
+    [[ " ${wanted[*]} " != *" rtu-server "* ]] || allow_port
+}
+
+settings_are_missing() {
+    local service target
+    for service in "${wanted[@]}"; do
+        target=$(settings_of "$service")
+        [[ -e ${target%.toml}.env ]] || "$COMMANDS/$service" --check >/dev/null 2>&1 || return 0
+    done
+    return 1
+}
+
 has_port() { grep -E '^port *= *["'"'"']/' "$1" | grep -qvF '/usb-...'; }
 
 make_settings() {
@@ -437,7 +457,7 @@ make_settings() {
             fill "$target" meter host "$meter" --meter
             ;;
         rtu-server)
-            has_port "$target" || [[ -n $port || -e ${target%.toml}.env ]] || find_port
+            has_port "$target" || [[ -n $port || -e ${target%.toml}.env ]] || uses_setup || find_port
             [[ -z $port ]] || fill "$target" line port "$port" --port
             ;;
         inverter-reader) fill "$target" inverter host "$inverter" --inverter ;;
@@ -455,16 +475,12 @@ make_settings() {
     cp "$CHECKOUT/packaging/$(basename "$target")" "$new"
     case $service in
     ksem-publisher)
-        if [[ -z $meter && -t 0 ]]; then
-            read -rp "  The KSEM's address or host name (empty: later): " meter
-            check_word --meter "$meter"
-        fi
         meter=$(host_of "$meter")
-        check_meter
+        uses_setup || check_meter
         set_key "$new" host "$meter"
         ;;
     rtu-server)
-        [[ -n $port ]] || find_port
+        [[ -n $port ]] || uses_setup || find_port
         set_key "$new" port "$port"
         ;;
     inverter-reader) set_key "$new" host "$inverter" ;;
@@ -488,6 +504,7 @@ make_settings() {
     fi
     install -m 640 -o root -g "$service" "$new" "$target"
     changed "$target" "made"
+    settings_made=yes
     [[ $service != ksem-dashboard ]] || page_made=yes
 }
 
@@ -587,6 +604,7 @@ install_all() {
         make_settings "$service"
         install_unit "$service"
     done
+    if uses_setup; then run_setup; fi
     for service in "${wanted[@]}"; do start "$service" || waiting=1; done
     xargs -r -d '\n' rm -rf <"$old_versions"
     if ((changes == 0)); then say "Nothing had to be changed."; fi
@@ -609,6 +627,7 @@ install_all() {
     fi
     if has_systemd && ! data_flows; then
         say "Installed and running, but no data flows yet. What is wrong, and the remedy: sudo airbridge doctor"
+        if uses_setup; then "$COMMANDS/airbridge" doctor || true; fi
         exit "$NO_DATA"
     fi
     say "Done. What is going on: systemctl status ${wanted[*]}"
@@ -719,7 +738,7 @@ check_word() {
     [[ $2 =~ ^[A-Za-z0-9._:/@%+,=-]*$ ]] || misused "$1 $2: only letters, digits and . _ : / @ % + , = - can stand there"
 }
 
-meter='' port='' inverter='' broker='' page='' given='' mosquitto=no purge=no page_made=no wanted=() action=''
+meter='' port='' inverter='' broker='' page='' given='' mosquitto=no setup=yes settings_made=no purge=no page_made=no wanted=() action=''
 old_versions=
 [[ ${BASH_SOURCE[0]} == "$0" ]] || return 0 # a test calls its functions one by one
 while (($#)); do
@@ -733,6 +752,7 @@ while (($#)); do
     upgrade | uninstall) action=$1 ;;
     --mosquitto) mosquitto=yes ;;
     --purge) purge=yes ;;
+    --no-setup) setup=no ;;
     --meter | --port | --inverter | --broker | --page)
         [[ -n ${2:-} ]] || misused "$1 needs a value"
         check_word "$1" "$2"

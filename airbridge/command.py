@@ -9,6 +9,7 @@ from airbridge.demo.command import demo
 from airbridge.doctor.command import doctor
 from airbridge.drill.command import drill
 from airbridge.monitor.command import monitor
+from airbridge.setup.command import setup
 from airbridge.snippets.command import snippets
 from service_runtime.version import VERSION
 
@@ -25,6 +26,7 @@ app.command()(demo)
 app.command()(monitor)
 app.command()(doctor)
 app.command()(drill)
+app.command()(setup)
 app.command()(snippets)
 app.add_typer(capture, name="capture")
 

@@ -65,7 +65,9 @@ class Dashboard:
         except _CanNotListenError as error:
             log.error("%s", error)  # noqa: TRY400  (the trace would say no more)
             return 1
-        server = _Server(_web_settings(make_app(self._picture, self._stream, boottime, self._settings.hosts)))
+        server = _Server(
+            _web_settings(make_app(self._picture, self._stream, boottime, self._settings.hosts, self._settings.proxy))
+        )
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         self._link.start()
         log.info("the page is at http://%s", _address(listener))
@@ -159,6 +161,7 @@ def _web_settings(app: object) -> uvicorn.Config:
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         limit_concurrency=128,
         timeout_keep_alive=5,
         timeout_graceful_shutdown=1,

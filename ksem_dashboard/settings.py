@@ -3,7 +3,7 @@
 import attrs
 
 from service_runtime.common_settings import MqttSettings
-from service_runtime.setting import between, each, name, not_empty, port, setting
+from service_runtime.setting import between, each, matching, name, not_empty, port, setting
 
 
 @attrs.frozen(kw_only=True)
@@ -18,6 +18,12 @@ class DashboardSettings:
         factory=tuple,
         help="more host names by which browsers reach the page; addresses, localhost and this host's name always do",
         allowed=each(not_empty()),
+    )
+    proxy: str = setting(
+        default="",
+        help="the address of a proxy with a login of its own, as Home Assistant's ingress: it alone is answered,"
+        " whatever name browsers use; empty: none",
+        allowed=matching(r"|[0-9.]+|[0-9a-fA-F:]+", "an address"),
     )
     meters: tuple[str, ...] = setting(
         factory=tuple, help="ids of the meters to show; empty = all that are heard of", allowed=each(name())

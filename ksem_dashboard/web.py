@@ -37,8 +37,13 @@ HEADERS: Final = {
 }
 
 
-def make_app(picture: Picture, stream: Stream, clock: Callable[[], float], hosts: Iterable[str] = ()) -> ASGIApp:
-    """The application; everything it needs is given. `hosts`: more names by which browsers may reach it."""
+def make_app(
+    picture: Picture, stream: Stream, clock: Callable[[], float], hosts: Iterable[str] = (), proxy: str = ""
+) -> ASGIApp:
+    """The application; everything it needs is given. `hosts`: more names by which browsers may reach it.
+
+    `proxy`: the one address that is answered, by any name: what stands there checks names and logins itself.
+    """
     exposition = Exposition(picture, clock)
 
     async def metrics(_request: Request) -> Response:
@@ -65,7 +70,8 @@ def make_app(picture: Picture, stream: Stream, clock: Callable[[], float], hosts
         Route("/state.json", state),
         Route("/events", events),
     ]
-    return _with_headers(_with_known_hosts(Starlette(routes=routes), hosts))
+    pages = Starlette(routes=routes)
+    return _with_headers(_with_one_peer(pages, proxy) if proxy else _with_known_hosts(pages, hosts))
 
 
 class _Events(StreamingResponse):
@@ -92,6 +98,17 @@ def _file(name: str, content_type: str) -> Callable[[Request], Awaitable[Respons
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers=headers)
         return Response(body, headers=headers)
+
+    return answer
+
+
+def _with_one_peer(app: ASGIApp, proxy: str) -> ASGIApp:
+    """Refuse everybody but the proxy. Its page lies below a path of its own: all links in the page are relative."""
+    refusal = PlainTextResponse("This page is for the proxy in [dashboard] proxy alone.\n", status_code=403)
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        peer = scope.get("client")
+        await (app if peer and peer[0] == proxy else refusal)(scope, receive, send)
 
     return answer
 

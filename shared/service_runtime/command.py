@@ -115,6 +115,7 @@ def _main(
         print(f"{command.name}: {count} mistake{'s' * (count > 1)} in the settings", file=sys.stderr)  # noqa: T201
         return EXIT_BAD_SETTINGS
     if options.check:
+        print(*loaded.renamed, sep="\n", end="\n" * bool(loaded.renamed), file=sys.stderr)  # noqa: T201
         print(_report(command, options.config, loaded), end="")  # noqa: T201
         return EXIT_OK
     _watch_signals(ask_to_stop)
@@ -122,6 +123,8 @@ def _main(
     if unfit := why_unfit(boottime) or command.why_unfit():
         log.error("%s does not start: %s", command.name, unfit)
         return EXIT_FAILED
+    for line in loaded.renamed:
+        logging.getLogger(command.name).warning("%s", line)
     try:
         return serve(loaded.settings) or EXIT_OK
     except SettingsError as error:  # what only shows once the service is put together

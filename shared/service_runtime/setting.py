@@ -36,8 +36,11 @@ def setting(
     factory: Callable[[], Any] | None = None,
     allowed: Rule | Sequence[Rule] = (),
     secret: bool = False,
+    was: Sequence[str] = (),
 ) -> Any:
     """A field of a settings class (an attrs class). Without default or factory the key is required.
+
+    `was` are the names it had in earlier versions: each is still taken, and reported.
 
     `help` is printed in the settings reference. `secret` values are masked wherever settings are shown; a secret
     `password` with a sibling field `password_file` may be given as a file.
@@ -45,7 +48,7 @@ def setting(
     rules = (allowed,) if isinstance(allowed, Rule) else tuple(allowed)
     if factory is not None:
         default = attrs.Factory(factory)
-    metadata = {"help": help, "secret": secret, "rules": rules}
+    metadata = {"help": help, "secret": secret, "rules": rules, "was": tuple(was)}
     return attrs.field(default=default, validator=list(rules), metadata=metadata)
 
 

@@ -41,6 +41,8 @@ class Loaded(Generic[S]):
 
     settings: S
     sources: Mapping[str, str]
+    renamed: tuple[str, ...] = ()
+    """A line for each key that was given by an old name."""
 
 
 def load(
@@ -89,7 +91,7 @@ def load_with_sources(
     if settings is WRONG:
         missing = path is None and default_path is not None
         raise SettingsError([f"no settings file at {default_path}"] * missing + (mistakes or reader.mistakes))
-    return Loaded(settings, reader.sources)
+    return Loaded(settings, reader.sources, tuple(reader.renamed))
 
 
 def _read_file(path: Path | None) -> dict[str, Any]:

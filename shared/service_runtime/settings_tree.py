@@ -51,6 +51,8 @@ class TreeReader:
         self.read_secret = read_secret
         self.mistakes: list[str] = []
         self.sources: dict[str, str] = {}
+        self.renamed: list[str] = []
+        """A line for each key that was given by the name it had in an earlier version."""
 
     def table(self, cls: type[Any], raw: object, variables: object, path: tuple[str, ...]) -> Any:
         """One table as an instance of `cls`, or WRONG."""
@@ -65,6 +67,8 @@ class TreeReader:
         variables = typing.cast("Mapping[str, Any]", variables)
         before = len(self.mistakes)
         names = [field.name for field in attrs.fields(cls)]
+        raw = self._by_new_names(cls, raw, str(place))
+        variables = self._by_new_names(cls, variables, "environment:")
         self._refuse_unknown(names, raw, variables, place)
         types_of = typing.get_type_hints(cls)
         values: dict[str, Any] = {}
@@ -180,6 +184,20 @@ class TreeReader:
         word = MASK if field.metadata.get("secret") else toml_word(raw if shown is None or _holds_table(raw) else shown)
         self.mistakes.append(f"{where} = {word}: {', '.join(words)}")
         return WRONG
+
+    def _by_new_names(self, cls: type[Any], given: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+        """What is given, with today's names of its keys. A key given by both names is a mistake."""
+        found = dict(given)
+        for field in attrs.fields(cls):
+            for old in field.metadata.get("was", ()):
+                if old not in found:
+                    continue
+                if field.name in found:
+                    self.mistakes.append(f"{where} {old}: {field.name} is set too; {old} is its old name: remove it")
+                    continue
+                found[field.name] = found.pop(old)
+                self.renamed.append(f"{where} {old}: this key is called {field.name} now; the old name is still taken")
+        return found
 
     def _refuse_unknown(
         self, names: Sequence[str], raw: Mapping[str, Any], variables: Mapping[str, Any], place: Place

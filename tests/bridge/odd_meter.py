@@ -39,7 +39,7 @@ def ksem_image(cycle: int = 0, serial: str = "71234567") -> dict[int, int]:
 class OddMeter:
     """`more` overrides registers; `answer` may answer a read in another way (NotImplemented: as a KSEM does)."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self.more: dict[int, int] = {}
         self.serial = "71234567"
         self.slow = 0.0
@@ -48,7 +48,7 @@ class OddMeter:
         self.reads: list[tuple[float, RegisterRange]] = []
         self.connections = 0
         self._begun = time.monotonic()
-        self._server = socket.create_server(("127.0.0.1", 0))
+        self._server = socket.create_server((host, port))
         self.port: int = self._server.getsockname()[1]
         self._open: list[socket.socket] = []
         self._ended = threading.Event()
@@ -92,7 +92,7 @@ class OddMeter:
             threading.Thread(target=self._serve, args=(peer,), daemon=True).start()
 
     def _serve(self, peer: socket.socket) -> None:
-        with contextlib.suppress(OSError, struct.error):
+        with contextlib.suppress(OSError, ValueError, struct.error):
             while len(request := peer.recv(12, socket.MSG_WAITALL)) == 12:
                 transaction, _, _, unit, _, start, count = struct.unpack(">HHHBBHH", request)
                 wanted = RegisterRange(start, count)

@@ -296,3 +296,29 @@ def test_the_unit_may_open_the_ports_of_the_settings_only(tmp_path: Path) -> Non
 def test_data_flows_or_does_not_by_what_the_services_report(tmp_path: Path, status: str, code: int) -> None:
     program = f"systemctl() {{ echo '{status}'; }}; wanted=(ksem-publisher ksem-dashboard); data_flows"
     assert bash(tmp_path, program).returncode == code
+
+
+class TestSetup:
+    def run(self, folder: Path, program: str) -> list[str]:
+        """With stand-ins of the installed commands; returns the command lines of `airbridge`."""
+        for name, body in (
+            ("airbridge", f'echo "$@" >>{folder}/calls'),
+            ("ksem-publisher", "true"),
+            ("rtu-server", "true"),
+        ):
+            (folder / name).write_text(f"#!/bin/sh\n{body}\n")
+            (folder / name).chmod(0o755)
+        head = f"COMMANDS={folder}; SETTINGS={folder}; wanted=(ksem-publisher rtu-server); allow_port() {{ :; }}; "
+        ran = bash(folder, head + program)
+        assert ran.returncode == 0, ran.stderr
+        return (folder / "calls").read_text().splitlines() if (folder / "calls").exists() else []
+
+    def test_new_settings_lead_to_the_questions_with_what_was_named(self, tmp_path: Path) -> None:
+        calls = self.run(tmp_path, "settings_made=yes; meter=10.0.0.5; port=/dev/ttyUSB0; run_setup")
+        assert calls == ["setup --no-start --publisher --rtu-server --meter 10.0.0.5 --port /dev/ttyUSB0"]
+
+    def test_complete_settings_lead_to_none(self, tmp_path: Path) -> None:
+        assert self.run(tmp_path, "run_setup") == []
+
+    def test_without_a_terminal_nothing_is_asked(self, tmp_path: Path) -> None:
+        assert self.run(tmp_path, "if uses_setup; then run_setup; fi") == []

@@ -1,0 +1,133 @@
+"""Looks for a KSEM in the network: what announces itself, and what accepts connections [shell]."""
+
+import asyncio
+import contextlib
+import ipaddress
+import json
+import select
+import socket
+import subprocess
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from airbridge.doctor.facts import MeterFacts, MeterPlace
+from airbridge.doctor.gather_meter import PLAIN_PORT, TLS_PORT, gather_meter
+
+PATIENCE: Final = 2.0
+"""Seconds in which a device answers an SSDP search (MX 1) or an mDNS query."""
+CONNECT_PATIENCE: Final = 0.7
+"""Seconds for a connection within the own network."""
+AT_ONCE: Final = 128
+"""Connections tried at the same time: a household router keeps track of some thousands."""
+MOST_HOSTS: Final = 1024
+"""Addresses of a network that is tried: a /22. A larger one is no household's."""
+NAMES: Final = (b"ksem", b"kostal smart energy", b"kostal-smart-energy")
+"""What a KSEM calls itself, if it does. KOSTAL documents no announcement, so any answer that names one is looked at."""
+_NOT_OURS: Final = ("docker", "br-", "veth", "virbr", "tun", "wg", "tap", "hassio", "lo")
+_SSDP: Final = ("239.255.255.250", 1900)
+_MDNS: Final = ("224.0.0.251", 5353)
+_SEARCH: Final = (
+    b'M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nMAN: "ssdp:discover"\r\nMX: 1\r\nST: upnp:rootdevice\r\n\r\n'
+)
+# RFC 6762, 5.4: a query with the unicast-response bit, from a port that is not 5353, is answered to that port.
+_QUERY: Final = (
+    b"\0\0\0\0\0\x01\0\0\0\0\0\0" + b"\x05_http\x04_tcp\x05local\0" + b"\0\x0c" + b"\x80\x01"  # PTR, QU | IN
+)
+
+
+def find_announced() -> tuple[MeterFacts, ...]:
+    """Every host that names itself a KSEM by mDNS or SSDP, looked at. Two packets are sent to the whole network."""
+    hosts = sorted({host for host, reply in _replies() if _names_a_ksem(host, reply)})
+    return _look(hosts)
+
+
+def own_networks() -> tuple[str, ...]:
+    """The IPv4 networks of this host's own interfaces; containers' and tunnels' left out."""
+    try:
+        ran = subprocess.run(["ip", "-json", "-4", "address"], capture_output=True, check=True, timeout=5)
+        interfaces = json.loads(ran.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return ()
+    found = []
+    for one in interfaces:
+        if one["ifname"].startswith(_NOT_OURS) or "UP" not in one.get("flags", ()):
+            continue
+        found += [f"{address['local']}/{address['prefixlen']}" for address in one["addr_info"]]
+    networks = {ipaddress.IPv4Interface(one).network for one in found}
+    return tuple(str(one) for one in sorted(networks) if 2 <= one.num_addresses <= MOST_HOSTS)
+
+
+def scan(networks: Iterable[str]) -> tuple[MeterFacts, ...]:
+    """What is at each address that accepts connections on 502, else on 802."""
+    hosts = [str(host) for network in networks for host in ipaddress.ip_network(network, strict=False).hosts()]
+    return _look(asyncio.run(_open_hosts(hosts[:MOST_HOSTS])))
+
+
+async def _open_hosts(hosts: list[str]) -> list[str]:
+    limit = asyncio.Semaphore(AT_ONCE)
+
+    async def is_open(host: str, port: int) -> bool:
+        async with limit:
+            with contextlib.suppress(OSError, TimeoutError):
+                _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), CONNECT_PATIENCE)
+                writer.close()
+                return True
+        return False
+
+    places = [(host, port) for host in hosts for port in (PLAIN_PORT, TLS_PORT)]
+    results = await asyncio.gather(*(is_open(*place) for place in places))
+    return list(dict.fromkeys(host for (host, _), found in zip(places, results, strict=True) if found))
+
+
+def _look(hosts: list[str]) -> tuple[MeterFacts, ...]:
+    if not hosts:
+        return ()
+    with ThreadPoolExecutor(min(16, len(hosts))) as threads:
+        return tuple(threads.map(_look_at, hosts))
+
+
+def _look_at(host: str) -> MeterFacts:
+    """By plain Modbus; by TLS where only that is there."""
+    facts = gather_meter(MeterPlace("main", host, PLAIN_PORT))
+    if facts.reach == "refused" and facts.tls_port:
+        return gather_meter(MeterPlace("main", host, TLS_PORT, tls=True))
+    return facts
+
+
+def _replies() -> Iterable[tuple[str, bytes]]:
+    with contextlib.ExitStack() as stack:
+        sockets = []
+        for place, packet in ((_SSDP, _SEARCH), (_MDNS, _QUERY)):
+            one = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            one.setblocking(False)
+            with contextlib.suppress(OSError):  # no network, or no multicast in it
+                one.sendto(packet, place)
+                sockets.append(one)
+        deadline = time.monotonic() + PATIENCE
+        while sockets and (left := deadline - time.monotonic()) > 0:
+            for ready in select.select(sockets, [], [], left)[0]:
+                with contextlib.suppress(OSError):
+                    data, (host, _) = ready.recvfrom(9000)
+                    yield host, data
+
+
+def _names_a_ksem(host: str, reply: bytes) -> bool:
+    if any(name in reply.lower() for name in NAMES):
+        return True
+    lines = reply.decode("latin-1").splitlines()
+    places = [line.partition(":")[2].strip() for line in lines if line.lower().startswith("location:")]
+    return any(name in _description(host, place).lower() for place in places for name in NAMES)
+
+
+def _description(host: str, place: str) -> bytes:
+    """The device's own description (UPnP). Only from the host that answered: a reply can't send us elsewhere."""
+    if urllib.parse.urlsplit(place).scheme != "http" or urllib.parse.urlsplit(place).hostname != host:
+        return b""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with contextlib.suppress(OSError, ValueError), opener.open(place, timeout=1.0) as answer:
+        return bytes(answer.read(20_000))
+    return b""

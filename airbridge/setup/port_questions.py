@@ -1,0 +1,138 @@
+"""Which serial port leads to the inverter, and does the inverter request there? [core]."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from airbridge.setup.adapters import Adapter, is_candidate, other_device
+from airbridge.setup.line_scan import PLENTICORE
+from airbridge.setup.settings_text import Key
+from airbridge.setup.steps import (
+    Choose,
+    Confirm,
+    LineMode,
+    ListAdapters,
+    ListenToLine,
+    Option,
+    Show,
+    Steps,
+    Text,
+    do,
+    text,
+)
+from airbridge.setup.wizard_input import Existing, Given
+
+AGAIN: Final = "again"
+FIRST_LISTEN: Final = 3.0
+"""Seconds: a Plenticore requests every 160 ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class PortChoice:
+    """The port that was chosen. `may_listen`: nobody else holds it, so that the setup may."""
+
+    path: str
+    mode: LineMode
+    may_listen: bool
+
+    def settings(self) -> dict[Key, Any]:
+        """For rtu-server.toml. What is a Plenticore's is left to the defaults."""
+        keys = ("baudrate", "parity", "stopbits")
+        changed = {key: getattr(self.mode, key) for key in keys}
+        defaults = {key: getattr(PLENTICORE, key) for key in keys}
+        return {
+            ("line", "port"): self.path,
+            **{("line", key): None if changed[key] == defaults[key] else changed[key] for key in keys},
+        }
+
+
+def choose_port(given: Given, existing: Existing) -> Steps[PortChoice]:
+    """Take the one adapter that fits, or let the user choose."""
+    mode = _mode_of(existing)
+    while True:
+        adapters = yield from do(ListAdapters())
+        if given.port is not None:
+            return PortChoice(given.port, mode, may_listen=(yield from _report_named(given.port, adapters)))
+        path = yield from _choose(adapters, existing)
+        if path != AGAIN:
+            chosen = next(one for one in adapters if one.path == path)
+            return PortChoice(path, mode, may_listen=(yield from _report(chosen)))
+
+
+def _mode_of(existing: Existing) -> LineMode:
+    values = existing.values("rtu-server")
+    named = {key: values[("line", key)] for key in ("baudrate", "parity", "stopbits") if ("line", key) in values}
+    return replace(PLENTICORE, **named)
+
+
+def _choose(adapters: tuple[Adapter, ...], existing: Existing) -> Steps[str]:
+    for one in adapters:
+        kind = other_device(one)
+        if kind:
+            yield from do(Show(text("adapter other", path=one.path, name=one.label, kind=kind)))
+        elif one.holders and not one.ours:
+            yield from do(Show(text("adapter held", path=one.path, name=one.label, holder=_holder(one)), "bad"))
+    good = [one for one in adapters if is_candidate(one)]
+    if not adapters:
+        yield from do(Show(text("no adapter"), "bad"))
+    if len(good) == 1:
+        return good[0].path
+    options = tuple(Option(one.path, _shown(one)) for one in (*good, *(o for o in adapters if o not in good)))
+    now = existing.shown("port")
+    default = now if now in {one.path for one in good} else None
+    return (
+        yield from do(Choose("port", text("which adapter"), (*options, Option(AGAIN, text("look again"))), default))
+    )
+
+
+def _report_named(path: str, adapters: tuple[Adapter, ...]) -> Steps[bool]:
+    found = next((one for one in adapters if path in (one.path, one.device)), None)
+    if found is None:
+        yield from do(Show(text("port not listed", path=path)))
+        return True
+    return (yield from _report(found))
+
+
+def _report(adapter: Adapter) -> Steps[bool]:
+    yield from do(Show(text("adapter taken", path=adapter.path, name=adapter.label), "good"))
+    if not adapter.holders:
+        return True
+    name = "adapter ours" if adapter.ours else "adapter held"
+    kind = "note" if adapter.ours else "bad"
+    shown = text(name, path=adapter.path, name=adapter.label, holder=_holder(adapter))
+    yield from do(Show(shown, "note" if kind == "note" else "bad"))
+    return False
+
+
+def show_inverter_menu(port: PortChoice, given: Given) -> Steps[PortChoice]:
+    """Listen for the inverter; where it is silent, show its menu and wait. Returns the port at the speed it has."""
+    if not port.may_listen:
+        return port
+    answer = yield from do(ListenToLine(port.path, port.mode, min(FIRST_LISTEN, given.wait or FIRST_LISTEN)))
+    shown = False
+    while answer.state != "requests":
+        yield from do(Show(text(f"line {answer.state}", path=port.path, why=answer.why), "bad"))
+        if answer.state == "failed" or given.wait <= 0:
+            return port
+        if not shown:
+            yield from do(Show(text("inverter menu"), "todo"))
+            shown = True
+        elif not (yield from do(Confirm("wait", text("wait on?"), default=False))):
+            return port
+        answer = yield from do(ListenToLine(port.path, port.mode, given.wait))
+    units = ", ".join(map(str, answer.units))
+    yield from do(Show(text("line requests", mode=str(answer.mode), units=units), "good"))
+    if 1 not in answer.units:
+        yield from do(Show(text("other unit", units=units), "todo"))
+    return replace(port, mode=answer.mode)
+
+
+def _holder(adapter: Adapter) -> str:
+    return ", ".join(f"{program} ({pid})" for pid, program in adapter.holders)
+
+
+def _shown(adapter: Adapter) -> Text:
+    if kind := other_device(adapter):
+        return text("adapter other", path=adapter.path, name=adapter.label, kind=kind)
+    if adapter.holders and not adapter.ours:
+        return text("adapter held", path=adapter.path, name=adapter.label, holder=_holder(adapter))
+    return text("adapter", path=adapter.path, name=adapter.label)

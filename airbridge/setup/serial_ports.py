@@ -1,0 +1,64 @@
+"""The serial ports of this host, as the kernel describes them; none is opened [shell]."""
+
+import os
+from pathlib import Path
+from typing import Final
+
+from airbridge.doctor.gather_port import DEVICES, holders
+from airbridge.setup.adapters import Adapter, prefer_sockets, stable_paths
+
+DEV: Final = Path("/dev")
+SYS: Final = Path("/sys")
+
+
+def list_adapters(dev: Path = DEV, sys: Path = SYS) -> tuple[Adapter, ...]:
+    """USB adapters first, then the host's own ports."""
+    devices = [str(one) for pattern in DEVICES for one in sorted(dev.glob(pattern))]
+    by_path = _links(dev / "serial" / "by-path")
+    paths = stable_paths(devices, _links(dev / "serial" / "by-id"), by_path)
+    return prefer_sockets(tuple(_describe(device, paths[device], sys) for device in devices), by_path)
+
+
+def _describe(device: str, path: str, sys: Path) -> Adapter:
+    usb, interface = _usb_folders(sys / "class" / "tty" / Path(device).name / "device")
+    found = holders(os.path.realpath(device), Path(device).stat())
+    return Adapter(
+        path=path,
+        device=device,
+        maker=_read(usb, "manufacturer"),
+        product=_read(usb, "product"),
+        serial=_read(usb, "serial"),
+        usb_id=f"{_read(usb, 'idVendor')}:{_read(usb, 'idProduct')}" if usb else "",
+        interface=int(_read(interface, "bInterfaceNumber") or "0", 16),
+        holders=tuple((one.pid, one.command) for one in found),
+        ours=bool(found) and all(one.is_ours for one in found),
+    )
+
+
+def _usb_folders(start: Path) -> tuple[Path | None, Path | None]:
+    """The folders of the USB device and of its interface, upwards from the port's."""
+    try:
+        folder = start.resolve(strict=True)
+    except OSError:
+        return None, None
+    interface = None
+    for one in (folder, *folder.parents):
+        if (one / "bInterfaceNumber").exists():
+            interface = one
+        if (one / "idVendor").exists():
+            return one, interface
+    return None, None
+
+
+def _read(folder: Path | None, name: str) -> str:
+    try:
+        return (folder / name).read_text(encoding="utf-8", errors="replace").strip() if folder else ""
+    except OSError:
+        return ""
+
+
+def _links(folder: Path) -> dict[str, str]:
+    try:
+        return {str(link): os.path.realpath(link) for link in folder.iterdir()}
+    except OSError:
+        return {}
