@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from airbridge.doctor.check_meter import REFUSED_REMEDY
 from airbridge.doctor.facts import Facts, MeterSeen
 from airbridge.doctor.finding import Finding, State
 from ksem_contract.health import MeterHealth
@@ -58,7 +59,9 @@ def _check_one(seen: MeterSeen, facts: Facts) -> Iterator[Finding]:
     if health.state == "down":
         yield Finding("publisher", seen.id, "wrong", health.why, "see the lines about the meter and its push")
     elif health.poll.link.state != "up":
-        yield Finding("publisher", seen.id, "wrong", f"polls are not answered: {health.poll.link.why}", _START)
+        refused = any(flag.name == "refused-device" for flag in health.checks)
+        remedy = "see the line about the refused block" if refused else _START
+        yield Finding("publisher", seen.id, "wrong", f"polls are not answered: {health.poll.link.why}", remedy)
     else:
         live = health.blocks.get("live")
         source = f" {live.source}ed, {live.per_s:g} a second" if live and live.source in ("push", "poll") else ""
@@ -76,6 +79,11 @@ def _flags(meter: str, health: MeterHealth) -> Iterator[Finding]:
             yield Finding(
                 "rights", meter, "wrong", flag.text, "mend the broker's ACL as mosquitto/acl has it, reload it"
             )
+        elif flag.name == "refused-device":
+            text = f"{flag.text}; an inverter that starts requests these first"
+            yield Finding("block", meter, "wrong", text, REFUSED_REMEDY)
+        elif flag.name.startswith("refused-"):
+            yield Finding("block", meter, "warn", flag.text, REFUSED_REMEDY)
         elif not flag.name.startswith("push-refused"):
             yield Finding(
                 "values", meter, "warn", flag.text, "look at the meter's own page; see docs/troubleshooting.md"
