@@ -13,6 +13,7 @@ import serial
 
 from tests.chain import Chain
 
+from .ear import Ear
 from .processes import cpu_rate
 from .raw_line import READ_PHASES, READ_TOTALS, frame, is_data, line_fault, send
 
@@ -337,6 +338,17 @@ def test_a_port_that_comes_and_goes_is_told_and_survived(chain: Chain) -> None:
         for _ in range(5):
             chain.line.command("unplug", seconds=0.1)
             chain.inverter.wait_for("good", 1, 5)
+
+
+@pytest.mark.slow
+def test_a_port_that_flaps_without_end_is_logged_a_few_times_and_then_counted(chain: Chain) -> None:
+    with Ear(chain.broker.port) as ear:
+        # A dozen about the port, the rest in one line a minute; and what becomes of the unit.
+        with line_fault(chain, "the port flaps 40 times", recovery=1.5, lines=30):
+            for _ in range(40):
+                chain.line.command("unplug", seconds=0.05)
+                time.sleep(0.7)  # the server opens it again within this time
+        ear.await_node_health(lambda health: health.units[0].port.changes > 40, within=15)
 
 
 @pytest.mark.slow
