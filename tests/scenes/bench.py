@@ -91,9 +91,9 @@ class Bench:
         for topic in set(topics) & set(self._steady):
             self._steady[topic].restart()
 
-    def recovered(self, what: str, within: float = RECOVERY) -> None:
-        """Data flows again, in time."""
-        self.changes += 1
+    def recovered(self, what: str, within: float = RECOVERY, changes: int = 1) -> None:
+        """Data flows again, in time, after so many changes."""
+        self.changes += changes
         seconds = self.chain.await_good(5, within=within + 5)
         self.slowest = max(self.slowest, seconds)
         if seconds > within:

@@ -1,7 +1,6 @@
 """A client with a role's login that does whatever the broker lets it."""
 
 import contextlib
-import json
 import random
 import socket
 import time
@@ -13,6 +12,8 @@ from typing import Final, Self
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from ksem_contract.echo import Ping
+from ksem_contract.requests import MAX_ENTRIES, RequestEntry, RequestsMessage
 from service_runtime.clock import boottime
 
 PAYLOAD: Final = 100_000
@@ -58,8 +59,12 @@ def fills_the_broker(intruder: Intruder, until: float) -> None:
     client = intruder.connect()
     while boottime() < until:
         name = f"{intruder.chance.getrandbits(40):x}"
-        client.publish(f"ksem/rtu/{name}/health", bytes(PAYLOAD), retain=True).is_published()
+        client.publish(f"ksem/rtu/{name}/health", bytes(PAYLOAD), retain=True)
         time.sleep(0.005)
+        if not client.is_connected():  # thrown out
+            time.sleep(0.2)
+            client = intruder.connect()
+            time.sleep(0.2)
 
 
 def takes_client_ids(intruder: Intruder, until: float) -> None:
@@ -96,15 +101,16 @@ def wants_ranges(intruder: Intruder, until: float) -> None:
     client = intruder.connect()
     while boottime() < until:
         node = f"n{intruder.chance.randrange(40)}"
-        ranges = [
-            {"unit": 1, "function": 3, "start": start, "count": 1, "per_s": 9.0, "outcome": "data", "last_ago_ms": 1}
-            for start in range(256)
-        ]
-        client.publish(f"ksem/rtu/{node}/requests", json.dumps({"v": 1, "requests": ranges}), retain=True)
+        first = intruder.chance.randrange(30_000)
+        wants = tuple(
+            RequestEntry("rs485", 1, "main", 3, start, 1, 9.0, "data", 1, demanded=True)
+            for start in range(first, first + 2 * MAX_ENTRIES, 2)
+        )
+        client.publish(f"ksem/rtu/{node}/requests", RequestsMessage(wants).encode(), retain=True)
         client.publish(f"ksem/rtu/{node}/status", b"offline", retain=True)
         for _ in range(20):
-            nonce = f"{intruder.chance.getrandbits(32):08x}"
-            client.publish(f"ksem/main/ping/{node}", json.dumps({"v": 1, "nonce": nonce}))
+            ping = Ping(f"{intruder.chance.getrandbits(32):08x}")
+            client.publish(f"ksem/main/ping/{node}", ping.encode())
         time.sleep(0.05)
 
 

@@ -111,7 +111,7 @@ def the_broker_restarts_three_times(bench: Bench) -> None:
             time.sleep(bench.chance.uniform(0, 0.3))
             broker.start()
             time.sleep(bench.chance.uniform(0.5, 1.2))
-        bench.recovered("three restarts of the broker")
+        bench.recovered("three restarts of the broker", changes=3)
     bench.watch(bench.between(3, 10))
 
 
