@@ -40,6 +40,13 @@ class Timing(NamedTuple):
     quiet: float
     """The silence after which nothing of what was held goes on: never shorter than `gap`."""
     character: float
+    reply_delay: float = 0.0
+    """The silence that a client needs before an answer, where that is longer than `gap`."""
+
+    @property
+    def before_answer(self) -> float:
+        """The silence between a request and its answer."""
+        return max(self.gap, self.reply_delay)
 
 
 class Given(NamedTuple):
@@ -108,7 +115,7 @@ class LineCore:
     @property
     def due_at(self) -> float | None:
         """When the answer to the request at hand is due. None: there is none, or it may go on for all that is known."""
-        return None if self._request is None or self._is_unsure else self._last + self._timing.gap
+        return None if self._request is None or self._is_unsure else self._last + self._timing.before_answer
 
     @property
     def is_at_rest(self) -> bool:
@@ -118,7 +125,7 @@ class LineCore:
     def next_event_at(self) -> float:
         """When to look at the port again at the latest."""
         if self._request is not None and not self._is_unsure:
-            return self._last + self._timing.gap
+            return self._last + self._timing.before_answer
         look = self._looked + (LOOK if self.is_at_rest else GLANCE)
         return look if self._sending is None else min(look, self._looked + SENDING / 10)
 
@@ -212,8 +219,8 @@ class LineCore:
         """Whether the port was empty at a look when the silence after the request at hand was over."""
         if self._request is None:
             return False
-        silence = self._timing.quiet if self._is_unsure else self._timing.gap
-        return self._looked >= self._last + silence
+        silence = self._timing.quiet if self._is_unsure else 0.0
+        return self._looked >= self._last + max(silence, self._timing.before_answer)
 
     def _prepare(self) -> None:
         """Find the answer while the silence lasts: at its moment it is only written."""

@@ -258,7 +258,7 @@ def timing_of(settings: LineSettings) -> Timing:
     """Return the times that the line's settings ask for."""
     gap = frame_gap(settings.baudrate, settings.stopbits, settings.parity)
     character = character_time(settings.baudrate, settings.stopbits, settings.parity)
-    return Timing(gap, max(settings.idle_gap, gap), character)
+    return Timing(gap, max(settings.idle_gap, gap), character, settings.reply_delay)
 
 
 def _where(error: Exception) -> str:

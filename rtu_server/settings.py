@@ -78,6 +78,12 @@ class LineSettings:
         " (1 to 16 ms)",
         allowed=between(0.002, 0.04, "seconds"),
     )
+    reply_delay: float = setting(
+        default=0.0,
+        help="seconds of silence before an answer at least, for an inverter that lets go of the line late; 0 = 3.5"
+        " characters",
+        allowed=between(0.0, 0.05, "seconds"),
+    )
     realtime: int = setting(
         default=0, help="SCHED_FIFO priority of the answering thread; 0 = ordinary", allowed=between(0, 99)
     )

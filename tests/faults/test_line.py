@@ -209,6 +209,21 @@ def functions_and_bodies() -> Iterator[tuple[int, str]]:
 
 
 @pytest.mark.slow
+def test_a_client_that_lets_go_of_the_line_late_gets_whole_answers_by_a_setting(
+    tmp_path: Path, kept_rows: list[object]
+) -> None:
+    with Chain(tmp_path, server="reply_delay = 0.01") as chain:
+        chain.rows = kept_rows  # type: ignore[assignment]
+        chain.start()
+        chain.await_well()
+        with line_fault(chain, "reply_delay = 0.01: no answer begins within 10 ms", recovery=1.0):
+            for _ in range(20):
+                (answer,) = send(chain, READ_TOTALS)
+                assert answer.after_ms >= 10
+                assert is_data(answer.frame, 28)
+
+
+@pytest.mark.slow
 def test_every_function_code_gets_what_is_due(chain: Chain) -> None:
     asked = {function: frame(f"01 {function:02x} {body}") for function, body in functions_and_bodies()}
     # Each is asked for the first time, which is logged up to a bound.

@@ -28,7 +28,7 @@ def pythons(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def imported(python: str, service: str) -> set[str]:
-    """What a service has imported once it could start; a module that is not installed counts as not imported."""
+    """The packages that a service imports before it starts."""
     program = f"import sys, {service}.__main__, {service}.service; print(*sys.modules)"
     ran = subprocess.run([python, "-c", program], capture_output=True, check=True, cwd="/", text=True)
     return {name.partition(".")[0] for name in ran.stdout.split()}
@@ -39,7 +39,6 @@ def test_the_services_run_from_two_installs_with_only_the_brokers_address_in_com
     pythons: dict[str, str], tmp_path: Path
 ) -> None:
     assert "pymodbus" not in imported(pythons["rtu-server"], "rtu_server")
-    assert "serial" not in imported(pythons["publisher"], "ksem_publisher")
     stranger = subprocess.run([pythons["publisher"], "-c", "import shared"], capture_output=True, check=False, cwd="/")
     assert stranger.returncode != 0, "a top-level package of a stranger's name"
     with Chain(tmp_path, publisher_python=pythons["publisher"], server_python=pythons["rtu-server"]) as chain:

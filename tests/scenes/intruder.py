@@ -107,7 +107,7 @@ def wants_ranges(intruder: Intruder, until: float) -> None:
             for start in range(first, first + 2 * MAX_ENTRIES, 2)
         )
         client.publish(f"ksem/rtu/{node}/requests", RequestsMessage(wants).encode(), retain=True)
-        client.publish(f"ksem/rtu/{node}/status", b"offline", retain=True)
+        client.publish(f"ksem/rtu/{node}/status", intruder.chance.choice((b"online", b"offline")), retain=True)
         for _ in range(20):
             ping = Ping(f"{intruder.chance.getrandbits(32):08x}")
             client.publish(f"ksem/main/ping/{node}", ping.encode())

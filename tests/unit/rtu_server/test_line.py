@@ -299,6 +299,19 @@ def test_no_answer_begins_before_the_silence_of_a_frame_at_any_speed(baudrate: i
         assert gap <= at - (1.0 + len(data) * character) <= STALL
 
 
+@pytest.mark.parametrize("delay", [0.0, GAP, 0.0021, 0.005, 0.05])
+def test_an_answer_waits_for_a_client_that_lets_go_of_the_line_late(delay: float) -> None:
+    timing = Timing(GAP, QUIET, CHARACTER, delay)
+    for data in (TOTALS, b"\xff" + TOTALS):
+        ((at, _),) = answers_to((1.0, data), timing=timing)
+        assert max(GAP, delay) <= at - (1.0 + len(data) * CHARACTER) <= STALL
+    # What comes meanwhile makes the request void, as it does in the usual silence.
+    ((_, answer),) = answers_to(
+        (1.0, TOTALS), (1.0 + 8 * CHARACTER + 0.0018, PHASES), timing=Timing(GAP, QUIET, CHARACTER, 0.005)
+    )
+    assert answer == PHASES
+
+
 def test_an_answer_counts_once_it_has_left_the_port() -> None:
     core = new_core()
     core.opened(0.0)
