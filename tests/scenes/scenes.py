@@ -27,6 +27,7 @@ from .intruder import DEEDS, Intruder
 MOVING_NAMES: Final = Path(__file__).parent / "moving_names"
 ALL_GROUPS: Final = "total,phases,energy_total,energy_phases"
 READS: Final = ("0-27", "28-147", "512-791", "8192-8249", "40000-40200")
+BROKER_RESTARTS_AFTER: Final = 1.0
 Step = Callable[[Bench], None]
 
 
@@ -236,7 +237,11 @@ def a_login_does_what_it_may(bench: Bench) -> None:
     role = bench.chance.choice(deed.roles)
     with Intruder(broker.port, role, broker.password(role), bench.chance) as intruder:
         deed.does(intruder, boottime() + bench.between(1, 5))
-    bench.recovered(f"{role}: {deed.name}")
+    with bench.unreported(METER_STATUS, NODE_STATUS):
+        if not broker.running:  # mosquitto 2.0 may end where its memory_limit is reached; systemd starts it again
+            time.sleep(BROKER_RESTARTS_AFTER)
+            broker.restart()
+        bench.recovered(f"{role}: {deed.name}")
     bench.watch(bench.between(1, 4))
 
 
