@@ -57,9 +57,10 @@ class Service:
 
     def wait(self, within: float = 5.0) -> int:
         """Wait until it ends by itself; return its exit code."""
-        process, self._process = self._process, None
-        assert process is not None, f"{self.module} is not running"
-        return process.wait(within)
+        assert self._process is not None, f"{self.module} is not running"
+        code = self._process.wait(within)
+        self._process = None
+        return code
 
     def kill(self) -> None:
         """End it as a power cut does; does nothing where it has ended."""
