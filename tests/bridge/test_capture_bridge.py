@@ -123,6 +123,7 @@ def recorded(chain: LoginChain, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return file
 
 
+@pytest.mark.slow
 class TestReplay:
     """A recording, said again by simulated ends: the inverter gets the same registers at the same times."""
 

@@ -171,6 +171,7 @@ def test_nothing_that_is_heard_is_not_well(tmp_path: Path) -> None:
     said.assert_found("publisher", "no publisher is heard of below ksem/", "systemctl status ksem-publisher")
 
 
+@pytest.mark.slow
 def test_discovery_that_is_switched_off_or_elsewhere_needs_no_right(tmp_path: Path) -> None:
     test = TestBroker()
     acl = re.sub(r"topic write homeassistant/device/.*\n", "", ACL).replace(
@@ -208,6 +209,7 @@ def test_a_service_of_this_host_that_failed_is_named(tmp_path: Path) -> None:
     assert {one["about"] for one in said.findings if one["check"] == "service"} == {"ksem-publisher", "ksem-dashboard"}
 
 
+@pytest.mark.slow
 def test_the_dashboards_settings_and_login_are_looked_at(tmp_path: Path) -> None:
     path = tmp_path / "dashboard.toml"
     path.write_text(f'[mqtt]\nhost = "127.0.0.1"\nport = {free_port()}\n[dashboard]\nprot = 1\n')
