@@ -24,7 +24,7 @@ LINES_A_CHANGE: Final = 4
 
 @dataclass
 class Steady:
-    """Whether data flows, and since when that has been so. None: neither flows nor dry."""
+    """Whether data flows, and since when that has been so and the status another. None: neither flows nor dry."""
 
     flows: bool | None = None
     since: float = field(default_factory=time.monotonic)
@@ -35,7 +35,7 @@ class Steady:
             self.flows, self.since = flows, time.monotonic()
 
     def restart(self) -> None:
-        """What was before does not count."""
+        """What was before does not count, or the status is right."""
         self.since = time.monotonic()
 
     @property
@@ -132,11 +132,10 @@ class Bench:
     def _judge(self, topic: str, flows: bool | None) -> None:
         steady = self._steady[topic]
         steady.see(flows)
-        if topic in self._unreported or flows is None or steady.seconds < TOLD_WITHIN + SLACK:
-            return
-        wanted = b"online" if flows else b"offline"
-        if (newest := self.board.payload(topic)) != wanted:
-            self.found.append(
-                f"{topic} is {newest.decode()!r} {steady.seconds:.1f} s after data {'flows' if flows else 'stopped'}"
-            )
+        newest = self.board.payload(topic)
+        if flows is None or newest == (b"online" if flows else b"offline"):
+            steady.restart()
+        elif topic not in self._unreported and steady.seconds > TOLD_WITHIN + SLACK:
+            what = "flows" if flows else "has stopped"
+            self.found.append(f"{topic} is {newest.decode()!r} for {steady.seconds:.1f} s though data {what}")
             steady.restart()
