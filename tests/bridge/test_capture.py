@@ -256,8 +256,10 @@ def test_all_that_inverter_and_meter_say_is_recorded_and_summed_up(
     assert rows.keys() == got.keys()
     for place, (requests, outcomes) in got.items():
         row = rows[place]
-        assert (row.seen, row.answered + row.timeouts) == (requests, requests)
-        assert row.timeouts <= requests - outcomes["data"], "what a busy host cost, the inverter missed, too"
+        # A busy host may hand over two frames as one, once; and what it costs the inverter, the capture sees as that.
+        assert requests - 1 <= row.seen <= requests
+        assert row.answered + row.timeouts == row.seen
+        assert row.timeouts <= 1 + requests - outcomes["data"]
     assert records[0].start == 8244
     replies = [record for record in records if record.what == "reply"]
     assert all(

@@ -85,7 +85,7 @@ def something_stands_still(bench: Bench) -> None:
 
 def busy_line(folder: Path) -> Chain:
     """An inverter that asks so often that an adapter which takes nothing is full within seconds."""
-    return Chain(folder, inverter_options=("--timeout", "0.05", "--period", "0.02"))
+    return Chain(folder, inverter_options=("--timeout", "0.15", "--period", "0.02"))
 
 
 def the_adapter_takes_nothing(bench: Bench) -> None:
