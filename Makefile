@@ -12,7 +12,7 @@ SIMULATE_MINUTES ?= 4
 HOME_PYTHON ?= python3.13
 HOME_VENV   ?= .venv-homeassistant
 
-.PHONY: help demo test test-faults test-slow test-platform test-brokers bench-fleet test-browser test-homeassistant check format bench faults-table soak simulate fuzz docs deb release tools verify clean
+.PHONY: help demo test test-faults test-slow test-platform test-brokers bench-fleet test-browser test-homeassistant check format bench faults-table soak scenes simulate fuzz docs deb release tools verify clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -68,6 +68,9 @@ faults-table: $(READY) tools ## docs/faults.md: every fault, what the inverter s
 
 soak: $(READY) tools ## compressed days with faults at random, MINUTES=10 (SEED=1 repeats the same faults)
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+scenes: $(READY) tools ## seven scenes of faults without end, MINUTES=10 each (SEED=1 repeats them, ONLY="broker" takes some)
+	@$(BIN)/python -m tests.scenes --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only "$(ONLY)")
 
 simulate: $(READY) ## the whole chain in virtual time, with faults from seeds: SIMULATE_MINUTES=4 on 2 cores (ARGS="--seed 1000")
 	@$(BIN)/python -m simulation --minutes $(SIMULATE_MINUTES) --jobs 2 $(ARGS)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from ksem_contract.blocks import parse_block_name
 from ksem_contract.link_health import LinkCondition
 from ksem_contract.reasons import Reason
 from ksem_contract.register_range import RegisterRange
@@ -24,6 +25,8 @@ RETRY = 0.25
 """Seconds between two attempts to reach a meter whose live data is needed."""
 RETRY_SLOW = 1.0
 """The same while its push carries it."""
+DEMAND_LINES = 3
+"""Lines a minute about refused ranges on demand; the others are counted in one line."""
 
 
 class Client(Protocol):
@@ -176,7 +179,10 @@ class MeterPoll:
         if what.block == "live" or self._plan.nameless:
             self._refused_by = str(error)
         elif what.block not in {"device", "energy"}:  # these stand in health, and are logged from there
-            line = self._quiet.say(what.block, f"the meter refuses the block {what.block}: {error}", self._clock())
+            text = f"the meter refuses the block {what.block}: {error}"
+            # Who may write requests can want any number of ranges: they share their lines.
+            kind, most = ("a range on demand", DEMAND_LINES) if parse_block_name(what.block) else (what.block, 1)
+            line = self._quiet.say(kind, text, self._clock(), at_once=most)
             if line is not None:
                 self._log.warning("%s", line)
 

@@ -5,8 +5,13 @@ from collections.abc import Iterator
 from airbridge.doctor.facts import Facts, MeterFacts
 from airbridge.doctor.finding import Finding
 from airbridge.doctor.identity import INVERTER_PORT, describe, frequency, identify, interval_ms
+from ksem_contract.blocks import DEVICE
 
 _SLAVE = "switch the TCP slave on there, in the Modbus settings"
+REFUSED_REMEDY = (
+    "restart the meter, look for new firmware on its web page, and end other programs that read it; the publisher "
+    "tries again by itself"
+)
 _OWN_ADDRESS = "give the KSEM's own address and port 502 in [[meter]] host and port (the inverter is another device)"
 
 
@@ -107,6 +112,12 @@ def _answered(facts: MeterFacts, where: str) -> Finding:
         hertz = frequency(head.words)
         text = f"{name or 'a KSEM'} at {where}: measures every {interval_ms(device.words)} ms, {hertz:.2f} Hz"
         return Finding("meter", place.id, "ok", text)
+    if kind == "nameless":
+        return wrong(
+            f"{where} measures as a KSEM does, but refuses registers {DEVICE} (device) with exception {device.code}: "
+            "an inverter that starts requests these first",
+            REFUSED_REMEDY,
+        )
     if kind == "booting":
         return wrong(
             f"{name} at {where} answers, but with {frequency(head.words) or 0:.2f} Hz: it boots, or measures nothing",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from airbridge.doctor.check_meter import REFUSED_REMEDY
 from airbridge.doctor.facts import Facts, MeterSeen
 from airbridge.doctor.finding import Finding, State
 from ksem_contract.health import MeterHealth
@@ -63,9 +64,10 @@ def _check_one(seen: MeterSeen, facts: Facts) -> Iterator[Finding]:
         for reason in health.reasons:
             yield Finding("publisher", seen.id, "wrong", reason.text, reason.remedy or _SEE_OTHERS)
     elif health.poll.link.state != "up":
+        refused = any(flag.name == "refused-device" for flag in health.checks)
         for reason in health.poll.link.reasons:
-            text = f"polls are not answered: {reason.text}"
-            yield Finding("publisher", seen.id, "wrong", text, reason.remedy or _START)
+            remedy = "see the line about the refused block" if refused else reason.remedy or _START
+            yield Finding("publisher", seen.id, "wrong", f"polls are not answered: {reason.text}", remedy)
     else:
         live = health.blocks.get("live")
         source = f" {live.source}ed, {live.per_s:g} a second" if live and live.source in ("push", "poll") else ""
@@ -82,6 +84,11 @@ def _flags(meter: str, health: MeterHealth) -> Iterator[Finding]:
         reason = flag.reason
         if reason.code == "broker-delivers-nothing":
             yield Finding("rights", meter, "wrong", reason.text, reason.remedy)
+        elif flag.name == "refused-device":
+            text = f"{reason.text}; an inverter that starts requests these first"
+            yield Finding("block", meter, "wrong", text, REFUSED_REMEDY)
+        elif flag.name.startswith("refused-"):
+            yield Finding("block", meter, "warn", reason.text, REFUSED_REMEDY)
         elif reason.code not in _REFUSED:
             yield Finding("values", meter, "warn", reason.text, reason.remedy)
 

@@ -13,7 +13,7 @@ class Finding:
     """One line for people: what was looked at, how it is, and what to do where it is not well."""
 
     check: str
-    """Which check, as `meter`, `push`, `broker`, `rights`, `port`, `inverter`; a name of its own in `--json`."""
+    """Which check, as `meter`, `block`, `push`, `broker`, `rights`, `port`, `inverter`; a name in `--json`."""
     about: str
     """Of what: a meter's id, a broker's address, a port."""
     state: State

@@ -8,7 +8,7 @@ from typing import Final
 
 from airbridge.doctor.facts import MeterFacts, MeterPlace, Reach, RegisterAnswer
 from airbridge.doctor.identity import INVERTER_PORT
-from ksem_contract.blocks import DEVICE, SEQLOCK_HEAD
+from ksem_contract.blocks import DEVICE, MEASURING_INTERVAL, SEQLOCK_HEAD
 from ksem_contract.register_range import RegisterRange
 from modbus_codec.errors import BadFrame, BadReply
 from modbus_codec.pdu import ExceptionReply, FunctionCode, ReadReply, ReadRequest, decode_reply
@@ -18,6 +18,10 @@ PATIENCE: Final = 2.0
 TLS_PORT: Final = 802
 PLAIN_PORT: Final = 502
 WEB_PORTS: Final = (80, 443)
+DEVICE_WITHOUT_CLOCK: Final = RegisterRange(DEVICE.start, MEASURING_INTERVAL + 1 - DEVICE.start)
+"""As much of the device's registers as each firmware has."""
+ILLEGAL: Final = (2, 3)
+"""Exceptions that refuse an address or a count."""
 
 
 def gather_meter(place: MeterPlace) -> MeterFacts:
@@ -42,6 +46,8 @@ def gather_meter(place: MeterPlace) -> MeterFacts:
         )
     with sock:
         device = ask(sock, DEVICE, place.unit)
+        if device.code in ILLEGAL:
+            device = ask(sock, DEVICE_WITHOUT_CLOCK, place.unit)
     head = device
     if device.kind not in ("silent", "garbage"):
         # A new connection: where the first one was closed over the question, this one may still get an answer.

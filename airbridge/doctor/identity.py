@@ -7,7 +7,8 @@ from typing import Literal
 from ksem_contract.blocks import DEVICE, FREQUENCY, MEASURING_INTERVAL
 from ksem_contract.values import decode_texts
 
-Device = Literal["ksem", "booting", "inverter", "other"]
+Device = Literal["ksem", "nameless", "booting", "inverter", "other"]
+"""`nameless`: it measures as a KSEM does, and refuses the registers that tell who it is."""
 
 INVERTER_PORT = 1502
 """A Plenticore's own Modbus TCP port (with unit 71)."""
@@ -16,13 +17,16 @@ INTERVALS_MS = range(50, 10001)
 
 
 def identify(device: tuple[int, ...], head: tuple[int, ...], port: int) -> Device:
-    """Judge by 8192-8249 and 0-27 (each may be empty, where the device refuses it)."""
-    interval = device[MEASURING_INTERVAL - DEVICE.start] if len(device) == DEVICE.count else 0
+    """Judge by 8192-8249, or 8192-8244, and 0-27 (each may be empty, where the device refuses it)."""
+    interval = interval_ms(device)
     hertz = frequency(head)
-    if interval in INTERVALS_MS and hertz is not None and 40 <= hertz <= 70:
+    measures = hertz is not None and 40 <= hertz <= 70
+    if interval in INTERVALS_MS and measures:
         return "ksem"
     if interval in INTERVALS_MS and "KOSTAL" in describe(device).upper():
         return "booting"
+    if not device and measures and port != INVERTER_PORT:
+        return "nameless"
     if port == INVERTER_PORT or holds_floats(device) or (not device and holds_floats(head)):
         return "inverter"
     return "other"
@@ -36,13 +40,14 @@ def frequency(head: tuple[int, ...]) -> float | None:
 
 
 def interval_ms(device: tuple[int, ...]) -> int:
-    """The measuring interval that 8192-8249 tell."""
-    return device[MEASURING_INTERVAL - DEVICE.start]
+    """The measuring interval that 8192-8249 tell, or as much of them as the firmware has; 0 for none."""
+    place = MEASURING_INTERVAL - DEVICE.start
+    return device[place] if len(device) > place else 0
 
 
 def describe(device: tuple[int, ...]) -> str:
     """The device's name, as it tells it; without its serial number."""
-    texts = decode_texts(device) if len(device) == DEVICE.count else {}
+    texts = decode_texts(device)
     return texts.get("product_name") or texts.get("vendor_name") or ""
 
 

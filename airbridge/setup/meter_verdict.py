@@ -45,5 +45,7 @@ def _by_registers(facts: MeterFacts) -> Verdict:
     kind = identify(device.words, head.words, facts.place.port)
     if kind in ("inverter", "other"):
         return Verdict(kind, describe(device.words))
+    if kind == "nameless":  # it measures as a KSEM does
+        return Verdict("ksem", describe(device.words))
     texts = decode_texts(device.words) if len(device.words) == DEVICE.count else {}
     return Verdict(kind, describe(device.words), texts.get("serial_number", ""), interval_ms(device.words))

@@ -27,14 +27,21 @@ class WatchedThread:
         self._checked: float | None = None
         self._error = ""
         self._thread = self._new_thread()
+        self._replaced: threading.Thread | None = None
+        self._beside = 0.0
+        """Seconds that the replaced thread has lived on."""
 
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
 
     def restart(self) -> None:
-        """Start another thread in its place; the old one, if it hangs, ends with its next turn."""
+        """Start another thread in its place; the old one, if it hangs, ends with its next turn.
+
+        Until then it keeps what it holds, as a port, so that the new one can't work: if it lives on, that is a fault.
+        """
         self.restarts += 1
+        self._replaced, self._beside = self._thread, 0.0
         self._silent, self._error = 0.0, ""
         self._thread = self._new_thread()
         self._thread.start()
@@ -66,6 +73,11 @@ class WatchedThread:
             return f"has ended{self._error}"
         self._silent = self._silent + step if self._turns == self._seen else 0.0
         self._seen = self._turns
+        if self._replaced is not None and not self._replaced.is_alive():
+            self._replaced = None
+        self._beside = self._beside + step if self._replaced is not None else 0.0
+        if self._beside > self._turn_within:
+            return f"hangs for {self._turn_within + self._beside:.0f} s, though another one was started in its place"
         return f"hangs for {self._silent:.0f} s" if self._silent > self._turn_within else ""
 
     def _new_thread(self) -> threading.Thread:

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from .service import freeze
+
 _random = random.SystemRandom()  # the common one is seeded by hypothesis
 _given: set[int] = set()
 _SEARCH = os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/sbin"
@@ -92,7 +94,7 @@ class Broker:
 
     def freeze(self) -> None:
         """Stop it where it is (SIGSTOP): the kernel still accepts connections and bytes, nobody reads them."""
-        os.kill(self.pid, signal.SIGSTOP)
+        freeze(self.pid)
 
     def thaw(self) -> None:
         os.kill(self.pid, signal.SIGCONT)

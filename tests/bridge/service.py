@@ -11,6 +11,19 @@ from types import TracebackType
 from typing import Self
 
 
+def freeze(pid: int) -> None:
+    """Stop a process (SIGSTOP), and wait until all of its threads stand: on a busy host they go on for a while."""
+    os.kill(pid, signal.SIGSTOP)
+    deadline = time.monotonic() + 5
+    while any(not _stands(task) for task in Path(f"/proc/{pid}/task").iterdir()):
+        assert time.monotonic() < deadline, f"process {pid} does not stop"
+        time.sleep(0.0002)
+
+
+def _stands(task: Path) -> bool:
+    return (task / "stat").read_text().rpartition(")")[2].split()[0] in "TZX"
+
+
 class Service:
     """`module` run as `python -m`, with a settings file in `folder`. What it logs is in `log_text()`."""
 
@@ -57,9 +70,10 @@ class Service:
 
     def wait(self, within: float = 5.0) -> int:
         """Wait until it ends by itself; return its exit code."""
-        process, self._process = self._process, None
-        assert process is not None, f"{self.module} is not running"
-        return process.wait(within)
+        assert self._process is not None, f"{self.module} is not running"
+        code = self._process.wait(within)
+        self._process = None
+        return code
 
     def kill(self) -> None:
         """End it as a power cut does; does nothing where it has ended."""
@@ -69,7 +83,7 @@ class Service:
             process.wait()
 
     def freeze(self) -> None:
-        os.kill(self.pid, signal.SIGSTOP)
+        freeze(self.pid)
 
     def thaw(self) -> None:
         os.kill(self.pid, signal.SIGCONT)

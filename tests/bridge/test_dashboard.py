@@ -9,13 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from ksem_dashboard.service import REQUEST_WITHIN
 from tests.browser.dashboard import DashboardService
 from tests.chain import Chain
 
@@ -181,12 +182,26 @@ def test_a_foreign_host_name_is_refused(scene: Scene, path: str) -> None:
             assert connection.getresponse().status == status
 
 
-@pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /"])
-def test_a_connection_without_a_whole_request_is_closed(scene: Scene, sent: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", scene.dashboard.web_port), timeout=20) as silent:
-        silent.sendall(sent)
-        while silent.recv(4096):
-            pass
+def test_a_connection_without_a_whole_request_is_closed(scene: Scene) -> None:
+    with ExitStack() as stack:
+        opened = []
+        for sent in (b"", b"GET / HT", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /"):
+            silent = stack.enter_context(socket.create_connection(("127.0.0.1", scene.dashboard.web_port), timeout=20))
+            silent.sendall(sent)
+            opened.append(silent)
+        for silent in opened:
+            while silent.recv(4096):
+                pass
+
+
+def test_silent_connections_without_number_lock_nobody_out_for_long(scene: Scene) -> None:
+    opened = [socket.create_connection(("127.0.0.1", scene.dashboard.web_port), timeout=5) for _ in range(200)]
+    try:
+        scene.await_health(200, within=4 * REQUEST_WITHIN)
+        assert all(silent.recv(1) == b"" for silent in opened)
+    finally:
+        for silent in opened:
+            silent.close()
 
 
 def test_the_limit_holds_for_pages_that_open_at_the_same_moment(scene: Scene) -> None:

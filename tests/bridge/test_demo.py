@@ -80,13 +80,14 @@ def test_a_plain_run_gives_the_inverter_good_answers_only_and_ends_by_itself(tmp
     assert int(found[1]) >= 40
     assert found[2] == "0 wrong, 0 torn, 0 stale, 0 foreign, 0 late, 0 broken, 0 timeouts, 0 refused"
     assert "broker: mosquitto" in output
-    assert "push 5.0/s" in output
+    assert re.search(r"push [45]\.\d/s", output)  # fewer where the host is busy
     picture = (tmp_path / "demo.svg").read_text()
     assert "Plenticore" in picture
     assert "url(" not in picture.replace("url(#", "")
     assert not _running(str(tmp_path))
 
 
+@pytest.mark.slow
 def test_without_a_mosquitto_the_broker_from_pip_serves_and_is_named(tmp_path: Path) -> None:
     pytest.importorskip("iotcore")
     process = _demo("--seconds", "3", "--keep", str(tmp_path), program=("-c", _NO_MOSQUITTO))
@@ -177,6 +178,7 @@ class _Screen:
         self._seen = found + len(text)
 
 
+@pytest.mark.slow
 def test_a_real_broker_and_a_real_meter_are_used_and_the_broker_is_left_as_it_was(tmp_path: Path) -> None:
     push_port, secret = free_port(), tmp_path / "password"
     secret.write_text("s3cret\n")
@@ -202,6 +204,7 @@ def test_a_real_broker_and_a_real_meter_are_used_and_the_broker_is_left_as_it_wa
     assert heard.stdout == ""
 
 
+@pytest.mark.slow
 def test_a_real_inverter_is_served_on_its_own_port(tmp_path: Path) -> None:
     with LineHandle(tmp_path) as line, PlenticoreHandle(tmp_path, line=line, truth=None) as inverter:
         process = _demo("--seconds", "2", "--serial", str(line.server), "--keep", str(tmp_path / "own"))

@@ -114,6 +114,7 @@ def test_the_command_has_the_services_of_this_host_write_and_names_the_files(cha
     assert ran.returncode == 0 or "see their logs" in ran.stderr
 
 
+@pytest.mark.slow
 class TestReplay:
     """A recording, said again by simulated ends: the inverter gets the same registers at the same times."""
 

@@ -66,6 +66,7 @@ class TestPorts:
         assert [file.name for file in (tmp_path / "mosquitto/conf.d").iterdir()] == ["local.conf"]
 
 
+@pytest.mark.slow
 def test_nothing_in_the_folder_that_it_is_started_from_is_imported(tmp_path: Path) -> None:
     mark = tmp_path / "imported"
     for name in ("venv", "pip", "argparse", "sysconfig"):
@@ -84,6 +85,7 @@ def test_nothing_in_the_folder_that_it_is_started_from_is_imported(tmp_path: Pat
     assert not mark.exists()
 
 
+@pytest.mark.slow
 def test_programs_whose_hash_is_another_one_are_not_installed(tmp_path: Path) -> None:
     checkout = tmp_path / "checkout"
     checkout.mkdir()

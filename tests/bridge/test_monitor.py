@@ -87,6 +87,7 @@ def test_a_mistake_on_the_command_line_is_told() -> None:
     assert "HOST:PORT" in seen.stderr
 
 
+@pytest.mark.slow
 def test_without_options_it_takes_broker_and_login_from_a_service(tmp_path: Path) -> None:
     with LoginChain(tmp_path, broker=a_broker(tmp_path)) as chain:
         chain.start()

@@ -107,7 +107,7 @@ def refuse(start: int, code: int, count: int = 0) -> Callable[[RegisterRange], A
     return answer
 
 
-@pytest.mark.parametrize("code", [2, 4, 6])
+@pytest.mark.parametrize("code", [2, pytest.param(4, marks=pytest.mark.slow), pytest.param(6, marks=pytest.mark.slow)])
 def test_of_a_device_that_refuses_to_tell_who_it_is_nothing_is_published(bench: Bench, code: int) -> None:
     bench.meter.answer = refuse(8192, code)
     bench.start()
@@ -150,7 +150,7 @@ def test_a_meter_whose_clock_is_of_1970_is_read(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("source", ["push", "poll"])
-@pytest.mark.parametrize("at", [0, 2])
+@pytest.mark.parametrize("at", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_no_value_in_the_totals_power_is_refused_and_named(bench: Bench, source: str, at: int) -> None:
     bench.start()
     if source == "push":
@@ -164,7 +164,7 @@ def test_no_value_in_the_totals_power_is_refused_and_named(bench: Bench, source:
     bench.audience.await_live(source, 3)
 
 
-@pytest.mark.parametrize("source", ["push", "poll"])
+@pytest.mark.parametrize("source", ["push", pytest.param("poll", marks=pytest.mark.slow)])
 def test_no_value_in_a_phase_passes_as_the_meter_has_it_and_is_reported(bench: Bench, source: str) -> None:
     absent = {address: 0xFFFF for start in (80, 102, 120, 142) for address in range(start, start + 2)}
     bench.meter.more = absent
@@ -470,7 +470,7 @@ def test_of_a_meter_slower_than_its_cycle_the_total_is_published_and_health_says
     bench.audience.await_health(lambda one: "an answer takes 2" in one.why and "L3" in one.why, "the reason")
 
 
-@pytest.mark.parametrize("source", ["push", "poll"])
+@pytest.mark.parametrize("source", ["push", pytest.param("poll", marks=pytest.mark.slow)])
 def test_a_house_with_backup_power_gets_data_while_the_grid_is_away(bench: Bench, source: str) -> None:
     bench.meter.more = {**dict.fromkeys(range(148), 0), 63: 1}
     bench.start(FAST + "[checks]\noutage = true\nfrozen_after = 1\n")

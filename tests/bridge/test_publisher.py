@@ -25,7 +25,9 @@ def judge_newest(bench: Bench, name: str) -> None:
         assert verdict.kind != "wrong", f"{name}: {verdict.why}"
 
 
-@pytest.mark.parametrize("options", [(), ("--gap", "60"), ("--split", "0-99,100-147")], ids=" ".join)
+@pytest.mark.parametrize(
+    "options", [(), pytest.param(("--gap", "60"), marks=pytest.mark.slow), ("--split", "0-99,100-147")], ids=" ".join
+)
 def test_every_pushed_cycle_is_published_whole_and_at_once(start: Start, options: tuple[str, ...]) -> None:
     bench = start(options=options)
     bench.audience.await_live("push", 1, within=15)

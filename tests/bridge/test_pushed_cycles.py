@@ -157,7 +157,14 @@ SPLITS = {
 }
 
 
-@pytest.mark.parametrize("shapes", SPLITS.values(), ids=SPLITS)
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        pytest.param(shapes, marks=[pytest.mark.slow] if "behind the phases" in name else [])
+        for name, shapes in SPLITS.items()
+    ],
+    ids=SPLITS,
+)
 def test_words_between_the_groups_are_of_the_cycle_that_brought_them(
     bench: PushBench, shapes: tuple[tuple[int, int], ...]
 ) -> None:
@@ -171,7 +178,9 @@ def test_words_between_the_groups_are_of_the_cycle_that_brought_them(
     assert mixed(bench.pushed, [cycle_words(number) for number in range(30)], brought) == []
 
 
-@pytest.mark.parametrize("live_too", [True, False], ids=["live data", "counters alone"])
+@pytest.mark.parametrize(
+    "live_too", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["live data", "counters alone"]
+)
 def test_a_second_sender_that_is_refused_leaves_no_trace(bench: PushBench, *, live_too: bool) -> None:
     shapes = ((0, 28), (40, 106))
     foreign = [60_000 + word % 1000 for word in cycle_words(0)]

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from ksem_contract.block_message import BlockMessage
+from ksem_contract.requests import RequestEntry, RequestsMessage
+from ksem_publisher.meter_poll import DEMAND_LINES
 from tests.chain import Chain
 
 from .fake_publisher import FakePublisher
@@ -73,6 +75,23 @@ def test_a_range_the_meter_refuses_stays_exception_2_and_is_asked_once(chain: Ch
     ear.await_count(FLOW_TOPIC, len(ear.heard[FLOW_TOPIC]) + 2, within=12)  # two further periods
     assert chain.publisher.log_text().count("r49206-10") == 1
     assert "ksem/main/block/r49206-10" not in ear.heard
+
+
+def test_refused_ranges_of_a_node_that_wants_any_number_fill_no_log(chain: Chain, ear: FakePublisher) -> None:
+    lines = chain.publisher.log_text().count("the meter refuses the block")
+    wants = tuple(
+        RequestEntry("rs485", 1, "main", 3, start, 1, 9.0, "exception-2", 1, demanded=True)
+        for start in range(20_000, 20_120, 2)
+    )
+    refused = chain.meter.status()["server"]["refused"]
+    ear.link.publish("ksem/rtu/greedy/requests", RequestsMessage(wants).encode())
+    ear.link.publish("ksem/rtu/greedy/status", b"online")
+    deadline = time.monotonic() + 20
+    while chain.meter.status()["server"]["refused"] < refused + 20:
+        assert time.monotonic() < deadline, chain.logs()
+        time.sleep(0.05)
+    ear.link.publish("ksem/rtu/greedy/status", b"offline")
+    assert chain.publisher.log_text().count("the meter refuses the block") <= lines + DEMAND_LINES
 
 
 def test_garbage_on_a_requests_topic_is_ignored_and_told_once(chain: Chain, ear: FakePublisher) -> None:

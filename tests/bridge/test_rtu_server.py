@@ -132,7 +132,7 @@ def test_a_clock_that_is_disproved_ends_all_data_at_once(
             assert read_over_tcp(port) == b"\x83\x04"
 
 
-@pytest.mark.parametrize("vital", ["[]", '["device"]'])
+@pytest.mark.parametrize("vital", ["[]", pytest.param('["device"]', marks=pytest.mark.slow)])
 @pytest.mark.parametrize("goodbye", [True, False], ids=["says offline", "is gone"])
 def test_a_restarted_publisher_is_served_though_no_vital_block_has_a_limit(
     broker: Broker, wire: Wire, publisher: FakePublisher, tmp_path: Path, vital: str, goodbye: bool

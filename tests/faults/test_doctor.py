@@ -199,6 +199,20 @@ class TestMeter:
             meter.command("fault", name=fault)
             doctor("--meter", f"127.0.0.1:{meter.port}").assert_found("meter", words)
 
+    def test_a_refused_device_block_is_named_though_the_push_runs(self, tmp_path: Path) -> None:
+        with a_chain(tmp_path, "broker", "meter") as chain:
+            chain.meter.command("fault", name="exception", code=2, only="8192-8249")
+            chain.start("publisher")
+            said = chain.until(has("block", "registers 8192-8249 (device): exception 2", "requests these first"))
+            said.assert_found("meter", "measures as a KSEM does, but refuses registers 8192-8249 (device)")
+            assert said.states("push") == {"ok"}
+
+    def test_a_firmware_without_a_clock_is_a_ksem(self, tmp_path: Path) -> None:
+        with KsemHandle(tmp_path) as meter:
+            meter.command("fault", name="exception", code=2, only="8245-8249")
+            said = doctor("--meter", f"127.0.0.1:{meter.port}")
+        assert said.states("meter") == {"ok"}
+
     def test_a_meter_that_boots(self, tmp_path: Path) -> None:
         with KsemHandle(tmp_path) as meter:
             meter.command("reboot", gone=0, zero=30)

@@ -13,6 +13,7 @@ import serial
 
 from tests.chain import Chain
 
+from .ear import Ear
 from .processes import cpu_rate
 from .raw_line import READ_PHASES, READ_TOTALS, frame, is_data, line_fault, send
 
@@ -208,6 +209,21 @@ def functions_and_bodies() -> Iterator[tuple[int, str]]:
 
 
 @pytest.mark.slow
+def test_a_client_that_lets_go_of_the_line_late_gets_whole_answers_by_a_setting(
+    tmp_path: Path, kept_rows: list[object]
+) -> None:
+    with Chain(tmp_path, server="[[line.unit]]\nearliest = 0.01") as chain:
+        chain.rows = kept_rows  # type: ignore[assignment]
+        chain.start()
+        chain.await_well()
+        with line_fault(chain, "earliest = 0.01: no answer begins within 10 ms", recovery=1.0):
+            for _ in range(20):
+                (answer,) = send(chain, READ_TOTALS)
+                assert answer.after_ms >= 10
+                assert is_data(answer.frame, 28)
+
+
+@pytest.mark.slow
 def test_every_function_code_gets_what_is_due(chain: Chain) -> None:
     asked = {function: frame(f"01 {function:02x} {body}") for function, body in functions_and_bodies()}
     # Each is asked for the first time, which is logged up to a bound.
@@ -337,6 +353,17 @@ def test_a_port_that_comes_and_goes_is_told_and_survived(chain: Chain) -> None:
         for _ in range(5):
             chain.line.command("unplug", seconds=0.1)
             chain.inverter.wait_for("good", 1, 5)
+
+
+@pytest.mark.slow
+def test_a_port_that_flaps_without_end_is_logged_a_few_times_and_then_counted(chain: Chain) -> None:
+    with Ear(chain.broker.port) as ear:
+        # A dozen about the port, the rest in one line a minute; and what becomes of the unit.
+        with line_fault(chain, "the port flaps 25 times", recovery=1.5, lines=30):
+            for _ in range(25):
+                chain.line.command("unplug", seconds=0.05)
+                time.sleep(0.6)  # the server opens it again within this time
+        ear.await_node_health(lambda health: health.units[0].port.changes > 30, within=15)
 
 
 @pytest.mark.slow

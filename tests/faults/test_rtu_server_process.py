@@ -196,6 +196,28 @@ def test_a_port_that_is_gone_stops_no_other_line(tmp_path: Path, kept_rows: list
 
 
 @pytest.mark.slow
+def test_two_noisy_lines_end_together_in_time_and_with_a_final_message(tmp_path: Path, kept_rows: list[object]) -> None:
+    cellar = LineHandle(tmp_path, name="cellar")
+    more = f'[[line]]\nname = "cellar"\nport = "{cellar.server}"\n'
+    noise = random.Random(19).randbytes(8000).hex()  # two seconds at this speed, without a pause
+    with Chain(tmp_path, server=more) as chain, cellar:
+        chain.rows = kept_rows  # type: ignore[assignment]
+        chain.start()
+        chain.await_good()
+        with (
+            Ear(chain.broker.port) as ear,
+            line_fault(chain, "noise on two lines, and a restart", family=FAMILY, lines=16),
+        ):
+            heard = cellar.status()["to_server"]
+            for line in (chain.line, cellar):
+                line.command("inject", to="server", hex=noise)
+            wait_until(lambda: cellar.status()["to_server"] > heard + 500)
+            assert chain.server.stop(within=3.0) == 0
+            ear.await_last(NODE_STATUS, b"offline", 1.0)
+            chain.server.start()
+
+
+@pytest.mark.slow
 def test_two_units_on_one_line_show_two_meters_each_with_its_own_freshness(
     tmp_path: Path, kept_rows: list[object]
 ) -> None:

@@ -248,6 +248,15 @@ def test_a_meter_that_takes_one_client_is_not_wrong_while_it_serves_our_publishe
         assert finding.state == "wrong"
 
 
+@pytest.mark.parametrize(("block", "state"), [("device", "wrong"), ("energy", "warn")])
+def test_a_block_that_the_meter_refuses_is_named_with_its_registers(block: str, state: str) -> None:
+    reason = Reason.of("block-refused", registers="8192-8249", block=block, exception=2)
+    seen = MeterSeen("main", "online", meter_health(checks=(CheckFlag(f"refused-{block}", NOW, reason),)), alive=True)
+    found = only(check_publishers(Facts("1", logins=(LOGIN,), seen_meters=(seen,))), "block")
+    assert (found.state, reason.text in found.text) == (state, True)
+    assert "firmware" in found.remedy
+
+
 def test_another_device_is_wrong_whatever_the_publisher_reports() -> None:
     answer = RegisterAnswer("exception", code=2)
     meter = MeterFacts(MeterPlace("main", "10.0.0.2"), "reached", device=answer, head=answer)

@@ -28,6 +28,8 @@ def foreign(wanted_range: RegisterRange) -> tuple[int, ...]:
     [
         (KSEM, LIVE, 502, "ksem"),
         (KSEM, LIVE, 1502, "ksem"),
+        (KSEM[:53], LIVE, 502, "ksem"),
+        ((), LIVE, 502, "nameless"),
         (KSEM, (0,) * 28, 502, "booting"),
         (foreign(DEVICE), foreign(SEQLOCK_HEAD), 502, "inverter"),
         ((), (), 1502, "inverter"),

@@ -1,5 +1,6 @@
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from service_runtime.threads import TURN_WITHIN, WatchedThread, all_work
@@ -32,6 +33,31 @@ def test_a_thread_that_turns_has_no_fault_and_one_that_is_replaced_ends() -> Non
     go_on.set()
     assert ended.acquire(timeout=5.0), "the old thread ends with its next turn"
     assert thread.restarts == 1
+
+
+def test_a_replaced_thread_that_never_turns_again_is_a_fault_though_the_new_one_turns() -> None:
+    let_go, first = threading.Event(), threading.Lock()
+    thread: WatchedThread
+
+    def work() -> None:
+        if first.acquire(blocking=False):
+            let_go.wait(30.0)  # as in a call that never returns
+        while thread.turned():
+            time.sleep(0.001)
+
+    thread = WatchedThread("line", work)
+    thread.start()
+    faults = [thread.fault(float(now)) for now in range(int(TURN_WITHIN) + 3)]
+    assert "hangs for" in faults[-1]
+    thread.restart()
+    later = []
+    for now in range(100, 100 + int(TURN_WITHIN) + 3):
+        later.append(thread.fault(float(now)))
+        time.sleep(0.01)
+    assert later[:6] == [""] * 6
+    assert "another one was started in its place" in later[-1]
+    let_go.set()
+    thread.restart()  # ends the thread that turns
 
 
 def test_a_host_that_was_suspended_lets_no_thread_count_as_hanging() -> None:
