@@ -12,7 +12,7 @@ SIMULATE_MINUTES ?= 4
 HOME_PYTHON ?= python3.13
 HOME_VENV   ?= .venv-homeassistant
 
-.PHONY: help demo test test-faults test-slow test-platform test-browser test-homeassistant check format bench faults-table soak simulate fuzz docs deb tools verify clean
+.PHONY: help demo test test-faults test-slow test-platform test-browser test-homeassistant check format bench faults-table soak simulate put-back mutants fuzz docs deb tools verify clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -63,6 +63,12 @@ soak: $(READY) tools ## compressed days with faults at random, MINUTES=10 (SEED=
 
 simulate: $(READY) ## the whole chain in virtual time, with faults from seeds: SIMULATE_MINUTES=4 on 2 cores (ARGS="--seed 1000")
 	@$(BIN)/python -m simulation --minutes $(SIMULATE_MINUTES) --jobs 2 $(ARGS)
+
+put-back: $(READY) ## faults that the services once had, put back one at a time: how soon the simulation finds each
+	@$(BIN)/python -m simulation.put_back $(ARGS)
+
+mutants: $(READY) ## 100 mutations of the cores, each simulated until it is found; survivors are listed (ARGS="--seed 2")
+	@$(BIN)/python -m simulation.mutants $(ARGS)
 
 fuzz: $(READY) ## any bytes against codec, contract and settings, SECONDS=60 each; installs atheris
 	@fuzz/run $(BIN)/python $(SECONDS)

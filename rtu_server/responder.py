@@ -31,6 +31,8 @@ class Book(Protocol):
 
     def find(self, request: bytes, unit: int, wanted: RegisterRange, now: float) -> Reply | Refused: ...
 
+    def doubt(self, now: float) -> None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Unit:
@@ -52,6 +54,11 @@ class Responder:
     def serves(self, unit: int) -> bool:
         """Tell whether this unit number is ours; broadcasts (0) and other devices' are not."""
         return unit in self._units
+
+    def doubt_clock(self, now: float) -> None:
+        """Take note that this host stood still before `now` and its clock did not count that."""
+        for unit in self._units.values():
+            unit.book.doubt(now)
 
     def answer(self, request: bytes, now: float) -> Answer:
         """Answer a request frame whose CRC is right, judged at `now`, the moment of writing."""

@@ -361,14 +361,26 @@ class NodeSide:
 
     REOPEN: Final = 0.4
 
-    def __init__(self, process: Process, network: Network, broker: str, adapter: Adapter, *, idle_gap: float) -> None:
+    def __init__(
+        self,
+        process: Process,
+        network: Network,
+        broker: str,
+        adapter: Adapter,
+        *,
+        idle_gap: float,
+        vital: tuple[str, ...] = ("live",),
+    ) -> None:
         self.process = process
+        self._vital = vital
         self.adapter = adapter
         self._network = network
         self._broker = broker
         self._idle_gap = idle_gap
         self._starts = 0
         self.begun = False
+        self.on_live: Callable[[bytes], None] = lambda _: None
+        """Called with each live block that has reached the node."""
         self._log = logging.getLogger("rtu_server.simulated")
         self.link: Link
         self.core: LineCore
@@ -379,7 +391,7 @@ class NodeSide:
         self.begun = True
         clock = self.clock = VirtualClock(self.process)
         setattr(block_feed, "boottime", clock)  # noqa: B010  (it takes no clock yet)
-        self.feed = BlockFeed(METER, NODE, TOPICS, FreshnessLimits(), self._send)
+        self.feed = BlockFeed(METER, NODE, TOPICS, FreshnessLimits(vital=self._vital), self._send)
         self.responder = Responder({1: Unit(1, METER, self.feed.book)})
         line = self.adapter.line
         self.core = line_core(self.responder, line.gap, self._idle_gap, line.character)
@@ -410,6 +422,9 @@ class NodeSide:
     def stop(self) -> None:
         """SIGTERM."""
         self.link.stop([(TOPICS.node_status(NODE), b"offline")])
+        self.core.failed()
+        self.adapter.drop_output()
+        self.adapter.close()
         self.process.after(0.05, self.process.crash)
 
     def sizes(self) -> dict[str, tuple[int, int]]:
@@ -439,6 +454,8 @@ class NodeSide:
                 self._status_told = None
         elif topic.meter == METER:
             self.feed.on_message(topic, Incoming(message.topic, message.payload, message.retain, self.clock()))
+            if topic.kind == "block" and topic.name == "live":
+                self.on_live(message.payload)
 
     def _tick(self) -> None:
         now = self.clock()

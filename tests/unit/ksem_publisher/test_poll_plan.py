@@ -240,3 +240,16 @@ def test_a_block_that_is_never_answered_keeps_live_waiting_for_less_than_its_lim
     assert len([1 for _, wanted in meter.reads if wanted.start == silent]) > 5
     others = {"device", "energy", "gaps", "sunspec"} - {{512: "energy", 100: "gaps", 40000: "sunspec"}[silent]}
     assert others <= {block.name for block in meter.results if isinstance(block, BlockRead)}
+
+
+def test_blocks_that_were_read_before_a_device_refused_to_tell_who_it_is_are_never_given_out() -> None:
+    meter = Meter(plan(sunspec=1e9))
+    meter.run(3.0)
+    meter.refused[DEVICE.start] = 4
+    meter.run(12.0)
+    counted = len(meter.results)
+    del meter.refused[DEVICE.start]
+    meter.plan.live_wanted = False
+    meter.run(0.03 + max(0.0, meter.plan.wait(meter.now)))
+    late = [one for one in meter.results[counted:] if isinstance(one, BlockRead) and one.name == "energy"]
+    assert all(meter.now - one.at < 2.0 for one in late)
