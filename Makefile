@@ -12,7 +12,7 @@ SIMULATE_MINUTES ?= 4
 HOME_PYTHON ?= python3.13
 HOME_VENV   ?= .venv-homeassistant
 
-.PHONY: help demo test test-faults test-slow test-platform test-brokers bench-fleet test-browser test-homeassistant check format bench faults-table soak scenes simulate fuzz docs deb release tools verify clean
+.PHONY: help demo test test-faults test-slow test-platform test-brokers bench-fleet test-browser test-homeassistant check format bench faults-table soak scenes simulate put-back mutants fuzz docs deb release tools verify clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -74,6 +74,12 @@ scenes: $(READY) tools ## seven scenes of faults without end, MINUTES=10 each (S
 
 simulate: $(READY) ## the whole chain in virtual time, with faults from seeds: SIMULATE_MINUTES=4 on 2 cores (ARGS="--seed 1000")
 	@$(BIN)/python -m simulation --minutes $(SIMULATE_MINUTES) --jobs 2 $(ARGS)
+
+put-back: $(READY) ## faults that the services once had, put back one at a time: how soon the simulation finds each
+	@$(BIN)/python -m simulation.put_back $(ARGS)
+
+mutants: $(READY) ## 100 mutations of the cores, each simulated until it is found; survivors are listed (ARGS="--seed 2")
+	@$(BIN)/python -m simulation.mutants $(ARGS)
 
 fuzz: $(READY) ## any bytes against codec, contract and settings, SECONDS=60 each; installs atheris
 	@fuzz/run $(BIN)/python $(SECONDS)

@@ -236,6 +236,7 @@ class PollPlan:
             self._put_off(asked, now, code)
             if asked is self._device:
                 asked.begin = device_reading
+                self._held.clear()  # nobody knows whose these blocks are
         return Refusal(name, given_up=True)
 
     def fail(self, now: float) -> None:

@@ -23,6 +23,8 @@ DOUBT = 600.0
 """Seconds after a disagreement in which a push counts only if polls confirm it."""
 _IN_STEP = 1.6
 """After so many periods without a cycle another connection may be another meter's."""
+_BREAK, _BREAK_PERIODS = 1.0, 2.5
+"""Seconds, and periods, without a whole cycle after which cycles may have waited in the meter, and old ones come."""
 _MISSES_TOLD = 3
 """Disagreements in a row before they are reported: the network may have held a cycle back."""
 _REPORTED = 20.0
@@ -145,7 +147,7 @@ class PushAgreement:
         self._cycles.append(_Cycle(_head(cycle.words), source, now))
         if self._waits_since is None:
             self._waits_since = now
-        if before is not None and before.source != source and now - before.arrived > _IN_STEP * self._period:
+        if before is not None and self._is_break(now - before.arrived, same=before.source == source):
             self.start_over(now)
         read = self._read
         if read is not None and now - read.received > _STALE_PERIODS * self._period:
@@ -190,6 +192,10 @@ class PushAgreement:
         """Another meter may be polled from now on, too."""
         self._counters = None
         self.start_over(now)
+
+    def _is_break(self, seconds: float, *, same: bool) -> bool:
+        """Whether what comes after so many seconds without a cycle, over the `same` connection, is to be confirmed."""
+        return seconds > (max(_BREAK, _BREAK_PERIODS * self._period) if same else _IN_STEP * self._period)
 
     @property
     def _is_slow(self) -> bool:

@@ -17,8 +17,10 @@ AWAY_SECONDS = 0.6
 
 _LATE = 1.25
 """Cycles further apart than so many periods: the later one may have been held back."""
+_SOON = 0.85
+"""Cycles closer together than so many periods may come out of a queue: they are dated by the rhythm of before."""
 _EARLY = 0.5
-"""Cycles closer together than so many periods come out of a queue."""
+"""Cycles closer together than so many periods come out of one."""
 _ODD_CYCLES = 3
 """So many cycles in a row out of rhythm: the meter's pace has changed."""
 _KEPT = 8
@@ -57,9 +59,12 @@ class PushRhythm:
         interval = first - previous
         if _EARLY * self.period <= interval <= _LATE * self.period:
             self._odd = 0
-            self._dated = first
+            if interval >= _SOON * self.period:
+                self._dated = first
+            elif self._dated is not None:
+                self._dated = min(first, self._dated + self.period)
             self._adjust()
-            return first
+            return self._dated
         self._odd += 1
         if interval > max(_LATE * self.period, min(AWAY_PERIODS * self.period, AWAY_SECONDS)):
             self._dated = None

@@ -90,7 +90,7 @@ class BlockFeed:
         with self._pinging:
             # The moment before it is handed over: an age may be overstated by the way there, never understated.
             now = boottime()
-            self.fresh_since = None if now >= self.state.vital_expires else self.fresh_since or now
+            self.fresh_since = (self.fresh_since or now) if self.state.is_true(now) else None
             if self._echo.due(now):
                 nonce = secrets.token_hex(NONCE_BYTES)
                 self._echo.sent(nonce, now)
@@ -99,6 +99,7 @@ class BlockFeed:
     def on_message(self, topic: ParsedTopic, message: Incoming) -> None:
         """Take in a block, a pong or a status."""
         self.last_heard = message.received
+        self._settle_doubt(message.received)
         try:
             if topic.kind == "block":
                 self._on_block(topic, message)
@@ -118,6 +119,14 @@ class BlockFeed:
         if self._bad_mac is None or now - self._bad_mac[1] > BAD_MAC_FOR:
             return None
         return self._bad_mac[0]
+
+    def _settle_doubt(self, now: float) -> None:
+        """Where a line found that this host stood still, ping: no echo of before counts."""
+        if self.book.settle_doubt():
+            self._echo.void()
+            for session in self.book.undated_sessions():
+                self._echo.want(session, now)
+            self.tick()
 
     def _on_block(self, topic: ParsedTopic, message: Incoming) -> None:
         if not message.payload:

@@ -26,7 +26,11 @@ class DoorBook:
             self._state, self._replies = state, {}
             return None
         reply = self._replies.get(request)
-        return None if reply is None or now >= min(reply.expires, state.vital_expires) else reply
+        return reply if reply is not None and now < reply.expires and state.is_true(now) else None
+
+    def doubt(self, now: float) -> None:
+        """Serve nothing until a new echo: this host stood still."""
+        self.shared.doubt(now)
 
     def find(self, request: bytes, unit: int, wanted: RegisterRange, now: float) -> Reply | Refused:
         """Return the reply to a read request, or why there is none."""

@@ -52,3 +52,7 @@ class WithheldBook:
     def find(self, request: bytes, unit: int, wanted: RegisterRange, now: float) -> Reply | Refused:
         """As `Book.find`."""
         return Refused.STALE if self._drill.is_on(now) else self._book.find(request, unit, wanted, now)
+
+    def doubt(self, now: float) -> None:
+        """As `Book.doubt`."""
+        self._book.doubt(now)

@@ -9,6 +9,8 @@ from ksem_contract.echo import PING_EVERY, PING_SELDOM
 HURRY: Final = 0.25
 """Seconds between pings at least, and to the second one while blocks wait for an echo: the first one may have come
 before the publisher listened. Each further one waits twice as long, for a session that answers none never will."""
+RETURNED: Final = 2.0
+"""A session whose blocks come again after so many seconds without one may answer now: it is pinged as a new one is."""
 FORGOTTEN_AFTER: Final = 30.0
 """Seconds without a block after which a session is no reason to ping."""
 MAX_WAITING: Final = 4
@@ -53,11 +55,11 @@ class EchoSchedule:
         waiting = self._waiting
         for known in [known for known, wait in waiting.items() if now - wait.wanted > FORGOTTEN_AFTER]:
             del waiting[known]
-        if session in waiting:
+        if session in waiting and now - waiting[session].wanted <= RETURNED:
             waiting[session].wanted = now
             return
         waiting.pop(_ANY, None)
-        if len(waiting) < MAX_WAITING:  # else the pings for the others do for it, too
+        if session in waiting or len(waiting) < MAX_WAITING:  # else the pings for the others do for it, too
             waiting[session] = _Wait(due=now, step=HURRY, wanted=now)
 
     def doubt(self) -> None:

@@ -26,8 +26,17 @@ LATE: Final = 0.0005
 """Seconds after which an answer that was prepared ahead is judged again, or a look is too old to answer."""
 SENDING: Final = 0.05
 """Seconds that the last byte of an answer may take longer than the line's speed asks for."""
+WATCH: Final = 0.005
+"""Seconds between looks at how much of an answer has left."""
 STARTING: Final = 0.01
-"""The same for the first byte: an adapter may take the whole answer before it reports any of it as gone."""
+"""The same for the first byte of an answer on a port that reports an answer's bytes only once all have left (a UART fed
+by DMA does). On any other port the first byte must have left within `STALL` of its request, or none of them may."""
+LATE_REPORTS: Final = 2
+"""Answers in a row that left without a report in between, and took long enough for some, before a port is one that
+reports late."""
+HELD: Final = 0.05
+"""Seconds' worth of characters that an adapter and its driver may hold and hand over late, beside those of the time
+between two looks: a latency timer of 16 ms, and a busy USB bus."""
 MAX_GIVEN: Final = 1024
 """Answers that are not counted yet, at most: more than a line can give within a second."""
 
@@ -72,6 +81,12 @@ class LineCore:
         self._prepared: Answer | None = None
         self._prepared_for = 0.0
         self._sending: Given | None = None
+        self._sending_since = 0.0
+        """No byte of the request that is being answered came before this moment."""
+        self._watched = 0
+        """Looks that found nothing of the answer under way as gone."""
+        self._late_reports = 0
+        """Answers in a row of which the port reported nothing before all. -1: it has reported a part of one."""
         self.given: deque[Given] = deque(maxlen=MAX_GIVEN)
         """What happened to requests for us and is not counted yet."""
 
@@ -94,6 +109,9 @@ class LineCore:
         """
         since, self._looked = self._looked, before
         if now - since > STALL:
+            if data:
+                self._reader.reset(now)
+                self._is_late(data, self._reader.feed(data, now, since), now - since)
             self.stalled(now)
             return False
         silent_until = since if data else before
@@ -103,9 +121,25 @@ class LineCore:
         if data:
             self._supersede(len(data))
             self._last = now
-            self._take(self._reader.feed(data, now, since))
+            events = self._reader.feed(data, now, since)
+            if self._is_late(data, events, now - since):
+                self.stalled(now)
+                return False
+            self._take(events)
         self._prepare()
         return True
+
+    def _is_late(self, data: bytes, events: list[Heard], seconds: float) -> bool:
+        """Whether these took longer to come than the `seconds` that our clock has counted.
+
+        Then a hypervisor had paused this host, and what the clock dates may be older. These are more bytes than the
+        line carries, or more requests to us: a client that gets no answer waits for `STALL` at least.
+        """
+        ours = sum(isinstance(event, Request) and self._responder.serves(event.unit) for event in events)
+        late = len(data) * self._timing.character > seconds + HELD or (ours > 1 and (ours - 1) * STALL >= seconds)
+        if late:
+            self._responder.doubt_clock(self._looked)
+        return late
 
     @property
     def due_at(self) -> float | None:
@@ -122,7 +156,7 @@ class LineCore:
         if self._request is not None and not self._is_unsure:
             return self._last + self._silence
         look = self._looked + (LOOK if self.is_at_rest else GLANCE)
-        return look if self._sending is None else min(look, self._looked + SENDING / 10)
+        return look if self._sending is None else min(look, self._looked + WATCH)
 
     def due(self, now: float) -> bytes:
         """Return the answer to write at this moment, maybe none."""
@@ -142,7 +176,7 @@ class LineCore:
         self._responder.written(request.frame, answer, now)
         given = Given(request.frame, self._received_at, answer, now)
         if answer.frame:
-            self._sending = given
+            self._sending, self._sending_since, self._watched = given, request.since, 0
         else:
             self._give(given, now)
         return answer.frame
@@ -157,13 +191,13 @@ class LineCore:
         sending = self._sending
         if sending is None:
             return True
+        self._learn(count, len(sending.answer.frame))
         if count >= len(sending.answer.frame):
             self._sending = None
             self._counters.unsent_since = None
             self._give(sending, now)
             return True
-        spare = SENDING if count > 0 else STARTING
-        if now < sending.at + len(sending.answer.frame) * self._timing.character + spare and not self._is_due():
+        if now < self._gone_by(sending, count) and not self._is_due():
             return True
         self.failed()
         if self._is_due() and self._request is not None:
@@ -171,6 +205,25 @@ class LineCore:
             self._not_sent(Given(self._request.frame, self._received_at, UNANSWERED, now))
             self._request = None
         return False
+
+    def _gone_by(self, sending: Given, count: int) -> float:
+        """Until when more of the answer must have left than the `count` bytes that have."""
+        end = sending.at + len(sending.answer.frame) * self._timing.character
+        if count > 0:
+            return end + SENDING
+        if self._late_reports >= LATE_REPORTS:
+            return end + STARTING
+        first = sending.at + self._timing.character + STARTING
+        return min(end + STARTING, max(first, self._sending_since + STALL - WATCH))
+
+    def _learn(self, count: int, whole: int) -> None:
+        """Find out whether the port reports parts of an answer as gone."""
+        if 0 < count < whole:
+            self._late_reports = -1
+        elif count == 0:
+            self._watched += 1
+        elif self._late_reports >= 0:
+            self._late_reports = self._late_reports + 1 if self._watched >= LATE_REPORTS else 0
 
     def failed(self) -> None:
         """Take note that the answer under way will not leave the port."""

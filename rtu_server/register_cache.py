@@ -72,6 +72,22 @@ class HeldBlock(NamedTuple):
     expires: float
 
 
+@dataclass(slots=True)
+class Trust:
+    """Whether this host's clock may be believed, for all that echoes have dated since the last doubt.
+
+    Any thread may end it, for all that was and will be made of these echoes: nothing turns it back.
+    """
+
+    since: float = -inf
+    """What was measured before this moment of the clock is of an age that nobody knows."""
+    doubted_at: float | None = None
+
+    @property
+    def lost(self) -> bool:
+        return self.doubted_at is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Served:
     """All that may be served at one time. Never changed: the next block makes a new one."""
@@ -81,18 +97,23 @@ class Served:
     vital_expires: float = -inf
     replies: Mapping[bytes, Reply] = field(default_factory=dict)
     """Encoded ahead from these blocks, by the request's own bytes; each is true until it or the vital data expires."""
+    trust: Trust = field(default_factory=Trust)
+
+    def is_true(self, now: float) -> bool:
+        """Tell whether the vital data is fresh, by a clock that nothing speaks against."""
+        return now < self.vital_expires and not self.trust.lost
 
     def ready(self, request: bytes, now: float) -> Reply | None:
         """Return a reply that lies encoded and is true at `now`."""
         reply = self.replies.get(request)
-        return None if reply is None or now >= reply.expires or now >= self.vital_expires else reply
+        return reply if reply is not None and now < reply.expires and self.is_true(now) else None
 
     def read(self, wanted: RegisterRange, now: float) -> Words | Refused:
         """Return the registers of a range if every block that it touches, and all vital data, is fresh."""
         words = self.assemble(wanted)
-        if isinstance(words, Words) and (now >= words.expires or now >= self.vital_expires):
+        if isinstance(words, Words) and (now >= words.expires or not self.is_true(now)):
             # A range on demand that nobody renews is again what it was before: not in the meter's map.
-            known = now >= self.vital_expires or touches_map(wanted)
+            known = not self.is_true(now) or touches_map(wanted)
             return Refused.STALE if known else Refused.UNMAPPED
         return words
 
@@ -124,7 +145,7 @@ class RegisterCache:
     goodbye. A clock that is disproved takes all with it that it dated.
 
     Messages come in the thread of the broker's link. Lines and Modbus TCP servers call `ready` and `find`, which read
-    `state` once.
+    `state` once, and `doubt` where they find that this host stood still.
     """
 
     def __init__(self, limits: FreshnessLimits) -> None:
@@ -135,7 +156,28 @@ class RegisterCache:
         self._last_block = -inf
         """When a block of the served session came in last."""
         self._hot = HotRequests()
+        self._trust = Trust()
         self.state = Served()
+
+    def doubt(self, now: float) -> None:
+        """Serve nothing until a new echo: this host stood still before `now`, uncounted by its clock.
+
+        Any thread may call it.
+        """
+        self._trust.doubted_at = now
+
+    def settle_doubt(self) -> bool:
+        """Begin anew after a doubt; True if there was one. Blocks wait then for the echo of a ping sent from now on.
+
+        What has a limit must have been measured since, too: a publisher on this host stood still as well, and no
+        echo tells.
+        """
+        doubted_at = self._trust.doubted_at
+        if doubted_at is None:
+            return False
+        self._trust = Trust(since=doubted_at)
+        self._disown()
+        return True
 
     def ready(self, request: bytes, now: float) -> Reply | None:
         """Return a reply that lies encoded and is true at `now`: the usual case, one look-up and two comparisons."""
@@ -263,7 +305,9 @@ class RegisterCache:
 
     def _hold(self, message: BlockMessage, clock: EchoClock, now: float) -> HeldBlock:
         measured = clock.expires_at(message.boot_ms, message.age_ms, 0.0, now)
-        expires = measured + self._limits.of(message) if measured > -inf else -inf
+        limit = self._limits.of(message)
+        known = measured > -inf and (limit == inf or measured >= self._trust.since)
+        expires = measured + limit if known else -inf
         return HeldBlock(message, message.range, min(measured, now), expires)
 
     def _vital_expires(self, blocks: Mapping[str, HeldBlock]) -> float:
@@ -274,19 +318,19 @@ class RegisterCache:
         blocks = {each.message.block: each for each in held}
         for name in _too_many(sorted(blocks, key=lambda name: blocks[name].expires)):
             del blocks[name]
-        blank = Served(session, blocks, self._vital_expires(blocks))
+        blank = Served(session, blocks, self._vital_expires(blocks), trust=self._trust)
         replies = self._hot.encode(blank.assemble, self.state.replies, _changed(self.state.blocks, blocks), now)
         self.state = replace(blank, replies=replies)
 
-    def _disown(self, message: BlockMessage) -> None:
-        """Forget all clocks, as a block has disproved one: our own may have stood still, which they all count from.
+    def _disown(self, *disproving: BlockMessage) -> None:
+        """Forget all clocks, as a block or the line disproved one: our own may have stood still, the base of all.
 
         Nothing that they dated is served before another echo.
         """
         served = list(self._messages(self.state.session).values()) if self.state.session is not None else []
         self._clocks.clear()
         self.state = Served()
-        for each in (*served, message):
+        for each in (*served, *disproving):
             self._wait(each)
 
     def _forget_all(self) -> None:

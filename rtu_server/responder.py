@@ -33,6 +33,8 @@ class Book(Protocol):
 
     def find(self, request: bytes, unit: int, wanted: RegisterRange, now: float) -> Reply | Refused: ...
 
+    def doubt(self, now: float) -> None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Unit:
@@ -107,6 +109,11 @@ class Responder:
     def refuses_until(self, unit: int) -> float:
         """Return until when a unit refuses data, fresh or not, because it had to refuse live data before."""
         return self._calm[unit].until
+
+    def doubt_clock(self, now: float) -> None:
+        """Take note that this host stood still before `now` and its clock did not count that."""
+        for unit in self._units.values():
+            unit.book.doubt(now)
 
     def answer(self, request: bytes, now: float) -> Answer:
         """Answer a request frame whose CRC is right, judged at `now`, the moment of writing."""

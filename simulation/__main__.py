@@ -5,8 +5,8 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from itertools import count
-from multiprocessing import Pool
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from itertools import islice
 from typing import Final
 
 from .faults import Fault, draw
@@ -14,6 +14,7 @@ from .run import Outcome, command, run, smaller
 
 A_RUN: Final = 600.0
 """Simulated seconds of one seed where many are run."""
+CPU: Final = "s of processor time"
 SHOWN: Final = 300
 """Lines of a timeline that are printed, the last ones."""
 
@@ -22,7 +23,7 @@ def main() -> int:
     """Exit code 1 where a promise is broken."""
     options = _parser().parse_args()
     if options.minutes:
-        return _many(options.seed, options.minutes, options.jobs, options.seconds or A_RUN)
+        return _many(options)
     seconds = options.seconds or A_RUN
     faults = _chosen(options.seed, seconds, options.faults)
     outcome = run(options.seed, seconds, faults, trace=bool(os.environ.get("TRACE")))
@@ -40,6 +41,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=0.0, help=f"simulated time of a seed (default {A_RUN:g})")
     parser.add_argument("--faults", help="only these of the seed's faults: numbers with commas between, or none")
     parser.add_argument("--minutes", type=float, default=0.0, help="run seed after seed for so long")
+    parser.add_argument("--seeds", type=int, default=1_000_000, help="with --minutes: so many at most")
+    parser.add_argument("--first", action="store_true", help="with --minutes: stop at the first broken promise")
     parser.add_argument("--jobs", type=int, default=2, help="processes, with --minutes (default 2)")
     return parser
 
@@ -51,34 +54,41 @@ def _chosen(seed: str, seconds: float, numbers: str | None) -> list[Fault] | Non
     return [fault for fault in draw(seed, seconds) if fault.number in wanted]
 
 
-def _seeds(first: str, until: float) -> Iterator[str]:
-    for number in count(int(first)):
-        if time.monotonic() >= until:
-            return
-        yield str(number)
+def _outcomes(numbers: range, seconds: float, until: float, jobs: int) -> Iterator[Outcome]:
+    """Run seed after seed, `jobs` at a time, and begin none after `until`."""
+    seeds = iter(numbers)
+    with ProcessPoolExecutor(jobs) as pool:
+        under_way: set[Future[Outcome]] = set()
+        while True:
+            for seed in islice(seeds, jobs - len(under_way)) if time.monotonic() < until else ():
+                under_way.add(pool.submit(run, str(seed), seconds))
+            if not under_way:
+                return
+            done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+            for one in done:
+                yield one.result()
 
 
-def _one(job: tuple[str, float]) -> Outcome:
-    return run(*job)
-
-
-def _many(first: str, minutes: float, jobs: int, seconds: float) -> int:
+def _many(options: argparse.Namespace) -> int:
     begun = time.monotonic()
-    until = begun + 60 * minutes
+    until, jobs = begun + 60 * options.minutes, options.jobs
     done = faults = 0
-    lived = 0.0
+    lived = cpu = 0.0
     failed: list[Outcome] = []
-    with Pool(jobs) as pool:
-        seeds = _seeds(first, until)
-        while batch := [(seed, seconds) for seed, _ in zip(seeds, range(2 * jobs), strict=False)]:
-            for outcome in pool.imap(_one, batch):
-                done, faults, lived = done + 1, faults + outcome.faults, lived + outcome.seconds
-                if outcome.violations:
-                    failed.append(outcome)
-                    _print(outcome)
+    first = int(options.seed)
+    for outcome in _outcomes(range(first, first + options.seeds), options.seconds or A_RUN, until, jobs):
+        done, faults, lived = done + 1, faults + outcome.faults, lived + outcome.seconds
+        cpu += outcome.cpu
+        if outcome.violations:
+            failed.append(outcome)
+            _print(outcome)
+            if options.first:
+                break
     print(f"{done} seeds, {lived / 3600:.1f} hours of bridge life, {faults} faults, {len(failed)} seeds failed")
-    print(f"{lived / (time.monotonic() - begun) / jobs:.0f} times real time on each of {jobs} cores")
-    if failed:
+    passed = time.monotonic() - begun
+    print(f"{lived / passed / jobs:.0f} times real time on each of {jobs} cores, {lived / cpu:.0f} by processor time")
+    print(f"{cpu:.1f} {CPU}")
+    if failed and not options.first:
         _print_smaller(failed[0])
     return int(bool(failed))
 

@@ -60,6 +60,11 @@ Allowed = Callable[[str, str, str], bool]
 """User, `read` or `write`, topic."""
 
 
+def everything(_user: str, _action: str, _topic: str) -> bool:
+    """Allow all to everybody."""
+    return True
+
+
 class Broker:
     """Takes what clients do, calls them with what they receive."""
 
@@ -67,7 +72,7 @@ class Broker:
         self,
         clock: Callable[[], float],
         *,
-        allowed: Allowed = lambda _user, _action, _topic: True,
+        allowed: Allowed = everything,
         persistence: bool = False,
         retained_for_wildcards: bool = True,
     ) -> None:

@@ -120,6 +120,8 @@ class Adapter:
         self.present = True
         self.stuck = False
         self.is_open = False
+        self.opened = 0
+        """How often it was opened."""
         self.on_bytes: Callable[[], None] = lambda: None
         """Called where the process may read; what it does not read stays."""
         self.on_gone: Callable[[], None] = lambda: None
@@ -137,6 +139,7 @@ class Adapter:
         if not self.present:
             return False
         self.is_open = True
+        self.opened += 1
         self.drop_input()
         self._queue.clear()
         if self._died not in self.process.on_death:
@@ -248,7 +251,8 @@ class Adapter:
             self._output_free = self.line.send(US, data, decided=decided).end
 
     def _died(self, _: bool) -> None:
-        self.is_open = False
+        """The kernel closes the port; it waits for no output of a process that was killed."""
+        self.close()
         self.buffer.clear()
 
 

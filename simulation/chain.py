@@ -377,9 +377,11 @@ class NodeSide:
         idle_gap: float,
         stay: float = 0.0,
         earliest: float = 0.0,
+        vital: tuple[str, ...] = ("live",),
     ) -> None:
-        """All in seconds, as in the settings."""
+        """All in seconds, as in the settings. `vital`: names of blocks."""
         self.process = process
+        self._vital = vital
         self.adapter = adapter
         self._stay, self._earliest = stay, earliest
         self._network = network
@@ -387,6 +389,8 @@ class NodeSide:
         self._idle_gap = idle_gap
         self._starts = 0
         self.begun = False
+        self.on_live: Callable[[bytes], None] = lambda _: None
+        """Called with each live block that has reached the node."""
         self._log = logging.getLogger("rtu_server.simulated")
         self.link: Link
         self.core: LineCore
@@ -397,7 +401,8 @@ class NodeSide:
         self.begun = True
         clock = self.clock = VirtualClock(self.process)
         setattr(block_feed, "boottime", clock)  # noqa: B010  (it takes no clock yet)
-        self.feed = BlockFeed(METER, NODE, TOPICS, FreshnessLimits(), self._send, _keys)
+        limits = FreshnessLimits(vital=self._vital)
+        self.feed = BlockFeed(METER, NODE, TOPICS, limits, self._send, _keys)
         self.responder = Responder({1: Unit(1, METER, self.feed.book, stay=self._stay, earliest=self._earliest)})
         line = self.adapter.line
         self.core = line_core(self.responder, line.gap, self._idle_gap, line.character)
@@ -428,6 +433,9 @@ class NodeSide:
     def stop(self) -> None:
         """SIGTERM."""
         self.link.stop([(TOPICS.node_status(NODE), b"offline")])
+        self.core.failed()
+        self.adapter.drop_output()
+        self.adapter.close()
         self.process.after(0.05, self.process.crash)
 
     def sizes(self) -> dict[str, tuple[int, int]]:
@@ -457,6 +465,8 @@ class NodeSide:
                 self._status_told = None
         elif topic.meter == METER:
             self.feed.on_message(topic, Incoming(message.topic, message.payload, message.retain, self.clock()))
+            if topic.kind == "block" and topic.name == "live":
+                self.on_live(message.payload)
 
     def _tick(self) -> None:
         now = self.clock()

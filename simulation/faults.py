@@ -6,6 +6,7 @@ from functools import partial
 from random import Random
 from typing import Final, NamedTuple
 
+from .broker import everything
 from .meter import SHAPES, Poll, PollPlan, PushPlan
 from .network import Path
 from .scene import Scene
@@ -141,9 +142,17 @@ def _suspend(host: Callable[[Scene], Host]) -> Do:
 
 def _pause(host: Callable[[Scene], Host]) -> Do:
     def do(scene: Scene, _random: Random, seconds: float) -> Undo:
-        host(scene).pause(seconds)
+        paused, node = host(scene), scene.node_process
+        stands, opened = node.stands, scene.adapter.opened
+        paused.pause(seconds)
         scene.oracle.guest_paused()
-        return scene.oracle.guest_goes_on
+
+        def goes_on() -> None:
+            kept = scene.adapter.is_open and scene.adapter.opened == opened and not stands and not node.is_stopped
+            hidden = paused is not scene.node_host or not kept
+            scene.oracle.guest_goes_on(max(scene.world.now, paused.asleep_until), hidden=hidden)
+
+        return goes_on
 
     return do
 
@@ -271,6 +280,22 @@ def _replay(scene: Scene, _random: Random, _seconds: float) -> None:
     scene.broker.replay("#")
 
 
+def _starve(scene: Scene, random: Random, _seconds: float) -> Undo:
+    """An ACL, changed for a while, keeps one kind of message from all who subscribe to it."""
+    kind = random.choice(("/ping/", "/pong/", "/block/"))
+
+    def allowed(user: str, action: str, topic: str) -> bool:
+        return action == "write" or user == "watcher" or kind not in topic
+
+    scene.broker.allowed = allowed
+
+    def all_allowed() -> None:
+        scene.broker.allowed = everything
+        scene.oracle.pings_seldom()
+
+    return all_allowed
+
+
 def _garbage(scene: Scene, random: Random, _seconds: float) -> None:
     scene.publish_garbage(random)
 
@@ -317,10 +342,7 @@ def _polls_slow(scene: Scene, random: Random, _seconds: float) -> Undo:
 
 
 def _good_polls(scene: Scene) -> Undo:
-    def good() -> None:
-        scene.meter.poll = PollPlan()
-
-    return good
+    return scene.usual_polls
 
 
 def _reboot(scene: Scene, _random: Random, seconds: float) -> None:
@@ -340,8 +362,9 @@ def _freeze(scene: Scene, _random: Random, _seconds: float) -> Undo:
     return thaw
 
 
-def _foreign(scene: Scene, _random: Random, _seconds: float) -> Undo:
+def _foreign(scene: Scene, random: Random, _seconds: float) -> Undo:
     scene.meter.foreign = True
+    scene.meter.nameless = random.random() < 0.5
 
     def back() -> None:
         scene.meter.foreign = False
@@ -455,6 +478,7 @@ KINDS: Final = (
     Kind("segments are small", 1, 0.5, 5.0, _small_segments),
     Kind("connections are cut", 2, 0.01, 0.02, _cut),
     Kind("a bridge replays", 1, 0.01, 0.02, _replay),
+    Kind("an ACL starves", 1, 1.0, 40.0, _starve),
     Kind("garbage on the topics", 1, 0.01, 0.02, _garbage),
     Kind("the push stays away", 2, 0.2, 20.0, _push_away),
     Kind("the push has another shape", 1, 0.01, 0.02, _other_shape),

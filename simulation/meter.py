@@ -30,6 +30,8 @@ SHAPES: Final[dict[str, Writes]] = {
 }
 Connections = Literal["kept", "a cycle", "a write", "overlapping"]
 Poll = Literal["good", "exception", "short", "doubled", "other function", "silent"]
+SHORT: Final = 53
+"""Registers of the device block that every firmware has."""
 QUEUE: Final = 400
 """Cycles that a queueing meter holds."""
 
@@ -68,7 +70,8 @@ class Meter:
         self.truth = truth
         self.push = PushPlan()
         self.poll = PollPlan()
-        self.frozen = self.silent = self.foreign = False
+        self.frozen = self.silent = self.foreign = self.nameless = False
+        """`foreign`: another device has its address; `nameless`: that one refuses to say what it is."""
         self.serial = 1
         self.pushed = 0
         """Cycles that were written to the last word."""
@@ -252,6 +255,8 @@ class Meter:
     def read(self, start: int, count: int) -> tuple[int, ...] | None:
         """Return registers as they are now; None where it has none."""
         if self.foreign:
+            if self.nameless and DEVICE.start <= start < DEVICE.stop:
+                return None
             return tuple((start * 7 + at) & 0xFFFF for at in range(count))
         stop = start + count
         if stop <= LIVE.stop:
@@ -260,6 +265,8 @@ class Meter:
         if ENERGY.start <= start and stop <= ENERGY.stop:
             return self.truth.energy()[start - ENERGY.start : stop - ENERGY.start]
         if DEVICE.start <= start and stop <= DEVICE.stop:
+            if self.truth.device_is == "short" and stop > DEVICE.start + SHORT:
+                return None
             return self.truth.device(self.world.now)[start - DEVICE.start : stop - DEVICE.start]
         if SUNSPEC.start <= start and stop <= SUNSPEC.start + len(self.truth.sunspec):
             return self.truth.sunspec[start - SUNSPEC.start : stop - SUNSPEC.start]

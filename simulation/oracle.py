@@ -30,8 +30,20 @@ STATUS_NOTICED_WITHIN: Final = 12.0
 ASKED_WITHIN: Final = 5.0
 STILL_ASKS: Final = 3.0
 """Seconds between requests at most while an inverter asks, on the slowest line."""
-PARDON_FOR: Final = 30.0
+PARDON_FOR: Final = 5.0
 """Seconds after a guest pause in which its one old answer may come."""
+NEXT_ECHO: Final = 12.0
+"""Seconds after a guest pause within which an echo shows that a clock stood still: pings come every 10 s."""
+DATED_ANEW: Final = 1.0
+"""Seconds without data then, at most: until the next cycle is dated."""
+TELLING: Final = 2
+"""So many requests that lie at the port after a guest pause show it, as no client sends them within a look."""
+BACKWARDS: Final = 1.0
+"""Seconds by which a value may be older than the one before it: push and poll are dated apart."""
+PINGS_A_MINUTE: Final = 60
+"""A ping each 10 s, and each fault may need some at once."""
+PINGED_WITHIN: Final = 10.0
+PINGS_A_FAULT: Final = 10
 LINES_A_MINUTE: Final = 8
 LINES_A_FAULT: Final = 12
 MOST_VIOLATIONS: Final = 50
@@ -108,7 +120,8 @@ class Oracle:
         """When the last fault ended."""
         self._noticing_until = 0.0
         """Until when a status may be late, as a connection's end must be noticed first."""
-        self._pardon_until = -inf
+        self._pardon_until = self._unseen_until = self._echo_until = self._seldom_until = self._resumed_at = -inf
+        self._asked_in_pause = 0
         self._last_data = self._last_asked = -inf
         self._failing_since: float | None = None
         self._status: dict[str, bytes] = {}
@@ -118,6 +131,9 @@ class Oracle:
         self._stands_at = -inf
         self._meter_gone_since: float | None = None
         self._lines: deque[float] = deque()
+        self._pings: deque[float] = deque()
+        self._newest: dict[tuple[int, int], float] = {}
+        """When the newest data that was answered was measured, by range."""
         self._faults_begun: deque[float] = deque([world.now])
         self._told: set[tuple[int, str]] = set()
         line.stations.append(self)
@@ -145,14 +161,28 @@ class Oracle:
     def guest_paused(self) -> None:
         """One old answer is allowed."""
         self._pardon_until = inf
+        self._asked_in_pause = 0
 
-    def guest_goes_on(self) -> None:
-        self._pardon_until = self.world.now + PARDON_FOR
+    def guest_goes_on(self, at: float, *, hidden: bool = False) -> None:
+        """`hidden`: nothing on the node's host shows how old values are: its port kept nothing, or it was another's."""
+        if hidden or self._asked_in_pause < TELLING:
+            self._unseen_until = max(self._unseen_until, at + self.limits["live"] + DATED_LATE)
+        self._resumed_at = at
+        self._pardon_until = at + PARDON_FOR
+        self._echo_until = at + NEXT_ECHO
+
+    def live_reached(self, published: float) -> None:
+        """The node has a live block that came to the broker then: one of after a pause shows the pause."""
+        if published > self._resumed_at:
+            self._unseen_until = -inf
 
     def broker(self, *, up: bool) -> None:
         """While it is down nobody can be told a status."""
         self._broker_up = up
         now = self.world.now
+        if up:  # what it still holds it gives out as it starts
+            self._status.clear()
+            self._inherited.clear()
         self._noticing_until = max(self._noticing_until, now + STATUS_NOTICED_WITHIN)
 
     def broker_stands(self) -> None:
@@ -180,16 +210,32 @@ class Oracle:
 
     def log_line(self, _text: str) -> None:
         """One line of a log of ours."""
-        now = self.world.now
-        lines, faults = self._lines, self._faults_begun
-        lines.append(now)
-        while lines[0] < now - 60:
-            lines.popleft()
-        while faults and faults[0] < now - 60:
-            faults.popleft()
-        allowed = LINES_A_MINUTE + LINES_A_FAULT * max(len(faults), len(self._active))
-        if len(lines) > allowed:
+        allowed = LINES_A_MINUTE + LINES_A_FAULT * self._faults_lately()
+        if self._lately(self._lines) > allowed:
             self._break(9, f"more than {allowed} log lines within a minute")
+
+    def pings_seldom(self) -> None:
+        """Pings were in vain for a while: the next one may come as late as one does when all is well."""
+        self._seldom_until = self.world.now + PINGED_WITHIN
+
+    def ping(self) -> None:
+        """A node pings."""
+        allowed = PINGS_A_MINUTE + PINGS_A_FAULT * self._faults_lately()
+        if self._lately(self._pings) > allowed:
+            self._break(9, f"more than {allowed} pings within a minute")
+
+    def _lately(self, moments: deque[float]) -> int:
+        """Note one more, and count those of the last minute."""
+        moments.append(self.world.now)
+        while moments[0] < self.world.now - 60:
+            moments.popleft()
+        return len(moments)
+
+    def _faults_lately(self) -> int:
+        faults = self._faults_begun
+        while faults and faults[0] < self.world.now - 60:
+            faults.popleft()
+        return max(len(faults), len(self._active))
 
     def size(self, what: str, size: int, limit: int) -> None:
         """How much of something is kept."""
@@ -218,6 +264,7 @@ class Oracle:
             self._last_asked = sent.end
             start, count = int.from_bytes(frame[2:4], "big"), int.from_bytes(frame[4:6], "big")
             self._asked = _Asked(frame, sent.end, start, count)
+            self._asked_in_pause += 1
 
     def tick(self) -> None:
         """Look at the statuses; to be called twice a second or more."""
@@ -245,7 +292,7 @@ class Oracle:
 
     def _quiet_for(self, now: float) -> float:
         """Seconds without any fault."""
-        return -inf if self._active else now - self._settled_at
+        return -inf if self._active else now - max(self._settled_at, self._seldom_until)
 
     def _settle(self) -> None:
         """The inverter asks anew: what became of its last request is known."""
@@ -261,6 +308,8 @@ class Oracle:
         if live and self._failing_since is None:
             self._failing_since = asked.end
         quiet = self._quiet_for(asked.end)
+        if live and asked.end < self._echo_until and asked.end - self._last_data < DATED_ANEW:
+            return
         if quiet > (BACK_WITHIN if live else OTHERS_BACK_WITHIN) + self._stay:
             what = "refused" if asked.answered else "not answered"
             self._break(5, f"{asked.start}, {asked.count} registers: {what} {quiet:.1f} s after the last fault")
@@ -320,8 +369,12 @@ class Oracle:
         elif now - best.measured > self.limits[_block(asked.start)] + self.slack + self.way:
             if not self._pardoned():
                 self._break(1, f"{where}: {now - best.measured:.3f} s old")
+        elif best.measured < self._newest.get((asked.start, asked.count), -inf) - BACKWARDS and not self._pardoned():
+            self._break(2, f"{where}: older than the answer before, {now - best.measured:.3f} s old")
         else:
             self.counts["data"] += 1
+            if best.measured < inf:
+                self._newest[asked.start, asked.count] = best.measured
             if asked.start < LIVE.stop:
                 self._last_data = now
                 self._failing_since = None
@@ -329,7 +382,9 @@ class Oracle:
                     self.ages.append(now - best.measured)
 
     def _pardoned(self) -> bool:
-        """Whether this is the one answer that is allowed after a guest pause; only once."""
+        """Whether this is the one answer that is allowed after a guest pause; only once, or while nothing shows it."""
+        if self.world.now < self._unseen_until:
+            return True
         pardoned = self._pardon_until > self.world.now
         self._pardon_until = -inf
         return pardoned

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
 
@@ -11,16 +11,19 @@ from .broker import Broker, Client, Message
 from .bus import FIFO, Adapter, AskPlan, Inverter, Line, character_time
 from .chain import METER, NODE, PUSH_PORT, LogCounter, NodeSide, PublisherSide
 from .link import BrokerHost
-from .meter import SHAPES, Connections, Meter, PushPlan
+from .meter import SHAPES, Connections, Meter, PollPlan, PushPlan
 from .network import Network
 from .oracle import Oracle
-from .truth import Truth
+from .truth import Device, Truth
 from .world import Host, Process, World
 
 IDLE_GAP: Final = 0.025
 """Seconds, the default of [[line]] idle_gap; more where a UART's interrupts lie further apart."""
 RATES: Final = (1200, 2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200)
 FORMS: Final = (("N", 1), ("N", 2), ("E", 1))
+NO_BLOCK: Final = 200
+"""Bytes of garbage at most; a live block has more."""
+BLOCKS_KEPT: Final = 64
 LOOK_EVERY: Final = 0.5
 SIZES_EVERY: Final = 10.0
 
@@ -45,6 +48,10 @@ class House:
     delay: float
     segment: int
     persistence: bool
+    device: Device
+    busy: float
+    """The share of polls that the meter refuses as busy, where nothing is pushed."""
+    vital: tuple[str, ...]
     stay: float = 0.0
     earliest: float = 0.0
 
@@ -62,7 +69,7 @@ class House:
             queueing=random.random() < 0.2,
         )
         baudrate, (parity, stopbits) = (38_400, ("N", 2)) if usual else (random.choice(RATES), random.choice(FORMS))
-        return cls(
+        house = cls(
             interval_ms=200 if random.random() < 0.75 else 500,
             steady=not usual and random.random() < 0.2,
             mean=not usual and random.random() < 0.2,
@@ -78,9 +85,15 @@ class House:
             delay=random.choice((0.0002, 0.001, 0.004)),
             segment=0 if random.random() < 0.8 else 200,
             persistence=random.random() < 0.5,
+            device="usual" if usual else random.choice(("usual", "without time", "short")),
+            busy=random.choice((0.0, 0.2)) if push.shape == "no push" else 0.0,
+            vital=("live",) if random.random() < 0.95 else (),
             stay=0.0 if random.random() < 0.7 else random.uniform(0.5, 20),
             earliest=0.0 if random.random() < 0.7 else random.uniform(0.001, 0.02),
         )
+        if house.steady and random.random() < 0.5:  # nothing tells which totals the late phases belong to
+            house = replace(house, push=replace(push, gap=random.uniform(0.13, 0.19)))
+        return house
 
 
 class Scene:
@@ -99,7 +112,7 @@ class Scene:
         for one, other in (("cabinet", "here"), ("here", "there")):
             path = self.network.path(one, other)
             path.delay, path.jitter, path.segment = house.delay, house.delay / 2, house.segment
-        self.truth = Truth(interval_ms=house.interval_ms, steady=house.steady, mean=house.mean)
+        self.truth = Truth(interval_ms=house.interval_ms, steady=house.steady, mean=house.mean, device=house.device)
         self.line = Line(world, house.baudrate, house.parity, house.stopbits)
         self.oracle = Oracle(world, self.line, self.truth, grain=house.grain, stay=house.stay, earliest=house.earliest)
         meter_process = Process(cabinet, "meter")
@@ -107,6 +120,7 @@ class Scene:
         meter_process.begin = self.meter.start
         self.meter.push = house.push
         self.adversary = Adversary()
+        self.usual_polls()
         self.broker = Broker(lambda: world.now, persistence=house.persistence)
         broker_process = Process(here, "broker", self._broker_starts)
         self.broker_host = BrokerHost(broker_process, self.network, self.broker, self._on_message)
@@ -121,7 +135,11 @@ class Scene:
             idle_gap=_idle_gap(house),
             stay=house.stay,
             earliest=house.earliest,
+            vital=house.vital,
         )
+        self.node.on_live = self._live_reached
+        self._published: dict[bytes, float] = {}
+        """When the newest live blocks came to the broker first."""
         self.node_process.begin = self._node_starts
         self.publisher_process = Process(here, "publisher")
         self.publisher = PublisherSide(self.publisher_process, self.network, "here", "cabinet")
@@ -138,6 +156,11 @@ class Scene:
         """Log lines of the services are counted meanwhile."""
         with LogCounter(self.world, self.oracle.log_line):
             yield
+
+    def usual_polls(self) -> None:
+        """The meter answers as this house's meter does without a fault."""
+        busy = self.house.busy
+        self.meter.poll = PollPlan("exception", 6, share=busy) if busy else PollPlan()
 
     def broker_stops(self, *, clean: bool) -> None:
         self.oracle.broker(up=False)
@@ -165,10 +188,20 @@ class Scene:
 
     def _on_message(self, message: Message) -> None:
         self.adversary.see(message)
+        if message.topic.endswith("/block/live") and len(message.payload) > NO_BLOCK:
+            self._published.setdefault(message.payload, self.world.now)
+            while len(self._published) > BLOCKS_KEPT:
+                del self._published[next(iter(self._published))]
+        if "/ping/" in message.topic:
+            self.oracle.ping()
         if message.topic.endswith("/status"):
             self.oracle.status(message.topic, message.payload, inherited=message.retain)
             if self.world.tracing:
                 self.world.trace("broker", f"{message.topic} {message.payload.decode()}")
+
+    def _live_reached(self, payload: bytes) -> None:
+        if payload in self._published:
+            self.oracle.live_reached(self._published[payload])
 
     def _look(self) -> None:
         broker = self.broker_host.process

@@ -13,6 +13,8 @@ KEPT: Final = 600
 """Cycles whose words are kept: two minutes of a 200 ms meter."""
 FROZEN_AFTER: Final = 10.0
 """Seconds for which unchanged values may be taken for measured ones ([checks] frozen_after)."""
+FIRST_SEEN: Final = 5.0
+"""Seconds until a receiver that has just begun judges its first values."""
 _VALUES: Final = tuple((one.address, one.count) for one in REGISTERS if LIVE.covers(one.range) and one.address < 146)
 _COUNTERS: Final = tuple(one.address for one in REGISTERS if ENERGY.covers(one.range) and one.count == 4)
 _MEASURED: Final = frozenset(at for start, count in _VALUES for at in range(start, start + count))
@@ -20,6 +22,8 @@ _NO_COUNTER: Final = 0x5A5A
 _BASE: Final = 0x1_FFFF_F000
 """Counters begin here, so that their carries go through all of their words within minutes."""
 
+Device = Literal["usual", "without time", "short"]
+"""What the device block is: with a clock that no time service has set, or without the clock and what follows it."""
 Kind = Literal["good", "torn", "wrong", "old", "void"]
 
 
@@ -35,9 +39,12 @@ class Judged:
 class Truth:
     """All that one meter ever held. Times are true seconds."""
 
-    def __init__(self, *, interval_ms: int = 200, steady: bool = False, mean: bool = False) -> None:
+    def __init__(
+        self, *, interval_ms: int = 200, steady: bool = False, mean: bool = False, device: Device = "usual"
+    ) -> None:
         """`steady`: power never changes. `mean`: mean values around 0 W, with import and export in one cycle."""
         self.interval_ms = interval_ms
+        self.device_is: Device = device
         self.steady = steady
         self.mean = mean
         self.times: list[float] = []
@@ -90,7 +97,7 @@ class Truth:
     def look_anew(self, now: float) -> None:
         """Receivers may take frozen values for new ones again: they have seen nothing for a while."""
         if self._frozen_since is not None:
-            self._frozen_since = now
+            self._frozen_since = now + FIRST_SEEN
 
     def energy(self) -> tuple[int, ...]:
         """The counters of the newest cycle."""
@@ -103,7 +110,8 @@ class Truth:
 
     def device(self, now: float) -> tuple[int, ...]:
         """The device block, whose clock goes on."""
-        clock = 1_790_000_000_000 + round(now * 1000)
+        begun = 0 if self.device_is == "without time" else 1_790_000_000_000
+        clock = begun + round(now * 1000)
         return (*self.devices[-1][:53], *((clock >> shift) & 0xFFFF for shift in (48, 32, 16, 0)), 0)
 
     def judge(self, start: int, words: tuple[int, ...]) -> Judged:
@@ -183,14 +191,14 @@ class Truth:
             _put(words, at + 20, 2000 + cycle * 71 % 9001)
             _put(words, at + 22, 228_000 + (cycle * 53 + 17 * phase) % 4001)
             _put(words, at + 24, 900 + cycle % 97)
-        _put(words, direction, total)
+        _put(words, direction, 0xFFFF_FFFF if void and cycle % 2 else total)
         _put(words, 2 - direction, other)
         _put(words, 4, 3000 + cycle * 37 % 1013)
         _put(words, 6, 0)
         _put(words, 16, 18_000 + cycle * 43 % 4003)
         _put(words, 18, 0)
         _put(words, 24, 900 + cycle % 89)
-        _put(words, 26, 0 if void else 49_900 + cycle * 29 % 211)
+        _put(words, 26, 0 if void and not cycle % 2 else 49_900 + cycle * 29 % 211)
         return tuple(words)
 
 

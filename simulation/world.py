@@ -177,6 +177,11 @@ class Process:
         """Changes with each start and each end."""
 
     @property
+    def is_stopped(self) -> bool:
+        """Whether it gets no processor, whatever its host does."""
+        return self.world.now < self.stopped_until
+
+    @property
     def stands(self) -> bool:
         """Whether it can do nothing now, and could not say goodbye."""
         return self.world.now < max(self.stopped_until, self.host.asleep_until)

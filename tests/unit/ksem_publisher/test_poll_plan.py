@@ -278,3 +278,16 @@ def test_of_a_meter_that_takes_the_place_of_another_all_blocks_are_read_anew_at_
     meter.more = _serial("79999999")
     meter.run(5)
     assert len(meter.blocks("energy")) == len(meter.blocks("sunspec")) == 1
+
+
+def test_blocks_that_were_read_before_a_device_refused_to_tell_who_it_is_are_never_given_out() -> None:
+    meter = Meter(plan(sunspec=1e9))
+    meter.run(3.0)
+    meter.refused[DEVICE.start] = 4
+    meter.run(12.0)
+    counted = len(meter.results)
+    del meter.refused[DEVICE.start]
+    meter.plan.live_wanted = False
+    meter.run(0.03 + max(0.0, meter.plan.wait(meter.now)))
+    late = [one for one in meter.results[counted:] if isinstance(one, BlockRead) and one.name == "energy"]
+    assert all(meter.now - one.at < 2.0 for one in late)

@@ -174,3 +174,13 @@ def test_energy_counters_count_only_where_they_are_the_polled_ones_a_little_late
     assert not agreement.counters_fit(energy(105.0), scene.now + 5)
     assert agreement.differs
     assert not agreement.counters_fit(energy(95.0), scene.now + 5)
+
+
+def test_after_a_break_cycles_may_have_waited_in_the_meter_and_have_to_be_confirmed() -> None:
+    scene = Scene()
+    scene.run(10)
+    scene.now += 2.0
+    late = 10
+    scene.cycle += late
+    assert scene.run(10, of=lambda cycle: scene.right(cycle - late), seconds=0.1) == 0
+    assert scene.run(5) > 0

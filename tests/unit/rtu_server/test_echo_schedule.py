@@ -113,3 +113,16 @@ def test_while_blocks_are_too_old_as_they_arrive_there_is_a_ping_a_second() -> N
     assert schedule.due(101.0)
     schedule.sent("b", 101.0)
     assert not schedule.due(102.5)
+
+
+def test_a_session_whose_blocks_come_again_after_a_silence_is_pinged_at_once() -> None:
+    schedule = EchoSchedule()
+    schedule.want("aaaa", 0.0)
+    now = 0.0
+    while now < 8.0:  # its publisher is stopped
+        if schedule.due(now):
+            schedule.sent(f"{now}", now)
+        now += HURRY
+    schedule.sent("last", now)
+    schedule.want("aaaa", now + HURRY)
+    assert schedule.due(now + HURRY)

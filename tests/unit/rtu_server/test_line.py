@@ -336,3 +336,101 @@ def test_arrivals_are_in_order() -> None:
     scene = Scene(traffic(random.Random(1), 2.0))
     scene.deliver(0.016, [(0.5, 0.7)])
     assert all(first[0] <= second[0] for first, second in pairwise(scene.arrivals))
+
+
+class Doubts(Echo):
+    """Notes when the host's clock is doubted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.doubted: list[float] = []
+
+    def doubt_clock(self, now: float) -> None:
+        self.doubted.append(now)
+
+
+def read_at_once(data: bytes, seconds: float) -> tuple[bool, list[float], bytes]:
+    """What a core makes of bytes that it finds so long after its last look: taken, doubts, an answer."""
+    responder = Doubts()
+    core = LineCore(USUAL, responder, LineCounters({1: UnitCounters()}))
+    core.opened(0.0)
+    core.receive(b"", 0.05, 0.05)
+    now = 0.05 + seconds
+    taken = core.receive(data, now, now)
+    core.receive(b"", now + 0.03, now + 0.03)
+    return taken, responder.doubted, core.due(now + 0.03)
+
+
+@pytest.mark.parametrize(("requests", "seconds"), [(2, 0.04), (2, 0.09), (5, 0.3)])
+def test_requests_that_no_client_sends_so_fast_show_that_the_host_stood_still_uncounted(
+    requests: int, seconds: float
+) -> None:
+    taken, doubted, answer = read_at_once(TOTALS * requests, seconds)
+    assert (taken, doubted, answer) == (False, [0.05 + seconds], b"")
+
+
+def test_more_bytes_than_the_line_carries_show_it_too() -> None:
+    foreign = append_crc(bytes((2, 3, 200)) + bytes(200))
+    taken, doubted, answer = read_at_once(2 * foreign + TOTALS, 0.04)
+    assert (taken, len(doubted), answer) == (False, 1, b"")
+
+
+def test_a_request_behind_traffic_that_the_line_can_carry_shows_nothing() -> None:
+    foreign = append_crc(bytes((2, 3, 80)) + bytes(80))
+    assert read_at_once(foreign + TOTALS, 0.05)[:2] == (True, [])
+    assert read_at_once(TOTALS * 3, 0.3)[:2] == (False, []), "a halt that the clock has counted"
+
+
+SLOW: Final = Timing(0.016, 0.025, 11 / 2400)
+
+
+class Long(Echo):
+    """Answers a request for the phases with what takes 0.46 s of 2400 baud."""
+
+    def answer(self, request: bytes, now: float) -> Answer:
+        return Answer(bytes(100) if request == PHASES else b"\0" + request, "data")
+
+
+def slow_core() -> LineCore:
+    core = LineCore(SLOW, Long(), LineCounters({1: UnitCounters()}))
+    core.opened(0.0)
+    return core
+
+
+def slow_answer(core: LineCore, begin: float) -> int:
+    """A request of that time and the answer to it; its length."""
+    core.receive(b"", begin - 0.001, begin - 0.001)
+    core.receive(PHASES, begin, begin)
+    core.receive(b"", begin + 0.027, begin + 0.027)
+    return len(core.due(begin + 0.027))
+
+
+def idle(core: LineCore, begin: float, until: float) -> None:
+    for look in range(round((until - begin) / 0.04)):
+        core.receive(b"", begin + 0.04 * look, begin + 0.04 * look)
+
+
+def test_an_answer_that_has_not_begun_by_the_stall_limit_is_thrown_away_before_it_begins() -> None:
+    core = slow_core()
+    idle(core, 0.04, 0.5)
+    assert slow_answer(core, 0.5) == 100
+    assert core.sent(0, 0.59)
+    assert not core.sent(0, 0.5 + STALL)
+    assert core.given.popleft().answer.outcome == "unsent"
+
+
+def test_a_port_that_reports_an_answer_once_all_has_left_is_given_the_time_for_it() -> None:
+    core = slow_core()
+    for begin in (0.5, 1.0):
+        idle(core, begin - 0.4, begin)
+        core.receive(TOTALS, begin, begin)
+        core.receive(b"", begin + 0.027, begin + 0.027)
+        assert core.due(begin + 0.027)
+        for look in (0.032, 0.042, 0.052):
+            assert core.sent(0, begin + look)
+        assert core.sent(core.unconfirmed, begin + 0.07)
+    idle(core, 1.1, 1.5)
+    length = slow_answer(core, 1.5)
+    assert core.sent(0, 1.5 + STALL + 0.1)
+    assert core.sent(length, 1.8)
+    assert [given.answer.outcome for given in core.given] == ["data"] * 3

@@ -424,3 +424,40 @@ def test_all_ranges_that_a_publisher_may_read_are_kept_while_they_change(cache: 
         cache.hear_block(on_demand(number, at=100.0 + number / 100), 100.0 + number / 100)
     newest = {on_demand(number, at=100.0).block for number in range(MOST_ON_DEMAND, 2 * MOST_ON_DEMAND)}
     assert newest <= cache.state.blocks.keys()
+
+
+def test_after_a_doubt_nothing_is_served_before_a_new_echo_whatever_was_encoded_ahead(dated: RegisterCache) -> None:
+    request = b"a request"
+    assert isinstance(dated.find(request, 1, TOTALS, 100.1), Reply)
+    dated.hear_block(block(at=100.2, seq=2, fill=2), 100.2)
+    assert dated.ready(request, 100.3) is not None
+    dated.doubt(100.3)
+    assert dated.ready(request, 100.3) is None
+    assert dated.find(request, 1, TOTALS, 100.3) is Refused.STALE
+    assert DoorBook(dated).find(request, 1, TOTALS, 100.3) is Refused.STALE
+    dated.hear_block(block(at=100.4, seq=3, fill=3), 100.4)
+    assert served(dated, TOTALS, 100.4) is Refused.STALE
+    assert dated.settle_doubt()
+    assert not dated.settle_doubt()
+    dated.hear_block(block(at=100.5, seq=4, fill=4), 100.5)
+    assert served(dated, TOTALS, 100.5) is Refused.STALE
+    echo(dated, at=100.6)
+    assert served(dated, TOTALS, 100.6) == 4
+
+
+def test_after_a_doubt_what_was_measured_before_it_is_of_unknown_age_though_an_echo_dates_it(
+    dated: RegisterCache,
+) -> None:
+    """A publisher on this host stood still as well: both clocks agree, and neither counted the pause."""
+    dated.hear_block(block("energy", at=100.1, fill=7), 100.1)
+    dated.hear_block(block("device", at=100.1, fill=8), 100.1)
+    dated.doubt(100.3)
+    assert dated.settle_doubt()
+    echo(dated, at=100.4)
+    assert served(dated, TOTALS, 100.4) is Refused.STALE
+    dated.hear_block(block(at=100.5, seq=2, fill=2), 100.5)
+    assert served(dated, TOTALS, 100.5) == 2
+    assert served(dated, COUNTERS, 100.5) is Refused.STALE
+    assert served(dated, RegisterRange(8244, 1), 100.5) == 8, "device information is true at any age"
+    dated.hear_block(block("energy", at=100.6, seq=2, fill=9), 100.6)
+    assert served(dated, COUNTERS, 100.6) == 9

@@ -161,3 +161,13 @@ def test_replies_of_other_units_hold_requests_to_us() -> None:
     requests = {data for who, data in sent if who == "inverter" and data[0] == 1}
     assert any(request in reply for reply in replies for request in requests)
     assert US not in {who for who, _ in sent}
+
+
+def test_what_a_killed_process_had_written_and_a_stuck_output_held_never_leaves() -> None:
+    bus = Bus()
+    bus.adapter.stuck = True
+    assert bus.adapter.write(FRAME)
+    bus.process.crash()
+    bus.adapter.unstick()
+    bus.run(1.0)
+    assert bus.line.characters == 0

@@ -169,14 +169,68 @@ def test_old_data_breaks_promise_1_and_a_guest_pause_pardons_one_answer_alone() 
     stage = Stage()
     words = stage.cycle()[:28]
     stage.oracle.guest_paused()
-    stage.wait(3.0)
-    stage.oracle.guest_goes_on()
+    for _ in range(2):
+        stage.ask()
+        stage.wait(1.5)
+    stage.oracle.guest_goes_on(stage.world.now)
     stage.ask()
     stage.reply(words)
     assert not stage.broken
     stage.ask()
     stage.reply(words)
     assert stage.broken == [1]
+
+
+@pytest.mark.parametrize(("requests", "hidden"), [(1, False), (3, True)])
+def test_while_nothing_on_the_host_shows_a_guest_pause_old_answers_are_pardoned_for_the_limit(
+    requests: int, hidden: bool
+) -> None:
+    stage = Stage()
+    words = stage.cycle()[:28]
+    stage.oracle.guest_paused()
+    for _ in range(requests):
+        stage.ask()
+        stage.wait(1.0)
+    stage.oracle.guest_goes_on(stage.world.now, hidden=hidden)
+    stage.wait(0.6)
+    for _ in range(3):
+        stage.ask()
+        stage.reply(words)
+    assert not stage.broken
+    stage.wait(1.0)
+    for _ in range(2):
+        stage.ask()
+        stage.reply(words)
+    assert stage.broken == [1]
+
+
+@pytest.mark.parametrize(("silent", "broken"), [(0.3, []), (1.5, [5])])
+def test_the_echo_that_finds_a_guest_pause_costs_a_cycle_and_no_more(silent: float, broken: list[int]) -> None:
+    stage = Stage(quiet=True)
+    stage.oracle.guest_paused()
+    stage.oracle.guest_goes_on(stage.world.now)
+    for _ in range(65):
+        stage.exchange()
+        stage.wait(0.1)
+    stage.wait(silent)
+    stage.ask()
+    stage.say(bytes((1, 0x83, 4)))
+    stage.exchange()
+    assert stage.broken == broken
+
+
+def test_a_status_that_a_broker_lost_in_its_restart_is_nobody_s() -> None:
+    for held, broken in ((False, []), (True, [7])):
+        stage = Stage(quiet=True)
+        stage.exchange()
+        stage.oracle.status("ksem/rtu/node/status", b"online")
+        stage.oracle.broker(up=False)
+        stage.oracle.broker(up=True)
+        if held:
+            stage.oracle.status("ksem/rtu/node/status", b"online", inherited=True)
+        stage.wait(20.0)
+        stage.oracle.tick()
+        assert stage.broken == broken
 
 
 def test_the_limit_is_the_limit() -> None:
@@ -321,3 +375,17 @@ def test_the_same_broken_promise_is_told_once() -> None:
         stage.ask()
         stage.reply((0,) * 28)
     assert stage.broken == [2]
+
+
+def test_a_live_block_of_after_a_guest_pause_ends_the_pardon() -> None:
+    for late, broken in ((0.0, []), (0.1, [1])):
+        stage = Stage()
+        words = stage.cycle()[:28]
+        stage.oracle.guest_paused()
+        stage.wait(3.0)
+        stage.oracle.guest_goes_on(stage.world.now, hidden=True)
+        stage.oracle.live_reached(stage.world.now - 1.0 + 11 * late)
+        for _ in range(3):
+            stage.ask()
+            stage.reply(words)
+        assert stage.broken == broken

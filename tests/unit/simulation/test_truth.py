@@ -10,8 +10,8 @@ from simulation.truth import FROZEN_AFTER, Truth, _values_in
 RANGES = ((0, 28), (40, 106))
 
 
-def _truth(cycles: int = 20, **options: bool) -> Truth:
-    truth = Truth(**options)
+def _truth(cycles: int = 20, *, steady: bool = False, mean: bool = False) -> Truth:
+    truth = Truth(steady=steady, mean=mean)
     for cycle in range(cycles):
         truth.measure(0.2 * cycle)
     return truth
