@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Self
 
+from ksem_contract.declared import Declared
 from ksem_contract.errors import InvalidMessage
 from ksem_contract.fields import Fields
-from ksem_contract.message_fields import Declared
 
 TURNAROUND_BOUNDS_MS: Final = (0.25, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 """An answer on the line begins after some 2 ms, one at a door after less than 1 ms."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-from ksem_contract.message_fields import Declared, Moment
+from ksem_contract.declared import Declared, Moment
 from ksem_contract.reasons import Reasons
 
 LinkCondition = Literal["up", "down", "waiting"]

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Annotated, Final
 
 from ksem_contract.block_message import Source
+from ksem_contract.declared import FLAT, Declared, Moment, Rule, Token
 from ksem_contract.fields import Fields
 from ksem_contract.link_health import HealthCondition, LinkHealth
-from ksem_contract.message_fields import FLAT, Declared, Moment, Rule, Token
 from ksem_contract.message_json import printable, read_versioned, write_object
 from ksem_contract.reasons import Reason, Reasons
 from ksem_contract.register_range import RegisterRange

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
+from ksem_contract.declared import OMITTED, Declared, Moment, Token
 from ksem_contract.fields import Fields
 from ksem_contract.histogram import Histogram
 from ksem_contract.link_health import HealthCondition, LinkHealth
-from ksem_contract.message_fields import OMITTED, Declared, Moment, Token
 from ksem_contract.message_json import printable, read_versioned, write_object
 from ksem_contract.reasons import Reasons
 

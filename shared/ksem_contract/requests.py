@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Final
 
+from ksem_contract.declared import OMITTED, Declared, Rule
 from ksem_contract.errors import InvalidMessage
 from ksem_contract.fields import Fields
-from ksem_contract.message_fields import OMITTED, Declared, Rule
 from ksem_contract.message_json import printable, read_versioned, write_object
 
 MAX_ENTRIES: Final = 200

@@ -200,7 +200,9 @@ def test_the_key_changes_on_a_running_pair_without_a_refused_answer(house: House
 
 
 @pytest.mark.parametrize(
-    ("server", "words"), [(KEYS[1], "put the same key into [integrity] key_file"), ("", "give rtu-server the key")]
+    ("server", "words"),
+    [(KEYS[1], "put the same key into [integrity] key_file"), ("", "give rtu-server the key")],
+    ids=["another key", "no key"],
 )
 def test_a_wrong_key_on_one_side_is_named_with_its_remedy_and_mended_without_a_restart(
     tmp_path: Path, server: str, words: str
