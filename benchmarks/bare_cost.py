@@ -13,7 +13,7 @@ from benchmarks.house import House
 from benchmarks.processes import cpu_seconds
 from benchmarks.rounds import METER, PERIOD_MS, RANGES, REST
 from benchmarks.wire import Wire
-from ksem_simulators.handles import KsemHandle
+from ksem_simulators.simulator import KsemHandle
 from tests.bridge.broker import free_port
 
 BARE: Final = "bare chain"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from benchmarks.cache_probe import RECORD
-from ksem_simulators.handles import KsemHandle
+from ksem_simulators.simulator import KsemHandle
 from tests.bridge.broker import Broker, free_port
 from tests.bridge.service import Service
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from benchmarks.wire import Exchange
 from ksem_contract.blocks import LIVE
-from ksem_contract.register_range import RegisterRange
+from ksem_contract.registers import RegisterRange
 from ksem_simulators.ring_file import RingFile
 from ksem_simulators.truth import TruthReader
-from ksem_simulators.truth.layout import MAGIC, STATEMENT, Block, Kind
+from ksem_simulators.truth.truth_file import MAGIC, STATEMENT, Block, Kind
 
 _SAME_CYCLE = 0.1
 """Of the share of a period; a cycle's two writes follow at once."""

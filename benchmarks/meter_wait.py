@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.house import House
-from ksem_contract.register_range import RegisterRange
+from ksem_contract.registers import RegisterRange
 from ksem_simulators.ksem.meter import Meter, MeterSettings
 from ksem_simulators.truth import Kind, TruthWriter
-from modbus_codec.codes import FunctionCode
+from modbus_codec.pdu import FunctionCode
 from modbus_codec.tcp import encode_frame
 from tests.bridge.broker import accepts, free_port
 

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Final, Self
 
-from ksem_contract.echo import PING_EVERY, Ping
+from ksem_contract.freshness import PING_EVERY, Ping
 from ksem_contract.topics import Topics
 
 _CONNECT, _SUBSCRIBE, _PUBLISH = 0x10, 0x82, 0x30

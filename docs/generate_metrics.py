@@ -1,11 +1,11 @@
-"""Writes the table in docs/dashboard.md from ksem_dashboard.metric_table: `python docs/generate_metrics.py`."""
+"""Writes the table in docs/dashboard.md from ksem_dashboard.metrics: `python docs/generate_metrics.py`."""
 
 from pathlib import Path
 
-from ksem_dashboard.metric_table import COUNTERS, GAUGES, HISTOGRAMS
+from ksem_dashboard.metrics import COUNTERS, GAUGES, HISTOGRAMS
 
 TARGET = Path(__file__).with_name("dashboard.md")
-BEGIN = "<!-- Written by docs/generate_metrics.py from ksem_dashboard/metric_table.py: change it there. -->\n"
+BEGIN = "<!-- Written by docs/generate_metrics.py from ksem_dashboard/metrics.py: change it there. -->\n"
 END = "<!-- end of what is written -->\n"
 
 

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from ksem_contract.register import Register
-from ksem_contract.value_keys import VALUE_KEYS, ValueKey
+from ksem_contract.registers import Register
+from ksem_contract.values import VALUE_KEYS, ValueKey
 
 TARGET = Path(__file__).with_name("values.md")
 
 _HEAD = """\
 # Values on MQTT
 
-<!-- Written by docs/generate_values.py from shared/ksem_contract/value_keys.py: change it there. -->
+<!-- Written by docs/generate_values.py from shared/ksem_contract/values.py: change it there. -->
 
 Every value is a plain number on `ksem/<meter>/value/<key>`, at most one a second by default. The live ones also stand
 together in one flat JSON object on `ksem/<meter>/values`, once each measuring cycle, with `time` and `age_ms` (of the

@@ -11,7 +11,8 @@ from pathlib import Path
 from ksem_dashboard.settings import KsemDashboardSettings
 from ksem_publisher.settings import PublisherSettings
 from rtu_server.settings import RtuServerSettings
-from service_runtime.settings import SettingsError, describe, load
+from service_runtime.setting import describe
+from service_runtime.settings import SettingsError, load
 
 SERVICES = (PublisherSettings, RtuServerSettings, KsemDashboardSettings)
 

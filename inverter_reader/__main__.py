@@ -4,10 +4,9 @@ import sys
 import threading
 from pathlib import Path
 
+from inverter_reader.service import InverterReader
+from inverter_reader.settings import InverterReaderSettings
 from service_runtime.command import Command, run
-
-from .service import InverterReader
-from .settings import InverterReaderSettings
 
 COMMAND = Command(
     name="inverter-reader",

@@ -20,10 +20,10 @@ from inverter_reader.registers import (
     order_by_evidence,
     order_by_setting,
 )
+from ksem_contract.health import HealthCondition
 from ksem_contract.inverter_health import Delay
-from ksem_contract.link_health import HealthCondition
 from ksem_contract.reasons import Reason
-from ksem_contract.register_range import RegisterRange
+from ksem_contract.registers import RegisterRange
 
 Failure = Literal["not-reached", "modbus-off", "busy", "no-answer", "refuses"]
 SLOW: Final = 10.0

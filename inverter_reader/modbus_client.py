@@ -15,7 +15,7 @@ from pymodbus.client import ModbusTcpClient
 from pymodbus.exceptions import ModbusException
 
 from inverter_reader.inverter import Failure
-from ksem_contract.register_range import RegisterRange
+from ksem_contract.registers import RegisterRange
 from service_runtime.clock import boottime
 
 # What it has to report comes out here as exceptions; its own log repeats each with every attempt.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from inverter_reader.inverter import Inverter
 from inverter_reader.modbus_client import InverterClient, ReadError, RefusedError
 from inverter_reader.settings import InverterSettings
-from ksem_contract.register_range import RegisterRange
+from ksem_contract.registers import RegisterRange
 from service_runtime.clock import boottime
 from service_runtime.threads import WatchedThread
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from ksem_contract.register_range import RegisterRange
+from ksem_contract.registers import RegisterRange
 
 ByteOrder = Literal["little", "big"]
 """`little`: the low register first (CDAB), as the inverter is shipped; `big`: the high one first (ABCD)."""

@@ -4,14 +4,13 @@ import logging
 from typing import Final
 
 from inverter_reader.inverter import Condition, Inverter
+from ksem_contract.health import LinkHealth
 from ksem_contract.inverter_health import InverterHealth
-from ksem_contract.link_health import LinkHealth
 from ksem_contract.reasons import Reason, sentence
 from ksem_contract.topics import Topics
 from service_runtime.clock import wall_time
-from service_runtime.link_state import LinkState
 from service_runtime.mqtt_link import MqttLink
-from service_runtime.quiet_log import QuietLog
+from service_runtime.news import LinkState, QuietLog
 from service_runtime.version import VERSION
 
 HEALTH_EVERY: Final = 10.0

@@ -8,18 +8,17 @@ from inverter_reader.inverter import Condition, Inverter
 from inverter_reader.poller import Poller
 from inverter_reader.reporter import InverterReporter
 from inverter_reader.settings import InverterReaderSettings, InverterSettings
-from ksem_contract.errors import InvalidMessage
 from ksem_contract.home_assistant import Discovery, inverter_device
+from ksem_contract.message_fields import InvalidMessage
 from ksem_contract.reasons import Reason, sentence
 from ksem_contract.topics import Topics
 from ksem_contract.values_message import ValuesMessage
 from service_runtime.announcer import Announcer
 from service_runtime.clock import boottime, until_beat, wall_time
-from service_runtime.health_file import HealthFile
-from service_runtime.link_state import LinkState
 from service_runtime.mqtt_connection import Incoming
 from service_runtime.mqtt_link import MqttLink, client_id_of
-from service_runtime.systemd import notify, watchdog_interval
+from service_runtime.news import LinkState
+from service_runtime.systemd import HealthFile, notify, watchdog_interval
 from service_runtime.threads import all_work
 from service_runtime.version import VERSION
 

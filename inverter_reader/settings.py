@@ -5,7 +5,7 @@ from typing import Literal, cast
 
 import attrs
 
-from ksem_contract.names import is_node
+from ksem_contract.topics import is_node
 from service_runtime.common_settings import HomeAssistantSettings, MqttSettings
 from service_runtime.setting import between, name, not_empty, one_of, port, setting
 

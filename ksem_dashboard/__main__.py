@@ -4,9 +4,8 @@ import asyncio
 import sys
 from pathlib import Path
 
+from ksem_dashboard.settings import KsemDashboardSettings
 from service_runtime.command import Command, run_async
-
-from .settings import KsemDashboardSettings
 
 COMMAND = Command(
     name="ksem-dashboard",
@@ -20,7 +19,7 @@ COMMAND = Command(
 async def serve(settings: KsemDashboardSettings, stopping: asyncio.Event) -> int:
     """Run the service until it is told to stop."""
     try:
-        from .service import Dashboard  # noqa: PLC0415  the extra may not be installed
+        from ksem_dashboard.service import Dashboard  # noqa: PLC0415  the extra may not be installed
     except ModuleNotFoundError as missing:
         sys.exit(f"ksem-dashboard needs {missing.name}: pip install 'ksem-airbridge[dashboard]'")
     return await Dashboard(settings).run(stopping)

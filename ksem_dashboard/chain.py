@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from .meter_view import MeterView
-from .node_view import NodeView
-from .picture import Picture
+from ksem_dashboard.picture import MeterView, NodeView, Picture
 
 Condition = Literal["up", "warned", "down", "unknown"]
 

@@ -10,11 +10,7 @@ from typing import Final, Literal
 
 from ksem_contract.health import MeterHealth
 from ksem_contract.reasons import Reason, without
-
-from .inverter_view import InverterView
-from .meter_view import MeterView
-from .node_view import SILENT_AFTER, NodeView
-from .picture import Picture
+from ksem_dashboard.picture import SILENT_AFTER, InverterView, MeterView, NodeView, Picture
 
 Severity = Literal["bad", "warn"]
 

@@ -1,4 +1,7 @@
-"""Everything that is known at one moment [core]: messages go in, and out comes what page, metrics and terminal show."""
+"""Everything that is known at one moment [core]: messages go in, and out comes what page, metrics and terminal show.
+
+Each meter is known by what its publisher publishes, each node by its health and its requests.
+"""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -6,17 +9,150 @@ from datetime import datetime
 from typing import Final
 
 from ksem_contract.block_message import BlockMessage
-from ksem_contract.errors import InvalidMessage
-from ksem_contract.health import MeterHealth, NodeHealth
+from ksem_contract.health import MeterHealth, NodeHealth, RequestEntry, RequestsMessage
 from ksem_contract.inverter_health import InverterHealth
-from ksem_contract.reasons import Reason
-from ksem_contract.requests import RequestsMessage
+from ksem_contract.message_fields import InvalidMessage
+from ksem_contract.reasons import Reason, without
 from ksem_contract.topics import ParsedTopic, Topics
+from ksem_contract.values import decode_energy, decode_live
 from ksem_contract.values_message import ValuesMessage
+from ksem_dashboard.arrival import ArrivalClock, ArrivalRate
+from ksem_dashboard.history import EnergyToday, PowerHistory
 
-from .inverter_view import InverterView
-from .meter_view import MeterView, Told
-from .node_view import NodeView
+_MOST_BLOCKS: Final = 16
+_ENOUGH: Final = 2
+"""Messages of a session before its data counts: a single one may be a bridge's replay of what was retained."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A message and when it came."""
+
+    health: MeterHealth
+    received: float
+
+
+class MeterView:
+    """Times in seconds of CLOCK_BOOTTIME. `old_after`: the age from which live data no longer counts."""
+
+    def __init__(self, meter: str, old_after: float) -> None:
+        self.meter = meter
+        self.status: str | None = None
+        self.told: Told | None = None
+        self.last_seen: float | None = None
+        """When a message of the publisher itself came last; what the broker kept does not count."""
+        self.blocks: dict[str, BlockMessage] = {}
+        self.values: dict[str, float] = {}
+        self.counters: dict[str, float] = {}
+        self.arrivals = ArrivalRate()
+        self.history = PowerHistory()
+        self.today = EnergyToday()
+        self.cycles = 0
+        """Live blocks so far."""
+        self._old_after = old_after
+        self._clock = ArrivalClock()
+        self._session: str | None = None
+
+    @property
+    def health(self) -> MeterHealth | None:
+        """What the publisher told of itself last."""
+        return self.told.health if self.told else None
+
+    def runs(self, now: float) -> bool:
+        """Whether what the publisher reported is about the present."""
+        if self.told is None or self.status is None or now - self.told.received > SILENT_AFTER:
+            return False
+        return self.status == "online" or self.told.health.state == "down"
+
+    def on_block(self, block: BlockMessage, retained: bool, now: float, local: datetime) -> bool:
+        """Take in a block; False if it does not count."""
+        if block.session != self._session:
+            if self.flows(now):
+                return False  # a second publisher: this one's word counts while it has any
+            self._session, self._clock = block.session, ArrivalClock()
+        held = self.blocks.get(block.block)
+        if held and held.session == block.session and (held.boot_ms, held.seq) >= (block.boot_ms, block.seq):
+            return False
+        if held is None and len(self.blocks) >= _MOST_BLOCKS:
+            return False
+        self.blocks[block.block] = block
+        if not retained:
+            self._clock.heard_at(block.boot_ms, now)
+        if block.block == "live":
+            return self._on_live(block, retained, now)
+        if block.block == "energy":
+            self._on_energy(block, retained, local)
+        return True
+
+    def age(self, name: str, now: float) -> float | None:
+        """Age in seconds of a block's oldest word; None if there is none, or its age can't be told yet."""
+        block = self.blocks.get(name)
+        if block is None or block.session != self._session:
+            return None
+        return self._clock.age_of(block.boot_ms, block.age_ms, now)
+
+    def is_fresh(self, now: float) -> bool:
+        """Whether live data comes, and is young enough to be shown as the present."""
+        age = self.age("live", now)
+        return self._clock.heard >= _ENOUGH and bool(self.values) and age is not None and age <= self._old_after
+
+    def flows(self, now: float) -> bool:
+        """Fresh, and the publisher says so too."""
+        return self.status == "online" and self.is_fresh(now)
+
+    def _on_live(self, block: BlockMessage, retained: bool, now: float) -> bool:
+        if retained:
+            return False  # it says nothing about now
+        self.arrivals.happened(now)
+        self.cycles += 1
+        self.values = decode_live(block.registers, block.start)
+        if self.is_fresh(now) and "power" in self.values:
+            self.history.add(self.values["power"], now)
+        return True
+
+    def _on_energy(self, block: BlockMessage, retained: bool, local: datetime) -> None:
+        self.counters = decode_energy(block.registers, block.start)
+        if not retained and {"energy_import", "energy_export"} <= self.counters.keys():
+            self.today.note(self.counters["energy_import"], self.counters["energy_export"], local)
+
+
+SILENT_AFTER: Final = 35.0
+"""Seconds without health after which a service no longer counts as running: health comes every 10 s."""
+
+
+@dataclass(slots=True)
+class NodeView:
+    """Times in seconds of CLOCK_BOOTTIME."""
+
+    node: str
+    status: str | None = None
+    health: NodeHealth | None = None
+    health_received: float = 0.0
+    requests: tuple[RequestEntry, ...] = ()
+    requests_received: float = 0.0
+    last_seen: float | None = None
+    """When a message of the server itself came last; what the broker kept does not count."""
+
+    def is_gone(self, now: float) -> bool:
+        """Whether its process has ended: the broker says offline, and no health of a server that runs is there."""
+        if self.status is None or self.status == "online" or self.health is None:
+            return False
+        return self.health.state == "ok" or now - self.health_received > SILENT_AFTER
+
+    def runs(self, now: float) -> bool:
+        """Whether what it reported is about the present."""
+        is_recent = self.health is not None and now - self.health_received <= SILENT_AFTER
+        return self.status is not None and is_recent and not self.is_gone(now)
+
+    @property
+    def meters(self) -> frozenset[str]:
+        """Whose data its inverters get."""
+        return frozenset(unit.meter for unit in self.health.units) if self.health else frozenset()
+
+    def per_s(self, meter: str) -> float:
+        """Requests a second for this meter's data, as told last."""
+        return sum(entry.per_s for entry in self.requests if entry.meter == meter)
+
 
 _MOST: Final = 16
 """Meters, and nodes, that are kept: whoever may publish can't fill the memory."""
@@ -207,3 +343,41 @@ def _may_hold(held: dict[str, MeterView] | dict[str, NodeView], name: str, only:
         return False
     held.pop(min(offline, key=lambda other: held[other].last_seen or 0.0))
     return True
+
+
+VALUES_WITHIN: Final = 5.0
+"""Seconds without a read after which the believed power is not shown any more."""
+_GOOD: Final = ("inverter-agrees", "inverter-comparing", "inverter-starting")
+
+
+@dataclass(slots=True)
+class InverterView:
+    """Times in seconds of CLOCK_BOOTTIME."""
+
+    inverter: str
+    status: str | None = None
+    health: InverterHealth | None = None
+    health_received: float = 0.0
+    power: float | None = None
+    """W that it believes, as read last; plus is import."""
+    power_received: float = 0.0
+
+    def runs(self, now: float) -> bool:
+        """Whether its reader runs: health comes every 10 s."""
+        return self.health is not None and now - self.health_received <= SILENT_AFTER
+
+    def believed(self, now: float) -> float | None:
+        """W that it believes now; None where it is not read."""
+        return self.power if self.status == "online" and now - self.power_received <= VALUES_WITHIN else None
+
+    def wrong(self, now: float) -> tuple[Reason, ...]:
+        """What is wrong with it, or with reading it."""
+        return without(self.health.reasons, *_GOOD) if self.health is not None and self.runs(now) else ()
+
+    def words(self, now: float) -> str:
+        """As the chain shows it: `believes -347 W, 0.9 s behind`; empty where it is not read."""
+        power = self.believed(now)
+        if power is None or self.health is None:
+            return ""
+        delay = self.health.delay.p50_ms
+        return f"believes {power:.0f} W" + ("" if delay is None else f", {delay / 1000:.1f} s behind")

@@ -1,23 +1,19 @@
-"""The picture as plain JSON values: what the page is sent, `/state.json`, and `airbridge monitor --json` [core].
+"""The picture as plain JSON values: for the page, `/state.json`, and `airbridge monitor --json` [core].
 
-Ages are whole milliseconds at the moment `at` (CLOCK_BOOTTIME of this service, ms); None where they can't be told.
+Ages are whole milliseconds at the moment `at` (CLOCK_BOOTTIME of this service, ms); None where they are unknown.
+`health_verdict` tells whether data flows: for /healthz, the container's health check and systemd's status line.
 """
 
 from dataclasses import asdict
 from typing import Any
 
-from ksem_contract.health import Histogram, Percentiles, UnitHealth
-from ksem_contract.link_health import LinkHealth
-from ksem_contract.reasons import reasons_json
+from ksem_contract.health import Histogram, LinkHealth, Percentiles, UnitHealth
+from ksem_contract.reasons import reasons_json, sentence
+from ksem_dashboard.chain import chains
+from ksem_dashboard.faults import find_faults, judge
+from ksem_dashboard.history import SLOTS, STEP, slot_of
+from ksem_dashboard.picture import InverterView, MeterView, NodeView, Picture
 from service_runtime.version import VERSION
-
-from .chain import chains
-from .faults import find_faults, judge
-from .inverter_view import InverterView
-from .meter_view import MeterView
-from .node_view import NodeView
-from .picture import Picture
-from .power_history import SLOTS, STEP, slot_of
 
 Json = dict[str, Any]
 
@@ -159,3 +155,20 @@ def _percentiles(times: Percentiles) -> Json:
 
 def _histogram(told: Histogram | None) -> Json | None:
     return told.to_json() if told else None
+
+
+def health_verdict(picture: Picture, now: float) -> tuple[bool, str]:
+    """True only while every meter's fresh data arrives here and every inverter that is known gets data; and why."""
+    if not picture.link_up:
+        return False, f"no link to the broker: {sentence(picture.link_reasons) or 'not connected yet'}"
+    faults = find_faults(picture, now)
+    for fault in faults:
+        if fault.severity == "bad":
+            return False, fault.text
+    silent = [meter.meter for meter in picture.meters.values() if not meter.flows(now) and not picture.is_memory(meter)]
+    if silent or not picture.meters:
+        return False, f"no fresh data yet of meter {', '.join(silent)}" if silent else "no meter has been heard of yet"
+    waiting = [node.node for node in picture.nodes.values() if node.status != "online" and not picture.is_memory(node)]
+    if waiting:
+        return False, f"no inverter gets data yet at RTU server {', '.join(waiting)}"
+    return True, judge(picture, faults).text

@@ -13,17 +13,14 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ksem_contract.reasons import Reason
 from ksem_contract.topics import Topics
+from ksem_dashboard.picture import Picture
+from ksem_dashboard.report import health_verdict
+from ksem_dashboard.settings import DashboardSettings, KsemDashboardSettings
+from ksem_dashboard.web import Stream, make_app
 from service_runtime.clock import boottime
-from service_runtime.health_file import HealthFile
 from service_runtime.mqtt_connection import Incoming
 from service_runtime.mqtt_link import MqttLink
-from service_runtime.systemd import notify, watchdog_interval
-
-from .healthz import health_verdict
-from .picture import Picture
-from .settings import DashboardSettings, KsemDashboardSettings
-from .stream import Stream
-from .web import make_app
+from service_runtime.systemd import HealthFile, notify, watchdog_interval
 
 TICK = 0.5
 _TCP_USER_TIMEOUT_MS = 20_000

@@ -9,11 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ksem_contract.blocks import DEVICE, ENERGY, FREQUENCY, MEASURING_INTERVAL
-from ksem_contract.meter_registers import ENERGY_PHASES, ENERGY_TOTAL, PHASES, TOTAL
 from ksem_contract.reasons import Reason
+from ksem_contract.register_map import ENERGY_PHASES, ENERGY_TOTAL, PHASES, TOTAL
 from ksem_contract.values import decode_texts
-from ksem_publisher.live_words import VALUES
-from ksem_publisher.snapshot import MOST_POWER, Words, phases_fit_total, power_gap
+from ksem_publisher.snapshot import MOST_POWER, VALUES, Words, phases_fit_total, power_gap
 
 FREQUENCY_LIMITS = (40, 70)
 VOLTAGE_LIMITS = (160.0, 290.0)

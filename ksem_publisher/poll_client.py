@@ -1,9 +1,8 @@
-"""Asks the meter: the only door to pymodbus.
+"""Modbus TCP client of one meter: the only door to pymodbus.
 
-Works with 3.8.6 (Debian 13) and later ones. 3.8.6 hands out the previous request's registers after a time-out, no
-version compares function, byte count and register count, and some answers end in a traceback there: so each answer is
-compared with its request here before pymodbus gets it, and after anything but a good one or an exception the connection
-is closed.
+Works with 3.8.6 (Debian 13) and later. 3.8.6 returns the previous request's registers after a time-out, no version
+compares function, byte count and register count, and some replies end in a traceback there. So each reply is compared
+with its request here before pymodbus gets it, and after anything but a good one or an exception the connection closes.
 """
 
 import asyncio
@@ -19,8 +18,24 @@ from pymodbus.exceptions import ModbusException
 from pymodbus.transport import CommParams, CommType
 
 from ksem_contract.reasons import Reason
-from ksem_contract.register_range import RegisterRange
-from ksem_publisher.poll_errors import PollError, RefusedError
+from ksem_contract.registers import RegisterRange
+
+
+class PollError(Exception):
+    """No usable answer; the connection is closed."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.text)
+        self.reason = reason
+
+
+class RefusedError(PollError):
+    """The meter answered with an exception; the connection is fine."""
+
+    def __init__(self, code: int, reason: Reason) -> None:
+        super().__init__(reason)
+        self.code = code
+
 
 # What it has to say comes out here as exceptions; its own log repeats each with every attempt.
 logging.getLogger("pymodbus").setLevel(logging.CRITICAL + 1)

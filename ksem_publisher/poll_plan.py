@@ -11,25 +11,26 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ksem_contract.blocks import DEVICE, ENERGY, FIRMWARE, block_name
-from ksem_contract.errors import SunspecError
+from ksem_contract.message_fields import SunspecError
 from ksem_contract.reasons import Reason
-from ksem_contract.register_range import RegisterRange
+from ksem_contract.registers import RegisterRange
 from ksem_contract.values import decode_texts
-from ksem_publisher.block_reading import (
-    BlockRead,
+from ksem_publisher.on_demand import Demand
+from ksem_publisher.plausibility import Remark, foreign_device, other_meter
+from ksem_publisher.poll_reads import (
+    OverlapReader,
     Reading,
+    SeqlockReader,
     SunspecReading,
     check_reading,
     demanded_reading,
     device_reading,
     energy_reading,
     gaps_reading,
+    part_of_cycle,
     short_device_reading,
 )
-from ksem_publisher.demand import Demand
-from ksem_publisher.plausibility import Remark, foreign_device, other_meter
-from ksem_publisher.seqlock_reader import OverlapReader, SeqlockReader, part_of_cycle
-from ksem_publisher.snapshot import Snapshot, phases_fit_total
+from ksem_publisher.snapshot import BlockRead, Snapshot, phases_fit_total
 
 RETRY_SOON = 2.0
 """Seconds until a refused read that the inverter may need is tried again."""

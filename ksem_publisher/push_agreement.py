@@ -11,9 +11,8 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from ksem_contract.blocks import ENERGY, SEQLOCK_HEAD
-from ksem_contract.register_range import RegisterRange
-from ksem_publisher.live_words import VALUES
-from ksem_publisher.snapshot import Snapshot, Words
+from ksem_contract.registers import RegisterRange
+from ksem_publisher.snapshot import VALUES, Snapshot, Words
 
 CHECK_EVERY = 1.0
 """Seconds between two comparisons while the push is trusted. For so long another meter may pass unseen."""

@@ -10,20 +10,19 @@ from collections import deque
 from collections.abc import Hashable, Sequence
 
 from ksem_contract.reasons import Reason
-from ksem_contract.register_range import RegisterRange
-from ksem_publisher.cycle_pattern import (
+from ksem_contract.registers import RegisterRange, mask_of, mask_of_ranges, ranges_of
+from ksem_publisher.push_cycle import (
     CYCLES_KEPT,
     CYCLES_SEEN,
     MAX_WRITES,
     CyclePattern,
     Fits,
+    PushRhythm,
     Undecided,
     Write,
     find_pattern,
 )
-from ksem_publisher.push_rhythm import AWAY_SECONDS, PushRhythm
-from ksem_publisher.register_mask import mask_of, mask_of_ranges, ranges_of
-from ksem_publisher.snapshot import Snapshot
+from ksem_publisher.snapshot import AWAY_SECONDS, Snapshot
 
 MAX_SPREAD = 0.4
 """A cycle's first and last write lie at most so many periods apart."""

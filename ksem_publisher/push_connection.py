@@ -3,11 +3,20 @@
 from collections import OrderedDict
 from typing import NamedTuple
 
-from modbus_codec.codes import ExceptionCode, FunctionCode
-from modbus_codec.errors import BadRequest
-from modbus_codec.pdu import check_write_multiple, decode_request, written_words
-from modbus_codec.replies import WRITE_REPLY, ExceptionReply, ReadReply
-from modbus_codec.requests import ReadRequest, Request, WriteSingleRequest
+from modbus_codec.pdu import (
+    WRITE_REPLY,
+    BadRequest,
+    ExceptionCode,
+    ExceptionReply,
+    FunctionCode,
+    ReadReply,
+    ReadRequest,
+    Request,
+    WriteSingleRequest,
+    check_write_multiple,
+    decode_request,
+    written_words,
+)
 from modbus_codec.tcp import HEADER, MbapFrame, MbapReader, encode_frame, whole_write, write_reply
 
 MOST_SHAPES = 256

@@ -18,11 +18,11 @@ from typing import Protocol
 from ksem_contract.reasons import Reason
 from ksem_publisher.push_connection import PushConnection, PushedWrite, WrittenRegisters
 from ksem_publisher.push_peers import PushPeers, socket_address
-from ksem_publisher.push_rhythm import AWAY_SECONDS
 from ksem_publisher.settings import MeterSettings
-from modbus_codec.errors import BadFrame
+from ksem_publisher.snapshot import AWAY_SECONDS
+from modbus_codec.pdu import BadFrame
 from service_runtime.clock import boottime
-from service_runtime.quiet_log import QuietLog
+from service_runtime.news import QuietLog
 from service_runtime.tcp_listener import open_listener
 from service_runtime.threads import WatchedThread
 

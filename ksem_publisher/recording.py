@@ -4,9 +4,9 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ksem_contract.register_range import RegisterRange
+from ksem_contract.registers import RegisterRange
 from ksem_publisher.block_publisher import BlockPublisher
-from ksem_publisher.poll_errors import PollError, RefusedError
+from ksem_publisher.poll_client import PollError, RefusedError
 from ksem_publisher.push_connection import PushConnection, PushedWrite
 from ksem_publisher.settings import MeterSettings
 from service_runtime.clock import boottime

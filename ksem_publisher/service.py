@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from ksem_publisher.meter_service import MeterService
+from ksem_publisher.meter import MeterService
 from ksem_publisher.push_listener import PushListener
 from ksem_publisher.settings import PublisherSettings
 from service_runtime import systemd
 from service_runtime.clock import boottime, until_beat
 from service_runtime.command import on_user_signal
-from service_runtime.health_file import HealthFile
+from service_runtime.systemd import HealthFile
 from service_runtime.threads import all_work
 from service_runtime.version import VERSION
 

@@ -2,6 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+
+from ksem_contract.blocks import LIVE, MEASURED
+from ksem_contract.register_map import REGISTERS
+from ksem_contract.registers import RegisterRange, mask_of_ranges, ranges_of
 
 Words = tuple[int | None, ...]
 """Registers in order; None where nothing was measured."""
@@ -14,6 +19,19 @@ MOST_POWER = 10_000_000
 
 _PHASES = (40, 80, 120)
 _ROUNDING = 5
+
+UNMEASURED = ranges_of(((1 << LIVE.count) - 1) & ~mask_of_ranges(MEASURED, LIVE.start), LIVE.start)
+"""28-39, 66-79, 106-119 and 146-147."""
+
+_VALUES_MASK = mask_of_ranges([one.range for one in REGISTERS if any(part.covers(one.range) for part in MEASURED)], 0)
+VALUES = ranges_of(_VALUES_MASK, 0)
+"""The measured words that mean something: a meter that writes value by value has no reason to write the others."""
+_INNER_GAPS = ranges_of(mask_of_ranges(MEASURED, 0) & ~_VALUES_MASK, 0)
+"""8-15, 20-23, 48-55, 88-95 and 128-135."""
+
+AWAY_PERIODS = 3
+AWAY_SECONDS = 0.6
+"""The push is away after so many periods without a whole cycle, or after so many seconds, whichever is less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +76,19 @@ def _net(words: Sequence[int | None], at: int) -> int | None:
     plus_high, plus_low, minus_high, minus_low = words[at : at + 4]
     plus, minus = (plus_high << 16) + plus_low, (minus_high << 16) + minus_low  # type: ignore[operator]
     return None if plus > MOST_POWER or minus > MOST_POWER else plus - minus
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRead:
+    """A whole block. `at`: CLOCK_BOOTTIME seconds when its first read was sent."""
+
+    name: str
+    start: int
+    words: Words
+    at: float
+
+
+@lru_cache(maxsize=256)  # a meter writes the same few ranges five times a second
+def unmeasured_in(start: int, count: int) -> tuple[RegisterRange, ...]:
+    """The words between the measured ones that lie in a range."""
+    return tuple(part for part in (*UNMEASURED, *_INNER_GAPS) if start < part.stop and part.start < start + count)

@@ -1,16 +1,20 @@
-"""Decoded values for everyone else: one JSON a cycle, and a plain number for each key at a chosen pace."""
+"""Publishes decoded values: one JSON message a cycle, a plain number for each key at a chosen pace, openWB's topics.
 
+openWB 2, device of type MQTT: keys, units and limits are those of its packages/modules/devices/generic/mqtt and
+helpermodules/setdata.py. openWB drops a value of a wrong type or outside its limits and logs that, so such a value is
+not sent. It knows no age: a missing value is left out, and while the meter's data is old nothing is sent at all.
+"""
+
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from ksem_contract.counter_guard import CounterGuard, Withheld
 from ksem_contract.freshness import block_stamp
 from ksem_contract.topics import Topics
-from ksem_contract.value_keys import VALUE_KEYS
-from ksem_contract.values import decode_device, decode_energy, decode_live, format_value
-from ksem_contract.values_writer import ValuesWriter
+from ksem_contract.values import VALUE_KEYS, decode_device, decode_energy, decode_live, format_value
+from ksem_contract.values_message import ValuesWriter
 from ksem_publisher.block_publisher import Message, PublishTogether
-from ksem_publisher.openwb import counter_messages
 from ksem_publisher.snapshot import Words
 from service_runtime.clock import boottime, wall_time
 
@@ -93,3 +97,31 @@ class ValuePublisher:
             (self._topic_of[name], format_value(value, _KEYS[name].decimals).encode(), _KEYS[name].retained, None)
             for name, value in values.items()
         ]
+
+
+PREFIX: Final = "openWB/set/mqtt/counter"
+
+# openWB's key -> ours, and the limits that openWB checks.
+_PHASED: Final = {
+    "powers": ("power", None),
+    "currents": ("current", None),
+    "voltages": ("voltage", (0.0, 500.0)),
+    "power_factors": ("power_factor", (-1.0, 1.0)),
+}
+_WH: Final = {"imported": "energy_import", "exported": "energy_export"}
+
+
+def counter_messages(counter: int, values: Mapping[str, float]) -> list[tuple[str, bytes]]:
+    """Topics and payloads for openWB's counter of this id. `values`: by our keys, energy in kWh."""
+    found: dict[str, object] = {}
+    for key in ("power", "frequency"):
+        if key in values:
+            found[key] = values[key]
+    for key, (ours, limits) in _PHASED.items():
+        phases = [values[name] for name in (f"{ours}_l{phase}" for phase in (1, 2, 3)) if name in values]
+        if len(phases) == 3 and (limits is None or all(limits[0] <= value <= limits[1] for value in phases)):
+            found[key] = phases
+    for key, ours in _WH.items():
+        if ours in values:
+            found[key] = round(values[ours] * 1000, 1)  # openWB counts Wh
+    return [(f"{PREFIX}/{counter}/get/{key}", json.dumps(value).encode()) for key, value in found.items()]

@@ -5,9 +5,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from ksem_contract.capture_file import read_capture
-from ksem_contract.capture_record import CaptureRecord
-from ksem_contract.errors import InvalidMessage
+from ksem_contract.capture_file import CaptureRecord, read_capture
+from ksem_contract.message_fields import InvalidMessage
 from modbus_codec.crc import append_crc
 from modbus_codec.pdu import FunctionCode, ReadRequest, WriteMultipleRequest, WriteSingleRequest
 

@@ -5,12 +5,11 @@ import sys
 import threading
 from pathlib import Path
 
+from rtu_server.answer_check import why_unfit
+from rtu_server.service import RtuServer
+from rtu_server.settings import RtuServerSettings
 from service_runtime.clock import boottime
 from service_runtime.command import Command, on_user_signal, run
-
-from .answer_check import why_unfit
-from .service import RtuServer
-from .settings import RtuServerSettings
 
 COMMAND = Command(
     name="rtu-server",

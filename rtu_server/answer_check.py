@@ -4,10 +4,8 @@ from collections.abc import Callable
 from typing import Final
 
 from ksem_contract.block_message import BlockMessage
-from modbus_codec.errors import BadReply
-from modbus_codec.pdu import FunctionCode, ReadReply, ReadRequest, decode_reply
-
-from .reply_book import Answer, Words, encode
+from modbus_codec.pdu import BadReply, FunctionCode, ReadReply, ReadRequest, decode_reply
+from rtu_server.reply_cache import Answer, Words, encode
 
 AGE_SLACK: Final = 0.1
 """Seconds that an answer may seem older than its blocks' limit: a block's moment is rounded, and may lie in between."""

@@ -5,10 +5,9 @@ from collections.abc import Callable
 from typing import Final
 
 from ksem_contract.block_message import BlockMessage
-
-from .answer_check import why_wrong
-from .reply_book import DATA, Answer
-from .responder import Responder
+from rtu_server.answer_check import why_wrong
+from rtu_server.reply_cache import DATA, Answer
+from rtu_server.responder import Responder
 
 CHECK_EVERY: Final = 1.0
 

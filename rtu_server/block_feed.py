@@ -1,4 +1,18 @@
-"""What the broker delivers about one meter, on its way into the cache."""
+"""What the broker delivers about one meter, on its way into the cache.
+
+From the broker to the inverter, in this order:
+
+1. `service_runtime.mqtt_link`: receives blocks, pongs and statuses, in its own thread.
+2. `block_feed`, this file: decodes them, and pings where `ksem_contract.freshness` says that a ping is due.
+3. `register_cache`: dates each block and keeps what is served as one object, with the replies that `reply_cache`
+   encodes ahead. One reference is swapped.
+4. `serial_line`: one thread a line reads the port through `serial_port`.
+5. `line`: finds requests in the bytes, and decides what is answered and when.
+6. `responder`: request in; reply, exception or silence out, from what `register_cache` serves at that moment.
+7. `serial_line` writes it once the silence of t3.5 is over.
+
+`tcp_server` and `tcp_session` answer Modbus TCP clients from the same cache.
+"""
 
 import logging
 import secrets
@@ -7,16 +21,14 @@ from collections.abc import Callable
 from typing import Final
 
 from ksem_contract.block_message import BlockMessage
-from ksem_contract.echo import Ping, Pong
-from ksem_contract.errors import InvalidMessage
+from ksem_contract.freshness import EchoSchedule, Ping, Pong
 from ksem_contract.mac import BadMac, KeySource, MacFault, keyless
+from ksem_contract.message_fields import InvalidMessage
 from ksem_contract.topics import ParsedTopic, Topics
+from rtu_server.register_cache import FreshnessLimits, Heard, RegisterCache, Served
 from service_runtime.clock import boottime
 from service_runtime.mqtt_connection import Incoming
-from service_runtime.quiet_log import QuietLog
-
-from .echo_schedule import EchoSchedule
-from .register_cache import FreshnessLimits, Heard, RegisterCache, Served
+from service_runtime.news import QuietLog
 
 NONCE_BYTES: Final = 16
 """Nobody guesses the next nonce: see `Ping.nonce`."""

@@ -7,10 +7,9 @@ send it but root and this service's user.
 
 from typing import Final
 
-from ksem_contract.register_range import RegisterRange
-
-from .reply_book import Refused, Reply
-from .responder import Book
+from ksem_contract.registers import RegisterRange
+from rtu_server.reply_cache import Refused, Reply
+from rtu_server.responder import Book
 
 HOLD: Final = 1.0
 """Seconds that one signal withholds data for: longer than a busy host keeps the tool from its next signal."""

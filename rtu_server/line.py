@@ -8,11 +8,10 @@ from collections import deque
 from math import inf
 from typing import Final, NamedTuple
 
-from modbus_codec.rtu_reader import Heard, Noise, Request, RtuFrameReader
-
-from .line_counters import UNSENT, LineCounters
-from .reply_book import Answer
-from .responder import Responder
+from modbus_codec.rtu import Heard, Noise, Request, RtuFrameReader
+from rtu_server.counters import UNSENT, LineCounters
+from rtu_server.reply_cache import Answer
+from rtu_server.responder import Responder
 
 STALL: Final = 0.1
 """Seconds after which a request is too old to be answered: the answer would be taken for the next one's. As long

@@ -13,11 +13,9 @@ from typing import NamedTuple
 
 from ksem_contract.block_message import BlockMessage
 from ksem_contract.blocks import MOST_ON_DEMAND, in_map, parse_block_name, touches_map
-from ksem_contract.echo import Pong
-from ksem_contract.freshness import EchoClock
-from ksem_contract.register_range import RegisterRange
-
-from .reply_book import HotRequests, Refused, Reply, Words, encode
+from ksem_contract.freshness import EchoClock, Pong
+from ksem_contract.registers import RegisterRange
+from rtu_server.reply_cache import HotRequests, Refused, Reply, Words, encode
 
 MAX_SESSIONS = 4
 """Publisher sessions kept in mind: the one served, and what may replace it. Garbage on the topics can't grow it."""

@@ -1,4 +1,7 @@
-"""What a request on the line is answered with: the policy, free of ports and clocks."""
+"""Answers a request: reply, exception or silence. The policy, free of ports and clocks.
+
+Step 6 of the way from the broker to RS485, which `block_feed` lists.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,12 +9,18 @@ from math import inf
 from typing import Protocol
 
 from ksem_contract.blocks import LIVE
-from ksem_contract.register_range import RegisterRange
+from ksem_contract.registers import RegisterRange
 from modbus_codec.crc import append_crc
-from modbus_codec.errors import BadRequest, ModbusCodecError
-from modbus_codec.pdu import ExceptionCode, ExceptionReply, FunctionCode, ReadRequest, decode_request
-
-from .reply_book import DATA, Answer, Refused, Reply
+from modbus_codec.pdu import (
+    BadRequest,
+    ExceptionCode,
+    ExceptionReply,
+    FunctionCode,
+    ModbusCodecError,
+    ReadRequest,
+    decode_request,
+)
+from rtu_server.reply_cache import DATA, Answer, Refused, Reply
 
 SILENCE = b""
 STALE, SILENT = "stale", "silent"

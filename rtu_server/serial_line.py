@@ -12,19 +12,17 @@ from typing import Final
 
 from ksem_contract.block_message import BlockMessage
 from ksem_contract.reasons import Reason
+from rtu_server.answer_watch import AnswerWatch
+from rtu_server.counters import LineCounters, UnitCounters, is_live
+from rtu_server.line import LineCore, Timing
+from rtu_server.reply_cache import DATA, Answer
+from rtu_server.responder import Responder
+from rtu_server.serial_port import PortGone, SerialPort, be_real_time, in_force, sharpen_timers
+from rtu_server.settings import LineSettings
 from service_runtime.clock import boottime
-from service_runtime.quiet_log import QuietLog
+from service_runtime.news import QuietLog
 from service_runtime.recorder.tape import FORGET, IN, OFF, OUT, Tape
 from service_runtime.threads import WatchedThread
-
-from .answer_watch import AnswerWatch
-from .line import LineCore, Timing
-from .line_counters import LineCounters, UnitCounters, is_live
-from .real_time import be_real_time, in_force, sharpen_timers
-from .reply_book import DATA, Answer
-from .responder import Responder
-from .serial_port import PortGone, SerialPort
-from .settings import LineSettings
 
 REOPEN: Final = 0.4
 """Seconds between attempts to open a port that is gone: data flows again within a second of its return."""

@@ -1,45 +1,44 @@
-"""Puts the inverter's side together: the broker's link, a feed for each meter, a thread for each line."""
+"""The inverter's side put together: the broker's link, a feed for each meter, a thread for each line."""
 
 import gc
 import logging
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ksem_contract.health import Transit, UnitHealth
 from ksem_contract.home_assistant import Discovery, node_device
 from ksem_contract.reasons import Reason, sentence
 from ksem_contract.topics import Topics
+from rtu_server.block_feed import BlockFeed
+from rtu_server.counters import UnitCounters
+from rtu_server.drill import Drill, WithheldBook
+from rtu_server.health import UnitReport, UnitView, Verdict, door_health, judge, overall, why_refused
+from rtu_server.health_publisher import NodeReporter, Surroundings
+from rtu_server.register_cache import FreshnessLimits
+from rtu_server.responder import Book, Responder, Unit
+from rtu_server.serial_line import SerialLine, character_time
+from rtu_server.settings import DoorSettings, FreshnessSettings, LineSettings, RtuServerSettings, UnitSettings
+from rtu_server.tcp_server import TcpDoor
+from rtu_server.tcp_session import DoorBook
 from service_runtime.announcer import Announcer
 from service_runtime.clock import boottime, until_beat, wall_time
-from service_runtime.health_file import HealthFile
 from service_runtime.key_file import KeyFile
-from service_runtime.link_state import LinkState
 from service_runtime.mqtt_connection import Incoming
 from service_runtime.mqtt_link import MqttLink, client_id_of
-from service_runtime.quiet_log import QuietLog
-from service_runtime.recorder.recorder import Recorder
+from service_runtime.news import LinkState, QuietLog
+from service_runtime.recorder.recorder import Recorder, Wires
 from service_runtime.recorder.tape import CLOCK, WireEvent
-from service_runtime.systemd import notify, watchdog_interval
+from service_runtime.systemd import HealthFile, notify, watchdog_interval
 from service_runtime.threads import all_work
 from service_runtime.version import VERSION
 
-from .block_feed import BlockFeed
-from .door_book import DoorBook
-from .drill import Drill, WithheldBook
-from .line_counters import UnitCounters
-from .node_report import UnitReport, door_health, overall
-from .node_reporter import NodeReporter, Surroundings
-from .recording import node_wires
-from .register_cache import FreshnessLimits
-from .responder import Book, Responder, Unit
-from .serial_line import SerialLine
-from .settings import DoorSettings, FreshnessSettings, LineSettings, RtuServerSettings, UnitSettings
-from .tcp_door import TcpDoor
-from .unit_state import UnitView, Verdict, judge, why_refused
+if TYPE_CHECKING:
+    from service_runtime.recorder.flight_file import Decoder
+
 
 TICK: Final = 1.0
 """Seconds between looks at what should be told: a status is right within 3 s, a ping that was lost goes out anew."""
@@ -327,3 +326,15 @@ class RtuServer:
         return {
             meter: Transit(feed.round_trip_ms, feed.state.session, feed.bad_macs) for meter, feed in self._feeds.items()
         }
+
+
+def node_wires(node: str, lines: Sequence[LineSettings], held: Callable[[], Iterable[WireEvent]]) -> Wires:
+    """Return the wires of a node: its lines."""
+    about = {line.name: f"{1e6 * character_time(line.baudrate, line.stopbits, line.parity):.2f}" for line in lines}
+
+    def decoder() -> "Decoder":
+        from service_runtime.recorder.decode import NodeDecoder  # noqa: PLC0415  (needed after a fault)
+
+        return NodeDecoder(node, about, serial_number=False)
+
+    return Wires(name=node, decoder=decoder, held=held)

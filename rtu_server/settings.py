@@ -6,12 +6,21 @@ from typing import Final
 
 import attrs
 
-from ksem_contract.names import is_meter, is_node
+from ksem_contract.topics import is_meter, is_node
+from rtu_server.responder import ON_STALE
 from service_runtime.common_settings import HomeAssistantSettings, IntegritySettings, MqttSettings, RecorderSettings
-from service_runtime.setting import Rule, between, each, name, not_empty, not_negative, one_of, port, setting
-
-from .door_peers import is_network
-from .responder import ON_STALE
+from service_runtime.setting import (
+    Rule,
+    between,
+    each,
+    is_network,
+    name,
+    not_empty,
+    not_negative,
+    one_of,
+    port,
+    setting,
+)
 
 MAX_UNITS: Final = 32
 """Units of all lines and doors: the health message of so many stays below the 64 KiB that readers take."""

@@ -7,9 +7,9 @@ from random import Random
 from typing import Final
 
 from ksem_contract.block_message import BlockMessage
-from ksem_contract.echo import Ping, Pong
-from ksem_contract.errors import InvalidMessage
+from ksem_contract.freshness import Ping, Pong
 from ksem_contract.mac import KEYLESS, MessageKeys
+from ksem_contract.message_fields import InvalidMessage
 
 from .broker import Message
 

@@ -15,28 +15,24 @@ from ksem_contract.block_message import Source
 from ksem_contract.mac import MessageKeys
 from ksem_contract.topics import Topics
 from ksem_publisher import block_publisher
-from ksem_publisher.block_desk import BlockDesk, read_kept
-from ksem_publisher.block_publisher import BlockPublisher
-from ksem_publisher.block_reading import BlockRead
-from ksem_publisher.demand import Demand
-from ksem_publisher.echo_answer import EchoAnswer
-from ksem_publisher.live_desk import LiveDesk
-from ksem_publisher.live_source import LiveSource
-from ksem_publisher.meter_push import MeterPush
-from ksem_publisher.other_publishers import OtherPublishers
+from ksem_publisher.block_publisher import BlockPublisher, EchoAnswer, OtherPublishers
+from ksem_publisher.blocks import BlockDesk, read_kept
+from ksem_publisher.live import LiveDesk, LiveSource
+from ksem_publisher.on_demand import Demand
 from ksem_publisher.poll_plan import PollPlan
 from ksem_publisher.push_connection import PushConnection, WrittenRegisters
+from ksem_publisher.push_receiver import MeterPush
 from ksem_publisher.settings import ChecksSettings
-from ksem_publisher.snapshot import Snapshot
-from modbus_codec.errors import BadFrame
+from ksem_publisher.snapshot import BlockRead, Snapshot
+from modbus_codec.pdu import BadFrame
 from modbus_codec.tcp import MbapFrame, MbapReader, encode_frame
 from rtu_server import block_feed
 from rtu_server.block_feed import BlockFeed
+from rtu_server.counters import LineCounters, UnitCounters
+from rtu_server.health import UnitView, judge
 from rtu_server.line import LineCore, Timing
-from rtu_server.line_counters import LineCounters, UnitCounters
 from rtu_server.register_cache import FreshnessLimits
 from rtu_server.responder import Responder, Unit
-from rtu_server.unit_state import UnitView, judge
 from service_runtime.clock import without_slewing
 from service_runtime.mqtt_connection import Incoming
 from service_runtime.status import OFFLINE, StatusTopic
@@ -227,7 +223,7 @@ def _keys() -> MessageKeys:
 
 
 class _Poller:
-    """Stands in for `meter_poll` and `poll_client`: runs the plan, one read at a time."""
+    """Stands in for `poller` and `poll_client`: runs the plan, one read at a time."""
 
     def __init__(self, side: PublisherSide, network: Network, meter: str) -> None:
         self._side = side

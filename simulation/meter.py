@@ -9,7 +9,7 @@ from random import Random
 from typing import Final, Literal
 
 from ksem_contract.blocks import DEVICE, ENERGY, LIVE, SUNSPEC
-from modbus_codec.errors import BadFrame
+from modbus_codec.pdu import BadFrame
 from modbus_codec.tcp import MbapReader, encode_frame
 
 from .network import End, Network

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from ksem_contract.blocks import LIVE
-from ksem_simulators.handles import KsemHandle, LineHandle, PlenticoreHandle
+from ksem_simulators.simulator import KsemHandle, LineHandle, PlenticoreHandle
 
 from .bridge.broker import Broker, free_port
 from .bridge.service import Service

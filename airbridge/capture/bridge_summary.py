@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Final
 
 from airbridge.capture.summary import CaptureSummary
-from ksem_contract.capture_record import CaptureRecord
+from ksem_contract.capture_file import CaptureRecord
 
 PUSH: Final = frozenset({"connected", "closed", "write", "read", "refused"})
 BUS: Final = frozenset({"request", "reply", "exception", "noise"})

@@ -7,14 +7,13 @@ import typer
 from rich.console import Console
 
 from airbridge.capture.bridge_summary import BridgeSummary
-from airbridge.capture.bus_command import bus
-from airbridge.capture.common import fail
+from airbridge.capture.bus import bus
 from airbridge.capture.flight_command import flight, join_files
-from airbridge.capture.output import load_capture
-from airbridge.capture.push_command import push
+from airbridge.capture.output import fail, load_capture
+from airbridge.capture.push import push
 from airbridge.capture.report import bridge_report, report
 from airbridge.capture.summary import CaptureSummary
-from ksem_contract.errors import InvalidMessage
+from ksem_contract.message_fields import InvalidMessage
 
 app = typer.Typer(
     help="Record what the KSEM writes (push) or what the inverter requests (bus), or have a running bridge write down "

@@ -5,11 +5,10 @@ from typing import Annotated
 
 import typer
 
-from airbridge.capture.common import Force, Output, fail
 from airbridge.capture.flight import await_files, files_in, find_services, request_files
 from airbridge.capture.join import CannotJoin, Capture, join
-from airbridge.capture.output import default_path, load_capture
-from ksem_contract.errors import InvalidMessage, UnknownVersion
+from airbridge.capture.output import Force, Output, default_path, fail, load_capture
+from ksem_contract.message_fields import InvalidMessage, UnknownVersion
 
 WITHIN = 20.0
 """Seconds that a service may take to write: it gives way to the inverter after every few records."""

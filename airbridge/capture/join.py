@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ksem_contract.capture_file import CaptureHeader
-from ksem_contract.capture_record import CaptureRecord
+from ksem_contract.capture_file import CaptureHeader, CaptureRecord
 
 _AFTER_ALL: Final = ("held", "session", "clock")
 """Noted as a file was written: they date nothing."""

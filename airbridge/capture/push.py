@@ -1,17 +1,32 @@
-"""`airbridge capture push`: listen as the publisher does, and record what the KSEM writes [shell]."""
+"""`airbridge capture push`: listens as the publisher does, and records what the KSEM writes [shell]."""
 
 import asyncio
 import contextlib
+import errno
+import signal
 import socket
-from typing import Final
+from typing import Annotated, Final
 
-from airbridge.capture.output import CaptureOutput
-from airbridge.capture.progress import Progress
+import typer
+from rich.console import Console
+
+from airbridge.capture.output import (
+    CaptureOutput,
+    Force,
+    Output,
+    Progress,
+    Seconds,
+    WithSerial,
+    default_path,
+    fail,
+    opened,
+    tell_end,
+)
 from airbridge.capture.push_records import WrittenRegisters, answer, broken
 from airbridge.capture.report import progress
 from airbridge.capture.summary import CaptureSummary
 from ksem_contract.capture_file import CaptureRecord
-from modbus_codec.errors import BadFrame
+from modbus_codec.pdu import BadFrame
 from modbus_codec.tcp import MbapReader
 
 CONNECTIONS: Final = 32
@@ -121,3 +136,53 @@ async def record_pushes(
 def _name(writer: asyncio.StreamWriter) -> str:
     address = writer.get_extra_info("peername") or ("unknown", 0)
     return f"{address[0]}:{address[1]}"
+
+
+def push(
+    listen: Annotated[str, typer.Option(help="Address of this computer to listen on.")] = "0.0.0.0",  # noqa: S104  the meter is elsewhere
+    port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port to listen on.")] = 5020,
+    seconds: Seconds = None,
+    output: Output = None,
+    force: Force = False,
+    with_serial_number: WithSerial = False,
+) -> None:
+    """Record what a KSEM in master mode writes: each write with its time, address, unit, registers and values.
+
+    **What to do**
+
+    1. Run `airbridge capture push --seconds 300` on a computer in the meter's network. The bridge itself
+    need not run; where ksem-publisher runs on this computer, stop it first or take another --port.
+
+    2. In the KSEM's web page open *Modbus settings*, advanced: switch the *TCP master*
+    on and add a slave with this computer's IP address and port 5020. There is nothing else to set: unit and function
+    are the KSEM's own choice.
+
+    3. Switch all four register groups on: instantaneous values total and phases, energy total and phases. Leave the
+    fixed transmit interval off, so that it writes after each measuring cycle.
+
+    4. Wait for the counts to grow. Afterwards remove the slave again, or point it to the bridge.
+
+    The file holds your meter's values and the addresses in your network, not its serial number.
+    """
+    console = Console()
+    with opened(output or default_path("push"), "push", f"{listen}:{port}", force, with_serial_number) as file:
+        capture = PushCapture(file, serial_number=with_serial_number)
+        console.print(
+            f"Listening on {listen}:{port}, writing to {file.path}. Ctrl-C ends.", highlight=False, markup=False
+        )
+        try:
+            asyncio.run(_push(capture, console, file, listen, port, seconds))
+        except OSError as error:
+            remedy = "; is ksem-publisher running here? Take another --port" if error.errno == errno.EADDRINUSE else ""
+            fail(f"{listen}:{port}: {error.strerror or error}{remedy}")
+    tell_end(console, "push", capture.summary, file)
+
+
+async def _push(
+    capture: PushCapture, console: Console, file: CaptureOutput, host: str, port: int, seconds: float | None
+) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    with Progress(console) as shown:
+        await record_pushes(capture, shown, file, stop, host=host, port=port, seconds=seconds)

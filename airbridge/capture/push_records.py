@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 from ksem_contract.capture_file import CaptureRecord
-from modbus_codec.errors import BadFrame, BadRequest
 from modbus_codec.pdu import (
+    BadFrame,
+    BadRequest,
     ExceptionCode,
     ExceptionReply,
     FunctionCode,

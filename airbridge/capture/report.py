@@ -6,9 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from airbridge.capture.bridge_summary import BridgeSummary
-from airbridge.capture.cycle_order import CycleOrder
-from airbridge.capture.spread import Spread
-from airbridge.capture.summary import CaptureSummary, Row
+from airbridge.capture.summary import CaptureSummary, CycleOrder, Row, Spread
 
 SHOWN_PARTS = 24
 ASKED = {

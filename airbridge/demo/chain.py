@@ -9,13 +9,12 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from airbridge.demo.broker import own_broker
-from airbridge.demo.child import Child, clean_environ, log_tail
+from airbridge.demo.child import LOOPBACK, Child, accepts, clean_environ, free_port, log_tail
 from airbridge.demo.options import Options, Place
-from airbridge.demo.ports import LOOPBACK, accepts, free_port
 from airbridge.demo.settings_files import inverter_reader_toml, mqtt_settings, publisher_toml, rtu_server_toml
 from ksem_simulators.control import CommandRefused
-from ksem_simulators.handles import KsemHandle, LineHandle, PlenticoreHandle, Simulator, SimulatorFailed
 from ksem_simulators.recording import Recording
+from ksem_simulators.simulator import KsemHandle, LineHandle, PlenticoreHandle, Simulator, SimulatorFailed
 from service_runtime.clock import boottime
 
 PUSH_PORT: Final = 5020

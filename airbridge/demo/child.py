@@ -1,11 +1,14 @@
-"""A process that the demo runs: its log goes to a file, and it is ended by its process id [shell]."""
+"""A process that the demo runs, logged to a file and ended by its process id; and TCP ports of this host [shell]."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
+
+from airbridge.demo.options import Place
 
 END_WITHIN: Final = 3.0
 """Seconds for a clean end; services promise 2."""
@@ -84,3 +87,23 @@ def clean_environ() -> dict[str, str]:
     # Else a service would write its lines for the journal, which does not read these files.
     kept.pop("JOURNAL_STREAM", None)
     return kept
+
+
+LOOPBACK: Final = "127.0.0.1"
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def accepts(place: Place) -> bool:
+    """Whether somebody listens there."""
+    try:
+        with socket.create_connection((place.host, place.port), timeout=1.0):
+            return True
+    except OSError:
+        return False

@@ -1,13 +1,18 @@
-"""How a run is shown: in lines of text, or on the whole terminal [shell]."""
+"""How a run is shown: in lines of text, on the whole terminal, or as a picture for documents [shell]."""
 
+import io
+import re
+from pathlib import Path
 from typing import Final, Protocol
 
 from rich.console import Console
 from rich.live import Live
 
+from airbridge.demo.picture import Picture
 from airbridge.demo.plain import status_line
 from airbridge.demo.view import screen
 from airbridge.demo.watch import Watch
+from service_runtime.clock import boottime
 
 DRAW_EVERY: Final = 0.25
 PLAIN_EVERY: Final = 5.0
@@ -69,3 +74,29 @@ class ScreenFace:
             left=left,
         )
         self._live.update(drawn, refresh=True)
+
+
+SIZE: Final = (104, 30)
+_font_faces = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
+
+
+def write_svg(path: Path, picture: Picture, broker: str, can_pull: dict[str, bool]) -> None:
+    """Write the screen as it is now. It loads nothing from elsewhere: the reader's own monospace font is used."""
+    width, height = SIZE
+    console = Console(
+        record=True, width=width, height=height, file=io.StringIO(), force_terminal=True, color_system="standard"
+    )
+    drawn = screen(
+        picture,
+        boottime(),
+        width=width,
+        height=height,
+        broker=broker,
+        can_pull=can_pull,
+        left=None,
+    )
+    console.print(drawn)
+    text = console.export_svg(title="airbridge demo")
+    text = _font_faces.sub("", text).replace("Fira Code, monospace", "monospace")
+    text = text.replace("<svg ", '<svg xml:space="preserve" ', 1)  # else some viewers eat the spaces at an edge
+    path.write_text(text, encoding="utf-8")

@@ -1,15 +1,17 @@
-"""The figures of meter, inverter and blocks [core]."""
+"""The figures of meter, inverter and blocks, and the line above each part of the screen [core].
+
+Only the terminal's own colours are used, and dim, so that it reads on light and on dark ground.
+"""
 
 from collections.abc import Iterable
 from typing import Final
 
 from rich.console import Group, RenderableType
+from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from airbridge.demo.block_view import BlockView
-from airbridge.demo.heading import heading
-from airbridge.demo.picture import Picture
+from airbridge.demo.picture import BlockView, Picture
 from airbridge.demo.verdict import BAD, GOOD
 from ksem_contract.health import Percentiles
 
@@ -141,3 +143,9 @@ def _block(block: BlockView, limit: int | None, now: float, cells: int) -> tuple
         bar,
         Text(f"{block.all_per_s(now):.1f}/s", "dim"),
     )
+
+
+def heading(title: str, right: str = "") -> RenderableType:
+    """A line with a title in it."""
+    text = Text.assemble((title, "bold"), (f"  {right}" if right else "", "dim"))
+    return Rule(text, align="left", style="dim", characters="─")

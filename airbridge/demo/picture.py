@@ -1,23 +1,21 @@
-"""Everything the demo knows at one moment [core]: messages and statuses go in, figures come out."""
+"""Everything the demo knows at one moment [core]: messages and statuses go in, figures, blocks and rates come out."""
 
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from airbridge.demo.block_view import BlockView
 from airbridge.demo.events import Event
-from airbridge.demo.rate import Rate
 from airbridge.demo.verdict import Counts
 from ksem_contract.block_message import BlockMessage
-from ksem_contract.errors import InvalidMessage
-from ksem_contract.health import MeterHealth, NodeHealth, Percentiles
+from ksem_contract.health import MeterHealth, NodeHealth, Percentiles, RequestsMessage
 from ksem_contract.inverter_health import InverterHealth
+from ksem_contract.message_fields import InvalidMessage
 from ksem_contract.reasons import Reason
-from ksem_contract.requests import RequestsMessage
 from ksem_contract.topics import Topics
 from ksem_contract.values import decode_energy, decode_live
 from ksem_contract.values_message import ValuesMessage
-from ksem_dashboard.inverter_view import InverterView
+from ksem_dashboard.picture import InverterView
 
 EVENTS: Final = 200
 HISTORY: Final = 300
@@ -158,3 +156,75 @@ class Picture:
                 self.powers.append(self.values["power"])
         elif block.block == "energy":
             self.values |= decode_energy(block.registers, block.start)
+
+
+WINDOW: Final = 3.0
+
+
+class Rate:
+    """Counts single happenings, or follows a counter that somebody else keeps. Times in seconds of one clock."""
+
+    def __init__(self, window: float = WINDOW) -> None:
+        self._window = window
+        self._seen: deque[tuple[float, int]] = deque()
+        self._total = 0
+        self._begin: float | None = None
+
+    def happened(self, now: float) -> None:
+        """One more."""
+        self._total += 1
+        self.counted(self._total, now)
+
+    def counted(self, total: int, now: float) -> None:
+        """The counter stands at `total`. One that fell has begun anew."""
+        if self._begin is None:
+            self._begin = now
+        if self._seen and total < self._seen[-1][1]:
+            self._seen.clear()
+        self._seen.append((now, total))
+        self._drop(now)
+
+    def per_s(self, now: float) -> float:
+        """A second, lately."""
+        self._drop(now)
+        if len(self._seen) < 2:
+            return 0.0
+        first, last = self._seen[0], self._seen[-1]
+        # Up to now, not up to the last one: what has stopped sinks to nothing.
+        elapsed = max(last[0] - first[0], now - first[0] - (last[0] - first[0]) / (len(self._seen) - 1))
+        return (last[1] - first[1]) / elapsed if elapsed > 0 else 0.0
+
+    def _drop(self, now: float) -> None:
+        while self._seen and self._seen[0][0] < now - self._window:
+            self._seen.popleft()
+
+
+FAST: Final = 3.0
+SLOW: Final = 60.0
+"""Seconds over which rates are taken."""
+
+
+@dataclass(slots=True)
+class BlockView:
+    """The newest message of a block, and how often they come from where."""
+
+    message: BlockMessage
+    rates: dict[str, Rate] = field(default_factory=dict)
+
+    def came(self, message: BlockMessage, now: float) -> None:
+        """A newer one."""
+        self.message = message
+        self.rates.setdefault(message.source, Rate(FAST if message.block == "live" else SLOW)).happened(now)
+
+    def age_ms(self, now: float) -> int:
+        """How old its oldest word is. The publisher runs on this host, so its clock is this one's."""
+        return max(0, int(1000 * now) - self.message.boot_ms + self.message.age_ms)
+
+    def per_s(self, source: str, now: float) -> float:
+        """Messages a second from this source."""
+        rate = self.rates.get(source)
+        return rate.per_s(now) if rate else 0.0
+
+    def all_per_s(self, now: float) -> float:
+        """Messages a second, wherever they come from."""
+        return sum(rate.per_s(now) for rate in self.rates.values())

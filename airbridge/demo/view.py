@@ -1,14 +1,20 @@
-"""The whole screen, for any size from 80x24 on [core]."""
+"""The whole screen, for any size from 80x24 on [core]: the chain drawn, the figures, the events and the keys."""
 
+from collections.abc import Sequence
+from textwrap import wrap
+from typing import Final
+
+from rich.align import Align
+from rich.box import ROUNDED
 from rich.console import Group, RenderableType
 from rich.padding import Padding
+from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from airbridge.demo.chain_section import chain_section
-from airbridge.demo.events_section import events_section, keys_line
-from airbridge.demo.figures import blocks_section, inverter_section, meter_section
-from airbridge.demo.links import chain
+from airbridge.demo.events import Event
+from airbridge.demo.figures import blocks_section, heading, inverter_section, meter_section
+from airbridge.demo.links import Condition, Part, chain
 from airbridge.demo.picture import Picture
 
 WIDE = 120
@@ -56,3 +62,77 @@ def _beside(*sections: RenderableType) -> RenderableType:
     padded = [Padding(one, (0, 2 if index < len(sections) - 1 else 0, 0, 0)) for index, one in enumerate(sections)]
     grid.add_row(*padded)
     return grid
+
+
+COLOURS: Final[dict[Condition, str]] = {"up": "green", "warned": "yellow", "down": "red", "unknown": "dim"}
+
+
+def chain_section(parts: Sequence[Part], links: Sequence[Part], width: int) -> RenderableType:
+    """The chain from the meter to the inverter; five lines."""
+    box = min(18, max(12, width // 7))
+    gap = max(5, (width - len(parts) * box) // len(links))
+    grid = Table.grid(padding=0)
+    cells: list[RenderableType] = []
+    for index, part in enumerate(parts):
+        grid.add_column(width=box)
+        cells.append(_box(part, box))
+        if index < len(links):
+            grid.add_column(width=gap)
+            cells.append(_arrow(links[index], gap))
+    grid.add_row(*cells)
+    return grid
+
+
+def _box(part: Part, width: int) -> RenderableType:
+    colour = COLOURS[part.condition]
+    name = Text(part.name, "bold", no_wrap=True, overflow="ellipsis", justify="center")
+    text = Text(part.text or " ", colour, no_wrap=True, overflow="ellipsis", justify="center")
+    return Panel(Group(name, text), box=ROUNDED, border_style=colour, width=width, padding=0)
+
+
+def _arrow(link: Part, width: int) -> RenderableType:
+    colour = COLOURS[link.condition]
+    if link.condition == "down":
+        half = (width - 1) // 2
+        drawn = "╌" * half + "✕" + "╌" * (width - 1 - half)
+    else:
+        drawn = "━" * (width - 1) + "▶" if link.condition != "unknown" else "╌" * width
+    return Group(
+        Align.center(Text(link.name, colour)), Text(drawn, colour), Align.center(Text(link.text or " ", colour))
+    )
+
+
+KEYS: Final = (("p", "push", "push"), ("b", "broker", "broker"), ("r", "RS485 plug", "plug"), ("m", "meter", "meter"))
+EVENT_LINES: Final = 3
+_MARGIN: Final = " " * len("00:00:00 rtu-server ")
+
+
+def events_section(events: Sequence[Event], lines: int, width: int) -> list[RenderableType]:
+    """What happened last, in exactly so many lines: long texts go on below, for their end is the remedy."""
+    if lines < 1:
+        return []
+    shown: list[Text] = []
+    for event in reversed(events):
+        rows = _event(event, width)
+        if len(shown) + len(rows) > lines - 1:
+            break
+        shown = rows + shown
+    return [heading("What happens"), *shown, *[Text("")] * (lines - 1 - len(shown))]
+
+
+def keys_line(pulled: set[str], can_pull: dict[str, bool]) -> Text:
+    """Which keys do what, and what is pulled."""
+    line = Text.assemble((" q ", "reverse"), " quit ", ("  pull:", "dim"), no_wrap=True, overflow="ellipsis")
+    for key, label, what in KEYS:
+        if what in pulled:
+            line.append_text(Text.assemble(" ", (f" {key} ", "bold reverse red"), (f" put {label} back", "bold red")))
+        elif can_pull.get(what):
+            line.append_text(Text.assemble(" ", (f" {key} ", "reverse"), f" {label}"))
+    return line
+
+
+def _event(event: Event, width: int) -> list[Text]:
+    style = {"warning": "yellow", "error": "red"}.get(event.level, "")
+    rows = wrap(event.text, max(20, width - len(_MARGIN)), max_lines=EVENT_LINES, placeholder=" ...") or [""]
+    first = Text.assemble((f"{event.time} ", "dim"), (f"{event.who:10} ", "cyan"), (rows[0], style), no_wrap=True)
+    return [first, *(Text(_MARGIN + row, style, no_wrap=True) for row in rows[1:])]

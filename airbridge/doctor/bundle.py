@@ -1,22 +1,30 @@
-"""One archive for a bug report [shell]. Every text in it goes through `scrub`."""
+"""One archive for a bug report, with what the services recorded at their last faults [shell].
 
+Every text in it goes through `scrub`.
+"""
+
+import contextlib
 import importlib.metadata
 import io
 import json
 import os
 import platform
 import shutil
+import stat
 import subprocess
 import tarfile
 import time
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from airbridge.doctor.fault_files import fault_files
+from airbridge.doctor.facts import SettingsFacts
 from airbridge.doctor.gather import Gathered
 from airbridge.doctor.gather_port import known_ports
 from airbridge.doctor.scrub import scrub, serial_texts, without_serial_registers
+from ksem_contract.capture_file import CaptureHeader, CaptureRecord
+from ksem_contract.message_fields import InvalidMessage, UnknownVersion
 
 LOG_LINES: Final = 1000
 _UNITS: Final = ("ksem-publisher", "rtu-server", "inverter-reader", "ksem-dashboard", "mosquitto")
@@ -92,3 +100,52 @@ def _output(command: list[str]) -> str:
         return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False).stdout
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"{command[0]}: {error}\n"
+
+
+STATE: Final = Path("/var/lib")
+"""Where systemd keeps a service's own folder (StateDirectory=)."""
+MOST_FILES: Final = 2
+"""The newest of each service."""
+MOST_BYTES: Final = 32 * 1024 * 1024
+"""A longer file is left out: the service writes a few megabytes."""
+_ODD: Final = (OSError, InvalidMessage, UnknownVersion)
+
+
+def fault_files(settings: Iterable[SettingsFacts], state: Path = STATE) -> dict[str, str]:
+    """Names in the bundle, and texts. A folder that is not there, or may not be read, has nothing to tell."""
+    found = {}
+    for one in settings:
+        directory = one.tables.get("recorder", {}).get("directory")
+        folder = Path(directory) if directory else state / one.service
+        try:
+            paths = sorted(folder.glob("*.jsonl"), key=lambda path: path.lstat().st_mtime, reverse=True)
+        except OSError:
+            continue
+        kept = 0
+        for path in paths:
+            if kept == MOST_FILES:
+                break
+            with contextlib.suppress(*_ODD):  # not a file that the service has written
+                found[f"fault-{one.service}-{path.name}"] = _without_serial_numbers(path)
+                kept += 1
+    return found
+
+
+def _without_serial_numbers(path: Path) -> str:
+    """The file's lines. The service leaves serial numbers out already; a file of another kind may lie there, too."""
+    # The service's user owns the folder, root may run this: no links, and no waiting for a FIFO's writer.
+    opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(opened, encoding="utf-8", errors="replace") as file:
+        found = os.fstat(opened)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or found.st_size > MOST_BYTES:
+            raise InvalidMessage(f"{path}: not a file of the service")
+        text = file.read(MOST_BYTES)
+        first, *lines = text.splitlines(keepends=True) or [""]
+        kept = [CaptureHeader.decode(first).encode() + "\n"]
+        for line in lines:
+            try:
+                record = CaptureRecord.decode(line)
+            except InvalidMessage:
+                continue
+            kept.append(record.without_serial_number().encode() + "\n")
+    return "".join(kept)

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from airbridge.doctor.facts import Facts, InverterFacts
-from airbridge.doctor.finding import Finding
+from airbridge.doctor.facts import Facts, Finding, InverterFacts
 from ksem_contract.inverter_health import Delay
 from ksem_contract.reasons import find_reason, without
 

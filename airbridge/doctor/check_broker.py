@@ -1,9 +1,12 @@
-"""Is the broker there, is the login good, and may it do what its half needs? [core]."""
+"""Is the broker there, is the login good, and may it do what its half needs? [core].
+
+`probes` lists the messages that show what a role may do.
+"""
 
 from collections.abc import Iterator
 
-from airbridge.doctor.facts import Facts, LoginFacts, Probe
-from airbridge.doctor.finding import Finding
+from airbridge.doctor.facts import Facts, Finding, LoginFacts, Probe, Role
+from ksem_contract.topics import Topics
 
 _ACL = "mend the broker's ACL as mosquitto/acl and docs/security.md have it, then reload the broker"
 
@@ -70,3 +73,34 @@ def _starved(login: LoginFacts, about: str, wanted: tuple[str, ...], online: set
         family = f"{login.prefix}/+/block/+"
         text = f"meter {meter} is online, but no block of it is delivered to this login: the subscription is starved"
         yield Finding("rights", about, "wrong", text, f"let user {login.user or '(none)'} read {family}: {_ACL}")
+
+
+def probes(
+    role: Role, topics: Topics, name: str, discovery_prefix: str | None = "homeassistant"
+) -> list[tuple[str, str, bool]]:
+    """Family, topic, and whether this role hears it, too: empty messages about a meter or node that nobody has.
+
+    They are not retained, and nothing listens to a meter of that name. `discovery_prefix`: None: discovery is off.
+    """
+    prefix = topics.prefix
+    level = f"{discovery_prefix}/device/ksem_{role}"
+    discovery = [(f"{level}/+/config", f"{level}/{name}/config", False)] if discovery_prefix is not None else []
+    if role == "publisher":
+        return [
+            (f"{prefix}/+/status", topics.meter_status(name), True),
+            (f"{prefix}/+/block/+", topics.meter_block(name, "live"), True),
+            (f"{prefix}/+/health", topics.meter_health(name), True),
+            (f"{prefix}/+/values", topics.meter_values(name), False),
+            (f"{prefix}/+/value/+", topics.meter_value(name, "power"), False),
+            (f"{prefix}/+/pong/+", topics.pong(name, name), False),
+            *discovery,
+        ]
+    if role == "rtu":
+        return [
+            (f"{prefix}/rtu/+/status", topics.node_status(name), True),
+            (f"{prefix}/rtu/+/health", topics.node_health(name), True),
+            (f"{prefix}/rtu/+/requests", topics.node_requests(name), True),
+            (f"{prefix}/+/ping/+", topics.ping(name, name), False),
+            *discovery,
+        ]
+    return []

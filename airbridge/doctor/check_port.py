@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-from airbridge.doctor.facts import Facts, PortFacts
-from airbridge.doctor.finding import Finding
+from airbridge.doctor.facts import Facts, Finding, PortFacts
 
 SERVICE_GROUP = "dialout"
 """What the service's user belongs to (systemd's SupplementaryGroups, the container's group)."""

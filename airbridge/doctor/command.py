@@ -10,11 +10,10 @@ from rich.console import Console
 from airbridge.demo.options import Place
 from airbridge.doctor.bundle import write_bundle
 from airbridge.doctor.examine import examine
-from airbridge.doctor.facts import InverterPlace, MeterPlace
-from airbridge.doctor.finding import is_well
+from airbridge.doctor.facts import InverterPlace, MeterPlace, is_well
 from airbridge.doctor.gather import Asked, NothingToDo, gather
 from airbridge.doctor.report import as_json, report
-from ksem_contract.names import check_meter
+from ksem_contract.topics import check_meter
 from service_runtime.clock import wall_time
 from service_runtime.common_settings import MqttSettings
 from service_runtime.version import VERSION

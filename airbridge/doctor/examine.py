@@ -2,14 +2,17 @@
 
 from airbridge.doctor.check_belief import check_belief
 from airbridge.doctor.check_broker import check_broker
-from airbridge.doctor.check_hosts import check_clocks, check_versions
-from airbridge.doctor.check_inverter import check_inverters
 from airbridge.doctor.check_meter import check_meters
 from airbridge.doctor.check_port import check_ports
-from airbridge.doctor.check_publisher import check_listened, check_publishers
+from airbridge.doctor.check_services import (
+    check_clocks,
+    check_inverters,
+    check_listened,
+    check_publishers,
+    check_versions,
+)
 from airbridge.doctor.check_settings import check_services, check_settings
-from airbridge.doctor.facts import Facts
-from airbridge.doctor.finding import Finding
+from airbridge.doctor.facts import Facts, Finding
 
 
 def examine(facts: Facts) -> list[Finding]:

@@ -1,14 +1,15 @@
-"""What was found, before it is judged [core]. Everything that a check needs, and nothing that reads or connects."""
+"""What the doctor has found before it judges, and what a check reports [core].
 
-from collections.abc import Mapping
+Everything that a check needs, and nothing that reads or connects.
+"""
+
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ksem_contract.health import MeterHealth, NodeHealth
+from ksem_contract.health import HealthCondition, MeterHealth, NodeHealth, RequestsMessage
 from ksem_contract.inverter_health import Delay
-from ksem_contract.link_health import HealthCondition
 from ksem_contract.reasons import Reason
-from ksem_contract.requests import RequestsMessage
 
 Role = Literal["publisher", "rtu", "other"]
 """Whose login it is: of the meter's half, of the inverter's half, or one given on the command line."""
@@ -243,3 +244,30 @@ class Facts:
     push_port: int = 5020
     """Where this host's publisher listens."""
     inverter: InverterFacts | None = None
+
+
+State = Literal["ok", "note", "warn", "wrong"]
+"""`note`: nothing to do, or it could not be told; `warn`: it works and could be better; `wrong`: it does not work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line for people: what was looked at, how it is, and what to do where it is not well."""
+
+    check: str
+    """Which check, as `meter`, `block`, `push`, `broker`, `rights`, `port`, `inverter`; a name in `--json`."""
+    about: str
+    """Of what: a meter's id, a broker's address, a port."""
+    state: State
+    text: str
+    remedy: str = ""
+
+
+def is_well(findings: Iterable[Finding]) -> bool:
+    """Whether nothing is wrong; what could only be better does not count."""
+    return all(finding.state != "wrong" for finding in findings)
+
+
+def count(findings: Iterable[Finding], state: State) -> int:
+    """How many are in this state."""
+    return sum(finding.state == state for finding in findings)

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from airbridge.doctor import gather_push
-from airbridge.doctor.broker_ear import BrokerEar, listen
+from airbridge.doctor import gather_meter as gather_push
+from airbridge.doctor.broker_messages import merged_meters, merged_nodes
+from airbridge.doctor.broker_probe import BrokerEar, listen
+from airbridge.doctor.check_settings import Wanted, wanted
 from airbridge.doctor.facts import Facts, InverterFacts, InverterPlace, MeterPlace, Role, SettingsFacts
 from airbridge.doctor.gather_meter import gather_meter
 from airbridge.doctor.gather_port import gather_port
 from airbridge.doctor.gather_settings import gather_services, gather_settings
-from airbridge.doctor.seen import merged_meters, merged_nodes
-from airbridge.doctor.wanted import Wanted, wanted
 from service_runtime.common_settings import MqttSettings
 from service_runtime.version import VERSION
 

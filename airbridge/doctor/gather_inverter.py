@@ -10,7 +10,7 @@ from airbridge.doctor.facts import InverterFacts, InverterPlace
 from inverter_reader.inverter import Inverter
 from inverter_reader.modbus_client import InverterClient, ReadError, RefusedError
 from ksem_contract.block_message import BlockMessage
-from ksem_contract.errors import InvalidMessage
+from ksem_contract.message_fields import InvalidMessage
 from ksem_contract.topics import Topics
 from ksem_contract.values import decode_live
 from ksem_contract.values_message import ValuesMessage

@@ -1,18 +1,26 @@
-"""What is at the place where the meter should be: connects and asks, one connection after the other [shell]."""
+"""What is at the meter's address: connects and polls, one connection after the other [shell].
 
+Where no publisher listens for pushes, this does.
+"""
+
+import asyncio
 import contextlib
 import errno
 import socket
 import ssl
+from collections import defaultdict
+from itertools import pairwise
+from statistics import median
 from typing import Final
 
-from airbridge.doctor.facts import MeterFacts, MeterPlace, Reach, RegisterAnswer
-from airbridge.doctor.identity import INVERTER_PORT
-from ksem_contract.blocks import DEVICE, MEASURING_INTERVAL, SEQLOCK_HEAD
-from ksem_contract.register_range import RegisterRange
-from modbus_codec.errors import BadFrame, BadReply
-from modbus_codec.pdu import ExceptionReply, FunctionCode, ReadReply, ReadRequest, decode_reply
+from airbridge.capture.push_records import WrittenRegisters, answer
+from airbridge.doctor.check_meter import INVERTER_PORT
+from airbridge.doctor.facts import ListenFacts, MeterFacts, MeterPlace, PushedBy, Reach, RegisterAnswer
+from ksem_contract.blocks import DEVICE, MEASURING_INTERVAL, PUSH_GROUPS, SEQLOCK_HEAD
+from ksem_contract.registers import RegisterRange
+from modbus_codec.pdu import BadFrame, BadReply, ExceptionReply, FunctionCode, ReadReply, ReadRequest, decode_reply
 from modbus_codec.tcp import MbapFrame, MbapReader
+from service_runtime.clock import boottime
 
 PATIENCE: Final = 2.0
 TLS_PORT: Final = 802
@@ -133,3 +141,51 @@ def _own_address(host: str, port: int) -> str | None:
             return str(probe.getsockname()[0])
     except OSError:
         return None
+
+
+MOST: Final = 20_000
+"""Writes kept a peer."""
+
+
+def listen(host: str, port: int, seconds: float) -> ListenFacts:
+    """Accept writes from anybody for so long."""
+    where = f"{host}:{port}"
+    writes: dict[str, list[tuple[float, RegisterRange]]] = defaultdict(list)
+    try:
+        asyncio.run(_listen(host, port, seconds, writes))
+    except OSError as error:
+        text = f"can't listen on {where}: {error.strerror or error} (ksem-publisher listens there: see its health)"
+        return ListenFacts(where, seconds, error=text)
+    return ListenFacts(where, seconds, peers={peer: _sum_up(found) for peer, found in writes.items()})
+
+
+async def _listen(host: str, port: int, seconds: float, writes: dict[str, list[tuple[float, RegisterRange]]]) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = str((writer.get_extra_info("peername") or ("unknown",))[0])
+        frames, written = MbapReader(), WrittenRegisters()
+        try:
+            while data := await reader.read(4096):
+                for frame in frames.feed(data):
+                    reply, record = answer(frame, peer, boottime(), written)
+                    writer.write(reply.encode())
+                    if record.what == "write" and record.start is not None and len(writes[peer]) < MOST:
+                        writes[peer].append((record.t, RegisterRange(record.start, record.count or 1)))
+                await writer.drain()
+        except (BadFrame, OSError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, host, port)
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        server.close()
+
+
+def _sum_up(found: list[tuple[float, RegisterRange]]) -> PushedBy:
+    first = found[0][1]
+    times = [at for at, written in found if written == first]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    names = [f"{name} ({group})" for name, group in PUSH_GROUPS.items() if any(group.overlaps(one) for _, one in found)]
+    return PushedBy(len(found), round(1000 * median(gaps)) if gaps else None, tuple(names))

@@ -6,7 +6,7 @@ from typing import Final
 
 from rich.text import Text
 
-from airbridge.doctor.finding import Finding, State, count, is_well
+from airbridge.doctor.facts import Finding, State, count, is_well
 
 _MARKS: Final[dict[State, tuple[str, str]]] = {
     "ok": ("ok   ", "green"),

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from ksem_contract.block_message import BlockMessage
-from ksem_contract.capture_record import SERIAL_NUMBERS
-from ksem_contract.errors import InvalidMessage
+from ksem_contract.capture_file import SERIAL_NUMBERS
+from ksem_contract.message_fields import InvalidMessage
 from ksem_contract.values import decode_texts
 
 GONE: Final = "(removed)"

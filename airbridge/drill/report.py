@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ksem_contract.node_health import NodeHealth
+from ksem_contract.health import NodeHealth
 
 _MANAGER: Final[Mapping[int, str]] = {0: "idle", 2: "emergency battery charge", 8: "winter mode", 16: "winter mode"}
 _CHANGED: Final = 0.05

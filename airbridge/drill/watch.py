@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Final, Self
 
 from airbridge.drill.report import Belief
-from ksem_contract.errors import InvalidMessage
-from ksem_contract.node_health import NodeHealth
+from ksem_contract.health import NodeHealth
+from ksem_contract.message_fields import InvalidMessage
 from ksem_contract.reasons import Reason, sentence
 from ksem_contract.topics import Topics
 from ksem_contract.values_message import ValuesMessage

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from service_runtime.toml_text import toml_word
+from service_runtime.setting import toml_word
 
 PAGE_PORT: Final = 8099
 """`ingress_port` of config.yaml."""

@@ -14,9 +14,8 @@ from airbridge.monitor.listener import Listener
 from airbridge.monitor.screen import printable, screen
 from ksem_contract.topics import Topics
 from ksem_dashboard.faults import GRACE
-from ksem_dashboard.healthz import health_verdict
 from ksem_dashboard.picture import Picture
-from ksem_dashboard.report import report
+from ksem_dashboard.report import health_verdict, report
 from service_runtime.clock import boottime
 from service_runtime.common_settings import MqttSettings
 

@@ -7,16 +7,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from airbridge.demo.chain_section import chain_section
-from airbridge.demo.heading import heading
+from airbridge.demo.figures import heading
 from airbridge.demo.links import Part
+from airbridge.demo.view import chain_section
 from ksem_contract.health import Percentiles, UnitHealth
 from ksem_dashboard.chain import Chain, chains
 from ksem_dashboard.faults import find_faults, judge
-from ksem_dashboard.meter_view import MeterView
-from ksem_dashboard.node_view import NodeView
-from ksem_dashboard.picture import Picture
-from ksem_dashboard.power_history import slot_of
+from ksem_dashboard.history import slot_of
+from ksem_dashboard.picture import MeterView, NodeView, Picture
 
 _TONES: Final = {"ok": "green", "warn": "yellow", "bad": "red"}
 _BARS: Final = "▁▂▃▄▅▆▇█"

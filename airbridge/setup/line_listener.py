@@ -6,7 +6,7 @@ from typing import Final
 from airbridge.capture.serial_listener import PortError, SerialListener
 from airbridge.setup.line_scan import LineScan
 from airbridge.setup.steps import LineAnswer, LineMode, ListenToLine
-from modbus_codec.rtu_reader import RtuFrameReader
+from modbus_codec.rtu import RtuFrameReader
 from service_runtime.clock import boottime
 
 _TURN: Final = 0.05

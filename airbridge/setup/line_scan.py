@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from airbridge.setup.steps import LineAnswer, LineMode
-from modbus_codec.rtu_reader import Noise, Reply, Request
+from modbus_codec.rtu import Noise, Reply, Request
 
 PLENTICORE: Final = LineMode()
 OTHERS: Final = (

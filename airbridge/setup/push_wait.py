@@ -6,7 +6,7 @@ import errno
 
 from airbridge.capture.push_records import WrittenRegisters, answer
 from airbridge.setup.steps import PushAnswer, WaitForPush
-from modbus_codec.errors import BadFrame
+from modbus_codec.pdu import BadFrame
 from modbus_codec.tcp import MbapReader
 from service_runtime.clock import boottime
 

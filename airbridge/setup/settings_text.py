@@ -7,7 +7,7 @@ from typing import Any, Final
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from service_runtime.toml_text import toml_word
+from service_runtime.setting import toml_word
 
 Key = tuple[str, str]
 """Table and key. Of `[[meter]]` and `[[line]]` the first one is meant."""

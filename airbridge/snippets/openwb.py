@@ -4,7 +4,7 @@ Source: openWB's packages/modules/devices/generic/mqtt.
 """
 
 from airbridge.snippets.place import Place
-from service_runtime.toml_text import toml_word
+from service_runtime.setting import toml_word
 
 _TEXT = """\
 # publisher.toml. In openWB: add a device "MQTT" with a counter component; openWB shows the counter's id.

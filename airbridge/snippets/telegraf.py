@@ -1,7 +1,7 @@
 """telegraf.conf: an MQTT consumer. Source: Telegraf's docs, inputs/mqtt_consumer and parsers/json."""
 
 from airbridge.snippets.place import PASSWORD, Place
-from service_runtime.toml_text import toml_word
+from service_runtime.setting import toml_word
 
 
 def render(place: Place) -> str:

@@ -12,8 +12,7 @@ from ksem_contract.blocks import PUSH_GROUPS
 from ksem_simulators.control import ControlServer
 from ksem_simulators.ksem.meter import FIRMWARE_WORDS, Meter, MeterSettings
 from ksem_simulators.ksem.poll_fault import FAULTS
-from ksem_simulators.ksem.push_plan import ENERGY_SPLITS, SPLITS
-from ksem_simulators.ksem.push_settings import PushSettings
+from ksem_simulators.ksem.push_plan import ENERGY_SPLITS, SPLITS, PushSettings
 from ksem_simulators.ksem.pusher import Pusher
 from ksem_simulators.ksem.replay import ReplayMeter, ReplayPusher, ReplayService
 from ksem_simulators.ksem.server import MeterServer

@@ -2,15 +2,18 @@
 
 Nobody has published what a KSEM's gap words hold. Here each holds `0xC000 | address`, never 0: so an answer in which a
 word was filled up with zero is seen at once. 146-147 holds a constant too.
+
+The SunSpec chain is the marker, common model 1, meter model 203, and the end. From firmware 2.6.0 on the common model
+has a pad word, so everything behind it stands one higher; before, the maker's name was shorter. The current's sum,
+line-to-line voltages and reactive energies are "not supported", as on a KSEM. `foreign_words` are another device's.
 """
 
 import struct
 from typing import Final
 
 from ksem_contract.blocks import DEVICE, ENERGY, LIVE
-from ksem_contract.register_range import RegisterRange
-from ksem_simulators.ksem.energies import Counters
-from ksem_simulators.ksem.measurement import Channel, Measurement
+from ksem_contract.registers import RegisterRange
+from ksem_simulators.ksem.measurement import Channel, Counters, Measurement
 
 _MIN_ACTIVE_POWER: Final = 1503
 """146-147, "minimum active power+", 0.1 W: meaning unclear, so a constant."""
@@ -95,3 +98,57 @@ def energy_flow_words(load: float, pv: float, battery: float, charge: float, gri
     struct.pack_into(">iii", words, 0, round(grid), round(pv - battery), round(pv))
     struct.pack_into(">iiH", words, 2 * 10, round(load), round(battery), round(100 * charge))
     return bytes(words)
+
+
+_NO_INT: Final = 0x8000
+_NO_COUNT: Final = 0x8000_0000
+_METER_MODEL: Final = 203
+_METER_LENGTH: Final = 105
+
+
+def sunspec_words(
+    measurement: Measurement, counters: tuple[Counters, Counters, Counters, Counters], *, padded: bool, version: str
+) -> bytes:
+    """Registers from 40000 on: 179 of them when `padded` (firmware 2.6.0 and later), 178 else."""
+    maker = b"KOSTAL Solar Electric GmbH" if padded else b"KOSTAL"
+    common = struct.pack(
+        ">4sHH32s32s16s16s32sH",
+        b"SunS",
+        1,
+        66 if padded else 65,
+        maker,
+        b"KOSTAL Smart Energy Meter G2",
+        b"",
+        version.encode(),
+        b"00000000SIMULATED",
+        1,
+    )
+    pad = b"\x80\x00" if padded else b""
+    meter = struct.pack(">HH", _METER_MODEL, _METER_LENGTH) + _meter(measurement, counters)
+    return common + pad + meter + struct.pack(">HH", 0xFFFF, 0)
+
+
+def _meter(measurement: Measurement, counters: tuple[Counters, Counters, Counters, Counters]) -> bytes:
+    phases = measurement.phases
+    channels = (measurement.total, *phases)
+    words: list[int] = [_NO_INT, *(phase.current // 10 for phase in phases), -2]
+    words += [sum(phase.voltage for phase in phases) // 30, *(phase.voltage // 10 for phase in phases)]
+    words += [_NO_INT] * 4 + [-2, measurement.frequency // 10, -2]
+    words += [*(channel.active // 100 for channel in channels), 1]
+    words += [*(channel.apparent // 100 for channel in channels), 1]
+    words += [*(channel.reactive // 100 for channel in channels), 1]
+    words += [*(channel.power_factor for channel in channels), -3]
+    body = struct.pack(f">{len(words)}H", *(word & 0xFFFF for word in words))
+    body += struct.pack(">8Ih", *(c[1] // 10 for c in counters), *(c[0] // 10 for c in counters), 0)
+    body += struct.pack(">8Ih", *(c[5] // 10 for c in counters), *(c[4] // 10 for c in counters), 0)
+    body += struct.pack(">16Ih", *([_NO_COUNT] * 16), 0)
+    return body + struct.pack(">I", 0)
+
+
+def foreign_words(wanted: RegisterRange, seconds: float) -> bytes:
+    """Registers of a made-up inverter: floats with the low word first, as a Plenticore has them, moving with time."""
+    words = []
+    for address in range(wanted.start, wanted.stop):
+        high, low = struct.unpack(">HH", struct.pack(">f", 231.4 + address // 2 + seconds % 10.0))
+        words.append(low if address % 2 == 0 else high)
+    return struct.pack(f">{len(words)}H", *words)

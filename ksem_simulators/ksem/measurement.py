@@ -1,4 +1,4 @@
-"""Powers become what a meter measures [core]: whole numbers in the units of its registers.
+"""Powers become what a meter measures [core]: whole numbers in the units of its registers, and exact energy counters.
 
 The low digits carry the number of the measuring cycle in a shuffled form, so that each cycle differs from those near it
 in every value that moves at all: an answer can be traced to its cycle, and a mix of two cycles is seen.
@@ -8,8 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from ksem_simulators.ksem.household import Powers
-from ksem_simulators.ksem.noise import smooth, whole
+from ksem_simulators.ksem.household import Powers, smooth, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +80,43 @@ def _split(
 
 def _coded(value: int, cycle: int, modulus: int, step: int) -> int:
     return value // modulus * modulus + cycle * step % modulus
+
+
+_PER_COUNT: Final = 3_600_000
+"""0.1 W for one millisecond, this many times, is one count (0.1 Wh)."""
+Counters = tuple[int, int, int, int, int, int]
+"""Active plus and minus, reactive plus and minus, apparent plus and minus, in 0.1 Wh, varh, VAh."""
+
+
+class Energies:
+    """Counters of the total and the three phases. They begin with what some years have left in them."""
+
+    def __init__(self) -> None:
+        begin = (81_234_567, 64_110_023, 9_120_455, 31_870_911, 83_001_778, 66_904_310)
+        shares = (1, 3, 3, 3)
+        self._sums = [[count * _PER_COUNT // share for count in begin] for share in shares]
+
+    def add(self, measurement: Measurement, milliseconds: int) -> None:
+        """Counts one measuring cycle of this length of simulated time."""
+        for sums, channel in zip(self._sums, (measurement.total, *measurement.phases), strict=True):
+            _add(sums, channel, milliseconds)
+
+    def rewind(self, counts: int) -> None:
+        """A fault: every counter steps back, but not below 1."""
+        self._sums = [[max(_PER_COUNT, value - counts * _PER_COUNT) for value in sums] for sums in self._sums]
+
+    def counters(self) -> tuple[Counters, Counters, Counters, Counters]:
+        """Total, L1, L2, L3."""
+        total, first, second, third = (_whole(sums) for sums in self._sums)
+        return total, first, second, third
+
+
+def _add(sums: list[int], channel: Channel, milliseconds: int) -> None:
+    sums[0 if channel.active >= 0 else 1] += abs(channel.active) * milliseconds
+    sums[2 if channel.reactive >= 0 else 3] += abs(channel.reactive) * milliseconds
+    sums[4 if channel.active >= 0 else 5] += channel.apparent * milliseconds
+
+
+def _whole(sums: list[int]) -> Counters:
+    one, two, three, four, five, six = (value // _PER_COUNT for value in sums)
+    return one, two, three, four, five, six

@@ -3,15 +3,13 @@
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-from ksem_contract.register_range import RegisterRange
-from ksem_simulators.ksem.energies import Counters, Energies
+from ksem_contract.registers import RegisterRange
 from ksem_simulators.ksem.household import DAY, Household, Powers
-from ksem_simulators.ksem.image import device_words, energy_flow_words, energy_words, live_words
-from ksem_simulators.ksem.measurement import BOOTING, Measurement, measure
-from ksem_simulators.ksem.sunspec import sunspec_words
+from ksem_simulators.ksem.image import device_words, energy_flow_words, energy_words, live_words, sunspec_words
+from ksem_simulators.ksem.measurement import BOOTING, Counters, Energies, Measurement, measure
 from ksem_simulators.truth import BOOTING as BOOTING_FLAG
 from ksem_simulators.truth import FROZEN, Block, Kind, TruthWriter
-from ksem_simulators.truth.layout import RANGES, block_of
+from ksem_simulators.truth.truth_file import RANGES, block_of
 
 Firmware = Literal["2.5.0", "2.6.0"]
 FIRMWARE_WORDS: Final[dict[Firmware, int]] = {"2.5.0": 0x0250, "2.6.0": 0x0260}

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
-from ksem_contract.register_range import RegisterRange
+from ksem_contract.registers import RegisterRange
 from ksem_simulators.ksem.push_plan import parse_ranges
 
 FAULTS: Final = {

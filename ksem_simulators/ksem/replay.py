@@ -7,12 +7,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from ksem_contract.capture_record import CaptureRecord
-from ksem_contract.register_range import RegisterRange
+from ksem_contract.capture_file import CaptureRecord
+from ksem_contract.registers import RegisterRange
 from ksem_simulators.ksem.meter import Saying
 from ksem_simulators.ksem.poll_fault import PollFault
-from ksem_simulators.ksem.push_connection import PushConnection
-from ksem_simulators.ksem.pusher import PushCounters, stopped
+from ksem_simulators.ksem.pusher import PushConnection, PushCounters, stopped
 from ksem_simulators.ksem.server import MeterServer
 from ksem_simulators.process import cpu_seconds
 from ksem_simulators.recording import Recording

@@ -5,13 +5,12 @@ import ssl
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from ksem_contract.register_range import RegisterRange
-from ksem_simulators.ksem.foreign import foreign_words
+from ksem_contract.registers import RegisterRange
+from ksem_simulators.ksem.image import foreign_words
 from ksem_simulators.ksem.meter import Saying
 from ksem_simulators.ksem.poll_fault import PollFault
 from ksem_simulators.truth import Kind
-from modbus_codec.errors import BadFrame, BadRequest
-from modbus_codec.pdu import ExceptionCode, FunctionCode, ReadRequest, decode_request
+from modbus_codec.pdu import BadFrame, BadRequest, ExceptionCode, FunctionCode, ReadRequest, decode_request
 from modbus_codec.tcp import MbapFrame, MbapReader
 from service_runtime.clock import boottime
 

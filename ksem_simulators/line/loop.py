@@ -1,18 +1,19 @@
-"""The line's loop [shell]: takes bytes from both ends, hands each over when its time has come."""
+"""The line's loop [shell]: takes bytes from both ends, hands each over when its time has come, counts what it saw."""
 
 import os
 import select
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
 
-from ksem_simulators.line.counters import LineCounters
+from ksem_simulators.line.direction import NEVER, Lane, Travelling, character_time
 from ksem_simulators.line.frame_faults import FrameFaults
-from ksem_simulators.line.lane import NEVER, Lane, Travelling, character_time
 from ksem_simulators.line.pty_end import PtyEnd
 from ksem_simulators.line.wire_log import ECHO, INJECTED, LOST, TO_CLIENT, TO_SERVER, UNCERTAIN, WireLogWriter
+from ksem_simulators.percentiles import Samples
 from service_runtime.clock import boottime
 
 _UNCERTAIN_AFTER: Final = 0.0002
@@ -181,3 +182,40 @@ class LineLoop:
 def open_trace(path: Path | None) -> IO[str] | None:
     """The trace file, a line a byte."""
     return path.open("w", encoding="ascii") if path else None
+
+
+@dataclass(slots=True)
+class LineCounters:
+    """All since the start."""
+
+    to_server: int = 0
+    to_client: int = 0
+    lost: int = 0
+    """Bytes that nobody took: port unplugged, or its buffer full."""
+    collisions: int = 0
+    """Times that one end began to send while the other was sending."""
+    uncertain: int = 0
+    """Hand-overs during which the host took the CPU away."""
+    lateness: Samples = field(default_factory=lambda: Samples(2000))
+    """Seconds that bytes were handed over late. Few are kept: nothing moves on the line while they are sorted."""
+
+    def hand_over(self, direction: int, now: float, owed: list[Travelling], taken: int) -> None:
+        """Counts bytes that were handed over towards the server (direction 0) or the client."""
+        if direction:
+            self.to_client += taken
+        else:
+            self.to_server += taken
+        self.lost += len(owed) - taken
+        for byte in owed:
+            self.lateness.add(now - byte.owed)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a status message."""
+        return {
+            "to_server": self.to_server,
+            "to_client": self.to_client,
+            "lost": self.lost,
+            "collisions": self.collisions,
+            "uncertain": self.uncertain,
+            "lateness_us": self.lateness.summary(1e6),
+        }

@@ -1,9 +1,10 @@
-"""What came back on the line, read strictly [core]."""
+"""What came back on the line, read strictly, and what it is worth [core]: exactly one outcome for each request."""
 
 import struct
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from ksem_simulators.truth import Verdict
 from modbus_codec.crc import has_valid_crc
 from modbus_codec.pdu import ReadRequest
 
@@ -57,3 +58,44 @@ def read_answer(unit: int, request: ReadRequest, received: bytes) -> Answer:
     if received[2] != 2 * request.count:
         return Answer("other-request", why=f"{received[2] // 2} registers, {request.count} were asked for")
     return Answer("data", struct.unpack(f">{request.count}H", received[3:-2]))
+
+
+GOOD: Final = "good"
+UNJUDGED: Final = "data"
+"""Well-formed data, but nobody knows what the meter said (a real one)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`name` is good, wrong, torn, stale, late, foreign, broken, timeout, exception-N or data (unjudged)."""
+
+    name: str
+    why: str = ""
+
+
+def judge_outcome(
+    answer: Answer, turnaround: float | None, timeout: float, verdict: Verdict | None, limit: float | None
+) -> Outcome:
+    """`turnaround`: seconds from the request's end to the answer's begin, None when unknown; less than nothing means
+    that the answer was under way before the request was whole, so it can't be meant for it. `limit`: seconds that the
+    meter's words may be old; None for any age.
+    """
+    if answer.kind == "nothing":
+        return Outcome("timeout", f"nothing within {timeout:g} s")
+    if turnaround is not None and turnaround < 0:
+        return Outcome("late", f"began {-1000 * turnaround:.1f} ms before the request's end: of an earlier request")
+    if turnaround is not None and turnaround > timeout:
+        return Outcome("late", f"began {1000 * turnaround:.1f} ms after the request, the client waits {timeout:g} s")
+    if answer.kind == "other-request":
+        return Outcome("late", f"{answer.why}: the answer to another request")
+    if answer.kind == "exception":
+        return Outcome(f"exception-{answer.code}")
+    if answer.kind != "data":
+        return Outcome(answer.kind, answer.why)
+    if verdict is None:
+        return Outcome(UNJUDGED)
+    if verdict.kind != "good":
+        return Outcome(verdict.kind, verdict.why)
+    if limit is not None and verdict.age is not None and verdict.age > limit:
+        return Outcome("stale", f"said by the meter {verdict.age:.3f} s ago (cycle {verdict.cycle}), limit {limit:g} s")
+    return Outcome(GOOD)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, Self
 
 from ksem_contract.blocks import LIVE
-from ksem_contract.register_range import RegisterRange
+from ksem_contract.registers import RegisterRange
 from ksem_contract.values import decode_live
 
 KSEM: Final = 3

@@ -1,4 +1,7 @@
-"""The inverter's loop [shell]: recognises the meter, asks in cycles, judges, runs scripted frames between cycles."""
+"""The inverter's loop [shell]: recognises the meter, requests in cycles, judges, runs scripted frames between cycles.
+
+The truth file shows it what the meter really measured.
+"""
 
 import json
 import threading
@@ -9,17 +12,15 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from ksem_contract.blocks import MEASURING_INTERVAL
-from ksem_contract.register_range import RegisterRange
-from ksem_simulators.line.lane import FRAME_GAP
+from ksem_contract.registers import RegisterRange
+from ksem_simulators.line.direction import FRAME_GAP
 from ksem_simulators.line.wire_log import WireLogReader
-from ksem_simulators.plenticore.answer import read_answer
-from ksem_simulators.plenticore.asker import Asker
+from ksem_simulators.plenticore.answer import GOOD, UNJUDGED, judge_outcome, read_answer
 from ksem_simulators.plenticore.belief import Belief, BeliefPlan
-from ksem_simulators.plenticore.outcome import GOOD, UNJUDGED, judge_outcome
+from ksem_simulators.plenticore.exchange import Asker, PortGone, RtuPort
 from ksem_simulators.plenticore.plan import Plan
-from ksem_simulators.plenticore.port import PortGone, RtuPort
 from ksem_simulators.plenticore.tally import Tally, Transaction
-from ksem_simulators.plenticore.witness import Witness
+from ksem_simulators.truth import TruthReader, Verdict
 from modbus_codec.crc import append_crc, has_valid_crc
 from modbus_codec.pdu import FunctionCode, ReadRequest
 from service_runtime.clock import boottime
@@ -27,7 +28,6 @@ from service_runtime.clock import boottime
 _DETECT: Final = RegisterRange(MEASURING_INTERVAL, 1)
 _REOPEN: Final = 0.1
 _RECENT: Final = 4096
-
 
 OpenPort = Callable[[], RtuPort]
 """PortGone where it is not there."""
@@ -202,3 +202,22 @@ class Inverter:
 
     def _open_wire_log(self) -> WireLogReader | None:
         return WireLogReader(self._wire_log_path) if self._wire_log_path else None
+
+
+class Witness:
+    """The truth file of a simulated meter, which may start later than the inverter; None: a real meter, no witness."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._truth: TruthReader | None = None
+
+    def judge(self, wanted: RegisterRange, words: tuple[int, ...], at: float) -> Verdict | None:
+        """The verdict over an answer that began at `at` (CLOCK_BOOTTIME); None without a witness."""
+        if self._path is None:
+            return None
+        if self._truth is None:
+            try:
+                self._truth = TruthReader(self._path)
+            except FileNotFoundError:
+                return Verdict("wrong", "there was no meter yet that could have said this")
+        return self._truth.judge(wanted.start, words, at)

@@ -13,8 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from ksem_simulators.plenticore.belief import Belief, ByteOrder
-from modbus_codec.errors import BadFrame, BadRequest
-from modbus_codec.pdu import ExceptionCode, FunctionCode, ReadRequest, decode_request
+from modbus_codec.pdu import BadFrame, BadRequest, ExceptionCode, FunctionCode, ReadRequest, decode_request
 from modbus_codec.tcp import MbapFrame, MbapReader
 from service_runtime.clock import boottime
 

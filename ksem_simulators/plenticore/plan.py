@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, Self
 
-from ksem_contract.register_range import RegisterRange
+from ksem_contract.registers import RegisterRange
 from ksem_simulators.ksem.push_plan import parse_ranges
 from ksem_simulators.truth import Block
-from ksem_simulators.truth.layout import block_of
+from ksem_simulators.truth.truth_file import block_of
 
 LIMITS: Final = {"live": 1.5, "energy": 60.0, "sunspec": 60.0, "energy_flow": 60.0, "device": None}
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Final
 
-from ksem_contract.capture_record import CaptureRecord
-from ksem_contract.register_range import RegisterRange
-from ksem_simulators.plenticore.asker import Asker
+from ksem_contract.capture_file import CaptureRecord
+from ksem_contract.registers import RegisterRange
+from ksem_simulators.plenticore.exchange import Asker
 from ksem_simulators.plenticore.inverter import Inverter, OpenPort
 from ksem_simulators.plenticore.plan import Plan
 from ksem_simulators.plenticore.tally import Transaction

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ksem_simulators.percentiles import Samples
-from ksem_simulators.plenticore.outcome import GOOD, UNJUDGED
+from ksem_simulators.plenticore.answer import GOOD, UNJUDGED
 
 _PROBLEMS: Final = 50
 

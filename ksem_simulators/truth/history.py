@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ksem_simulators.ring_file import Ring
-from ksem_simulators.truth.layout import RANGES, STATEMENT, Block, Kind
+from ksem_simulators.truth.truth_file import RANGES, STATEMENT, Block, Kind
 
 NEVER: Final = -math.inf
 _KEPT: Final = 64

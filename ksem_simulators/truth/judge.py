@@ -1,18 +1,76 @@
 """The judge of an answer [core]: which of the meter's words it came from, and how old they are.
 
-`live` must come from one measuring cycle as a whole, and counts from the word that was said longest ago. In the other
-blocks each value must come from one snapshot. Words without meaning (gaps) have no age, but the meter must have said
-them. If words fit several snapshots, the newest that was said counts: so ask for ranges whose low digits move.
+`live` must come from one measuring cycle as a whole, and counts from the oldest word in it. In the other blocks each
+value must come from one snapshot: a value of several registers must never come from two. Words without meaning (gaps)
+have no age, but the meter must have sent them. If words fit several snapshots, the newest that was sent counts: so
+request ranges whose low digits move.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
 from typing import Final, Literal, Protocol
 
-from ksem_contract.register_range import RegisterRange
+from ksem_contract.register_map import register_at
+from ksem_contract.registers import RegisterRange
 from ksem_simulators.truth.history import NEVER, History
-from ksem_simulators.truth.layout import BOOTING, RANGES, Block
-from ksem_simulators.truth.pieces import Piece, pieces
-from ksem_simulators.truth.verdict import Verdict
+from ksem_simulators.truth.truth_file import BOOTING, RANGES, Block
+
+VerdictKind = Literal["good", "wrong", "torn"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`good`: the meter said exactly these words; `torn`: it said each of them at its place, but never together;
+    `wrong`: it never said them.
+    """
+
+    kind: VerdictKind
+    why: str
+    """What is wrong, naming the registers; empty when good."""
+    age: float | None = None
+    """Seconds since the meter last said the words, of the word said longest ago; None unless good."""
+    cycle: int | None = None
+    """The measuring cycle (of the oldest word); None unless good."""
+    measured_age: float | None = None
+    """Seconds since the values were measured: more than `age` on a frozen meter; None unless good."""
+
+
+_PAD: Final = 40069
+_SUNSPEC_END: Final = 40178
+_NO_VALUE: Final = (146, 147)
+"""In none of the groups that are measured in each cycle: it has no age."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One value, or the part of it that was asked for, or a run of words without meaning."""
+
+    start: int
+    count: int
+    measured: bool
+    """False: gap words, which have no age."""
+
+
+@lru_cache(maxsize=1024)
+def pieces(start: int, count: int, *, old_sunspec: bool = False) -> tuple[Piece, ...]:
+    """The registers from `start` on, cut at the borders of values. `old_sunspec`: the layout before firmware 2.6.0."""
+    cut = []
+    for owner, run in groupby(range(start, start + count), lambda address: _owner(address, old_sunspec=old_sunspec)):
+        addresses = list(run)
+        cut.append(Piece(addresses[0], len(addresses), owner is not None))
+    return tuple(cut)
+
+
+def _owner(address: int, *, old_sunspec: bool) -> int | None:
+    if address in _NO_VALUE:
+        return None
+    if old_sunspec and _PAD <= address <= _SUNSPEC_END:
+        address += 1
+    register = register_at(address)
+    return register.address if register else None
+
 
 _SHOWN: Final = 6
 _Bad = Literal["wrong", "torn"]

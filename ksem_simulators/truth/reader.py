@@ -5,12 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ksem_contract.register_range import RegisterRange
+from ksem_contract.registers import RegisterRange
 from ksem_simulators.ring_file import RingFile
 from ksem_simulators.truth.history import History
-from ksem_simulators.truth.judge import judge
-from ksem_simulators.truth.layout import MAGIC, RANGES, SNAPSHOT, Block, block_of
-from ksem_simulators.truth.verdict import Verdict
+from ksem_simulators.truth.judge import Verdict, judge
+from ksem_simulators.truth.truth_file import MAGIC, RANGES, SNAPSHOT, Block, block_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,13 @@
 
 from ksem_contract.block_message import BlockMessage, Source
 from ksem_contract.counter_guard import CounterGuard, Withheld
-from ksem_contract.echo import Ping, Pong
-from ksem_contract.errors import ContractError, InvalidMessage, SunspecError, UnknownVersion
-from ksem_contract.freshness import EchoClock, block_stamp, pong_stamp
-from ksem_contract.health import LinkHealth, MeterHealth, NodeHealth
-from ksem_contract.register import Register
-from ksem_contract.register_range import RegisterRange
-from ksem_contract.requests import RequestEntry, RequestsMessage
-from ksem_contract.sunspec_chain import SunspecChain, SunspecModel
+from ksem_contract.freshness import EchoClock, Ping, Pong, block_stamp, pong_stamp
+from ksem_contract.health import LinkHealth, MeterHealth, NodeHealth, RequestEntry, RequestsMessage
+from ksem_contract.message_fields import ContractError, InvalidMessage, SunspecError, UnknownVersion
+from ksem_contract.registers import Register, RegisterRange
+from ksem_contract.sunspec import SunspecChain, SunspecModel
 from ksem_contract.topics import ParsedTopic, Topics
-from ksem_contract.value_keys import VALUE_KEYS, ValueKey
+from ksem_contract.values import VALUE_KEYS, ValueKey
 from ksem_contract.values_message import ValuesMessage
 
 __all__ = [

@@ -5,7 +5,7 @@ Addresses are those of the KSEM's own Modbus map (`register_map`); the groups ar
 
 from typing import Final
 
-from ksem_contract.register_range import ADDRESSES, RegisterRange
+from ksem_contract.registers import ADDRESSES, RegisterRange
 
 
 def _from_to(first: int, last: int) -> RegisterRange:

@@ -19,10 +19,8 @@ from functools import lru_cache, reduce
 from types import UnionType
 from typing import Annotated, Any, Final, Literal, NamedTuple, Self, Union, cast, get_args, get_origin, get_type_hints
 
-from ksem_contract.checks import check_time, check_token
-from ksem_contract.fields import Fields, bounded_text
-from ksem_contract.message_json import JsonObject
-from ksem_contract.register_range import RegisterRange
+from ksem_contract.message_fields import Fields, JsonObject, bounded_text, check_time, check_token
+from ksem_contract.registers import RegisterRange
 
 FLAT: Final = "flat"
 OMITTED: Final = "omitted"

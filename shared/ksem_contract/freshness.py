@@ -1,18 +1,30 @@
-"""How old a block is, seen from another host, with no common clock.
+"""How old a block is, seen from another host, with no common clock: pings, pongs, when to ping, which pongs count.
 
-The publisher stamps blocks with its CLOCK_BOOTTIME. An echo tells what that clock showed at some moment between the
+The publisher stamps blocks with its CLOCK_BOOTTIME. An echo shows what that clock read at some moment between the
 ping's sending and the pong's arrival here; taking the earliest of these moments, the sending, makes every age at least
 the true one, and too great by at most the echo's round trip. The clocks may run apart by 1000 ppm in relation to one
 another, which is allowed for over the time between echo and block, however long that is: each within the 500 ppm that
 Linux can correct at all (MAXFREQ of <linux/timex.h>), so an oscillator beyond that never keeps time. Both sides are
 expected to count without what a time service slews (`service_runtime.clock`); 10 s cost a block 10 ms.
 
-Rounding to whole milliseconds stays on the same side: `block_stamp` and `pong_stamp` are what a publisher uses.
+Rounding to whole milliseconds stays on the same side: a publisher uses `block_stamp` and `pong_stamp`.
 """
 
 import math
 from dataclasses import dataclass
+from math import inf
 from typing import Final
+
+from ksem_contract.mac import KEYLESS, MessageKeys
+from ksem_contract.message_fields import (
+    check_meter_field,
+    check_node_field,
+    check_token,
+    check_whole,
+    read_versioned,
+    take,
+    write_object,
+)
 
 DRIFT: Final = 1000e-6
 """How much faster or slower one clock may run than the other."""
@@ -156,3 +168,212 @@ class EchoClock:
     def round_trip(self, now: float) -> float | None:
         """The tightest round trip so far in seconds, widened by what the clocks may have run apart since."""
         return None if self._best is None else self._uncertainty + 2 * DRIFT * now
+
+
+PING_EVERY: Final = 10.0
+"""Seconds between a node's pings when all is well."""
+PING_SELDOM: Final = 200.0
+"""The same at most, however many nodes there are: in this time two clocks may run apart by a tenth of what live data
+may be old."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """A node asks for the publisher's clock.
+
+    Topic `ksem/<meter>/ping/<node>`, not retained, QoS 0. To see it: `mosquitto_sub -v -t 'ksem/+/ping/+'`
+
+        {"v":1,"nonce":"b81f03c2"}
+    """
+
+    nonce: str
+    """1 to 32 of A-Z, a-z, 0-9, _ and -; new for each ping, and not to be guessed.
+
+    Anybody may ping. Who knew the next nonce could have it answered ahead and keep the answer, which would make old
+    blocks look young.
+    """
+
+    def __post_init__(self) -> None:
+        check_token("nonce", self.nonce)
+
+    def encode(self) -> bytes:
+        """The payload."""
+        return write_object({"v": 1, "nonce": self.nonce})
+
+    @classmethod
+    def decode(cls, payload: bytes) -> "Ping":
+        """The ping in `payload`. Raises InvalidMessage, and nothing else."""
+        found = read_versioned(payload)
+        return cls(nonce=check_token("nonce", take(found, "nonce")))
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """The publisher's answer: which run of it this is, and what its clock shows.
+
+    Topic `ksem/<meter>/pong/<node>`, not retained, QoS 0. To see it: `mosquitto_sub -v -t 'ksem/+/pong/+'`
+
+        {"v":1,"meter":"main","node":"attic","nonce":"b81f03c2","session":"5f1c9a2e","boot_ms":90112345,
+         "mac":"23d640da350c3d63eca201f6e242fa88"}
+
+    Where very many nodes ping, `every_ms` stands there too, before `mac`.
+    """
+
+    meter: str
+    """The publisher's meter."""
+    node: str
+    """The node that it answers. By these two a pong that is moved to another topic shows."""
+    nonce: str
+    """The ping's."""
+    session: str
+    """The publisher's session, as in its blocks."""
+    boot_ms: int
+    """Its CLOCK_BOOTTIME between the ping's arrival and this answer, rounded up (`freshness.pong_stamp`)."""
+    every_ms: int | None = None
+    """How far apart this node's pings shall lie while all is well, where that is more than PING_EVERY."""
+
+    def __post_init__(self) -> None:
+        check_meter_field("meter", self.meter)
+        check_node_field("node", self.node)
+        check_token("nonce", self.nonce)
+        check_token("session", self.session)
+        check_whole("boot_ms", self.boot_ms)
+        if self.every_ms is not None:
+            check_whole("every_ms", self.every_ms, 1)
+
+    def encode(self, keys: MessageKeys = KEYLESS) -> bytes:
+        """The payload, with its code at the end."""
+        fields = {
+            "v": 1,
+            "meter": self.meter,
+            "node": self.node,
+            "nonce": self.nonce,
+            "session": self.session,
+            "boot_ms": self.boot_ms,
+        }
+        if self.every_ms is not None:
+            fields["every_ms"] = self.every_ms
+        return keys.seal(write_object(fields)[:-1])
+
+    @classmethod
+    def decode(cls, payload: bytes) -> "Pong":
+        """The pong in `payload`. Raises InvalidMessage, and nothing else.
+
+        Its code is not looked at: `MessageKeys.check` does that, before.
+        """
+        found = read_versioned(payload)
+        return cls(
+            meter=check_meter_field("meter", take(found, "meter")),
+            node=check_node_field("node", take(found, "node")),
+            nonce=check_token("nonce", take(found, "nonce")),
+            session=check_token("session", take(found, "session")),
+            boot_ms=check_whole("boot_ms", take(found, "boot_ms")),
+            every_ms=found.get("every_ms"),
+        )
+
+
+HURRY: Final = 0.25
+"""Seconds between pings at least, and to the second one while blocks wait for an echo: the first one may have come
+before the publisher listened. Each further one waits twice as long, for a session that answers none never will."""
+RETURNED: Final = 2.0
+"""A session whose blocks come again after so many seconds without one may answer now: it is pinged as a new one is."""
+FORGOTTEN_AFTER: Final = 30.0
+"""Seconds without a block after which a session is no reason to ping."""
+MAX_WAITING: Final = 4
+ANSWERED_WITHIN: Final = 30.0
+"""A pong later than this is of no use: its bound is looser than the ones that came since."""
+MAX_OPEN: Final = 16
+DOUBT: Final = 1.0
+"""Seconds between pings while blocks are too old as they arrive: the publisher's clock may have stood still."""
+MAX_COUNTED: Final = 16
+_ANY: Final = ""
+"""Stands for whatever session there is, after the link came up."""
+
+
+@dataclass(slots=True)
+class _Wait:
+    """A session that has answered no ping yet."""
+
+    due: float
+    step: float
+    wanted: float
+
+
+class EchoSchedule:
+    """Pings of one node to one meter's publisher. Times in seconds of CLOCK_BOOTTIME."""
+
+    def __init__(self) -> None:
+        self._sent: dict[str, float] = {}
+        self._every = PING_EVERY
+        self._last = -PING_EVERY
+        self._waiting: dict[str, _Wait] = {}
+        self._doubted = False
+        self._counted: dict[str, float] = {}
+        """When the ping was sent whose pong counted last, by session."""
+
+    def on_link_up(self, now: float) -> None:
+        """Ping at once, and again until one is answered."""
+        self._waiting.clear()
+        self.want(_ANY, now)
+
+    def want(self, session: str, now: float) -> None:
+        """A block of this session waits for an echo: ping now, then ever more seldom until it answers."""
+        waiting = self._waiting
+        for known in [known for known, wait in waiting.items() if now - wait.wanted > FORGOTTEN_AFTER]:
+            del waiting[known]
+        if session in waiting and now - waiting[session].wanted <= RETURNED:
+            waiting[session].wanted = now
+            return
+        waiting.pop(_ANY, None)
+        if session in waiting or len(waiting) < MAX_WAITING:  # else the pings for the others do for it, too
+            waiting[session] = _Wait(due=now, step=HURRY, wanted=now)
+
+    def doubt(self) -> None:
+        """A block was too old as it arrived: its way was long, or the publisher's clock is not what it was."""
+        self._doubted = True
+
+    def void(self) -> None:
+        """A clock was disproved: no pong to a ping of before counts."""
+        self._sent.clear()
+
+    def dated(self, session: str) -> None:
+        """This session has answered."""
+        self._waiting.pop(session, None)
+        self._waiting.pop(_ANY, None)
+
+    def due(self, now: float) -> bool:
+        """Tell whether a ping should be sent now."""
+        hurried = min((wait.due for wait in self._waiting.values()), default=now + 1)
+        since = now - self._last
+        return since >= self._every or (now >= hurried and since >= HURRY) or (self._doubted and since >= DOUBT)
+
+    def pace(self, every_ms: int | None) -> None:
+        """Ask as seldom as the publisher wishes, which hears many nodes (None: it has no wish)."""
+        self._every = min(max(PING_EVERY, (every_ms or 0) / 1000), PING_SELDOM)
+
+    def sent(self, nonce: str, now: float) -> None:
+        """Note a ping that was handed to the broker at `now`."""
+        self._last = now
+        self._doubted = False
+        for wait in self._waiting.values():
+            if now >= wait.due:
+                wait.due, wait.step = now + wait.step, min(2 * wait.step, PING_EVERY)
+        self._sent[nonce] = now
+        while len(self._sent) > MAX_OPEN:
+            del self._sent[next(iter(self._sent))]
+
+    def answered(self, nonce: str, session: str, now: float) -> float | None:
+        """Return when the ping with this nonce was sent; None if this pong does not count.
+
+        It counts if the ping was ours, lately, and newer than the last one that this session answered: a pong that was
+        overtaken by a newer one, or comes twice, may be of before a pause. The ping stays open for other sessions:
+        where two publishers run for one meter, both answer.
+        """
+        sent = self._sent.get(nonce)
+        if sent is None or now - sent > ANSWERED_WITHIN or sent <= self._counted.get(session, -inf):
+            return None
+        self._counted.pop(session, None)
+        self._counted[session] = sent
+        while len(self._counted) > MAX_COUNTED:
+            del self._counted[next(iter(self._counted))]
+        return sent

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ksem_contract.message_json import JsonObject, write_object
+from ksem_contract.message_fields import JsonObject, write_object
 from ksem_contract.topics import Topics
-from ksem_contract.value_keys import VALUE_KEYS, ValueKey
+from ksem_contract.values import VALUE_KEYS, ValueKey
 
 LIVE_EXPIRES: Final = 15
 """Seconds after which a live value that was not renewed is unavailable; they come once a second."""

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ksem_contract.declared import Declared, Moment, Signed, Token
-from ksem_contract.fields import Fields, bounded_text
-from ksem_contract.link_health import HealthCondition, LinkHealth
-from ksem_contract.message_json import printable, read_versioned, write_object
+from ksem_contract.health import HealthCondition, LinkHealth
+from ksem_contract.message_fields import Fields, bounded_text, printable, read_versioned, write_object
 from ksem_contract.reasons import Reasons, sentence
 
 Sureness = Literal["none", "low", "fair", "good"]

@@ -10,7 +10,7 @@ from enum import Enum
 from hmac import compare_digest, digest
 from typing import Final
 
-from ksem_contract.errors import InvalidMessage
+from ksem_contract.message_fields import InvalidMessage
 
 MAC_BYTES: Final = 16
 NO_KEY: Final = b""

@@ -9,11 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final
 
-from ksem_contract.checks import check_reason_code
 from ksem_contract.declared import Rule
-from ksem_contract.errors import InvalidMessage
-from ksem_contract.fields import Fields, bounded_text
-from ksem_contract.message_json import JsonObject
+from ksem_contract.message_fields import Fields, InvalidMessage, JsonObject, bounded_text, check_reason_code
 from ksem_contract.reason_catalogue import ENGLISH, Template
 
 MAX_REASONS: Final = 8

@@ -1,16 +1,13 @@
-"""All values of one measuring cycle, together, and the newest counters."""
+"""The message that carries all values of one measuring cycle and the newest counters, and its writer."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ksem_contract.checks import check_time, check_whole
-from ksem_contract.errors import InvalidMessage
-from ksem_contract.fields import Fields
-from ksem_contract.message_json import read_object, write_object
-from ksem_contract.names import is_name
-from ksem_contract.value_keys import VALUE_KEYS
+from ksem_contract.message_fields import Fields, InvalidMessage, check_time, check_whole, read_object, write_object
+from ksem_contract.topics import is_name
+from ksem_contract.values import VALUE_KEYS
 
 _KNOWN: Final = frozenset(key.key for key in VALUE_KEYS)
 _OWN_FIELDS: Final = frozenset(("time", "age_ms"))
@@ -62,3 +59,26 @@ class ValuesMessage:
                 if key not in _OWN_FIELDS and is_name(key) and type(value) in {int, float}
             },
         )
+
+
+class ValuesWriter:
+    """Gives the bytes that `ValuesMessage.encode` gives, for a fraction of the work: the keys are checked once."""
+
+    __slots__ = ("_keys", "_template")
+
+    def __init__(self) -> None:
+        self._keys: tuple[str, ...] = ()
+        self._template = ""
+
+    def write(self, *, time: str, age_ms: int, values: Mapping[str, float]) -> bytes:
+        """The payload. Fields as in ValuesMessage; the values are taken for what they are, finite floats.
+
+        InvalidMessage where a key breaks the contract.
+        """
+        keys = tuple(values)
+        if keys != self._keys or not self._template:
+            ValuesMessage(time=time, age_ms=age_ms, values=values)
+            # Keys hold nothing that JSON or this template escapes: the message has checked them.
+            members = "".join(f',"{key}":%r' for key in keys)
+            self._keys, self._template = keys, f'{{"time":"%s","age_ms":%d{members}}}'
+        return (self._template % (time, age_ms, *values.values())).encode("ascii")

@@ -1,11 +1,14 @@
 """Modbus for servers, as bytes and meaning: no IO, no clock. Registers only; RTU and TCP."""
 
 from modbus_codec.crc import append_crc, crc16, has_valid_crc
-from modbus_codec.errors import BadFrame, BadReply, BadRequest, ModbusCodecError
 from modbus_codec.pdu import (
+    BadFrame,
+    BadReply,
+    BadRequest,
     ExceptionCode,
     ExceptionReply,
     FunctionCode,
+    ModbusCodecError,
     ReadReply,
     ReadRequest,
     WriteMultipleReply,
@@ -15,8 +18,7 @@ from modbus_codec.pdu import (
     decode_reply,
     decode_request,
 )
-from modbus_codec.rtu import RtuFrame
-from modbus_codec.rtu_reader import Heard, Noise, Reply, Request, RtuFrameReader
+from modbus_codec.rtu import Heard, Noise, Reply, Request, RtuFrame, RtuFrameReader
 from modbus_codec.tcp import MbapFrame, MbapReader
 
 __all__ = [

@@ -1,37 +1,207 @@
-"""PDUs, requests and replies without their frame: how received ones are read."""
+"""PDUs, requests and replies without their frame: the numbers of the protocol, and how PDUs are read and written.
+
+Each request and reply is checked when built (ValueError). Errors of received bytes have a class for each thing that the
+receiver does about it. Source: Modbus application protocol specification V1.1b3, sections 4 to 7.
+"""
 
 import struct
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import ClassVar, Final
 
-from modbus_codec.codes import (
-    ADDRESSES,
-    EXCEPTION_BIT,
-    MAX_READ,
-    MAX_WRITE,
-    READS,
-    ExceptionCode,
-    FunctionCode,
-)
-from modbus_codec.errors import BadFrame, BadReply, BadRequest
-from modbus_codec.replies import ExceptionReply, ReadReply, Reply, WriteMultipleReply, WriteSingleReply
-from modbus_codec.requests import ReadRequest, Request, WriteMultipleRequest, WriteSingleRequest
+MAX_PDU: Final = 253
+MAX_READ: Final = 125
+MAX_WRITE: Final = 123
+EXCEPTION_BIT: Final = 0x80
+ADDRESSES: Final = 0x10000
 
-__all__ = [
-    "ExceptionCode",
-    "ExceptionReply",
-    "FunctionCode",
-    "ReadReply",
-    "ReadRequest",
-    "Reply",
-    "Request",
-    "WriteMultipleReply",
-    "WriteMultipleRequest",
-    "WriteSingleReply",
-    "WriteSingleRequest",
-    "check_write_multiple",
-    "decode_reply",
-    "decode_request",
-    "written_words",
-]
+
+class FunctionCode(IntEnum):
+    """The functions that are built and read here; servers answer the others with `ILLEGAL_FUNCTION`."""
+
+    READ_HOLDING_REGISTERS = 3
+    READ_INPUT_REGISTERS = 4
+    WRITE_SINGLE_REGISTER = 6
+    WRITE_MULTIPLE_REGISTERS = 16
+
+
+READS: Final = (FunctionCode.READ_HOLDING_REGISTERS, FunctionCode.READ_INPUT_REGISTERS)
+
+
+class ExceptionCode(IntEnum):
+    """Why a server refuses, as it stands in an exception reply."""
+
+    ILLEGAL_FUNCTION = 1
+    ILLEGAL_DATA_ADDRESS = 2
+    ILLEGAL_DATA_VALUE = 3
+    SERVER_DEVICE_FAILURE = 4
+    ACKNOWLEDGE = 5
+    SERVER_DEVICE_BUSY = 6
+    MEMORY_PARITY_ERROR = 8
+    GATEWAY_PATH_UNAVAILABLE = 10
+    GATEWAY_TARGET_FAILED = 11
+
+
+class ModbusCodecError(Exception):
+    """Received bytes that can't be taken at their word."""
+
+
+class BadFrame(ModbusCodecError):
+    """No frame or no request at all: a server says nothing to it on RTU, and closes the connection on TCP."""
+
+
+class BadRequest(ModbusCodecError):
+    """A request that a server answers with an exception: `ExceptionReply(error.function, error.code)`."""
+
+    def __init__(self, function: int, code: ExceptionCode, text: str) -> None:
+        super().__init__(text)
+        self.function = function
+        """1 to 127, as asked."""
+        self.code = code
+        self.text = text
+
+
+class BadReply(ModbusCodecError):
+    """A reply that doesn't answer the request that was sent: none of its values may be used."""
+
+
+def check_range(start: int, count: int, limit: int) -> None:
+    """Raise ValueError unless `count` is 1 to `limit` and all addresses lie within 0 to 65535."""
+    if not 1 <= count <= limit:
+        raise ValueError(f"count {count}: 1 to {limit} is allowed")
+    if not 0 <= start <= ADDRESSES - count:
+        raise ValueError(f"start {start} with count {count}: all addresses must lie within 0 to 65535")
+
+
+def pack_words(words: tuple[int, ...]) -> bytes:
+    """Return register values as they travel, high byte first. Raises ValueError where one is not 0 to 65535."""
+    try:
+        return struct.pack(f">{len(words)}H", *words)
+    except struct.error:
+        wrong = next(word for word in words if not isinstance(word, int) or not 0 <= word < ADDRESSES)
+        raise ValueError(f"{wrong!r} is no register value: 0 to 65535 is allowed") from None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRequest:
+    """Read `count` (1 to 125) registers from address `start` on, all within 0 to 65535."""
+
+    function: FunctionCode
+    start: int
+    count: int
+
+    def __post_init__(self) -> None:
+        if self.function not in READS:
+            raise ValueError(f"function {self.function!r} reads no registers: 3 or 4 is allowed")
+        check_range(self.start, self.count, MAX_READ)
+
+    def encode(self) -> bytes:
+        return struct.pack(">BHH", self.function, self.start, self.count)
+
+
+@dataclass(frozen=True, slots=True)
+class WriteSingleRequest:
+    """Write `value` to the register at `address`; both 0 to 65535."""
+
+    function: ClassVar[FunctionCode] = FunctionCode.WRITE_SINGLE_REGISTER
+    address: int
+    value: int
+
+    def __post_init__(self) -> None:
+        pack_words((self.address, self.value))
+
+    def encode(self) -> bytes:
+        return struct.pack(">BHH", self.function, self.address, self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class WriteMultipleRequest:
+    """Write 1 to 123 `registers` from address `start` on."""
+
+    function: ClassVar[FunctionCode] = FunctionCode.WRITE_MULTIPLE_REGISTERS
+    start: int
+    registers: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        check_range(self.start, len(self.registers), MAX_WRITE)
+        pack_words(self.registers)
+
+    def encode(self) -> bytes:
+        count = len(self.registers)
+        return struct.pack(">BHHB", self.function, self.start, count, 2 * count) + pack_words(self.registers)
+
+
+Request = ReadRequest | WriteSingleRequest | WriteMultipleRequest
+
+WRITE_REPLY: Final = 5
+"""The reply to a write of registers (functions 6 and 16) is as many bytes of its request: function, address, and value
+or count. Application protocol specification V1.1b3, sections 6.6 and 6.12."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadReply:
+    """The 1 to 125 `registers` asked for, 0 to 65535 each."""
+
+    function: FunctionCode
+    registers: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if self.function not in READS:
+            raise ValueError(f"function {self.function!r} reads no registers: 3 or 4 is allowed")
+        check_range(0, len(self.registers), MAX_READ)
+        pack_words(self.registers)
+
+    def encode(self) -> bytes:
+        return bytes((self.function, 2 * len(self.registers))) + pack_words(self.registers)
+
+
+@dataclass(frozen=True, slots=True)
+class WriteSingleReply:
+    """The request, said back: `value` stands in the register at `address`; both 0 to 65535."""
+
+    function: ClassVar[FunctionCode] = FunctionCode.WRITE_SINGLE_REGISTER
+    address: int
+    value: int
+
+    def __post_init__(self) -> None:
+        pack_words((self.address, self.value))
+
+    def encode(self) -> bytes:
+        return struct.pack(">BHH", self.function, self.address, self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class WriteMultipleReply:
+    """How many registers (1 to 123) were written from address `start` on."""
+
+    function: ClassVar[FunctionCode] = FunctionCode.WRITE_MULTIPLE_REGISTERS
+    start: int
+    count: int
+
+    def __post_init__(self) -> None:
+        check_range(self.start, self.count, MAX_WRITE)
+
+    def encode(self) -> bytes:
+        return struct.pack(">BHH", self.function, self.start, self.count)
+
+
+@dataclass(frozen=True, slots=True)
+class ExceptionReply:
+    """The server's refusal of `function` (1 to 127, as asked, without the exception bit)."""
+
+    function: int
+    code: ExceptionCode
+
+    def __post_init__(self) -> None:
+        if not 0 < self.function < EXCEPTION_BIT:
+            raise ValueError(f"function {self.function} can't be refused: 1 to 127 is allowed")
+        ExceptionCode(self.code)
+
+    def encode(self) -> bytes:
+        return bytes((self.function | EXCEPTION_BIT, self.code))
+
+
+Reply = ReadReply | WriteSingleReply | WriteMultipleReply | ExceptionReply
 
 
 def decode_request(pdu: bytes) -> Request:

@@ -4,9 +4,7 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-from modbus_codec.codes import ADDRESSES, MAX_PDU, MAX_WRITE, FunctionCode
-from modbus_codec.errors import BadFrame
-from modbus_codec.replies import WRITE_REPLY
+from modbus_codec.pdu import ADDRESSES, MAX_PDU, MAX_WRITE, WRITE_REPLY, BadFrame, FunctionCode
 
 HEADER: Final = 7
 _LENGTH_END: Final = 6

@@ -15,7 +15,8 @@ import attrs
 from service_runtime import logs
 from service_runtime.clock import boottime
 from service_runtime.self_check import why_unfit
-from service_runtime.settings import Loaded, SettingsError, describe, load_with_sources
+from service_runtime.setting import describe
+from service_runtime.settings import Loaded, SettingsError, load_with_sources
 from service_runtime.version import VERSION
 
 if TYPE_CHECKING:

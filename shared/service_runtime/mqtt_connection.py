@@ -4,6 +4,8 @@ How paho is used, and why (2.1.0 and 2.2.0 read): its own thread is not used and
 since only then does `Client.publish()` write at once instead of waking a thread; all calls are made under one lock, so
 that packets can't interleave; its callbacks only note what came, since writes made inside of a paho callback wait for
 the next turn; each connection has a new Client, since a Client replays QoS 1 messages after a reconnect.
+
+TLS contexts are made anew only when a certificate file has changed.
 """
 
 import contextlib
@@ -27,7 +29,33 @@ from ksem_contract.reasons import Reason
 from service_runtime import mqtt_reasons
 from service_runtime.clock import boottime
 from service_runtime.common_settings import MqttSettings
-from service_runtime.mqtt_tls import TlsContexts
+
+
+class TlsContexts:
+    """Loading the system's CAs takes 20 ms and more: too much to do at each attempt to connect."""
+
+    def __init__(self, settings: MqttSettings) -> None:
+        self._settings = settings
+        self._context: ssl.SSLContext | None = None
+        self._made_of: tuple[int, ...] | None = None
+
+    def context(self) -> ssl.SSLContext | None:
+        """The context to connect with; None without TLS. Raises OSError (ssl.SSLError too) for an unfit file."""
+        settings = self._settings
+        if not settings.tls:
+            return None
+        files = (settings.ca_file, settings.cert_file, settings.key_file)
+        made_of = tuple(file.stat().st_mtime_ns for file in files if file is not None)
+        if self._context is None or made_of != self._made_of:
+            context = ssl.create_default_context(cafile=settings.ca_file)
+            if settings.ca_file is not None:
+                # Python 3.13 began to refuse CAs without a key usage extension, as mosquitto's own guide makes them.
+                context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+            if settings.cert_file is not None:
+                context.load_cert_chain(settings.cert_file, settings.key_file)
+            self._context, self._made_of = context, made_of
+        return self._context
+
 
 CONNECT_TIMEOUT = 2.0
 """Seconds for each step: TCP connect, TLS, the broker's CONNACK and its SUBACK."""

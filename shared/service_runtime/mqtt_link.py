@@ -28,11 +28,10 @@ from service_runtime.mqtt_connection import (
     Farewell,
     Incoming,
     Publication,
+    TlsContexts,
 )
-from service_runtime.mqtt_overlap import Overlap
-from service_runtime.mqtt_tls import TlsContexts
-from service_runtime.mqtt_version import MQTT_3_1_1, MQTT_5, VersionChoice
-from service_runtime.quiet_log import QuietLog
+from service_runtime.mqtt_session import MQTT_3_1_1, MQTT_5, Overlap, VersionChoice
+from service_runtime.news import QuietLog
 from service_runtime.threads import WatchedThread
 
 STOP_TIMEOUT = 1.5

@@ -9,8 +9,8 @@ from itertools import pairwise
 from typing import Final
 
 from ksem_contract.block_message import BlockMessage
-from ksem_contract.errors import InvalidMessage
 from ksem_contract.mac import MessageKeys
+from ksem_contract.message_fields import InvalidMessage
 from modbus_codec.crc import append_crc, crc16
 from modbus_codec.pdu import FunctionCode, ReadReply, ReadRequest, WriteMultipleRequest, decode_reply, decode_request
 from modbus_codec.tcp import MbapFrame, MbapReader

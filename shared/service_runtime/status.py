@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from ksem_contract.link_health import HealthCondition
+from ksem_contract.health import HealthCondition
 from ksem_contract.reasons import Reason
+from service_runtime.news import QuietLog
 from service_runtime.other_instance import OtherInstance
-from service_runtime.quiet_log import QuietLog
 
 ONLINE, OFFLINE = b"online", b"offline"
 STARVED_AFTER: Final = 5.0

@@ -5,13 +5,13 @@ import sys
 from pathlib import Path
 
 from modbus_codec.crc import append_crc
-from rtu_server import register_cache, reply_book
+from rtu_server import register_cache, reply_cache
 from rtu_server.__main__ import main
-from rtu_server.reply_book import Reply, Words
+from rtu_server.reply_cache import Reply, Words
 
 
 def _lie(switch: Path) -> None:
-    right = reply_book.encode
+    right = reply_cache.encode
 
     def encode(unit: int, words: Words, known: Reply | None = None) -> Reply:
         reply = right(unit, words, known)
@@ -20,7 +20,7 @@ def _lie(switch: Path) -> None:
         frame = reply.answer.frame
         return reply._replace(answer=reply.answer._replace(frame=append_crc(frame[:4] + b"\xee" + frame[5:-2])))
 
-    for module in (reply_book, register_cache):
+    for module in (reply_cache, register_cache):
         vars(module)["encode"] = encode
 
 

@@ -10,8 +10,8 @@ from typing import Self
 
 from ksem_contract.block_message import BlockMessage
 from ksem_contract.blocks import SEQLOCK_BODY, SEQLOCK_HEAD
-from ksem_contract.meter_health import MeterHealth
-from ksem_contract.register_range import RegisterRange
+from ksem_contract.health import MeterHealth
+from ksem_contract.registers import RegisterRange
 from ksem_contract.topics import Topics
 from ksem_simulators.truth import TruthReader
 from service_runtime.common_settings import MqttSettings

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-from ksem_contract.register_range import RegisterRange
+from ksem_contract.registers import RegisterRange
 from tests.unit.ksem_publisher.model_meter import live_words
 
 Answer = Sequence[int] | int | bytes | None

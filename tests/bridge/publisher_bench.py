@@ -7,7 +7,7 @@ from typing import Protocol
 
 import pytest
 
-from ksem_simulators.handles import KsemHandle
+from ksem_simulators.simulator import KsemHandle
 
 from .broker import Broker, free_port
 from .meter_audience import MeterAudience

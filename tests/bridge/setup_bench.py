@@ -21,7 +21,7 @@ from typing import Self
 
 import pytest
 
-from ksem_contract.register_range import RegisterRange
+from ksem_contract.registers import RegisterRange
 from modbus_codec.rtu import RtuFrame
 from tests.bridge.odd_meter import Answer, OddMeter
 

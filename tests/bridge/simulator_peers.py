@@ -13,7 +13,7 @@ from typing import Self
 
 import serial
 
-from ksem_contract.register_range import RegisterRange
+from ksem_contract.registers import RegisterRange
 from modbus_codec import MbapFrame, MbapReader, RtuFrame, WriteMultipleRequest, WriteSingleRequest, decode_request
 from modbus_codec.crc import append_crc
 from service_runtime.clock import boottime

@@ -20,11 +20,10 @@ import pytest
 from airbridge.capture.output import load_capture
 from airbridge.capture.summary import CaptureSummary, Row
 from ksem_contract.capture_file import CaptureHeader, CaptureRecord
-from ksem_simulators.handles import KsemHandle, LineHandle, PlenticoreHandle
 from ksem_simulators.line.wire_log import WireLogReader
+from ksem_simulators.simulator import KsemHandle, LineHandle, PlenticoreHandle
 from modbus_codec.pdu import FunctionCode, ReadReply
-from modbus_codec.rtu import RtuFrame
-from modbus_codec.rtu_reader import Request, RtuFrameReader
+from modbus_codec.rtu import Request, RtuFrame, RtuFrameReader
 from service_runtime.clock import boottime
 
 from .broker import accepts, free_port

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from ksem_simulators.handles import KsemHandle, LineHandle, PlenticoreHandle
+from ksem_simulators.simulator import KsemHandle, LineHandle, PlenticoreHandle
 from service_runtime.clock import boottime
 
 from .broker import Broker, free_port

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from airbridge.command import app
-from ksem_simulators.handles import KsemHandle
+from ksem_simulators.simulator import KsemHandle
 from tests.bridge.broker import Broker, free_port
 from tests.bridge.certificates import make_certificates
 from tests.bridge.doctor import ACL, PASSWORDS, LoginChain, Said, a_broker, doctor

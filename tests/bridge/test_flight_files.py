@@ -17,10 +17,10 @@ import pytest
 
 from airbridge.capture.flight import await_files
 from airbridge.capture.output import load_capture
-from ksem_contract.capture_record import CaptureRecord
-from ksem_contract.register_range import RegisterRange
-from ksem_simulators.handles import PlenticoreHandle
+from ksem_contract.capture_file import CaptureRecord
+from ksem_contract.registers import RegisterRange
 from ksem_simulators.recording import Recording, RegisterTimeline
+from ksem_simulators.simulator import PlenticoreHandle
 from service_runtime.clock import boottime
 from service_runtime.recorder.bus_records import character_time
 from tests.bridge.broker import Broker

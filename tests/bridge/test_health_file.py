@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from service_runtime.clock import boottime
-from service_runtime.health_file import HealthFile
+from service_runtime.systemd import HealthFile
 
 HEALTHCHECK = Path(__file__).resolve().parent.parent.parent / "docker" / "healthcheck"
 

@@ -17,12 +17,20 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from docs.generate_acl_table import ACL, FAMILIES, PAGE, read_acl, table, with_table
 from ksem_contract.block_message import BlockMessage
 from ksem_contract.blocks import ENERGY
-from ksem_contract.histogram import AGE_BOUNDS_MS, TURNAROUND_BOUNDS_MS, Histogram
-from ksem_contract.link_health import LinkHealth
-from ksem_contract.node_health import NodeHealth, Percentiles, Transit, UnitHealth
+from ksem_contract.health import (
+    AGE_BOUNDS_MS,
+    TURNAROUND_BOUNDS_MS,
+    Histogram,
+    LinkHealth,
+    NodeHealth,
+    Percentiles,
+    RequestEntry,
+    RequestsMessage,
+    Transit,
+    UnitHealth,
+)
 from ksem_contract.reasons import Reason, sentence
-from ksem_contract.requests import RequestEntry, RequestsMessage
-from rtu_server.line_counters import MAX_ASKED
+from rtu_server.counters import MAX_ASKED
 from service_runtime.common_settings import MqttSettings
 from service_runtime.mqtt_connection import Incoming
 from service_runtime.mqtt_link import MqttLink

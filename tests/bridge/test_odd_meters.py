@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from ksem_contract.block_message import BlockMessage
-from ksem_contract.register_range import RegisterRange
-from ksem_contract.requests import RequestEntry, RequestsMessage
-from ksem_publisher.live_words import VALUES
+from ksem_contract.health import RequestEntry, RequestsMessage
+from ksem_contract.registers import RegisterRange
+from ksem_publisher.snapshot import VALUES
 from modbus_codec.crc import append_crc
 from service_runtime.clock import boottime
 

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from ksem_contract.blocks import DEVICE
-from ksem_contract.register_range import RegisterRange
-from ksem_publisher.poll_client import PollClient
-from ksem_publisher.poll_errors import PollError, RefusedError
-from ksem_simulators.handles import KsemHandle
+from ksem_contract.registers import RegisterRange
+from ksem_publisher.poll_client import PollClient, PollError, RefusedError
+from ksem_simulators.simulator import KsemHandle
 
 from .broker import free_port
 from .certificates import make_certificates

@@ -19,7 +19,7 @@ from ksem_contract.block_message import BlockMessage
 from ksem_publisher import push_listener
 from ksem_publisher.service import build
 from ksem_publisher.settings import PublisherSettings
-from ksem_simulators.handles import KsemHandle
+from ksem_simulators.simulator import KsemHandle
 from ksem_simulators.truth import Block, TruthReader
 from service_runtime.settings import load
 from tests.faults.namespaces import may_make_networks

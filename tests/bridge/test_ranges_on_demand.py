@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from ksem_contract.block_message import BlockMessage
-from ksem_contract.requests import RequestEntry, RequestsMessage
-from ksem_publisher.meter_poll import DEMAND_LINES
+from ksem_contract.health import RequestEntry, RequestsMessage
+from ksem_publisher.poller import DEMAND_LINES
 from tests.chain import Chain
 
 from .fake_publisher import FakePublisher

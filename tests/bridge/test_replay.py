@@ -5,9 +5,9 @@ from statistics import median
 
 import pytest
 
-from ksem_contract.capture_file import CaptureHeader
-from ksem_contract.capture_record import CaptureRecord
-from ksem_simulators.handles import CommandRefused, KsemHandle, LineHandle, PlenticoreHandle, SimulatorFailed
+from ksem_contract.capture_file import CaptureHeader, CaptureRecord
+from ksem_simulators.control import CommandRefused
+from ksem_simulators.simulator import KsemHandle, LineHandle, PlenticoreHandle, SimulatorFailed
 from service_runtime.clock import boottime
 from tests.bridge.simulator_peers import RawClient, Receiver, RtuResponder
 

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ksem_contract.health import NodeHealth
-from ksem_contract.requests import RequestsMessage
+from ksem_contract.health import NodeHealth, RequestsMessage
 from modbus_codec.crc import append_crc
 from modbus_codec.tcp import MbapFrame, MbapReader
 from service_runtime.clock import boottime

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from ksem_dashboard.energy_today import EnergyToday
+from ksem_dashboard.history import EnergyToday
 from ksem_dashboard.service import Dashboard
 from ksem_dashboard.settings import DashboardSettings, KsemDashboardSettings
 from ksem_simulators.ksem.household import Household

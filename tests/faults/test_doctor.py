@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ksem_simulators.handles import KsemHandle
+from ksem_simulators.simulator import KsemHandle
 from tests.bridge.doctor import ACL, PATIENCE, LoginChain, Said, a_broker, doctor
 
 pytestmark = pytest.mark.slow

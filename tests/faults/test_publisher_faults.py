@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ksem_contract.block_message import BlockMessage
-from ksem_simulators.handles import KsemHandle
+from ksem_simulators.simulator import KsemHandle
 from tests.bridge.broker import Broker, free_port
 from tests.bridge.meter_audience import MeterAudience
 from tests.bridge.publisher_bench import Start, publisher_settings, start

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 
-from ksem_simulators.handles import KsemHandle
+from ksem_simulators.simulator import KsemHandle
 from tests.bridge.simulator_peers import RawClient
 from tests.chain import FaultRow
 

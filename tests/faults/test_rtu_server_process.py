@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ksem_simulators.handles import KsemHandle, LineHandle, PlenticoreHandle
-from ksem_simulators.line.lane import character_time
+from ksem_simulators.line.direction import character_time
 from ksem_simulators.line.wire_log import TO_CLIENT, TO_SERVER, WireLogReader
 from ksem_simulators.plenticore.wire_times import Burst, bursts
+from ksem_simulators.simulator import KsemHandle, LineHandle, PlenticoreHandle
 from service_runtime.clock import boottime
 from tests.bridge.broker import free_port
 from tests.bridge.service import Service

@@ -6,7 +6,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from ksem_simulators.handles import KsemHandle, LineHandle, PlenticoreHandle
+from ksem_simulators.simulator import KsemHandle, LineHandle, PlenticoreHandle
 from tests.platform.compose_project import say
 
 

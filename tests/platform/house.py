@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from ksem_simulators.handles import KsemHandle, LineHandle, PlenticoreHandle
+from ksem_simulators.simulator import KsemHandle, LineHandle, PlenticoreHandle
 
 from .machine import GUEST, HOST, Machine, until
 

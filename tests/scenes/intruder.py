@@ -12,8 +12,8 @@ from typing import Final, Self
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from ksem_contract.echo import Ping
-from ksem_contract.requests import MAX_ENTRIES, RequestEntry, RequestsMessage
+from ksem_contract.freshness import Ping
+from ksem_contract.health import MAX_ENTRIES, RequestEntry, RequestsMessage
 from service_runtime.clock import boottime
 
 PAYLOAD: Final = 100_000

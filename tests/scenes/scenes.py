@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ksem_contract.block_message import BlockMessage
 from ksem_publisher.push_listener import RESOLVE_EVERY
-from ksem_simulators.handles import KsemHandle
+from ksem_simulators.simulator import KsemHandle
 from ksem_simulators.truth import Block, TruthReader
 from service_runtime.clock import boottime
 from tests.bridge.service import Service

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ksem_contract.blocks import ENERGY, LIVE
-from ksem_contract.register_range import RegisterRange
+from ksem_contract.registers import RegisterRange
 from ksem_simulators.plenticore.plan import LIMITS
 from tests.chain import LIMIT_MS, MARGIN_MS, NEVER, RECOVERY
 from tests.faults.processes import Footprint

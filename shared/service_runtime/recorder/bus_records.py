@@ -1,16 +1,25 @@
-"""Frames heard between an inverter and its meter -> records [core]."""
+"""Frames between an inverter and its meter -> records, and when each of their bytes arrived [core].
+
+A frame may be recognised later than it arrived, and an adapter delivers several bytes at once: in a chunk, the last
+byte is dated to the chunk's arrival and each one before it a character's time earlier.
+"""
 
 import struct
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
 from ksem_contract.capture_file import CaptureRecord
-from modbus_codec.codes import EXCEPTION_BIT, READS
-from modbus_codec.errors import ModbusCodecError
-from modbus_codec.pdu import WriteMultipleRequest, WriteSingleRequest, decode_request
-from modbus_codec.rtu_reader import Heard, Noise, Reply, Request
-from service_runtime.recorder.arrival_times import ArrivalTimes
+from modbus_codec.pdu import (
+    EXCEPTION_BIT,
+    READS,
+    ModbusCodecError,
+    WriteMultipleRequest,
+    WriteSingleRequest,
+    decode_request,
+)
+from modbus_codec.rtu import Heard, Noise, Reply, Request
 
 SHOWN: Final = 8
 """First bytes of a request that is no read or write: it holds nobody's serial number."""
@@ -121,3 +130,36 @@ class BusRecorder:
             raw = heard.frame if self._serial_number else heard.frame[:SHOWN_OF_ANSWER]
             return replace(base, raw=raw.hex(" "))
         return base
+
+
+class ArrivalTimes:
+    """Positions in the stream, joined to times in seconds. `character` is how long one takes on the wire."""
+
+    def __init__(self, character: float) -> None:
+        self._character = character
+        self._chunks: deque[tuple[int, float]] = deque()
+        self._arrived = 0
+        self._taken = 0
+        self._before = float("-inf")
+
+    def arrived(self, count: int, now: float) -> None:
+        """A chunk of `count` bytes was handed over at `now`."""
+        self._arrived += count
+        self._chunks.append((self._arrived, now))
+
+    def take(self, count: int) -> tuple[float, float]:
+        """The next `count` bytes of the stream: when the first one began, and when the last one was there."""
+        begin = self._at(self._taken) - self._character
+        end = self._at(self._taken + count - 1)
+        self._taken += count
+        while len(self._chunks) > 1 and self._chunks[0][0] <= self._taken:
+            self._before = self._chunks.popleft()[1]
+        return begin, end
+
+    def _at(self, place: int) -> float:
+        before = self._before
+        for stop, now in self._chunks:
+            if place < stop:
+                return max(before, now - (stop - 1 - place) * self._character)
+            before = now
+        raise ValueError(f"byte {place} of {self._arrived}: it has not arrived")

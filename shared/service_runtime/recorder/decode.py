@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from ksem_contract.capture_record import CaptureRecord
-from modbus_codec.codes import FunctionCode
-from modbus_codec.rtu_reader import RtuFrameReader
+from ksem_contract.capture_file import CaptureRecord
+from modbus_codec.pdu import FunctionCode
+from modbus_codec.rtu import RtuFrameReader
 from service_runtime.recorder import tape
 from service_runtime.recorder.bus_records import BusRecorder
 from service_runtime.recorder.tape import WireEvent

@@ -12,8 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, Protocol
 
-from ksem_contract.capture_file import CaptureHeader
-from ksem_contract.capture_record import CaptureRecord
+from ksem_contract.capture_file import CaptureHeader, CaptureRecord
 from service_runtime.clock import boottime
 from service_runtime.recorder.kept import unpacked
 from service_runtime.recorder.tape import WireEvent

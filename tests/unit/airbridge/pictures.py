@@ -12,10 +12,11 @@ from ksem_contract.health import (
     Percentiles,
     PollHealth,
     PushHealth,
+    RequestEntry,
+    RequestsMessage,
     Transit,
     UnitHealth,
 )
-from ksem_contract.requests import RequestEntry, RequestsMessage
 from ksem_contract.topics import Topics
 
 TIME = "2026-11-22T10:00:00.000Z"

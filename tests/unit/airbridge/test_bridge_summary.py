@@ -7,7 +7,7 @@ from rich.console import Console
 
 from airbridge.capture.bridge_summary import BridgeSummary
 from airbridge.capture.report import bridge_report
-from ksem_contract.capture_record import CaptureRecord
+from ksem_contract.capture_file import CaptureRecord
 
 READ: dict[str, Any] = {"function": 3, "unit": 1, "start": 0, "count": 28}
 

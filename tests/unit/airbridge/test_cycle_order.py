@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from airbridge.capture.cycle_order import cycle_order
+from airbridge.capture.summary import cycle_order
 
 
 def _cycles(parts: str, count: int, *, period: float = 0.2, step: float = 0.01) -> list[tuple[float, str]]:

@@ -1,6 +1,6 @@
 import pytest
 
-from airbridge.demo.rate import Rate
+from airbridge.demo.picture import Rate
 
 
 def test_five_a_second_are_five_a_second() -> None:

@@ -8,15 +8,14 @@ from pathlib import Path
 import pytest
 
 from airbridge.doctor.check_broker import check_broker
-from airbridge.doctor.check_hosts import check_clocks, check_versions
-from airbridge.doctor.check_inverter import check_inverters
 from airbridge.doctor.check_meter import check_meters
 from airbridge.doctor.check_port import check_ports
-from airbridge.doctor.check_publisher import check_publishers
+from airbridge.doctor.check_services import check_clocks, check_inverters, check_publishers, check_versions
 from airbridge.doctor.check_settings import check_services
 from airbridge.doctor.facts import (
     Answer,
     Facts,
+    Finding,
     Holder,
     LoginFacts,
     MeterFacts,
@@ -29,7 +28,6 @@ from airbridge.doctor.facts import (
     RegisterAnswer,
     ServiceFacts,
 )
-from airbridge.doctor.finding import Finding
 from ksem_contract.health import (
     CheckFlag,
     LinkHealth,
@@ -41,7 +39,7 @@ from ksem_contract.health import (
     UnitHealth,
 )
 from ksem_contract.reasons import Reason, sentence
-from ksem_contract.register_range import RegisterRange
+from ksem_contract.registers import RegisterRange
 
 ROOT = Path(__file__).parents[3]
 NOW = "2026-11-22T10:00:00.000Z"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from airbridge.doctor import fault_files as module
+from airbridge.doctor import bundle as module
+from airbridge.doctor.bundle import fault_files
 from airbridge.doctor.facts import SettingsFacts
-from airbridge.doctor.fault_files import fault_files
 from ksem_contract.capture_file import CaptureHeader
 
 HEADER = CaptureHeader("bridge", "0.1.0", "2026-11-29T10:00:00+00:00", 0.0).encode() + "\n"

@@ -5,15 +5,14 @@ import struct
 
 import pytest
 
+from airbridge.doctor.check_meter import Device, identify
+from airbridge.doctor.check_settings import wanted
 from airbridge.doctor.facts import MeterPlace, SettingsFacts
-from airbridge.doctor.identity import Device, identify
 from airbridge.doctor.scrub import GONE, scrub, serial_texts, without_serial_registers
-from airbridge.doctor.wanted import wanted
 from ksem_contract.block_message import BlockMessage
 from ksem_contract.blocks import DEVICE, SEQLOCK_HEAD
-from ksem_contract.register_range import RegisterRange
-from ksem_simulators.ksem.foreign import foreign_words
-from ksem_simulators.ksem.image import device_words
+from ksem_contract.registers import RegisterRange
+from ksem_simulators.ksem.image import device_words, foreign_words
 
 KSEM = struct.unpack(">58H", device_words(firmware=0x0205, interval_ms=200, unix_ms=0))
 LIVE = (*(0,) * 26, 0, 50_000)

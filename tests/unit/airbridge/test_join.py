@@ -3,8 +3,7 @@
 import pytest
 
 from airbridge.capture.join import CannotJoin, Capture, join
-from ksem_contract.capture_file import CaptureHeader
-from ksem_contract.capture_record import CaptureRecord
+from ksem_contract.capture_file import CaptureHeader, CaptureRecord
 
 
 def a_file(zero: float, *records: CaptureRecord, clock: str, source: str = "x") -> Capture:

@@ -2,8 +2,7 @@ import pytest
 
 from airbridge.capture.push_records import WrittenRegisters, answer
 from ksem_contract.capture_file import CaptureRecord
-from modbus_codec.errors import BadFrame
-from modbus_codec.pdu import FunctionCode, ReadRequest, WriteMultipleRequest, WriteSingleRequest
+from modbus_codec.pdu import BadFrame, FunctionCode, ReadRequest, WriteMultipleRequest, WriteSingleRequest
 from modbus_codec.tcp import MbapFrame
 
 _PEER = "192.0.2.7:40001"

@@ -16,7 +16,7 @@ from airbridge.setup.line_scan import OTHERS, LineScan
 from airbridge.setup.serial_ports import list_adapters
 from airbridge.setup.settings_text import EMPTY, change, values
 from airbridge.setup.steps import LineAnswer, LineMode, NewFile
-from modbus_codec.rtu_reader import Noise, Request
+from modbus_codec.rtu import Noise, Request
 
 EXAMPLES = Path(__file__).parents[3] / "packaging"
 

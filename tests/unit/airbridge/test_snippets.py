@@ -18,11 +18,10 @@ from typer.testing import CliRunner
 from airbridge.command import app
 from ksem_contract.blocks import ENERGY
 from ksem_contract.topics import Topics
-from ksem_contract.value_keys import VALUE_KEYS
+from ksem_contract.values import VALUE_KEYS
 from ksem_publisher.block_publisher import Message
-from ksem_publisher.openwb import counter_messages
 from ksem_publisher.settings import PublisherSettings
-from ksem_publisher.value_publisher import ValuePublisher
+from ksem_publisher.value_publisher import ValuePublisher, counter_messages
 from service_runtime.settings import load
 from tests.unit.ksem_publisher.model_meter import live_words
 

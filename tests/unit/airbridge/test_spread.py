@@ -1,6 +1,6 @@
 import pytest
 
-from airbridge.capture.spread import Spread, spread
+from airbridge.capture.summary import Spread, spread
 
 
 def test_nothing_measured_has_no_figures() -> None:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from ksem_contract.block_message import MAX_REGISTERS, BlockMessage
 from ksem_contract.blocks import DEVICE, ENERGY, LIVE, SUNSPEC, block_name
-from ksem_contract.errors import InvalidMessage, UnknownVersion
-from ksem_contract.register_range import RegisterRange
+from ksem_contract.message_fields import InvalidMessage, UnknownVersion
+from ksem_contract.registers import RegisterRange
 
 _LIVE = BlockMessage(
     meter="main",

@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ksem_contract.block_message import BlockMessage, Source
-from ksem_contract.block_writer import BlockWriter
-from ksem_contract.errors import InvalidMessage
+from ksem_contract.block_message import BlockMessage, BlockWriter, Source
+from ksem_contract.message_fields import InvalidMessage
 
 WORDS = st.lists(st.none() | st.integers(0, 65535), min_size=148, max_size=148).map(tuple)
 MESSAGES = st.tuples(

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ksem_contract.blocks import MAP, PUSH_GROUPS, block_name, in_map, parse_block_name, touches_map
-from ksem_contract.register_range import RegisterRange
+from ksem_contract.registers import RegisterRange
 
 
 @given(st.integers(0, 65535).flatmap(lambda start: st.tuples(st.just(start), st.integers(1, 65536 - start))))

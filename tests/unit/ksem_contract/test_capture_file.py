@@ -3,7 +3,7 @@ import json
 import pytest
 
 from ksem_contract.capture_file import CaptureHeader, CaptureRecord, read_capture
-from ksem_contract.errors import InvalidMessage, UnknownVersion
+from ksem_contract.message_fields import InvalidMessage, UnknownVersion
 
 _HEADER = CaptureHeader(
     kind="push", tool="0.1.0", started="2026-11-22T11:00:00.123+01:00", zero=4711.25, source="0.0.0.0:5020"

@@ -3,10 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from ksem_contract.errors import InvalidMessage
-from ksem_contract.fields import Fields
-from ksem_contract.health import Histogram, NodeHealth
-from ksem_contract.histogram import AGE_BOUNDS_MS, TURNAROUND_BOUNDS_MS
+from ksem_contract.health import AGE_BOUNDS_MS, TURNAROUND_BOUNDS_MS, Histogram, NodeHealth
+from ksem_contract.message_fields import Fields, InvalidMessage
 from tests.unit.ksem_dashboard.house import NODE_HEALTH
 
 

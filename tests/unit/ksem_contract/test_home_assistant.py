@@ -20,8 +20,7 @@ from ksem_contract.home_assistant import (
     removal,
 )
 from ksem_contract.topics import Topics
-from ksem_contract.value_keys import VALUE_KEYS
-from ksem_contract.values import decode_energy
+from ksem_contract.values import VALUE_KEYS, decode_energy
 
 TOPICS = Topics("site/house/ksem")
 METER = meter_device(TOPICS, "homeassistant", "main", version="1.2.3", texts={"product_name": "KSEM G2"})

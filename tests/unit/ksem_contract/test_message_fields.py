@@ -7,9 +7,8 @@ from typing import Annotated, Literal
 import pytest
 
 from ksem_contract.declared import FLAT, OMITTED, Declared, Moment, Rule, Token
-from ksem_contract.errors import InvalidMessage
-from ksem_contract.fields import MAX_TEXT, Fields
-from ksem_contract.register_range import RegisterRange
+from ksem_contract.message_fields import MAX_TEXT, Fields, InvalidMessage
+from ksem_contract.registers import RegisterRange
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Texts in messages can't steer the terminal that shows them."""
 
-from ksem_contract.message_json import printable
+from ksem_contract.message_fields import printable
 
 
 def test_control_characters_are_taken_out_of_texts_at_any_depth() -> None:

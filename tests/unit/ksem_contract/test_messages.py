@@ -11,10 +11,9 @@ import pytest
 
 import ksem_contract
 from ksem_contract.block_message import BlockMessage
-from ksem_contract.echo import Ping, Pong
-from ksem_contract.errors import InvalidMessage
-from ksem_contract.health import MeterHealth, NodeHealth
-from ksem_contract.requests import RequestsMessage
+from ksem_contract.freshness import Ping, Pong
+from ksem_contract.health import MeterHealth, NodeHealth, RequestsMessage
+from ksem_contract.message_fields import InvalidMessage
 from ksem_contract.values_message import ValuesMessage
 
 

@@ -9,8 +9,7 @@ import re
 
 from ksem_contract.home_assistant import inverter_device, meter_device, node_device
 from ksem_contract.topics import Topics
-from ksem_contract.value_keys import VALUE_KEYS
-from ksem_contract.values import format_value
+from ksem_contract.values import VALUE_KEYS, format_value
 
 TOPICS = Topics()
 ALL = [

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from docs.generate_reason_table import PAGE, table, with_table
-from ksem_contract.errors import InvalidMessage
-from ksem_contract.fields import Fields
-from ksem_contract.link_health import LinkHealth
+from ksem_contract.health import LinkHealth
+from ksem_contract.message_fields import Fields, InvalidMessage
 from ksem_contract.reason_catalogue import ENGLISH, Template
 from ksem_contract.reasons import MAX_REASONS, Reason, find_reason, reasons_json, sentence, without
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ksem_contract.blocks import FIRMWARE, FREQUENCY, MAP, MEASURED, MEASURING_INTERVAL
-from ksem_contract.register import Register
 from ksem_contract.register_map import BY_KEY, REGISTERS, register_at
+from ksem_contract.registers import Register
 
 _TABLE = Path(__file__).parents[2] / "data" / "ksem-registers.csv"
 

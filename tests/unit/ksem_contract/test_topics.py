@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ksem_contract.names import RESERVED_NODES
-from ksem_contract.topics import ParsedTopic, Topics
+from ksem_contract.topics import RESERVED_NODES, ParsedTopic, Topics
 
 _TOPICS = Topics()
 

@@ -3,8 +3,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ksem_contract.register_map import BY_KEY
-from ksem_contract.value_keys import ENERGY_KEYS, LIVE_KEYS, VALUE_KEYS
-from ksem_contract.values import decode_device, decode_energy, decode_live, decode_texts, format_value
+from ksem_contract.values import (
+    ENERGY_KEYS,
+    LIVE_KEYS,
+    VALUE_KEYS,
+    decode_device,
+    decode_energy,
+    decode_live,
+    decode_texts,
+    format_value,
+)
 
 
 def _live(**counts: int | None) -> list[int | None]:

@@ -4,10 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ksem_contract.errors import InvalidMessage
-from ksem_contract.value_keys import VALUE_KEYS
-from ksem_contract.values_message import ValuesMessage
-from ksem_contract.values_writer import ValuesWriter
+from ksem_contract.message_fields import InvalidMessage
+from ksem_contract.values import VALUE_KEYS
+from ksem_contract.values_message import ValuesMessage, ValuesWriter
 
 VALUES = st.dictionaries(
     st.sampled_from([key.key for key in VALUE_KEYS]), st.floats(allow_nan=False, allow_infinity=False)

@@ -15,13 +15,14 @@ from ksem_contract.health import (
     Percentiles,
     PollHealth,
     PushHealth,
+    RequestEntry,
+    RequestsMessage,
     Transit,
     UnitHealth,
 )
 from ksem_contract.inverter_health import Delay, InverterHealth
 from ksem_contract.reasons import Reason, sentence
-from ksem_contract.register_range import RegisterRange
-from ksem_contract.requests import RequestEntry, RequestsMessage
+from ksem_contract.registers import RegisterRange
 from ksem_contract.topics import Topics
 from ksem_contract.values_message import ValuesMessage
 from ksem_dashboard.picture import Picture

@@ -5,7 +5,7 @@ import pytest
 from ksem_contract.health import CheckFlag
 from ksem_contract.reasons import Reason
 from ksem_dashboard.faults import Verdict, find_faults, judge
-from ksem_dashboard.healthz import health_verdict
+from ksem_dashboard.report import health_verdict
 
 from .house import DOOR, DOWN, METER_HEALTH, NODE_HEALTH, STOPPED, UNIT, House, explained, port_down
 

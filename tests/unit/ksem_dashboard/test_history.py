@@ -1,8 +1,7 @@
 from datetime import timedelta
 
-from ksem_dashboard.arrival_rate import ArrivalRate
-from ksem_dashboard.energy_today import Energy, EnergyToday
-from ksem_dashboard.power_history import SLOTS, STEP, PowerHistory
+from ksem_dashboard.arrival import ArrivalRate
+from ksem_dashboard.history import SLOTS, STEP, Energy, EnergyToday, PowerHistory
 
 from .house import LOCAL
 

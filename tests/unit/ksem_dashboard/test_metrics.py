@@ -8,8 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ksem_contract.health import CheckFlag, Transit
 from ksem_contract.reasons import Reason
-from ksem_dashboard.metric_table import COUNTERS, GAUGES, HISTOGRAMS
-from ksem_dashboard.metrics import Exposition
+from ksem_dashboard.metrics import COUNTERS, GAUGES, HISTOGRAMS, Exposition
 
 from .house import UNIT, WHEN, House
 

@@ -1,7 +1,7 @@
 import json
 
 from ksem_contract.reasons import Reason
-from ksem_dashboard.power_history import SLOTS, slot_of
+from ksem_dashboard.history import SLOTS, slot_of
 from ksem_dashboard.report import history, point, report
 
 from .house import NODE_HEALTH, STOPPED, House, explained

@@ -1,6 +1,6 @@
 import pytest
 
-from ksem_publisher.live_source import LiveSource
+from ksem_publisher.live import LiveSource
 
 
 @pytest.mark.parametrize(("period", "away"), [(0.02, 0.06), (0.1, 0.3), (0.2, 0.6), (0.5, 0.6)])

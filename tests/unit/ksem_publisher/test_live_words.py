@@ -1,5 +1,5 @@
-from ksem_publisher.live_words import UNMEASURED, VALUES, LiveWords
-from ksem_publisher.snapshot import Words
+from ksem_publisher.live import LiveWords
+from ksem_publisher.snapshot import UNMEASURED, VALUES, Words
 
 IN_GAPS = {address for part in UNMEASURED for address in range(part.start, part.stop)}
 

@@ -4,10 +4,10 @@ from itertools import pairwise
 import pytest
 
 from ksem_contract.blocks import DEVICE, SEQLOCK_BODY, SEQLOCK_HEAD
-from ksem_contract.register_range import RegisterRange
-from ksem_publisher.block_reading import MAX_COUNT, BlockRead
+from ksem_contract.registers import RegisterRange
 from ksem_publisher.poll_plan import PollPlan
-from ksem_publisher.snapshot import Snapshot
+from ksem_publisher.poll_reads import MAX_COUNT
+from ksem_publisher.snapshot import BlockRead, Snapshot
 
 from .model_meter import live_words
 

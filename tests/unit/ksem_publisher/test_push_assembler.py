@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ksem_contract.blocks import LIVE, MEASURED
-from ksem_contract.register_range import RegisterRange
+from ksem_contract.registers import RegisterRange
 from ksem_publisher.push_assembler import PushAssembler, PushSender
 from ksem_publisher.snapshot import Snapshot, sums_up
 

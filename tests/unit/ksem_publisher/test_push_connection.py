@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ksem_publisher.push_connection import PushConnection, PushedWrite, WrittenRegisters
-from modbus_codec.errors import BadFrame
+from modbus_codec.pdu import BadFrame
 
 
 class Peer:

@@ -1,4 +1,4 @@
-from ksem_publisher.push_rhythm import PushRhythm
+from ksem_publisher.push_cycle import PushRhythm
 
 PERIOD = 0.2
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ksem_contract.register_range import RegisterRange
+from ksem_contract.registers import RegisterRange
 from ksem_simulators.ksem.meter import Meter, MeterSettings, Reading
 from ksem_simulators.truth import Kind, TruthReader, TruthWriter
 

@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from ksem_contract.register_map import BY_KEY, REGISTERS
-from ksem_contract.register_range import RegisterRange
-from ksem_simulators.ksem.energies import Energies
+from ksem_contract.registers import RegisterRange
 from ksem_simulators.ksem.household import Household
 from ksem_simulators.ksem.image import live_words
-from ksem_simulators.ksem.measurement import BOOTING, Channel, Measurement, measure
+from ksem_simulators.ksem.measurement import BOOTING, Channel, Energies, Measurement, measure
 from tests.unit.ksem_simulators.meters import ALL, Spoken
 
 

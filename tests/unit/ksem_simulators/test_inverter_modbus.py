@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from ksem_contract.blocks import LIVE
-from ksem_contract.register_range import RegisterRange
+from ksem_contract.registers import RegisterRange
 from ksem_simulators.plenticore.belief import Belief, BeliefPlan, ByteOrder
 from ksem_simulators.plenticore.modbus_server import InverterServer
 from modbus_codec.tcp import MbapFrame

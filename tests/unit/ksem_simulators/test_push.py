@@ -3,8 +3,7 @@ import pytest
 from ksem_contract.blocks import PUSH_GROUPS
 from ksem_contract.register_map import REGISTERS
 from ksem_simulators.ksem.poll_fault import PollFault
-from ksem_simulators.ksem.push_plan import ENERGY_SPLITS, MAX_WRITE, SPLITS, parse_ranges
-from ksem_simulators.ksem.push_settings import PushSettings
+from ksem_simulators.ksem.push_plan import ENERGY_SPLITS, MAX_WRITE, SPLITS, PushSettings, parse_ranges
 from ksem_simulators.percentiles import Samples
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ksem_contract.capture_record import CaptureRecord
+from ksem_contract.capture_file import CaptureRecord
 from ksem_simulators.recording import Recording, RegisterTimeline, request_frame
 from modbus_codec.crc import append_crc
 

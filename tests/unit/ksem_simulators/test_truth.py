@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ksem_contract.register_range import RegisterRange
+from ksem_contract.registers import RegisterRange
 from ksem_simulators.truth import Block, Kind, TruthReader, TruthWriter, Verdict
 from tests.unit.ksem_simulators.meters import ALL, BODY, HEAD, Spoken
 

@@ -2,7 +2,7 @@
 
 from ksem_contract.block_message import BlockMessage
 from ksem_contract.blocks import DEVICE, ENERGY, LIVE
-from ksem_contract.echo import Pong
+from ksem_contract.freshness import Pong
 from rtu_server.register_cache import RegisterCache
 
 RANGES = {"live": LIVE, "energy": ENERGY, "device": DEVICE}

@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from modbus_codec.crc import append_crc
-from rtu_server import answer_check, reply_book
+from rtu_server import answer_check, reply_cache
 from rtu_server.answer_check import why_unfit, why_wrong
 from rtu_server.answer_watch import CHECK_EVERY, AnswerWatch
 from rtu_server.register_cache import FreshnessLimits, RegisterCache
-from rtu_server.reply_book import Answer
+from rtu_server.reply_cache import Answer
 from rtu_server.responder import Responder, Unit
 
 from .blocks import block, echo
@@ -110,7 +110,7 @@ def test_a_service_whose_encoder_gives_something_else_than_the_known_answer_does
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert why_unfit() == ""
-    right = reply_book.encode
+    right = reply_cache.encode
 
     def false(unit: int, words: object) -> object:
         reply = right(unit, words)  # type: ignore[arg-type]

@@ -6,14 +6,14 @@ from dataclasses import replace
 import pytest
 
 from ksem_contract.block_message import BlockMessage
-from ksem_contract.echo import Ping, Pong
+from ksem_contract.freshness import Ping, Pong
 from ksem_contract.mac import KEYLESS, MacFault, MessageKeys
-from ksem_contract.register_range import RegisterRange
+from ksem_contract.registers import RegisterRange
 from ksem_contract.topics import Topics
 from rtu_server import block_feed
 from rtu_server.block_feed import BAD_MAC_FOR, BlockFeed
 from rtu_server.register_cache import FreshnessLimits
-from rtu_server.reply_book import Refused
+from rtu_server.reply_cache import Refused
 from service_runtime.mqtt_connection import Incoming
 
 from .blocks import block

@@ -3,8 +3,8 @@
 import pytest
 
 from modbus_codec.crc import append_crc
+from rtu_server.counters import LineCounters, UnitCounters
 from rtu_server.line import LineCore, Timing
-from rtu_server.line_counters import LineCounters, UnitCounters
 from rtu_server.register_cache import FreshnessLimits, RegisterCache
 from rtu_server.responder import Responder, Unit
 from rtu_server.settings import DoorSettings, UnitSettings

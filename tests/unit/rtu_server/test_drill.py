@@ -1,9 +1,9 @@
 """A drill withholds data, and ends whatever happens."""
 
 from airbridge.drill.command import HOLD as TOOLS_HOLD
-from ksem_contract.register_range import RegisterRange
+from ksem_contract.registers import RegisterRange
 from rtu_server.drill import HOLD, MOST, REST, Drill, WithheldBook
-from rtu_server.reply_book import Refused, Reply
+from rtu_server.reply_cache import Refused, Reply
 
 STEP = 0.1
 

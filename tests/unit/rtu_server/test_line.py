@@ -8,10 +8,10 @@ from typing import Final
 import pytest
 
 from modbus_codec.crc import append_crc
-from modbus_codec.rtu_reader import GLITCH
+from modbus_codec.rtu import GLITCH
+from rtu_server.counters import LineCounters, UnitCounters
 from rtu_server.line import STALL, LineCore, Timing
-from rtu_server.line_counters import LineCounters, UnitCounters
-from rtu_server.reply_book import Answer
+from rtu_server.reply_cache import Answer
 from rtu_server.responder import Responder
 
 GAP, QUIET, CHARACTER = 0.00175, 0.025, 11 / 38400

@@ -4,11 +4,11 @@ import pytest
 
 from ksem_contract.block_message import BlockMessage
 from ksem_contract.blocks import MOST_ON_DEMAND
-from ksem_contract.echo import Pong
-from ksem_contract.register_range import RegisterRange
-from rtu_server.door_book import DoorBook
+from ksem_contract.freshness import Pong
+from ksem_contract.registers import RegisterRange
 from rtu_server.register_cache import MAX_ON_DEMAND, MAX_SESSIONS, SILENT, FreshnessLimits, Heard, RegisterCache
-from rtu_server.reply_book import Refused, Reply, Words
+from rtu_server.reply_cache import Refused, Reply, Words
+from rtu_server.tcp_session import DoorBook
 
 from .blocks import block, echo
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from ksem_contract.register_range import RegisterRange
+from ksem_contract.registers import RegisterRange
 from modbus_codec.crc import append_crc
 from rtu_server.register_cache import FreshnessLimits, RegisterCache
-from rtu_server.reply_book import Reply
+from rtu_server.reply_cache import Reply
 
 from .blocks import block, echo
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ksem_contract.names import RESERVED_NODES
+from ksem_contract.topics import RESERVED_NODES
 from rtu_server.settings import MAX_UNITS, RtuServerSettings, fit_node_name
 from service_runtime.settings import SettingsError, load
 

@@ -4,7 +4,7 @@ import pytest
 
 from ksem_contract.mac import MacFault
 from ksem_contract.reasons import Reason
-from rtu_server.unit_state import UnitView, judge
+from rtu_server.health import UnitView, judge
 
 SERVED = UnitView(
     line="rs485",

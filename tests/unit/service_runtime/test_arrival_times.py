@@ -1,6 +1,6 @@
 import pytest
 
-from service_runtime.recorder.arrival_times import ArrivalTimes
+from service_runtime.recorder.bus_records import ArrivalTimes
 
 _CHARACTER = 0.001
 

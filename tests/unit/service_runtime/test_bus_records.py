@@ -9,8 +9,7 @@ from modbus_codec.pdu import (
     ReadRequest,
     WriteSingleRequest,
 )
-from modbus_codec.rtu import RtuFrame
-from modbus_codec.rtu_reader import RtuFrameReader
+from modbus_codec.rtu import RtuFrame, RtuFrameReader
 from service_runtime.recorder.bus_records import BusRecorder, character_time
 
 _CHARACTER = character_time(38400, "N", 2)

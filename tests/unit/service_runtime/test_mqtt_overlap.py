@@ -2,7 +2,7 @@
 
 import pytest
 
-from service_runtime.mqtt_overlap import COPY_WITHIN, Overlap
+from service_runtime.mqtt_session import COPY_WITHIN, Overlap
 
 BLOCKS = ["k/m/block/live", "k/m/block/+", "k/m/status"]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service_runtime.mqtt_version import VersionChoice
+from service_runtime.mqtt_session import VersionChoice
 
 
 @pytest.mark.parametrize(("setting", "first"), [("auto", 5), (5, 5), (3, 3), (311, 3)])

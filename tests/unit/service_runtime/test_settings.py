@@ -12,9 +12,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from service_runtime.common_settings import HomeAssistantSettings, MqttSettings
-from service_runtime.setting import at_least_one, between, each, name, one_of, positive, setting
-from service_runtime.settings import SettingsError, describe, load, load_with_sources
-from service_runtime.toml_text import toml_word
+from service_runtime.setting import at_least_one, between, describe, each, name, one_of, positive, setting, toml_word
+from service_runtime.settings import SettingsError, load, load_with_sources
 
 
 @attrs.frozen(kw_only=True)

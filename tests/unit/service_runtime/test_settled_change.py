@@ -1,6 +1,6 @@
 """A change is told once, when its reason is clear."""
 
-from service_runtime.settled_change import PATIENCE, STILL, SettledChange
+from service_runtime.news import PATIENCE, STILL, SettledChange
 
 LOOK = 0.25
 """Seconds between two looks: four of them are the first moment at which STILL is over."""

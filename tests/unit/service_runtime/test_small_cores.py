@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ksem_contract.reasons import Reason
 from service_runtime import clock
 from service_runtime.backoff import Backoff
-from service_runtime.link_state import LinkState
+from service_runtime.news import LinkState
 
 
 @given(st.floats(0, 1))

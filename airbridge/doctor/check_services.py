@@ -1,0 +1,276 @@
+"""How both services are, by their own health on MQTT: publisher and push, the inverter's requests, the hosts [core]."""
+
+from collections.abc import Iterator
+
+from airbridge.doctor.check_meter import REFUSED_REMEDY
+from airbridge.doctor.facts import Facts, Finding, MeterSeen, NodeSeen, State
+from ksem_contract.health import MeterHealth, RequestEntry, UnitHealth
+from ksem_contract.reasons import find_reason, sentence, without
+
+_REFUSED = ("push-refused", "push-refused-more", "push-ambiguous")
+_MENU = "in the meter's web page, Modbus settings: the slave list, the register groups and the interval"
+_SEE_OTHERS = "see the lines about the meter and its push"
+_START = "on the meter's host: systemctl status ksem-publisher; journalctl -u ksem-publisher -e"
+
+
+def check_publishers(facts: Facts) -> Iterator[Finding]:
+    """Of each meter that is wanted or was heard of."""
+    if not any(login.up for login in facts.logins):
+        return
+    seen = {one.id: one for one in facts.seen_meters}
+    if not facts.wanted_meters and not seen:
+        prefixes = ", ".join(sorted({f"{login.prefix}/" for login in facts.logins if login.up}))
+        text = f"no publisher is heard of below {prefixes}"
+        remedy = (
+            f"correct the prefix, or let this login read there; {_START}. Some brokers (RabbitMQ) give what is retained"
+            " to exact topics alone: run the doctor on a host with settings, which name the meter"
+        )
+        yield Finding("publisher", "any", "wrong", text, remedy)
+    for meter in dict.fromkeys((*facts.wanted_meters, *seen)):
+        one = seen.get(meter)
+        if one is None or (one.status is None and one.health is None and not one.alive):
+            others = ", ".join(sorted(set(seen) - {meter})) or "none"
+            yield Finding(
+                "publisher",
+                meter,
+                "wrong",
+                f"nothing is heard of a publisher for meter {meter} (others heard of: {others})",
+                f"start it, or correct the meter's id on one side, or the login's rights; {_START}",
+            )
+        else:
+            yield from _check_one(one, facts)
+
+
+def _check_one(seen: MeterSeen, facts: Facts) -> Iterator[Finding]:
+    health = seen.health
+    if seen.unreadable:
+        yield Finding(
+            "publisher", seen.id, "warn", f"its health can't be read: {seen.unreadable}", "upgrade both halves"
+        )
+    if not seen.alive and seen.status != "online":
+        last = f"; its last word: {health.why}" if health else ""
+        # Where the settings name other meters, this may be one that was given up, and the broker keeps its last words.
+        elsewhere = bool(facts.wanted_meters) and seen.id not in facts.wanted_meters
+        state: State = "note" if elsewhere else "wrong"
+        yield Finding("publisher", seen.id, state, f"the publisher of meter {seen.id} does not run{last}", _START)
+        return
+    if health is None:
+        text = f"it runs, live data {'flows' if seen.status == 'online' else 'does not flow'}; its health is not shown"
+        remedy = f"let this login read {facts.logins[0].prefix}/+/health (the file mosquitto/acl has it)"
+        yield Finding("publisher", seen.id, "warn" if seen.status == "online" else "wrong", text, remedy)
+        return
+    if health.state == "down":
+        for reason in health.reasons:
+            yield Finding("publisher", seen.id, "wrong", reason.text, reason.remedy or _SEE_OTHERS)
+    elif health.poll.link.state != "up":
+        refused = any(flag.name == "refused-device" for flag in health.checks)
+        for reason in health.poll.link.reasons:
+            remedy = "see the line about the refused block" if refused else reason.remedy or _START
+            yield Finding("publisher", seen.id, "wrong", f"polls are not answered: {reason.text}", remedy)
+    else:
+        live = health.blocks.get("live")
+        source = f" {live.source}ed, {live.per_s:g} a second" if live and live.source in ("push", "poll") else ""
+        yield Finding("publisher", seen.id, "ok", f"runs, live data flows:{source or ' yes'}")
+    if health.publishers:
+        text = f"a second publisher runs for meter {seen.id} (sessions {', '.join(health.publishers)})"
+        yield Finding("publisher", seen.id, "wrong", text, "stop one of the two, or give its meter another id")
+    yield from _flags(seen.id, health)
+    yield from check_push(seen.id, health, facts)
+
+
+def _flags(meter: str, health: MeterHealth) -> Iterator[Finding]:
+    for flag in health.checks:
+        reason = flag.reason
+        if reason.code == "broker-delivers-nothing":
+            yield Finding("rights", meter, "wrong", reason.text, reason.remedy)
+        elif flag.name == "refused-device":
+            text = f"{reason.text}; an inverter that starts requests these first"
+            yield Finding("block", meter, "wrong", text, REFUSED_REMEDY)
+        elif flag.name.startswith("refused-"):
+            yield Finding("block", meter, "warn", reason.text, REFUSED_REMEDY)
+        elif reason.code not in _REFUSED:
+            yield Finding("values", meter, "warn", reason.text, reason.remedy)
+
+
+def check_push(meter: str, health: MeterHealth, facts: Facts) -> Iterator[Finding]:
+    """The push: from whom, how often, which groups; what is missing."""
+    push = health.push
+    refused = [flag.reason for flag in health.checks if flag.reason.code in _REFUSED]
+    own = next((one.own_address for one in facts.meters if one.place.id == meter and one.own_address), None)
+    target = f"address {own or 'of the host that runs ksem-publisher'} and port {facts.push_port if own else 5020}"
+    if push.link.state == "up":
+        groups = ", ".join(map(str, push.groups))
+        missing = sentence(without(push.link.reasons, "push-arrives"))
+        text = f"arrives from {push.peer} every {push.period_ms} ms, registers {groups}"
+        yield Finding("push", meter, "ok", text + (f"; {missing}" if missing else ""))
+    elif find_reason(push.link.reasons, "push-off"):
+        yield Finding("push", meter, "note", "switched off in [push]: the meter is polled")
+    elif refused:
+        for reason in refused:
+            yield Finding("push", meter, "wrong", reason.text, reason.remedy)
+        return
+    elif push.link.state == "waiting":
+        yield Finding(
+            "push",
+            meter,
+            "wrong",
+            "no push has arrived yet; the meter is polled instead, which makes the values a little older",
+            f"in the meter's web page, Modbus settings, TCP master: add a slave with {target}; mind the firewall",
+        )
+    else:
+        for reason in push.link.reasons:
+            yield Finding("push", meter, "wrong", reason.text, reason.remedy or _MENU)
+    for reason in refused:
+        yield Finding("push", meter, "note", str(reason))
+
+
+def check_listened(facts: Facts) -> Iterator[Finding]:
+    """What the doctor heard when it listened itself."""
+    heard = facts.listened
+    if heard is None:
+        return
+    if heard.error:
+        yield Finding("push", heard.where, "note", heard.error)
+        return
+    if not heard.peers:
+        text = f"nobody pushed to {heard.where} within {heard.seconds:g} s"
+        remedy = "in the meter's web page, TCP master: add this host's address and that port; look at the firewall"
+        yield Finding("push", heard.where, "wrong", text, remedy)
+    meters = {one.place.host for one in facts.meters}
+    for peer, pushed in heard.peers.items():
+        period = f" every {pushed.period_ms} ms" if pushed.period_ms else ""
+        text = f"{peer} pushes{period}: registers {', '.join(pushed.groups)} ({pushed.writes} writes)"
+        foreign = bool(meters) and peer not in meters
+        remedy = f'it is not the meter\'s address: if it is its, set push_from = ["{peer}"]' if foreign else ""
+        yield Finding("push", peer, "warn" if foreign else "ok", text, remedy)
+
+
+ASKS_WITHIN_MS = 15_000
+"""A health message is up to 10 s old, and an inverter that asks has asked within 5 s before it."""
+_SEE_OTHERS_INVERTER = "see the lines about the publisher, its push and the rights"
+NOISY = 0.01
+"""Bytes of noise a request, above which a line that works deserves a look."""
+_WIRING = (
+    "check A and B (swap them), GND, 120 ohm at the ends, and that the inverter's energy meter is set to "
+    "KOSTAL Smart Energy Meter in its service menu"
+)
+
+
+def check_inverters(facts: Facts) -> Iterator[Finding]:
+    """Of each node that is wanted or was heard of."""
+    if not any(login.up for login in facts.logins):
+        return
+    seen = {one.name: one for one in facts.seen_nodes}
+    names = dict.fromkeys((*facts.wanted_nodes, *seen))
+    if not names:
+        remedy = "on the inverter's host: systemctl status rtu-server; or this login may not read it"
+        yield Finding("server", "any", "warn", "no RTU server is heard of: no inverter is served", remedy)
+    for name in names:
+        yield from _check_node(
+            name, seen.get(name), elsewhere=bool(facts.wanted_nodes) and name not in facts.wanted_nodes
+        )
+
+
+def _check_node(name: str, node: NodeSeen | None, *, elsewhere: bool) -> Iterator[Finding]:
+    """`elsewhere`: this host's settings name another node, so this one may be one that was given up."""
+    start = f"on the host {name}: systemctl status rtu-server; journalctl -u rtu-server -e"
+    if node is None or (node.status is None and node.health is None):
+        yield Finding("server", name, "wrong", "nothing is heard of this RTU server", start)
+        return
+    if node.unreadable:
+        yield Finding("server", name, "warn", f"its health can't be read: {node.unreadable}", "upgrade both halves")
+    health = node.health
+    if not node.alive and node.status != "online":
+        last = f"; its last word: {health.why}" if health and health.why else ""
+        forget = "; is it gone for good: mosquitto_pub -r -n on its retained topics" if elsewhere else ""
+        state: State = "note" if elsewhere else "wrong"
+        yield Finding("server", name, state, f"the RTU server {name} does not run{last}", start + forget)
+        return
+    if health is None:
+        yield Finding("server", name, "note", f"runs ({node.status}); its health is not shown to this login")
+        return
+    yield Finding("server", name, "ok", "runs" + (f": {health.why}" if health.why and node.status == "online" else ""))
+    requests = node.requests.requests if node.requests else ()
+    for unit in health.units:
+        mine = tuple(one for one in requests if (one.line, one.unit) == (unit.line, unit.unit))
+        yield from _check_unit(f"{name}, {unit.line}, unit {unit.unit}", unit, mine)
+
+
+def _check_unit(about: str, unit: UnitHealth, requests: tuple[RequestEntry, ...]) -> Iterator[Finding]:
+    if unit.port.state != "up":
+        for reason in unit.port.reasons:
+            yield Finding("inverter", about, "wrong", f"the port is not open: {reason.text}", reason.remedy)
+        return
+    if find_reason(unit.reasons, "unit-off"):
+        yield Finding("inverter", about, "note", "switched off by enabled = false: the inverter is never answered")
+        return
+    ago = unit.last_request_ago_ms
+    if ago is None or ago > ASKS_WITHIN_MS:
+        yield _not_asked(about, unit)
+        return
+    if unit.state == "ok":
+        yield Finding("inverter", about, "ok", _well(unit, requests))
+    else:
+        shares = ", ".join(f"{count} x {reason}" for reason, count in unit.refused.items()) or "nothing good"
+        for reason in unit.reasons:
+            text = f"asks, and gets no good data ({shares}): {reason.text}"
+            yield Finding("inverter", about, "wrong", text, reason.remedy or _SEE_OTHERS_INVERTER)
+    if unit.requests and unit.noise > NOISY * unit.requests:
+        text = f"{unit.noise} bytes of noise among {unit.requests} requests"
+        yield Finding("inverter", about, "warn", text, "check GND, shielding and the 120 ohm at both ends")
+
+
+def _not_asked(about: str, unit: UnitHealth) -> Finding:
+    if not unit.requests and unit.foreign:
+        text = f"{unit.foreign} requests on the line were for another unit, none for unit {unit.unit}: wrong unit id"
+        remedy = "set id in [[line.unit]] to the unit that is asked (a Plenticore: 1); `airbridge capture bus` shows it"
+        return Finding("inverter", about, "wrong", text, remedy)
+    if not unit.requests and unit.noise:
+        text = f"{unit.noise} bytes came and no request can be read from them: wrong baud rate, parity or stop bits"
+        remedy = f'set baudrate = 38400, parity = "N", stopbits = 2 in [[line]] for a Plenticore; else {_WIRING}'
+        return Finding("inverter", about, "wrong", text, remedy)
+    how = "has stopped asking" if unit.requests else "is silent: it has never asked"
+    return Finding("inverter", about, "wrong", f"the inverter {how}", _WIRING)
+
+
+def _well(unit: UnitHealth, requests: tuple[RequestEntry, ...]) -> str:
+    share = 100 * unit.data / unit.requests if unit.requests else 0.0
+    rate = sum(one.per_s for one in requests)
+    asked = ", ".join(_range(one) for one in requests[:4])
+    parts = [f"asks {rate:.1f} times a second" if requests else "asks", f"{share:.1f} % answered with data"]
+    if unit.age_ms.p50 is not None:
+        parts.append(f"values {unit.age_ms.p50:.0f} ms old (longest {unit.age_ms.max:.0f})")
+    if unit.turnaround_ms.p50 is not None:
+        parts.append(f"answered in {unit.turnaround_ms.p50:.1f} ms")
+    return ", ".join(parts) + (f"; registers {asked}" if asked else "")
+
+
+def _range(request: RequestEntry) -> str:
+    return f"{request.start}-{request.start + request.count - 1}" if request.count > 1 else f"{request.start}"
+
+
+def check_versions(facts: Facts) -> Iterator[Finding]:
+    """One line: all the same, or who has which."""
+    found = {f"publisher of {one.id}": one.health.version for one in facts.seen_meters if one.health}
+    found |= {f"RTU server {one.name}": one.health.version for one in facts.seen_nodes if one.health}
+    found["this command"] = facts.version
+    if len(found) == 1:
+        yield Finding("versions", "all", "note", f"{facts.version} here; no service of ours was heard")
+    elif len(set(found.values())) == 1:
+        yield Finding("versions", "all", "ok", f"{facts.version} everywhere ({len(found)} seen)")
+    else:
+        listed = ", ".join(f"{who} {version}" for who, version in found.items())
+        yield Finding("versions", "all", "warn", f"they differ: {listed}", "upgrade all to one version, in any order")
+
+
+def check_clocks(facts: Facts) -> Iterator[Finding]:
+    """For people who compare logs: ages do not depend on it."""
+    for meter in facts.seen_meters:
+        ahead = meter.clock_ahead_s
+        if ahead is None:
+            continue
+        if abs(ahead) < 1.0:
+            yield Finding("clocks", meter.id, "ok", "the publisher's clock and this host's agree")
+        else:
+            text = f"the publisher's clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} this host's"
+            yield Finding("clocks", meter.id, "note", f"{text}; logs show it, ages do not depend on it")

@@ -1,0 +1,382 @@
+"""One meter put together: its push, its polling, its link to the broker, the ranges that inverters request."""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from ksem_contract.block_message import BlockMessage
+from ksem_contract.health import RequestsMessage
+from ksem_contract.home_assistant import Discovery, meter_device
+from ksem_contract.message_fields import InvalidMessage
+from ksem_contract.reasons import Reason, sentence
+from ksem_contract.topics import ParsedTopic, Topics
+from ksem_publisher.block_publisher import BlockPublisher, EchoAnswer, Message, OtherPublishers
+from ksem_publisher.blocks import BlockDesk, read_kept
+from ksem_publisher.health import MeterReport, MeterView
+from ksem_publisher.live import LiveDesk, LiveSource
+from ksem_publisher.on_demand import Demand
+from ksem_publisher.plausibility import Remark
+from ksem_publisher.poll_client import PollClient
+from ksem_publisher.poll_plan import PollPlan
+from ksem_publisher.poller import Client, MeterPoll
+from ksem_publisher.push_listener import PushListener
+from ksem_publisher.push_receiver import MeterPush
+from ksem_publisher.recording import held_now, meter_wires
+from ksem_publisher.settings import MeterSettings, PublisherSettings
+from ksem_publisher.value_publisher import ValuePublisher
+from service_runtime.announcer import Announcer
+from service_runtime.clock import boottime, until_beat
+from service_runtime.key_file import KeyFile
+from service_runtime.mqtt_connection import Farewell, Incoming
+from service_runtime.mqtt_link import MqttLink, client_id_of
+from service_runtime.news import QuietLog
+from service_runtime.recorder.recorder import Recorder
+from service_runtime.status import OFFLINE, StatusTopic
+from service_runtime.threads import WatchedThread
+
+TICK = 1.0
+"""Seconds between two looks at what is to be told; status is right within 3 s."""
+TICK_IN_TROUBLE = 0.5
+"""The same while something is wrong: its reason changes faster."""
+_SOON = 0.005
+
+
+class Link(Protocol):
+    """`MqttLink`, or a stand-in."""
+
+    thread: WatchedThread
+
+    @property
+    def connected(self) -> bool: ...
+
+    def start(self) -> None: ...
+
+    def publish(
+        self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False, expiry: int | None = None
+    ) -> bool: ...
+
+    def publish_together(self, messages: Sequence[Message]) -> bool: ...
+
+    def stop(self, farewell: list[Farewell] = ...) -> None: ...
+
+
+class MeterService:
+    """Everything that belongs to one meter. Built inside the event loop."""
+
+    def __init__(
+        self,
+        meter: MeterSettings,
+        settings: PublisherSettings,
+        version: str,
+        *,
+        client: Client | None = None,
+        link: Callable[..., Link] = MqttLink,
+        clock: Callable[[], float] = boottime,
+    ) -> None:
+        self.id = meter.id
+        self.log = logging.getLogger(f"ksem_publisher.{meter.id}")
+        self.session = secrets.token_hex(4)
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._turn = threading.Lock()
+        self._topics = topics = Topics(settings.mqtt.prefix)
+        self._version = version
+        self._announcer = Announcer(settings.homeassistant, lambda: self._devices(settings))
+        self._demand = Demand(meter.id, settings.demand.max_ranges)
+        self._ear = DemandEar(self._demand, topics, self._on_demand, self.log) if settings.demand.enabled else None
+        self._push_wanted = settings.push.enabled
+        self._listener: PushListener | None = None
+        self.link = link(
+            settings.mqtt,
+            client_id=client_id_of(settings.mqtt, "pub", meter.id),
+            will=(topics.meter_status(meter.id), OFFLINE),
+            subscriptions=[
+                topics.pings(meter.id),
+                topics.meter_status(meter.id),
+                *topics.meter_block_subscriptions(meter.id),
+                *self._announcer.subscriptions,
+                *(self._ear.subscriptions if self._ear else ()),
+            ],
+            on_message=self._on_message,
+            on_link=self._on_link,
+            log=self.log,
+            not_own=topics.meter_block_subscriptions(meter.id),
+        )
+        publish = self.link.publish
+        values = None
+        if settings.values.enabled:
+            openwb = [counter.id for counter in settings.openwb.counter if counter.meter == meter.id]
+            interval = settings.values.interval
+            values = ValuePublisher(meter.id, topics, self.link.publish_together, interval, clock, openwb)
+        self._values = values
+        self.status = StatusTopic(topics.meter_status(meter.id), publish)
+        self._key_file = KeyFile(settings.integrity, self.log)
+        keys = self._key_file.keys
+        self._echo = EchoAnswer(meter.id, topics, self.session, publish, clock, keys)
+        self._others = OtherPublishers(self.session)
+        self._blocks = BlockPublisher(meter.id, topics, self.session, self.link.publish_together, clock, keys)
+        self._source = LiveSource(push=settings.push.enabled)
+        self._desk = LiveDesk(self._blocks, values, self._source, settings.checks, self._on_live, clock)
+        self._block_desk = BlockDesk(
+            self._blocks,
+            values,
+            lambda source: self._desk.doubts(source, clock()),
+            self._announcer.again,
+            clock,
+            serial=meter.serial,
+        )
+        self._plan = PollPlan(
+            live=settings.poll.live,
+            energy=settings.poll.energy,
+            device=settings.poll.device,
+            sunspec=settings.poll.sunspec,
+            demand=self._demand,
+            serial=meter.serial,
+        )
+        client = client or PollClient(
+            meter.host, meter.poll_port, unit=meter.unit, timeout=meter.timeout, tls=meter.tls
+        )
+        wires = meter_wires(meter, client.where, lambda: held_now(self._blocks, self.session, clock()))
+        self._recorder = Recorder(wires, settings.recorder, self.log)
+        tape = self._recorder.tape
+        self.push = MeterPush(
+            self._desk,
+            self._block_desk,
+            self._blocks,
+            self._plan,
+            settings.poll.energy,
+            self._turn,
+            self._on_push_away,
+            self.log,
+            tape,
+            self._on_push_check,
+            self._on_moved,
+        )
+        self.poll = MeterPoll(
+            client,
+            self._plan,
+            self._desk,
+            self._block_desk,
+            self._turn,
+            self.log,
+            clock,
+            tape,
+            self.push.polled,
+        )
+        self._report = MeterReport(topics.meter_health(meter.id), version, self.session, publish, self.log, clock)
+
+    def listen_with(self, listener: PushListener) -> None:
+        """The listener that brings this meter's pushes; its troubles are told in the meter's health."""
+        self._listener = listener
+
+    async def watch(self) -> None:
+        """Keep status and health true until cancelled."""
+        while True:
+            now = self._clock()
+            if self._key_file.look():
+                self._blocks.republish()
+            with self._turn:
+                self._look_at_source(now)
+                self._set_status(online=self._desk.flows(now))
+                self._report.tell(self._view(now))
+                self._announcer.tick(self.link)
+                stops = self._desk.stops_at
+            self._drop_unwanted(now)
+            self._recorder.tick(now, self._report.trouble or ("" if self.link.connected else "no link to the broker"))
+            beat = TICK_IN_TROUBLE if self._report.trouble else TICK
+            sleep = until_beat(beat, now)
+            # What stops before the next beat is told at once, without another look while all is well.
+            await asyncio.sleep(max(_SOON, min(sleep, stops + _SOON - now) if stops >= now else sleep))
+
+    def why_not_served(self) -> str:
+        """Empty while live data reaches the broker."""
+        if not self.link.connected:
+            return f"{self.id}: no link to the broker"
+        return "" if self.status.online else f"{self.id}: no live data from the meter"
+
+    def write_flight_file(self) -> None:
+        """Write what went over the wires in the last minutes to a file, soon; from any thread."""
+        self._recorder.request_file()
+
+    def stop(self) -> None:
+        """Say goodbye to the broker; blocks for 1.5 s at most."""
+        self.link.stop([(self._topics.meter_status(self.id), OFFLINE, 1, True)])
+
+    def _look_at_source(self, now: float) -> None:
+        self.poll.want_live(self._source.poll_wanted(now))
+
+    def _on_push_away(self) -> None:
+        """In the listener's thread."""
+
+        def look() -> None:
+            with self._turn:
+                self._look_at_source(self._clock())
+
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(look)
+
+    def _on_push_check(self) -> None:
+        """In the listener's thread."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self.poll.look_again)
+
+    def _on_moved(self) -> None:
+        """In the listener's thread."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self.poll.reconnect)
+
+    def _on_live(self) -> None:
+        if not self.status.online:
+            self._set_status(online=True)
+
+    def _set_status(self, *, online: bool) -> None:
+        if self.status.set(self._clock(), online=online):
+            self.log.info("live data %s", "flows" if online else "has stopped")
+
+    def _devices(self, settings: PublisherSettings) -> list[Discovery]:
+        return [
+            meter_device(
+                self._topics,
+                settings.homeassistant.prefix,
+                self.id,
+                version=self._version,
+                texts=self._block_desk.texts,
+                values=settings.values.enabled,
+                interval=settings.values.interval,
+            )
+        ]
+
+    def _view(self, now: float) -> MeterView:
+        remarks = [*self._desk.remarks(), *self._block_desk.remarks, *self._plan.remarks(now)]
+        refusal = self._desk.refusal(now)
+        if refusal is not None:
+            remarks.append(refusal)
+        if self._key_file.problem:
+            remarks.append(Remark("key-file", Reason.of("key-file", error=self._key_file.problem)))
+        status = self.status.topic
+        if self.status.is_starved(now):
+            remarks.append(Remark("starved", Reason.of("broker-delivers-nothing", topic=status)))
+        rival = self.push.rival(now)
+        if rival is not None:
+            remarks.append(Remark("push-rival", rival))
+        if self.status.is_contradicted(now):
+            remarks.append(Remark("other-instance", Reason.of("publisher-contradicted", topic=status)))
+        push = self.push.condition(now)
+        if self._listener is not None:
+            refused = self._listener.refused(self.id)
+            remarks += [Remark(f"push-refused-{number}", reason) for number, reason in enumerate(refused)]
+            if self._listener.why_closed and push[0] != "up":
+                push = ("down", (self._listener.why_closed,))
+        if not self._push_wanted:
+            push = ("waiting", (Reason.of("push-off"),))
+        return MeterView(
+            flows=self._desk.flows(now),
+            refusal=refusal,
+            push=push,
+            push_wanted=self._push_wanted,
+            peer=self.push.peer,
+            period_ms=self.push.period_ms,
+            groups=self.push.groups(now),
+            writes=self.push.writes,
+            poll=self.poll.condition,
+            requests=self.poll.requests,
+            errors=self.poll.errors,
+            seqlock_retries=self._plan.seqlock_retries,
+            blocks=self._blocks.health(now),
+            remarks=remarks,
+            publishers=self._others.seen(now),
+        )
+
+    def _adopt(self, kept: BlockMessage, received: float) -> None:
+        with self._turn:
+            self._block_desk.adopt(kept, received)
+
+    def _on_demand(self, change: Callable[[], None]) -> None:
+        def take() -> None:
+            change()
+            self.poll.look_again()
+
+        self._loop.call_soon_threadsafe(take)
+
+    def _drop_unwanted(self, now: float) -> None:
+        for name in self._blocks.names():
+            if not self._demand.wants(name, now):
+                self._blocks.drop(name)
+
+    def _on_link(self, up: bool, reasons: tuple[Reason, ...]) -> None:
+        """In the link's own thread, as `_on_message` is."""
+        self._recorder.tape.note(self._clock(), "broker", sentence(reasons))
+        if not up:
+            self.status.on_lost()
+            return
+        self.status.on_connected(self._clock())
+        self._blocks.republish()
+        if self._values is not None:
+            self._values.republish()
+        self._report.again()
+        self._announcer.again()
+
+    def _on_message(self, message: Incoming) -> None:
+        topic = self._topics.parse(message.topic)
+        if topic is None:
+            self._announcer.hear(message)
+            return
+        if topic.kind == "ping" and topic.node is not None:
+            self._echo.on_ping(topic.node, message.payload)
+        elif topic.kind in {"node_status", "node_requests"} and self._ear is not None:
+            self._ear.hear(topic, message)
+        elif topic.kind == "status":
+            self.status.on_message(message.payload, self._clock(), retained=message.retained)
+        elif topic.kind == "block" and topic.name is not None:
+            self._on_block(topic.name, message)
+
+    def _on_block(self, name: str, message: Incoming) -> None:
+        if self._others.is_own(message.payload):
+            return
+        if not message.retained:
+            self._others.heard(message.payload, message.received)
+        elif (
+            name == "device" and (kept := read_kept(message.payload, self.id, name, self._key_file.keys())) is not None
+        ):
+            self._loop.call_soon_threadsafe(self._adopt, kept, message.received)
+
+
+class DemandEar:
+    """Called in the link's own thread. `tell` hands a change over to the thread that polls."""
+
+    def __init__(
+        self, demand: Demand, topics: Topics, tell: Callable[[Callable[[], None]], None], log: logging.Logger
+    ) -> None:
+        self._demand = demand
+        self._topics = topics
+        self._tell = tell
+        self._log = log
+        self._quiet = QuietLog()
+
+    @property
+    def subscriptions(self) -> list[str]:
+        """What it needs to hear."""
+        return [self._topics.all_nodes_status(), self._topics.all_nodes_requests()]
+
+    def hear(self, topic: ParsedTopic, message: Incoming) -> None:
+        """A node's message; what breaks the contract is ignored, and told once."""
+        node = topic.node
+        if node is None:
+            return
+        if topic.kind == "node_status":
+            online = message.payload == b"online"
+            self._tell(lambda: self._demand.hear_status(node, online=online))
+        elif topic.kind == "node_requests" and message.payload:
+            try:
+                requests = RequestsMessage.decode(message.payload)
+            except InvalidMessage as bad:
+                text = f"ignored {message.topic}, which breaks the contract: {bad}"
+                line = self._quiet.say("contract", text, message.received)
+                if line is not None:
+                    self._log.warning("%s", line)
+                return
+            self._tell(lambda: self._demand.hear_requests(node, requests, message.received))

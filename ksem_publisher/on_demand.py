@@ -1,0 +1,164 @@
+"""Ranges that an inverter requests and that belong to no block: which of them to poll, and when.
+
+Only ranges that lie wholly outside the map, while the requesting node is online and requested them within a minute. A
+range that the meter rejects is left alone for ten minutes, one that it does not answer for one.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from math import inf
+from typing import Final
+
+from ksem_contract.blocks import parse_block_name, touches_map
+from ksem_contract.health import RequestEntry, RequestsMessage
+from ksem_contract.registers import RegisterRange
+
+EVERY: Final = 5.0
+"""Seconds between two reads of a range: its period."""
+ASKED_WITHIN: Final = 60.0
+REFUSED_FOR: Final = 600.0
+UNANSWERED_FOR: Final = 60.0
+"""A question that the meter never answers costs the connection: not more than once a minute."""
+MOST_COUNT: Final = 125
+"""Registers in one request, as Modbus has it."""
+_ILLEGAL: Final = frozenset((1, 2, 3))
+"""Exceptions that mean "never"; after others a range is asked again at its usual pace."""
+_MOST_NODES: Final = 64
+_MOST_ENTRIES: Final = 32
+"""Ranges of one node, those asked last; no more can be read of any meter."""
+_MOST_REMEMBERED: Final = 64
+
+
+@dataclass(slots=True)
+class _Node:
+    heard: float
+    """When a message of it came last."""
+    online: bool = False
+    asked: dict[RegisterRange, float] = field(default_factory=dict)
+    """When each range was asked of this node last, CLOCK_BOOTTIME seconds."""
+
+
+@dataclass(slots=True)
+class _Past:
+    """What is known of a range that was read once."""
+
+    due: float = 0.0
+    refused: int | None = None
+
+
+class Demand:
+    """Which ranges are wanted of one meter. Times are CLOCK_BOOTTIME seconds."""
+
+    def __init__(self, meter: str, max_ranges: int) -> None:
+        self._meter = meter
+        self._max_ranges = max_ranges
+        self._nodes: dict[str, _Node] = {}
+        self._past: dict[RegisterRange, _Past] = {}
+        self._chosen: list[RegisterRange] = []
+        self._until = -inf
+        """Until when `_chosen` is right if no message comes."""
+        self._since = -inf
+
+    def hear_status(self, node: str, *, online: bool) -> None:
+        """A node's status: one that is offline is asked by nobody, or gives no data."""
+        if online or node in self._nodes:
+            self._node(node).online = online
+            self._until = -inf
+
+    def hear_requests(self, node: str, message: RequestsMessage, now: float) -> None:
+        """What was asked of a node, as it told just now."""
+        known = self._node(node)
+        known.heard = now
+        newest = sorted(self._demanded(message.requests, now), key=lambda one: -one[1])
+        known.asked = dict(newest[:_MOST_ENTRIES])
+        self._until = -inf
+
+    def wanted(self, now: float) -> tuple[RegisterRange, ...]:
+        """The ranges that are to be had, those chosen earlier first; never more than the setting allows."""
+        if not self._since <= now <= self._until:
+            self._choose(now)
+        return tuple(self._chosen)
+
+    def _choose(self, now: float) -> None:
+        """Choose anew. What lies in a chosen range is not read twice."""
+        asked: dict[RegisterRange, float] = {}
+        for node in self._nodes.values():
+            if node.online:
+                for wanted, at in node.asked.items():
+                    if now - at <= ASKED_WITHIN:
+                        asked[wanted] = max(at, asked.get(wanted, -inf))
+        open_ones = {wanted: at for wanted, at in asked.items() if not self._is_refused(wanted, now)}
+        kept = [one for one in self._chosen if one in open_ones]
+        chosen: list[RegisterRange] = []
+        for one in (*kept, *sorted(open_ones.keys() - set(kept), key=lambda new: -open_ones[new])):
+            if any(other.covers(one) for other in chosen):
+                continue
+            inside = [other for other in chosen if one.covers(other)]
+            if inside or len(chosen) < self._max_ranges:
+                chosen = [*(other for other in chosen if other not in inside), one]
+        self._chosen = chosen
+        refused = [self._past[one].due for one in asked if one not in open_ones]
+        self._since, self._until = now, min([now + 1, *(at + ASKED_WITHIN for at in asked.values()), *refused])
+
+    def wants(self, block: str, now: float) -> bool:
+        """Whether the block of this name is wanted still; true of any block that was never asked on demand."""
+        wanted = parse_block_name(block)
+        return wanted is None or wanted in self.wanted(now)
+
+    def due(self, now: float) -> RegisterRange | None:
+        """The range to read now; it was asked longest ago of those that may be read."""
+        ready = [one for one in self.wanted(now) if self._due(one) <= now]
+        return min(ready, key=self._due, default=None)
+
+    def next_due(self, now: float) -> float:
+        """When `due` may have something; `inf` while nothing is wanted."""
+        return min(map(self._due, self.wanted(now)), default=inf)
+
+    def begin(self, wanted: RegisterRange, now: float) -> None:
+        """It is being read: not again for a while, whatever comes of it."""
+        if wanted not in self._past and len(self._past) >= _MOST_REMEMBERED:
+            del self._past[min(self._past, key=self._due)]
+        self._past.setdefault(wanted, _Past()).due = now + EVERY
+
+    def answered(self, wanted: RegisterRange) -> None:
+        """The meter has it."""
+        if wanted in self._past:
+            self._past[wanted].refused = None
+
+    def refused(self, wanted: RegisterRange, code: int, now: float) -> bool:
+        """The meter answered with exception `code`; true if that is news."""
+        past = self._past.setdefault(wanted, _Past())
+        news = past.refused != code
+        past.refused = code
+        self._until = -inf
+        past.due = now + (REFUSED_FOR if code in _ILLEGAL else EVERY)
+        return news
+
+    def unanswered(self, wanted: RegisterRange, now: float) -> None:
+        """The meter did not answer, and the connection is gone."""
+        self._past.setdefault(wanted, _Past()).due = now + UNANSWERED_FOR
+
+    def _node(self, name: str) -> _Node:
+        """What is known of a node. A new one takes the place of one that is gone, or that was silent the longest."""
+        if name not in self._nodes and len(self._nodes) >= _MOST_NODES:
+            del self._nodes[min(self._nodes, key=lambda one: (self._nodes[one].online, self._nodes[one].heard))]
+        return self._nodes.setdefault(name, _Node(-inf))
+
+    def _due(self, wanted: RegisterRange) -> float:
+        past = self._past.get(wanted)
+        return past.due if past else 0.0
+
+    def _is_refused(self, wanted: RegisterRange, now: float) -> bool:
+        past = self._past.get(wanted)
+        return past is not None and past.refused in _ILLEGAL and now < past.due
+
+    def _demanded(self, entries: Iterable[RequestEntry], now: float) -> Iterable[tuple[RegisterRange, float]]:
+        for entry in entries:
+            if not entry.demanded or entry.function != 3 or entry.meter != self._meter:
+                continue
+            try:
+                wanted = RegisterRange(entry.start, entry.count)
+            except ValueError:
+                continue
+            if wanted.count <= MOST_COUNT and not touches_map(wanted):
+                yield wanted, now - entry.last_ago_ms / 1000

@@ -1,0 +1,158 @@
+"""Counts what happened on a line, for health."""
+
+from bisect import bisect_left
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from itertools import accumulate
+from math import ceil, inf
+
+from ksem_contract.blocks import LIVE
+from ksem_contract.health import AGE_BOUNDS_MS, TURNAROUND_BOUNDS_MS, Histogram, Percentiles
+from ksem_contract.registers import RegisterRange
+from modbus_codec.pdu import FunctionCode
+
+SAMPLES = 1024
+"""Answers whose times are kept for p50, p99 and max: about 80 s of a Plenticore's asking."""
+MAX_ASKED = 64
+"""Different requests kept apart; the one asked longest ago makes room."""
+RATE_WINDOW = 10.0
+UNSENT = "unsent"
+"""The outcome of a request whose answer did not leave the port."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """How one request (its frame) has fared."""
+
+    count: int = 0
+    last: float = 0.0
+    outcome: str = ""
+    window: int = 0
+    """Which window of `RATE_WINDOW` seconds, counted from the clock's zero, `window_count` belongs to."""
+    window_count: int = 0
+    before: int = 0
+    """Requests in the window before that one."""
+
+    def note(self, outcome: str, now: float) -> None:
+        """Count one more time that it was asked."""
+        self._move_to(now)
+        self.count += 1
+        self.window_count += 1
+        self.last, self.outcome = now, outcome
+
+    def rate(self, now: float) -> float:
+        """Return requests a second over the last whole window, and over this one where that is the first."""
+        window = int(now // RATE_WINDOW)
+        if window > self.window + 1:
+            return 0.0
+        return (self.window_count if window > self.window else self.before or self.window_count) / RATE_WINDOW
+
+    def _move_to(self, now: float) -> None:
+        window = int(now // RATE_WINDOW)
+        if window > self.window:
+            self.before = self.window_count if window == self.window + 1 else 0
+            self.window, self.window_count = window, 0
+
+
+class DurationCounts:
+    """Durations since the start, counted by bounds (ms): some hundred ns each, and no more memory with time."""
+
+    __slots__ = ("_bounds", "_bounds_ms", "_counts", "_total")
+
+    def __init__(self, bounds_ms: tuple[float, ...]) -> None:
+        self._bounds_ms = bounds_ms
+        self._bounds = tuple(bound / 1000 for bound in bounds_ms)
+        self._counts = [0] * (len(bounds_ms) + 1)
+        self._total = 0.0
+
+    def note(self, seconds: float) -> None:
+        """Count one."""
+        self._counts[bisect_left(self._bounds, seconds)] += 1
+        self._total += seconds
+
+    def histogram(self) -> Histogram:
+        """As the health message tells it."""
+        counts = self._counts.copy()  # in one step, so a line that goes on answering does no harm
+        return Histogram(self._bounds_ms, tuple(accumulate(counts)), round(1000 * self._total, 3))
+
+
+@dataclass(slots=True)
+class UnitCounters:
+    """One unit's requests, what they got, and how long it took."""
+
+    requests: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    last_request: float | None = None
+    last_data: float | None = None
+    asked: dict[bytes, Asked] = field(default_factory=dict)
+    turnarounds: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
+    ages: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
+    turnaround_counts: DurationCounts = field(default_factory=lambda: DurationCounts(TURNAROUND_BOUNDS_MS))
+    age_counts: DurationCounts = field(default_factory=lambda: DurationCounts(AGE_BOUNDS_MS))
+
+    def note(self, request: bytes, outcome: str, now: float) -> None:
+        """Count a request of ours."""
+        self.requests += 1
+        self.outcomes[outcome] += 1
+        self.last_request = now
+        if outcome == "data":
+            self.last_data = now
+        asked = self.asked.get(request)
+        if asked is None:
+            if len(self.asked) >= MAX_ASKED:
+                del self.asked[min(self.asked, key=lambda frame: self.asked[frame].last)]
+            asked = self.asked[request] = Asked(window=int(now // RATE_WINDOW))
+        asked.note(outcome, now)
+
+    def note_times(self, turnaround: float, age: float | None) -> None:
+        """Keep how long an answer took and, with data, how old it was (seconds)."""
+        self.turnarounds.append(turnaround)
+        self.turnaround_counts.note(turnaround)
+        if age is not None:
+            self.ages.append(age)
+            self.age_counts.note(age)
+
+
+@dataclass(slots=True)
+class LineCounters:
+    """One line's units, and what else was heard on it."""
+
+    units: dict[int, UnitCounters] = field(default_factory=dict)
+    foreign: int = 0
+    noise: int = 0
+    """Bytes that were no frame."""
+    unsent: int = 0
+    """Answers that did not leave the port."""
+    unsent_since: float | None = None
+    """Since when no answer has left the port, though some were due; None: the last one did."""
+    stalls: int = 0
+    """Times that the process stood still, and a request or what lay on the port was thrown away."""
+    listening_since: float = -inf
+    """When the port was opened, or the process stood still last."""
+
+
+def percentiles_ms(samples: deque[float]) -> Percentiles:
+    """Return p50, p99 and max of durations given in seconds."""
+    ordered = sorted(samples)  # copied in one step, so a line that goes on answering does no harm
+    if not ordered:
+        return Percentiles()
+    return Percentiles(
+        p50=round(1000 * ordered[(len(ordered) - 1) // 2], 2),
+        p99=round(1000 * ordered[ceil(0.99 * len(ordered)) - 1], 2),
+        max=round(1000 * ordered[-1], 2),
+    )
+
+
+def is_live(request: bytes) -> bool:
+    """Whether a read request asks for live values; the age of a block that is read once a minute would hide theirs."""
+    return int.from_bytes(request[2:4]) < LIVE.stop
+
+
+def asked_range(request: bytes) -> tuple[int, RegisterRange | None]:
+    """Return function and range of a request frame; no range where it is not a well-formed read."""
+    if len(request) == 8 and request[1] in (FunctionCode.READ_HOLDING_REGISTERS, FunctionCode.READ_INPUT_REGISTERS):
+        try:
+            return request[1], RegisterRange(int.from_bytes(request[2:4]), int.from_bytes(request[4:6]))
+        except ValueError:
+            return request[1], None
+    return request[1], None

@@ -1,0 +1,123 @@
+"""Replies with data, encoded when their block arrives and not when they are requested."""
+
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from ksem_contract.block_message import BlockMessage
+from ksem_contract.registers import RegisterRange
+from modbus_codec.crc import append_crc
+from modbus_codec.pdu import FunctionCode
+
+DATA = "data"
+HOT_FOR = 5.0
+"""Seconds for which a range that was asked is encoded ahead: a Plenticore asks every 0.16 s."""
+MAX_HOT = 16
+"""Ranges encoded ahead; one that asks for ever new ones is answered all the same, each encoded when asked."""
+
+
+class Refused(Enum):
+    """Why a range can't be answered with data."""
+
+    STALE = "stale"
+    """A block that it touches is past its limit, was never measured, or the vital data is."""
+    UNMAPPED = "unmapped"
+    """The meter has no such registers."""
+
+
+class Words(NamedTuple):
+    """Registers of one answer, the age of the oldest and until when they are true."""
+
+    registers: tuple[int, ...]
+    measured: float
+    expires: float
+    made_of: tuple[BlockMessage, ...] = ()
+    """The messages that they stand in."""
+
+
+class Answer(NamedTuple):
+    """The frame to send (empty: say nothing) and what to tell about it."""
+
+    frame: bytes
+    outcome: str
+    """`data`, `stale`, `silent` or `exception-N`."""
+    measured: float = 0.0
+    """With `data`: when the oldest register in it was measured at the earliest, seconds of CLOCK_BOOTTIME."""
+    begins_stay: bool = False
+    """It refuses live data because that is old: once it is written, the unit's `stay` begins."""
+    made_of: tuple[BlockMessage, ...] = ()
+    """With `data`: the messages that its registers stand in."""
+
+
+class Reply(NamedTuple):
+    """An answer with data, ready to be given while it is true."""
+
+    answer: Answer
+    registers: tuple[int, ...]
+    expires: float
+
+
+@dataclass(slots=True)
+class _Hot:
+    unit: int
+    wanted: RegisterRange
+    asked: float
+
+
+class HotRequests:
+    """The requests that are worth encoding ahead. The lines note them, the thread of the broker's link encodes."""
+
+    def __init__(self) -> None:
+        self._hot: dict[bytes, _Hot] = {}
+
+    def __len__(self) -> int:
+        return len(self._hot)
+
+    def note(self, request: bytes, unit: int, wanted: RegisterRange, now: float) -> None:
+        """A range was requested: encode its reply ahead from now on."""
+        if not self.renew(request, now) and len(self._hot) < MAX_HOT:
+            self._hot[request] = _Hot(unit, wanted, now)
+
+    def renew(self, request: bytes, now: float) -> bool:
+        """A request came again; False where it is not among these."""
+        hot = self._hot.get(request)
+        if hot is not None:
+            hot.asked = now
+        return hot is not None
+
+    def encode(
+        self,
+        assemble: Callable[[RegisterRange], Words | Refused],
+        known: Mapping[bytes, Reply],
+        changed: Iterable[RegisterRange],
+        now: float,
+    ) -> dict[bytes, Reply]:
+        """Return the replies to them from new blocks. A `known` reply that no `changed` range touches is still true."""
+        changed = tuple(changed)
+        replies = {}
+        for request, hot in list(self._hot.items()):
+            if now - hot.asked > HOT_FOR:
+                self._hot.pop(request, None)
+                continue
+            reply = known.get(request)
+            if reply is not None and not any(each.overlaps(hot.wanted) for each in changed):
+                replies[request] = reply
+                continue
+            words = assemble(hot.wanted)
+            if isinstance(words, Words):
+                replies[request] = encode(hot.unit, words, reply)
+        return replies
+
+
+def encode(unit: int, words: Words, known: Reply | None = None) -> Reply:
+    """Return the reply of `unit`; of a `known` one with the same registers the frame is used again."""
+    if known is not None and known.registers == words.registers:
+        frame = known.answer.frame
+    else:
+        count = len(words.registers)
+        head = (unit, FunctionCode.READ_HOLDING_REGISTERS, 2 * count)
+        # In one step: that count and words are in their limits was checked as the request and the blocks came in.
+        frame = append_crc(struct.pack(f">BBB{count}H", *head, *words.registers))
+    return Reply(Answer(frame, DATA, words.measured, made_of=words.made_of), words.registers, words.expires)

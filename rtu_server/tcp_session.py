@@ -1,0 +1,119 @@
+"""One Modbus TCP client: frames in, frames out, free of sockets and clocks; and the list of who may connect.
+
+Replies come from what the cache holds. A TCP client's requests are not encoded ahead: only the inverter's are.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from ksem_contract.registers import RegisterRange
+from modbus_codec.crc import append_crc
+from modbus_codec.pdu import ExceptionCode, ExceptionReply
+from modbus_codec.tcp import MbapFrame, MbapReader
+from rtu_server.register_cache import RegisterCache, Served
+from rtu_server.reply_cache import Answer, Refused, Reply, encode
+from rtu_server.responder import Responder
+from service_runtime.setting import to_network
+
+MOST_UNSENT: Final = 4096
+"""Bytes that a reader may leave lying; it gets no further answers before it has taken them."""
+
+
+@dataclass(slots=True)
+class DoorClient:
+    """What was asked and not answered yet, and what was answered and not sent yet."""
+
+    last: float
+    """When it asked last, seconds of CLOCK_BOOTTIME."""
+    reader: MbapReader = field(default_factory=MbapReader)
+    asked: deque[MbapFrame] = field(default_factory=deque)
+    unsent: bytes = b""
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether more is to be read from it."""
+        return not self.asked and len(self.unsent) < MOST_UNSENT
+
+    def feed(self, data: bytes, now: float) -> None:
+        """Take what came. Raises BadFrame where it can't be Modbus TCP: close the connection."""
+        self.last = now
+        self.asked.extend(self.reader.feed(data))
+
+    def answer_one(self, responder: Responder, now: float, any_unit: int | None = None) -> tuple[bytes, Answer]:
+        """Answer the request that came first; return it as a frame of the line, and what became of it.
+
+        `any_unit`: the unit that answers for all unit ids; None: each id stands for itself.
+        """
+        frame = self.asked.popleft()
+        unit = frame.unit if any_unit is None else any_unit
+        request = append_crc(bytes((unit,)) + frame.pdu)
+        answer = responder.answer(request, now) if responder.serves(unit) else _no_such_unit(frame)
+        responder.written(request, answer, now)
+        responder.left(request, answer, now)
+        if answer.frame:
+            self.unsent += MbapFrame(frame.transaction, frame.unit, answer.frame[1:-2]).encode()
+        return request, answer
+
+
+def _no_such_unit(frame: MbapFrame) -> Answer:
+    """Silence would be right on a line that others share; a reader over TCP would wait for it in vain."""
+    code = ExceptionCode.GATEWAY_PATH_UNAVAILABLE
+    pdu = ExceptionReply(frame.pdu[0] & 0x7F or 1, code).encode()
+    return Answer(append_crc(bytes((frame.unit,)) + pdu), f"exception-{int(code)}")
+
+
+MAX_REPLIES = 64
+"""Replies kept until the next block comes: many readers ask for the same few ranges."""
+
+
+@dataclass(slots=True)
+class DoorBook:
+    """Encodes when asked, from the state that the lines are served from. Used by one thread."""
+
+    shared: RegisterCache
+    _state: Served | None = None
+    _replies: dict[bytes, Reply] = field(default_factory=dict)
+
+    def ready(self, request: bytes, now: float) -> Reply | None:
+        """Return a reply that was encoded from the newest state and is true at `now`."""
+        state = self.shared.state
+        if state is not self._state:
+            self._state, self._replies = state, {}
+            return None
+        reply = self._replies.get(request)
+        return reply if reply is not None and now < reply.expires and state.is_true(now) else None
+
+    def doubt(self, now: float) -> None:
+        """Serve nothing until a new echo: this host stood still."""
+        self.shared.doubt(now)
+
+    def find(self, request: bytes, unit: int, wanted: RegisterRange, now: float) -> Reply | Refused:
+        """Return the reply to a read request, or why there is none."""
+        words = (self._state or self.shared.state).read(wanted, now)
+        if isinstance(words, Refused):
+            return words
+        reply = encode(unit, words)
+        if len(self._replies) < MAX_REPLIES:
+            self._replies[request] = reply
+        return reply
+
+
+class DoorPeers:
+    """The allow-list of one door. Empty: this host alone."""
+
+    def __init__(self, allow: Sequence[str]) -> None:
+        self._networks = [to_network(text) for text in allow or ("127.0.0.0/8", "::1")]
+
+    def allows(self, address: str) -> bool:
+        """Tell whether a peer may read; an IPv4 address that comes in IPv6 dress counts as what it is."""
+        peer = _address(address)
+        return any(peer.version == network.version and peer in network for network in self._networks)
+
+
+def _address(text: str) -> Any:
+    import ipaddress  # noqa: PLC0415
+
+    parsed = ipaddress.ip_address(text.partition("%")[0])
+    return getattr(parsed, "ipv4_mapped", None) or parsed
