@@ -31,7 +31,7 @@ app.command()(snippets)
 app.add_typer(capture, name="capture")
 
 
-def _tell_version(asked: bool) -> None:
+def _print_version(asked: bool) -> None:
     if asked:
         typer.echo(f"airbridge {VERSION}")
         raise typer.Exit
@@ -40,7 +40,7 @@ def _tell_version(asked: bool) -> None:
 @app.callback()
 def _main(
     _version: Annotated[
-        bool, typer.Option("--version", help="Print the version and end.", callback=_tell_version, is_eager=True)
+        bool, typer.Option("--version", help="Print the version and end.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
     """Common options."""

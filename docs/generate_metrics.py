@@ -11,14 +11,14 @@ END = "<!-- end of what is written -->\n"
 
 def table() -> str:
     """The rows: gauges, counters, histograms."""
-    told = [
+    reported = [
         *((name, "gauge", what) for name, what in GAUGES.items()),
         *((f"{name}_total", "counter", what) for name, what in COUNTERS.items()),
         *((name, "histogram", what) for name, what in HISTOGRAMS.items()),
     ]
     rows = [
         f"| `{name}` | {kind} | {', '.join(f'`{one}`' for one in labels)} | {text} |\n"
-        for name, kind, (text, labels) in told
+        for name, kind, (text, labels) in reported
     ]
     return "".join(["| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n", *rows])
 

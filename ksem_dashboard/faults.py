@@ -120,7 +120,7 @@ def _unreadable(picture: Picture, now: float) -> Iterator[Fault]:
 
 def _of_meter(picture: Picture, view: MeterView, now: float) -> Iterator[Fault]:
     where, meter, prefix = f"meter {view.meter}", view.meter, picture.topics.prefix
-    told, health = view.told, view.health
+    reported, health = view.reported, view.health
     headline = "No data from the meter." if len(picture.meters) == 1 else f"No data from meter {meter}."
     is_patient = now - (picture.link_since or now) < GRACE
     if picture.is_memory(view):
@@ -135,7 +135,7 @@ def _of_meter(picture: Picture, view: MeterView, now: float) -> Iterator[Fault]:
     elif not view.is_fresh(now):
         if not is_patient:
             yield _fault("bad", where, Reason.of("live-data-late", meter=meter, prefix=prefix), headline)
-    elif told is not None and now - told.received > SILENT_AFTER:
+    elif reported is not None and now - reported.received > SILENT_AFTER:
         yield _fault("warn", where, Reason.of("publisher-silent", meter=meter))
     elif health is not None and health.state != "ok":
         yield from _lacks(where, health)

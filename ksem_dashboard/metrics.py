@@ -57,11 +57,11 @@ class _Families:
         for quantile, value in (("0.5", times.p50), ("0.99", times.p99), ("1", times.max)):
             self.gauge(name, None if value is None else value / 1000, *labels, quantile)
 
-    def histogram(self, name: str, told: Histogram | None, *labels: str) -> None:
-        if told is not None:
-            bounds = (*(f"{bound / 1000:.6g}" for bound in told.le), "+Inf")
-            buckets = list(zip(bounds, map(float, told.counts), strict=True))
-            self._histograms[name].add_metric(labels, buckets, told.sum / 1000)
+    def histogram(self, name: str, reported: Histogram | None, *labels: str) -> None:
+        if reported is not None:
+            bounds = (*(f"{bound / 1000:.6g}" for bound in reported.le), "+Inf")
+            buckets = list(zip(bounds, map(float, reported.counts), strict=True))
+            self._histograms[name].add_metric(labels, buckets, reported.sum / 1000)
 
     def filled(self) -> Iterator[Metric]:
         for family in (*self._gauges.values(), *self._counters.values(), *self._histograms.values()):
@@ -116,10 +116,10 @@ def _add_meter(families: _Families, view: MeterView, now: float) -> None:
     for way in ("import", "export"):
         counter = view.counters.get(f"energy_{way}")
         families.count(f"ksem_energy_{way}_joules", None if counter is None else counter * _JOULES, meter)
-    health, told = view.health, view.told
-    if health is None or told is None:
+    health, reported = view.health, view.reported
+    if health is None or reported is None:
         return
-    families.gauge("ksem_meter_health_age_seconds", now - told.received, meter)
+    families.gauge("ksem_meter_health_age_seconds", now - reported.received, meter)
     if not view.runs(now):
         return
     families.gauge("ksem_build_info", 1, "publisher", meter, health.version[:40])

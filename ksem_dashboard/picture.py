@@ -25,7 +25,7 @@ _ENOUGH: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Reported:
     """A message and when it came."""
 
     health: MeterHealth
@@ -38,7 +38,7 @@ class MeterView:
     def __init__(self, meter: str, old_after: float) -> None:
         self.meter = meter
         self.status: str | None = None
-        self.told: Told | None = None
+        self.reported: Reported | None = None
         self.last_seen: float | None = None
         """When a message of the publisher itself came last; what the broker kept does not count."""
         self.blocks: dict[str, BlockMessage] = {}
@@ -56,13 +56,13 @@ class MeterView:
     @property
     def health(self) -> MeterHealth | None:
         """What the publisher told of itself last."""
-        return self.told.health if self.told else None
+        return self.reported.health if self.reported else None
 
     def runs(self, now: float) -> bool:
         """Whether what the publisher reported is about the present."""
-        if self.told is None or self.status is None or now - self.told.received > SILENT_AFTER:
+        if self.reported is None or self.status is None or now - self.reported.received > SILENT_AFTER:
             return False
-        return self.status == "online" or self.told.health.state == "down"
+        return self.status == "online" or self.reported.health.state == "down"
 
     def on_block(self, block: BlockMessage, retained: bool, now: float, local: datetime) -> bool:
         """Take in a block; False if it does not count."""
@@ -282,7 +282,7 @@ class Picture:
         if topic.kind == "status":
             self._meter(name).status = payload.decode("ascii", "replace")[:20]
         else:
-            self._meter(name).told = Told(MeterHealth.decode(payload), now)
+            self._meter(name).reported = Reported(MeterHealth.decode(payload), now)
         if alive:
             self._meter(name).last_seen = now
 

@@ -153,8 +153,8 @@ def _percentiles(times: Percentiles) -> Json:
     return {"p50": times.p50, "p99": times.p99, "max": times.max}
 
 
-def _histogram(told: Histogram | None) -> Json | None:
-    return told.to_json() if told else None
+def _histogram(reported: Histogram | None) -> Json | None:
+    return reported.to_json() if reported else None
 
 
 def health_verdict(picture: Picture, now: float) -> tuple[bool, str]:

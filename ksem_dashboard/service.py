@@ -40,7 +40,7 @@ class Dashboard:
         )
         self._stream = Stream(self._picture, boottime)
         self._health_file = HealthFile()
-        self._told = ""
+        self._reported = ""
         self._watchdog = watchdog_interval()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._link = MqttLink(
@@ -106,9 +106,9 @@ class Dashboard:
 
     def _tick(self, now: float) -> None:
         ok, why = health_verdict(self._picture, now)
-        self._health_file.tell(ok, why, now)
-        if why != self._told:
-            self._told = why
+        self._health_file.publish(ok, why, now)
+        if why != self._reported:
+            self._reported = why
             notify(f"STATUS={why}")
         if self._watchdog is not None:
             notify("WATCHDOG=1")

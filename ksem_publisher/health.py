@@ -83,7 +83,7 @@ class MeterReport:
         """A new connection: publish with the next look."""
         self._topic.on_connected()
 
-    def tell(self, view: MeterView) -> None:
+    def publish(self, view: MeterView) -> None:
         """Take a look; publish and log what is due."""
         now, wall = self._clock(), wall_time()
         state, reasons = _judge(view)
@@ -108,11 +108,11 @@ class MeterReport:
         self._topic.log_counted(now)
 
     def _note_link(
-        self, name: str, link: LinkState, told: tuple[LinkCondition, tuple[Reason, ...]], now: float, wall: str
+        self, name: str, link: LinkState, reported: tuple[LinkCondition, tuple[Reason, ...]], now: float, wall: str
     ) -> bool:
         """True if there is news: the link's state has changed, or the reason for it is clear."""
         before = link.state
-        link.update(*told, now, wall)
+        link.update(*reported, now, wall)
         settled = self._settled[name]
         if not settled.is_due(link.state, link.why, now, at_once=link.state == "up"):
             return link.state != before or (link.state != "up" and settled.is_clearer(now))

@@ -182,7 +182,7 @@ class MeterService:
             with self._turn:
                 self._look_at_source(now)
                 self._set_status(online=self._desk.flows(now))
-                self._report.tell(self._view(now))
+                self._report.publish(self._view(now))
                 self._announcer.tick(self.link)
                 stops = self._desk.stops_at
             self._drop_unwanted(now)
@@ -346,14 +346,14 @@ class MeterService:
 
 
 class DemandEar:
-    """Called in the link's own thread. `tell` hands a change over to the thread that polls."""
+    """Called in the link's own thread. `publish` hands a change over to the thread that polls."""
 
     def __init__(
-        self, demand: Demand, topics: Topics, tell: Callable[[Callable[[], None]], None], log: logging.Logger
+        self, demand: Demand, topics: Topics, publish: Callable[[Callable[[], None]], None], log: logging.Logger
     ) -> None:
         self._demand = demand
         self._topics = topics
-        self._tell = tell
+        self._publish_change = publish
         self._log = log
         self._quiet = QuietLog()
 
@@ -369,7 +369,7 @@ class DemandEar:
             return
         if topic.kind == "node_status":
             online = message.payload == b"online"
-            self._tell(lambda: self._demand.hear_status(node, online=online))
+            self._publish_change(lambda: self._demand.hear_status(node, online=online))
         elif topic.kind == "node_requests" and message.payload:
             try:
                 requests = RequestsMessage.decode(message.payload)
@@ -379,4 +379,4 @@ class DemandEar:
                 if line is not None:
                     self._log.warning("%s", line)
                 return
-            self._tell(lambda: self._demand.hear_requests(node, requests, message.received))
+            self._publish_change(lambda: self._demand.hear_requests(node, requests, message.received))

@@ -24,9 +24,9 @@ _PAUSE = 3.0
 """Seconds without a cycle after which unchanged values are looked at anew."""
 _LOOK_EVERY = 1.0
 """Seconds between two looks for what is strange; where something is, each cycle is looked at."""
-_TELL_AFTER = 3
+_REPORT_AFTER = 3
 """A remark is made after so many cycles in a row."""
-_TELL_FOR = 60.0
+_REPORT_FOR = 60.0
 """Seconds for which a counter's step backwards is told: it lasts for one look, and health is looked at less often."""
 _COUNTERS = tuple(one.range.start for one in (*ENERGY_TOTAL, *ENERGY_PHASES))
 """The words between them are no counters and may go down."""
@@ -104,7 +104,7 @@ class LiveChecks:
         if not found and not self._counts:
             return
         self._counts = {name: self._counts.get(name, 0) + 1 for name in found}
-        self._remarks = tuple(found[name] for name, count in self._counts.items() if count >= _TELL_AFTER)
+        self._remarks = tuple(found[name] for name, count in self._counts.items() if count >= _REPORT_AFTER)
 
 
 class CountersCheck:
@@ -112,7 +112,7 @@ class CountersCheck:
 
     def __init__(self) -> None:
         self._before: Words | None = None
-        self._told = float("-inf")
+        self._reported = float("-inf")
         self.remark: Remark | None = None
         """The newest step backwards, for a minute."""
 
@@ -121,8 +121,8 @@ class CountersCheck:
         found = None if self._before is None else counters_backwards(self._before, words)
         self._before = words
         if found is not None:
-            self.remark, self._told = found, now
-        elif now - self._told >= _TELL_FOR:
+            self.remark, self._reported = found, now
+        elif now - self._reported >= _REPORT_FOR:
             self.remark = None
 
 

@@ -24,7 +24,7 @@ _IN_STEP = 1.6
 """After so many periods without a cycle another connection may be another meter's."""
 _BREAK, _BREAK_PERIODS = 1.0, 2.5
 """Seconds, and periods, without a whole cycle after which cycles may have waited in the meter, and old ones come."""
-_MISSES_TOLD = 3
+_MISSES_REPORTED = 3
 """Disagreements in a row before they are reported: the network may have held a cycle back."""
 _REPORTED = 20.0
 _MISSES_EXACT, _MISSES_NEAR = 2, 3
@@ -97,7 +97,7 @@ class PushAgreement:
     @property
     def differs(self) -> bool:
         """True while the newest comparisons say that it is another meter that pushes."""
-        return self._misses >= _MISSES_TOLD
+        return self._misses >= _MISSES_REPORTED
 
     def is_doubtful(self, now: float) -> bool:
         """The same for health: it stays for a while, as two meters that push in turn agree now and then."""
@@ -136,7 +136,7 @@ class PushAgreement:
         if self.interval_ms is None or 2 * len(set(lately)) < len(lately):
             return
         if len(lately) > _TOO_FAST * _RATE_SECONDS * 1000 / self.interval_ms + 1:
-            self._misses = _MISSES_TOLD
+            self._misses = _MISSES_REPORTED
             self._deny(now)
 
     def pushed(self, cycle: Snapshot, source: Hashable, now: float) -> None:
@@ -175,7 +175,7 @@ class PushAgreement:
             for place in (0, 4):
                 pushed = _number(words[place : place + 4])
                 if pushed is not None and abs(pushed - (_number(polled[place : place + 4]) or 0)) > most:
-                    self._misses = max(self._misses, _MISSES_TOLD)
+                    self._misses = max(self._misses, _MISSES_REPORTED)
                     self._deny(now)
                     return False
         return self.counts(now) or (self._counters is not None and now - self._doubted_at > DOUBT)

@@ -175,8 +175,8 @@ def _choose_cut(
         return by_silence
     if rivals:
         best, *others = sorted((by_silence, *rivals), key=lambda position: misfits[position])
-        told = misfits[best] <= _STRAYS * len(run) / length
-        return best if told and all(misfits[p] - misfits[best] >= _MISFITS_NEEDED for p in others) else ambiguous
+        reported = misfits[best] <= _STRAYS * len(run) / length
+        return best if reported and all(misfits[p] - misfits[best] >= _MISFITS_NEEDED for p in others) else ambiguous
     if not trust_silence and max(misfits) < _MISFITS_NEEDED:
         return ambiguous
     fitting = [position for position in range(length) if misfits[position] == 0]

@@ -11,7 +11,7 @@ from ksem_publisher.push_connection import PushConnection, PushedWrite
 from ksem_publisher.settings import MeterSettings
 from service_runtime.clock import boottime
 from service_runtime.recorder.recorder import Wires
-from service_runtime.recorder.tape import FAILED, HELD, POLL, REFUSED, SESSION, TOLD, WRITE, Tape, WireEvent
+from service_runtime.recorder.tape import ANSWERED, FAILED, HELD, POLL, REFUSED, SESSION, WRITE, Tape, WireEvent
 
 if TYPE_CHECKING:
     from service_runtime.recorder.flight_file import Decoder
@@ -49,7 +49,7 @@ def note_poll(tape: Tape, at: float, wanted: RegisterRange) -> None:
 
 def note_answer(tape: Tape, at: float, registers: Sequence[int]) -> None:
     """The meter has answered."""
-    tape.add(at, TOLD, "", _packed(registers))
+    tape.add(at, ANSWERED, "", _packed(registers))
 
 
 def note_refusal(tape: Tape, at: float, error: RefusedError) -> None:

@@ -43,7 +43,7 @@ class Publisher:
             tasks.append(_start(f"{meter.id}: polling", meter.poll.run))
             tasks.append(_start(f"{meter.id}: supervision", meter.watch))
         tasks += [_start("the push listener", listener.run) for listener in self.listeners]
-        tasks.append(_start("the service manager's news", partial(self._tell_manager, stop)))
+        tasks.append(_start("the service manager's news", partial(self._report_to_manager, stop)))
         sys.setswitchinterval(0.0005)  # a meter that pushes waits at most this long for another thread's Python code
         gc.freeze()  # what is loaded now lives as long as the process: no collection looks at it again
         try:
@@ -64,23 +64,23 @@ class Publisher:
                 return False
         return all_work([meter.link.thread for meter in self.meters], now, log)
 
-    async def _tell_manager(self, stop: asyncio.Event) -> None:
+    async def _report_to_manager(self, stop: asyncio.Event) -> None:
         """Report to systemd and a container's health check, and watch the threads."""
         systemd.notify("READY=1")
         interval = systemd.watchdog_interval()
-        file, told = HealthFile(), ""
+        file, reported = HealthFile(), ""
         while True:
             missing, now = "; ".join(self._missing()), boottime()
             if not self._threads_work(now):
                 self._thread_failed = True
                 stop.set()
                 return
-            if (status := missing or "live data flows") != told:
-                told = status
+            if (status := missing or "live data flows") != reported:
+                reported = status
                 systemd.notify(f"STATUS={status}")
             if interval is not None:
                 systemd.notify("WATCHDOG=1")
-            file.tell(not missing, missing, now)
+            file.publish(not missing, missing, now)
             await asyncio.sleep(until_beat(min(interval or _TICK, _TICK), now))
 
     def _missing(self) -> list[str]:
@@ -131,15 +131,15 @@ def _start(name: str, part: Callable[[], Awaitable[None]]) -> asyncio.Task[None]
 
 async def _supervise(name: str, part: Callable[[], Awaitable[None]]) -> None:
     """Run a part; if it fails, log that once and start it again: no part takes another one down."""
-    told = ""
+    reported = ""
     while True:
         try:
             await part()
         except asyncio.CancelledError:
             return
         except Exception as error:
-            if repr(error) != told:
-                told = repr(error)
+            if repr(error) != reported:
+                reported = repr(error)
                 log.exception("%s failed unexpectedly; it is started again", name)
             await asyncio.sleep(RESTART)
         else:

@@ -46,14 +46,14 @@ class RegisterTimeline:
         """The registers as of `t`; None if one of them was never told."""
         found: list[int | None] = [None] * count
         for layer in (self._bus, self._meter):
-            for _, first, values in sorted(self._told(layer, start, count, t)):
+            for _, first, values in sorted(self._reported(layer, start, count, t)):
                 low, high = max(first, start), min(first + len(values), start + count)
                 found[low - start : high - start] = values[low - first : high - first]
         known = tuple(word for word in found if word is not None)
         return known if len(known) == count else None
 
     @staticmethod
-    def _told(
+    def _reported(
         layer: dict[tuple[int, int], tuple[list[float], list[tuple[int, ...]]]], start: int, count: int, t: float
     ) -> Iterable[tuple[tuple[int, float], int, tuple[int, ...]]]:
         for (first, length), (times, values) in layer.items():

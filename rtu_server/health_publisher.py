@@ -63,7 +63,7 @@ class NodeReporter:
         """Correct what a late last will, or anybody else, put on our own status."""
         self._status.on_message(payload, now, retained=retained)
 
-    def tell(
+    def publish(
         self,
         served: bool,
         node: Overall,
@@ -78,7 +78,7 @@ class NodeReporter:
         self._note_change(node, now)
         self._health.publish(lambda: self._message(node, reports, surroundings, now).encode(), now)
         self._health.log_counted(now)
-        self._tell_requests(reports, now)
+        self._publish_requests(reports, now)
 
     def _message(
         self,
@@ -103,7 +103,7 @@ class NodeReporter:
         if is_new:
             self._health.log("node", node.state, node.why, now)
 
-    def _tell_requests(self, reports: list[UnitReport], now: float) -> None:
+    def _publish_requests(self, reports: list[UnitReport], now: float) -> None:
         seen = [
             (frame, asked.outcome)
             for report in reports

@@ -245,11 +245,11 @@ class RtuServer:
         node = overall([*verdicts, *self._reporter.other_instance(now), *self._integrity_verdicts(now)])
         enabled = [verdict for verdict, report in zip(verdicts, reports, strict=True) if report.view.enabled]
         served = bool(enabled) and all(verdict.is_served for verdict in enabled)
-        self._reporter.tell(served, node, reports, self._surroundings, now)
+        self._reporter.publish(served, node, reports, self._surroundings, now)
         self._announcer.tick(self._link)
         self._recorder.tick(now, "" if node.state == "ok" else f"{node.state}: {node.why}")
-        self._health_file.tell(served, node.why, now)
-        self._tell_systemd(node.why, now)
+        self._health_file.publish(served, node.why, now)
+        self._notify_systemd(node.why, now)
 
     def _integrity_verdicts(self, now: float) -> list[Verdict]:
         """What is wrong with keys and codes though data flows; where none flows, the unit's own verdict names it."""
@@ -261,7 +261,7 @@ class RtuServer:
             if feed.fresh_since is not None and (fault := feed.bad_mac(now)) is not None
         ]
 
-    def _tell_systemd(self, status: str, now: float) -> None:
+    def _notify_systemd(self, status: str, now: float) -> None:
         if status != self._systemd_status:
             self._systemd_status = status
             notify(f"STATUS={status}")

@@ -405,7 +405,7 @@ class NodeSide:
         self._last_request: float | None = None
         self._last_data: float | None = None
         self._status = b"offline"
-        self._status_told: bytes | None = None
+        self._status_published: bytes | None = None
         self._why = ""
         self._listening_since = clock()
         self._wakes: Event | None = None
@@ -450,7 +450,7 @@ class NodeSide:
         self._log.info("broker: %s", why)
         if up:
             self.feed.on_link_up()
-            self._status_told = None
+            self._status_published = None
 
     def _on_message(self, message: Message) -> None:
         topic = TOPICS.parse(message.topic)
@@ -458,7 +458,7 @@ class NodeSide:
             return
         if topic.kind == "node_status":
             if message.payload != self._status:
-                self._status_told = None
+                self._status_published = None
         elif topic.meter == METER:
             self.feed.on_message(topic, Incoming(message.topic, message.payload, message.retain, self.clock()))
             if topic.kind == "block" and topic.name == "live":
@@ -474,10 +474,10 @@ class NodeSide:
                 self._last_data = at
         verdict = judge(self._view(), now)
         self._status = b"online" if verdict.is_served else b"offline"
-        if self._status != self._status_told and self.link.publish(
+        if self._status != self._status_published and self.link.publish(
             TOPICS.node_status(NODE), self._status, qos=1, retain=True
         ):
-            self._status_told = self._status
+            self._status_published = self._status
         expires = self.feed.state.vital_expires + _SOON - now if self.feed.fresh_since is not None else 1.0
         self.process.after(max(_SOON, min(1.0, expires)), self._tick)
 

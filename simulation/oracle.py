@@ -135,7 +135,7 @@ class Oracle:
         self._newest: dict[tuple[int, int], float] = {}
         """When the newest data that was answered was measured, by range."""
         self._faults_begun: deque[float] = deque([world.now])
-        self._told: set[tuple[int, str]] = set()
+        self._reported: set[tuple[int, str]] = set()
         line.stations.append(self)
 
     # What the world says.
@@ -392,8 +392,8 @@ class Oracle:
     def _break(self, promise: int, text: str) -> bool:
         """Note it, each kind of text once in a run's first violations; returns False."""
         kind = "".join(letter for letter in text if not letter.isdigit())
-        if len(self.violations) < MOST_VIOLATIONS and (promise, kind) not in self._told:
-            self._told.add((promise, kind))
+        if len(self.violations) < MOST_VIOLATIONS and (promise, kind) not in self._reported:
+            self._reported.add((promise, kind))
             self.violations.append(Violation(self.world.now, promise, text))
             self.world.trace("ORACLE", f"promise {promise} is broken: {text}")
         return False

@@ -17,7 +17,7 @@ from airbridge.capture.output import (
     default_path,
     fail,
     opened,
-    tell_end,
+    print_end,
 )
 from airbridge.capture.report import progress
 from airbridge.capture.serial_listener import PortError, SerialListener
@@ -89,7 +89,7 @@ def bus(
                 )
             except (PortError, OSError) as error:
                 failed = str(error)
-    tell_end(console, "bus", summary, file)
+    print_end(console, "bus", summary, file)
     if failed:
         fail(failed)
 

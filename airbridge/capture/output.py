@@ -145,7 +145,7 @@ def opened(path: Path, kind: str, source: str, force: bool, serial_number: bool)
         fail(f"{path}: {error.strerror}")
 
 
-def tell_end(console: Console, kind: str, summary: CaptureSummary, file: CaptureOutput) -> None:
+def print_end(console: Console, kind: str, summary: CaptureSummary, file: CaptureOutput) -> None:
     """Print the summary and where the file is."""
     console.print(report(kind, summary))
     console.print(f"{file.records} records in {file.path}", highlight=False, markup=False)

@@ -20,7 +20,7 @@ from airbridge.capture.output import (
     default_path,
     fail,
     opened,
-    tell_end,
+    print_end,
 )
 from airbridge.capture.push_records import WrittenRegisters, answer, broken
 from airbridge.capture.report import progress
@@ -175,7 +175,7 @@ def push(
         except OSError as error:
             remedy = "; is ksem-publisher running here? Take another --port" if error.errno == errno.EADDRINUSE else ""
             fail(f"{listen}:{port}: {error.strerror or error}{remedy}")
-    tell_end(console, "push", capture.summary, file)
+    print_end(console, "push", capture.summary, file)
 
 
 async def _push(

@@ -31,14 +31,14 @@ class PlainFace:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._due = 0.0
-        self._told = 0
+        self._reported = 0
 
     def show(self, watch: Watch, now: float, left: float | None) -> None:
         """Print what is new."""
         _ = left
         events = watch.picture.events
-        new = watch.picture.happened - self._told
-        self._told = watch.picture.happened
+        new = watch.picture.happened - self._reported
+        self._reported = watch.picture.happened
         for event in list(events)[len(events) - min(new, len(events)) :]:
             self._print(f"  {event.time} {event.who}: {event.text}")
         if now >= self._due:

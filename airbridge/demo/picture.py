@@ -140,8 +140,8 @@ class Picture:
 
     def _times(self, name: str) -> Percentiles:
         if self.inverter:
-            told = self.inverter.get(name) or {}
-            return Percentiles(told.get("p50"), told.get("p99"), told.get("max"))
+            reported = self.inverter.get(name) or {}
+            return Percentiles(reported.get("p50"), reported.get("p99"), reported.get("max"))
         units = self.node_health.units if self.node_health else ()
         return getattr(units[0], name) if units else Percentiles()
 

@@ -54,9 +54,9 @@ def summary_lines(picture: Picture, seconds: float, expected_good: int, troubles
 
 
 def _times(picture: Picture, *, longest: bool = False) -> str:
-    told = []
+    reported = []
     for label, times in (("turnaround", picture.turnaround_ms), ("age at the inverter", picture.age_ms)):
         if times.p50 is not None and times.p99 is not None and times.max is not None:
             most = f", longest {times.max:.1f}" if longest else ""
-            told.append(f"{label} p50 {times.p50:.1f}, p99 {times.p99:.1f}{most} ms")
-    return "; ".join(told)
+            reported.append(f"{label} p50 {times.p50:.1f}, p99 {times.p99:.1f}{most} ms")
+    return "; ".join(reported)

@@ -129,7 +129,9 @@ class Demo:
             return
         is_pulled = pulls.toggle(what)
         watch.picture.pulled = set(pulls.pulled)
-        watch.tell("you", f"{'pulled' if is_pulled else 'put back'} {WORDS[what]}", "warning" if is_pulled else "info")
+        watch.publish(
+            "you", f"{'pulled' if is_pulled else 'put back'} {WORDS[what]}", "warning" if is_pulled else "info"
+        )
 
     def _sum_up(self, watch: Watch) -> int:
         picture, options = watch.picture, self._options
@@ -140,7 +142,7 @@ class Demo:
         expected = options.expected_good(wanted)
         if picture.ready_at is None and not self._stopped:
             self._complain("Where it got stuck shows what each part said last:")
-            self._tell_events(watch, 12)
+            self._print_events(watch, 12)
         if options.serial is not None:
             self._say("The inverter is real: its answers are counted as the RTU server tells them, every 10 s.")
         elif options.replay is not None:
@@ -153,9 +155,9 @@ class Demo:
 
     def _say_again(self, watch: Watch) -> None:
         if not self._options.plain and self._console.is_terminal:
-            self._tell_events(watch, 5)  # the screen is gone, and what happened on it too
+            self._print_events(watch, 5)  # the screen is gone, and what happened on it too
 
-    def _tell_events(self, watch: Watch, lines: int) -> None:
+    def _print_events(self, watch: Watch, lines: int) -> None:
         for event in list(watch.picture.events)[-lines:]:
             self._say(f"  {event.time} {event.who}: {event.text}")
 

@@ -50,9 +50,9 @@ class Watch:
             self.picture.start_counts = Counts.of_inverter(chain.count_anew())
             self.picture.ready_at = now
             self.look(now)
-            self.tell("demo", "everything flows; counting from here on")
+            self.publish("demo", "everything flows; counting from here on")
 
-    def tell(self, who: str, text: str, level: Level = "info") -> None:
+    def publish(self, who: str, text: str, level: Level = "info") -> None:
         """Add something that the demo itself did or saw."""
         self.picture.on_event(Event(_time(), who, text, level))
 

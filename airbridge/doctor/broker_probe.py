@@ -46,7 +46,7 @@ class BrokerEar:
         self._probes = probes(role, self.seen.topics, self._name, discovery_prefix)
         self._news = news
         self._state: tuple[bool, tuple[Reason, ...]] | None = None
-        self._told = threading.Event()
+        self._reported = threading.Event()
         _log.addHandler(logging.NullHandler())
         _log.propagate = False  # what the link has to say stands in the findings
         self._link = MqttLink(
@@ -63,7 +63,7 @@ class BrokerEar:
     def start(self) -> None:
         """Connect; return when it is clear whether that works."""
         self._link.start()
-        self._told.wait(_UP_WITHIN)
+        self._reported.wait(_UP_WITHIN)
         if not self._link.connected:
             return
         for _, topic, _ in self._probes:
@@ -140,7 +140,7 @@ class BrokerEar:
     def _on_link(self, up: bool, reasons: tuple[Reason, ...]) -> None:
         if self._state is None or up:
             self._state = (up, reasons)
-        self._told.set()
+        self._reported.set()
         self._news.set()
 
     def _on_acknowledged(self, topic: str, taken: bool) -> None:
@@ -157,14 +157,14 @@ class BrokerEar:
 
 
 def listen(
-    ears: list[BrokerEar], is_told: Callable[[], bool], *, least: float, most: float, news: threading.Event
+    ears: list[BrokerEar], is_reported: Callable[[], bool], *, least: float, most: float, news: threading.Event
 ) -> None:
     """Let them listen for `least` to `most` seconds: until everything is told."""
     begun = boottime()
     while (elapsed := boottime() - begun) < most:
         if all(ear.is_down for ear in ears):
             return
-        if elapsed >= least and all(ear.is_done for ear in ears) and is_told():
+        if elapsed >= least and all(ear.is_done for ear in ears) and is_reported():
             return
         news.clear()
         news.wait(0.25)

@@ -129,7 +129,7 @@ def _hear(settings: tuple[SettingsFacts, ...], logins: list[_Login], to_do: Want
     if ears:
         with ThreadPoolExecutor(len(ears)) as threads:
             list(threads.map(BrokerEar.start, ears))
-        listen(ears, lambda: _is_told(ears, to_do), least=LEAST, most=patience, news=news)
+        listen(ears, lambda: _is_reported(ears, to_do), least=LEAST, most=patience, news=news)
     heard = tuple(ear.stop() for ear in ears)
     seen = [ear.seen for ear in ears]
     retained = {topic: payload for one in seen for topic, payload in one.retained.items()}
@@ -137,7 +137,7 @@ def _hear(settings: tuple[SettingsFacts, ...], logins: list[_Login], to_do: Want
     return Gathered(facts, retained)
 
 
-def _is_told(ears: list[BrokerEar], to_do: Wanted) -> bool:
+def _is_reported(ears: list[BrokerEar], to_do: Wanted) -> bool:
     """Whether every half that is wanted or shows itself has said how it is, and that it is there."""
     if all(ear.is_down for ear in ears):
         return True

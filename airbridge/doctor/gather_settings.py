@@ -102,8 +102,8 @@ def _checked(service: str, module: str, origin: str, options: list[str], environ
         return SettingsFacts(service, origin, (f"{service} --check did not end within {_PATIENCE:.0f} s",))
     if ran.returncode != 0:
         lines = [line for line in ran.stderr.splitlines() if line.strip()]
-        told = lines[:-1] if ran.returncode == 2 and len(lines) > 1 else lines[-1:]
-        return SettingsFacts(service, origin, tuple(told) or (f"{service} --check failed without a word",))
+        reported = lines[:-1] if ran.returncode == 2 and len(lines) > 1 else lines[-1:]
+        return SettingsFacts(service, origin, tuple(reported) or (f"{service} --check failed without a word",))
     return SettingsFacts(service, origin, text=ran.stdout, tables=tomllib.loads(ran.stdout))
 
 

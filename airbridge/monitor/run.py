@@ -72,13 +72,13 @@ class Monitor:
         return Group(Text("q ends", "dim"), drawn)
 
     def _in_lines(self, console: Console, listener: Listener, picture: Picture) -> None:
-        begun, due, told = boottime(), 0.0, ""
+        begun, due, reported = boottime(), 0.0, ""
         while self.seconds is None or boottime() - begun < self.seconds:
             listener.take_in(DRAW_EVERY)
             now = boottime()
             _, why = health_verdict(picture, now)
-            if why != told or now >= due:
-                told, due = why, now + PLAIN_EVERY
+            if why != reported or now >= due:
+                reported, due = why, now + PLAIN_EVERY
                 console.print(status_line(picture, now), markup=False, highlight=False, soft_wrap=True)
 
     def _look_once(self, console: Console, listener: Listener, picture: Picture) -> None:

@@ -39,7 +39,7 @@ TURN_WITHIN = 60.0
 """Seconds without a turn after which the link's thread counts as hanging: a name server may take half a minute."""
 _FAREWELL_TIMEOUT = 1.0
 # Lines a minute about changes of the link's state; a link that flaps faster is summarised.
-_CHANGES_TOLD = 6
+_CHANGES_LOGGED = 6
 
 
 def client_id_of(settings: MqttSettings, *names: str) -> str:
@@ -242,7 +242,7 @@ class MqttLink:
             return False
         if self._is_other_version_next(connection, opened=opened):
             return True
-        self._tell_down(connection.ended or mqtt_reasons.lost(self._settings))
+        self._report_down(connection.ended or mqtt_reasons.lost(self._settings))
         return False
 
     def _is_other_version_next(self, connection: Connection, *, opened: bool) -> bool:
@@ -274,7 +274,7 @@ class MqttLink:
         self._down_because = None
         self._quiet.settle("down")
         text = f"{reasons[0]} as {self._client_id}" + "".join(f"; {reason}" for reason in reasons[1:])
-        line = self._quiet.say("up", text, boottime(), at_once=_CHANGES_TOLD)
+        line = self._quiet.say("up", text, boottime(), at_once=_CHANGES_LOGGED)
         if line is not None:
             self._log.log(logging.WARNING if reasons[1:] else logging.INFO, "broker: %s", line)
         self._call("on_link", self._on_link, True, tuple(reasons))
@@ -333,10 +333,10 @@ class MqttLink:
         if line is not None:
             self._log.exception("broker: %s", line)
 
-    def _tell_down(self, why: Reason) -> None:
+    def _report_down(self, why: Reason) -> None:
         changed = why != self._down_because
         self._down_because = why
-        line = self._quiet.say("down", str(why), boottime(), at_once=_CHANGES_TOLD if changed else 0)
+        line = self._quiet.say("down", str(why), boottime(), at_once=_CHANGES_LOGGED if changed else 0)
         if line is not None:
             self._log.warning("broker: %s", line)
         if changed:

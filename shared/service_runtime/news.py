@@ -17,7 +17,7 @@ from ksem_contract.reasons import Reason, sentence
 class _Kind:
     since: float
     text: str
-    told: int = 0
+    reported: int = 0
     hidden: int = 0
 
 
@@ -43,9 +43,9 @@ class QuietLog:
         if now - known.since >= self._every:
             if known.hidden:
                 return self._summary(known, now)
-            known.since, known.told = now, 0
-        if known.told < at_once:
-            known.told += 1
+            known.since, known.reported = now, 0
+        if known.reported < at_once:
+            known.reported += 1
             return text
         known.hidden += 1
         return None
@@ -62,7 +62,7 @@ class QuietLog:
 
     def _summary(self, known: _Kind, now: float) -> str:
         line = f"{known.text} ({known.hidden} times in the last {now - known.since:.0f} s)"
-        known.since, known.told, known.hidden = now, 1, 0
+        known.since, known.reported, known.hidden = now, 1, 0
         return line
 
     def _drop_old(self, now: float) -> None:
@@ -80,19 +80,19 @@ PATIENCE: Final = 2.5
 class SettledChange:
     """Watches one state and its reason. Times are seconds of any clock."""
 
-    def __init__(self, told: str | None, *, still: float = STILL) -> None:
-        """`told`: the state that everybody takes for granted; None for none. `still`: seconds, as STILL."""
+    def __init__(self, reported: str | None, *, still: float = STILL) -> None:
+        """`reported`: the state that everybody takes for granted; None for none. `still`: seconds, as STILL."""
         self._still = still
-        self._told = told
-        self._state = told
+        self._reported = reported
+        self._state = reported
         self._why: str | None = None
-        self._told_why: str | None = None
+        self._reported_why: str | None = None
         self._since = self._still_since = float("-inf")
 
     @property
     def is_logged(self) -> bool:
         """Whether state and reason are as they were told last."""
-        return (self._state, self._why) == (self._told, self._told_why)
+        return (self._state, self._why) == (self._reported, self._reported_why)
 
     def is_due(self, state: str, why: str, now: float, *, at_once: bool) -> bool:
         """True, once a change, when it is to be told. `at_once`: it needs no reason."""
@@ -101,18 +101,18 @@ class SettledChange:
             self._why = None
         if why != self._why:
             self._why, self._still_since = why, now
-        if state == self._told:
+        if state == self._reported:
             return False
         if not at_once and now - self._still_since < self._still and now - self._since < PATIENCE:
             return False
-        self._told, self._told_why = state, why
+        self._reported, self._reported_why = state, why
         return True
 
     def is_clearer(self, now: float) -> bool:
         """True, once, when the state is as it was told, but for another reason, which stands still."""
-        if self._state != self._told or self._why == self._told_why or now - self._still_since < self._still:
+        if self._state != self._reported or self._why == self._reported_why or now - self._still_since < self._still:
             return False
-        self._told_why = self._why
+        self._reported_why = self._why
         return True
 
 

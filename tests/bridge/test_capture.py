@@ -83,7 +83,7 @@ def test_all_that_a_meter_writes_is_recorded_and_summed_up(tmp_path: Path) -> No
         _wait_for(lambda: ksem.status()["push"][0]["cycles"] >= 10)
         capture.interrupt()
         code, output = capture.end()
-        told = ksem.status()["push"][0]
+        reported = ksem.status()["push"][0]
     assert code == 0, output
     header, records, summary = _load(file)
     assert (header.kind, header.serial_number) == ("push", False)
@@ -92,7 +92,7 @@ def test_all_that_a_meter_writes_is_recorded_and_summed_up(tmp_path: Path) -> No
     assert {(record.function, record.unit) for record in writes} == {(16, 1)}
     assert all(record.values is not None and len(record.values) == record.count for record in writes)
     # The meter counts what was answered; the last one may have been cut off by the end.
-    assert 0 <= len(writes) - told["writes"] <= 1
+    assert 0 <= len(writes) - reported["writes"] <= 1
     order = summary.order
     assert order is not None
     assert [(key.start, key.count) for key in order.parts] == _PLACES
@@ -242,7 +242,7 @@ def test_all_that_inverter_and_meter_say_is_recorded_and_summed_up(
         inverter.command("plan", ranges="8228-8243,0-27,40-145")
         inverter.wait_for("data", 12)
         inverter.command("pause")
-        told = inverter.status()
+        reported = inverter.status()
     _wait_for(lambda: tap.is_heard)
     capture.interrupt()
     code, output = capture.end()
@@ -250,7 +250,7 @@ def test_all_that_inverter_and_meter_say_is_recorded_and_summed_up(
     assert tap_received_nothing(tap)
     header, records, summary = _load(file)
     assert header.kind == "bus"
-    got = {_place(name): (part["requests"], part["outcomes"]) for name, part in told["ranges"].items()}
+    got = {_place(name): (part["requests"], part["outcomes"]) for name, part in reported["ranges"].items()}
     rows = {(row.key.start, row.key.count): row for row in summary.rows}
     assert rows.keys() == got.keys()
     for place, (requests, outcomes) in got.items():
@@ -270,7 +270,7 @@ def test_all_that_inverter_and_meter_say_is_recorded_and_summed_up(
     for start, count in ((0, 28), (40, 106)):
         row = next(row for row in summary.rows if (row.key.start, row.key.count) == (start, count))
         assert row.delay_ms is not None
-        took = told["ranges"][str(row.key)]["turnaround_ms"]
+        took = reported["ranges"][str(row.key)]["turnaround_ms"]
         # A busy host scatters both, by as much as the inverter's own times scatter.
         assert row.delay_ms.median == pytest.approx(took["p50"], abs=1.5 + took["p99"] - took["p50"])
     assert "How it is answered" in output

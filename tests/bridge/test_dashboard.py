@@ -116,10 +116,10 @@ def test_metrics_are_what_prometheus_reads(scene: Scene) -> None:
 
 def test_events_bring_each_cycle_and_the_state_of_all(scene: Scene) -> None:
     begun = time.monotonic()
-    told = events(scene, "live", 10)
+    reported = events(scene, "live", 10)
     assert time.monotonic() - begun < 5
-    assert all(one["fresh"] and one["age_ms"] < 1000 and "power" in one["values"] for one in told)
-    assert [one["at"] for one in told] == sorted(one["at"] for one in told)
+    assert all(one["fresh"] and one["age_ms"] < 1000 and "power" in one["values"] for one in reported)
+    assert [one["at"] for one in reported] == sorted(one["at"] for one in reported)
     (state,) = events(scene, "state", 1)
     assert state["verdict"]["state"] == "ok"
     assert state["meters"]["main"]["chains"][0]["parts"][0]["condition"] == "up"
@@ -264,10 +264,10 @@ def test_systemd_is_told(tmp_path: Path, scene: Scene) -> None:
         address = tmp_path / "notify"
         systemd.bind(str(address))
         systemd.settimeout(10)
-        told = ""
+        reported = ""
         environ = {"NOTIFY_SOCKET": str(address), "WATCHDOG_USEC": "1000000"}
         with DashboardService(tmp_path, scene.chain.broker, environ=environ) as dashboard:
-            while not all(word in told for word in ("READY=1", "STATUS=All is well", "WATCHDOG=1")):
-                told += systemd.recv(4096).decode() + "\n"
+            while not all(word in reported for word in ("READY=1", "STATUS=All is well", "WATCHDOG=1")):
+                reported += systemd.recv(4096).decode() + "\n"
             dashboard.stop()
-        assert told.index("READY=1") < told.index("STATUS=All is well")
+        assert reported.index("READY=1") < reported.index("STATUS=All is well")

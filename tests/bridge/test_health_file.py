@@ -29,12 +29,14 @@ def check(file: Path) -> tuple[int, str]:
 
 
 def test_healthy_while_data_flows(file: Path) -> None:
-    HealthFile({"HEALTH_FILE": str(file)}).tell(True, "", boottime())
+    HealthFile({"HEALTH_FILE": str(file)}).publish(True, "", boottime())
     assert check(file) == (0, "ok: -")
 
 
 def test_unhealthy_with_the_reason_while_it_does_not(file: Path) -> None:
-    HealthFile({"HEALTH_FILE": str(file)}).tell(False, "no link to the broker (refused; 2 tries) $(x) `y`", boottime())
+    HealthFile({"HEALTH_FILE": str(file)}).publish(
+        False, "no link to the broker (refused; 2 tries) $(x) `y`", boottime()
+    )
     assert check(file) == (1, "bad: no link to the broker (refused; 2 tries) $(x) `y`")
 
 
@@ -43,9 +45,9 @@ def test_unhealthy_before_the_first_word(file: Path) -> None:
 
 
 def test_unhealthy_when_the_loop_stands_still(file: Path) -> None:
-    HealthFile({"HEALTH_FILE": str(file)}).tell(True, "", boottime())
-    written, told = file.read_text().split(" ", 1)
-    file.write_text(f"{int(written) - 20} {told}")
+    HealthFile({"HEALTH_FILE": str(file)}).publish(True, "", boottime())
+    written, reported = file.read_text().split(" ", 1)
+    file.write_text(f"{int(written) - 20} {reported}")
     code, words = check(file)
     assert code == 1
     assert words.startswith("hung: the last word is")
@@ -54,24 +56,24 @@ def test_unhealthy_when_the_loop_stands_still(file: Path) -> None:
 def test_a_change_is_told_at_once_and_the_same_once_a_second(file: Path) -> None:
     health = HealthFile({"HEALTH_FILE": str(file)})
 
-    def told(ok: bool, why: str, now: float) -> str:
+    def reported(ok: bool, why: str, now: float) -> str:
         """What this call writes."""
         file.unlink(missing_ok=True)
-        health.tell(ok, why, now)
+        health.publish(ok, why, now)
         return file.read_text().split(" ", 1)[1] if file.exists() else ""
 
-    assert told(True, "", 100.0) == "ok -\n"
-    assert told(True, "", 100.8) == ""
-    assert told(False, "stale", 100.85) == "bad stale\n"
-    assert told(False, "stale", 102.0) == "bad stale\n"
+    assert reported(True, "", 100.0) == "ok -\n"
+    assert reported(True, "", 100.8) == ""
+    assert reported(False, "stale", 100.85) == "bad stale\n"
+    assert reported(False, "stale", 102.0) == "bad stale\n"
 
 
 def test_without_the_variable_nothing_is_written(tmp_path: Path) -> None:
-    HealthFile({}).tell(True, "", 1.0)
+    HealthFile({}).publish(True, "", 1.0)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_file_that_cannot_be_written_stops_no_service_and_looks_unhealthy(tmp_path: Path) -> None:
     file = tmp_path / "missing" / "health"
-    HealthFile({"HEALTH_FILE": str(file)}).tell(True, "", boottime())
+    HealthFile({"HEALTH_FILE": str(file)}).publish(True, "", boottime())
     assert check(file)[0] == 1

@@ -23,16 +23,16 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
         chain.start()
         chain.await_good()
         until = time.monotonic() + 30
-        while not _is_told(chain):
+        while not _is_reported(chain):
             assert time.monotonic() < until, chain.logs()
         yield chain
 
 
-def _is_told(chain: Chain) -> bool:
+def _is_reported(chain: Chain) -> bool:
     """Whether the retained health has the inverter's first answers: it comes at changes, and each 10 s."""
-    told = json.loads(monitor("--broker", f"127.0.0.1:{chain.broker.port}", "--json").stdout)
-    units = told["nodes"].get("attic", {}).get("units") or [{"data": 0}]
-    return bool(told["verdict"]["state"] == "ok" and units[0]["data"] > 0)
+    reported = json.loads(monitor("--broker", f"127.0.0.1:{chain.broker.port}", "--json").stdout)
+    units = reported["nodes"].get("attic", {}).get("units") or [{"data": 0}]
+    return bool(reported["verdict"]["state"] == "ok" and units[0]["data"] > 0)
 
 
 def monitor(*arguments: str, within: float = 15.0) -> subprocess.CompletedProcess[str]:
@@ -50,11 +50,11 @@ def test_one_look_shows_that_all_is_well(chain: Chain) -> None:
 
 def test_as_json_it_tells_what_the_dashboard_tells(chain: Chain) -> None:
     seen = monitor("--broker", f"127.0.0.1:{chain.broker.port}", "--json")
-    told = json.loads(seen.stdout)
+    reported = json.loads(seen.stdout)
     assert seen.returncode == 0
-    assert told["verdict"]["state"] == "ok"
-    assert "power" in told["meters"]["main"]["live"]["values"]
-    assert told["nodes"]["attic"]["requests"]
+    assert reported["verdict"]["state"] == "ok"
+    assert "power" in reported["meters"]["main"]["live"]["values"]
+    assert reported["nodes"]["attic"]["requests"]
 
 
 def test_in_lines_it_ends_by_itself(chain: Chain) -> None:
@@ -96,9 +96,9 @@ def test_without_options_it_takes_broker_and_login_from_a_service(tmp_path: Path
         assert refused.returncode == 1
         for service in (chain.publisher, chain.server):
             seen = monitor("--config", str(service.settings_path), "--json")
-            told = json.loads(seen.stdout)
-            assert told["meters"]["main"]["live"]["fresh"], seen.stdout + seen.stderr
-            assert "attic" in told["nodes"]
+            reported = json.loads(seen.stdout)
+            assert reported["meters"]["main"]["live"]["fresh"], seen.stdout + seen.stderr
+            assert "attic" in reported["nodes"]
 
 
 def test_q_ends_the_screen_and_the_screen_says_so(chain: Chain) -> None:

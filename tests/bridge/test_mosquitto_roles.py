@@ -239,10 +239,10 @@ def test_a_role_writes_what_it_must_and_nothing_else(seen: Seen, role: str) -> N
 def test_the_page_on_security_tells_what_the_broker_does(seen: Seen, role: str) -> None:
     header, _line, *rows = re.findall(r"^\| (.+) \|$", table(read_acl(ACL.read_text())), re.MULTILINE)
     column = header.split(" | ").index(role)
-    told = {row.split(" | ")[0].strip("`"): row.split(" | ")[column] for row in rows}
-    assert told.keys() == FAMILIES.keys()
-    assert {family for family, rights in told.items() if "read" in rights} == seen.reads[role]
-    assert {family for family, rights in told.items() if "write" in rights} == seen.writes[role]
+    reported = {row.split(" | ")[0].strip("`"): row.split(" | ")[column] for row in rows}
+    assert reported.keys() == FAMILIES.keys()
+    assert {family for family, rights in reported.items() if "read" in rights} == seen.reads[role]
+    assert {family for family, rights in reported.items() if "write" in rights} == seen.writes[role]
 
 
 def test_the_page_on_security_is_up_to_date_with_the_acl() -> None:
@@ -420,7 +420,7 @@ class TlsPeer:
         self.received: list[str] = []
         self.why = ""
         self.up = threading.Event()
-        self.told = threading.Event()
+        self.reported = threading.Event()
         self.marked = threading.Event()
         self.link = MqttLink(
             MqttSettings(host="127.0.0.1", port=broker.tls_port, tls=True, **(own | files)),
@@ -441,7 +441,7 @@ class TlsPeer:
         self.why = sentence(reasons)
         if up:
             self.up.set()
-        self.told.set()
+        self.reported.set()
 
     def __enter__(self) -> Self:
         self.link.start()
@@ -467,13 +467,13 @@ def test_over_tls_the_client_certificate_is_the_login_and_its_name_the_role(brok
 def test_over_tls_a_certificate_of_another_authority_is_refused(broker: ShippedBroker, tmp_path: Path) -> None:
     other = make_certificates(tmp_path)
     with TlsPeer(broker, "rtu", cert_file=other.client_cert, key_file=other.client_key) as peer:
-        assert peer.told.wait(5.0)
+        assert peer.reported.wait(5.0)
         assert not peer.up.is_set()
 
 
 def test_over_tls_a_broker_of_another_authority_is_refused(broker: ShippedBroker, tmp_path: Path) -> None:
     with TlsPeer(broker, "rtu", ca_file=make_certificates(tmp_path).ca) as peer:
-        assert peer.told.wait(5.0)
+        assert peer.reported.wait(5.0)
         assert not peer.up.is_set()
         assert "certificate" in peer.why
 
@@ -487,7 +487,7 @@ def test_a_certificate_that_was_taken_back_lets_nobody_in_and_the_others_stay(tm
         run_script("make-certs", "--revoke", "rtu", *places)
         broker.restart()
         with TlsPeer(broker, "rtu", cert_file=kept["cert.pem"], key_file=kept["key.pem"]) as peer:
-            assert peer.told.wait(5.0)
+            assert peer.reported.wait(5.0)
             assert not peer.up.is_set()
         run_script("make-certs", "localhost", "--role", "rtu", *places)
         for role in ("publisher", "rtu"):

@@ -43,16 +43,16 @@ def test_a_password_is_readable_by_owner_and_group_only_and_the_hashes_by_the_br
 
 
 def test_no_password_is_printed(tmp_path: Path) -> None:
-    told = run_script("make-users", *places(tmp_path)).stdout
-    assert not [path for path in (tmp_path / "logins").glob("*/password") if path.read_text().strip() in told]
+    reported = run_script("make-users", *places(tmp_path)).stdout
+    assert not [path for path in (tmp_path / "logins").glob("*/password") if path.read_text().strip() in reported]
 
 
 def test_a_second_run_changes_nothing(tmp_path: Path) -> None:
     run_script("make-users", *places(tmp_path))
     before = contents(tmp_path)
-    told = run_script("make-users", *places(tmp_path)).stdout
+    reported = run_script("make-users", *places(tmp_path)).stdout
     assert contents(tmp_path) == before
-    assert told.count("kept") == len(ROLES)
+    assert reported.count("kept") == len(ROLES)
 
 
 def test_the_acl_is_renewed_with_each_run_and_readable_by_the_broker_only(tmp_path: Path) -> None:
@@ -99,9 +99,9 @@ def test_a_role_that_does_not_exist_is_refused_before_anything_is_made(tmp_path:
 
 @pytest.mark.parametrize("script", ["make-users", "make-certs"])
 def test_help_teaches_with_examples(script: str) -> None:
-    told = run_script(script, "--help").stdout
-    assert f"sudo mosquitto/{script}" in told
-    assert "never overwritten" in told
+    reported = run_script(script, "--help").stdout
+    assert f"sudo mosquitto/{script}" in reported
+    assert "never overwritten" in reported
 
 
 def make_certs(folder: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -265,13 +265,13 @@ def test_a_corrected_password_file_is_taken_at_the_next_connection(tmp_path: Pat
 
 
 def test_what_the_broker_refuses_to_take_is_told_by_topic(tmp_path: Path) -> None:
-    told: list[tuple[str, bool]] = []
+    reported: list[tuple[str, bool]] = []
     news = threading.Event()
     up = threading.Event()
 
     def note(topic: str, taken: bool) -> None:
-        told.append((topic, taken))
-        if len(told) == 2:
+        reported.append((topic, taken))
+        if len(reported) == 2:
             news.set()
 
     with Broker(tmp_path, users={"u": "p"}, acl="user u\ntopic write mine/#\n") as broker:
@@ -289,9 +289,9 @@ def test_what_the_broker_refuses_to_take_is_told_by_topic(tmp_path: Path) -> Non
         assert up.wait(5)
         link.publish("mine/a", b"1", qos=1)
         link.publish("yours/a", b"1", qos=1)
-        assert news.wait(5), told
+        assert news.wait(5), reported
         link.stop()
-    assert told == [("mine/a", True), ("yours/a", False)]
+    assert reported == [("mine/a", True), ("yours/a", False)]
 
 
 def test_three_restarts_of_the_broker_within_seconds_cost_no_more_than_one_each(broker: Broker, version: int) -> None:

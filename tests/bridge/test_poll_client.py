@@ -62,7 +62,7 @@ def test_an_exception_is_told_with_its_code_and_keeps_the_connection(meter: tupl
 
 
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    ("fault", "reported"),
     [
         ("silent", "no answer in 0.3 s"),
         ("short", "28 registers asked, 27 came"),
@@ -74,13 +74,13 @@ def test_an_exception_is_told_with_its_code_and_keeps_the_connection(meter: tupl
     ],
 )
 def test_after_anything_but_a_good_answer_the_connection_is_closed_and_the_next_one_is_right(
-    meter: tuple[KsemHandle, bool], fault: str, told: str
+    meter: tuple[KsemHandle, bool], fault: str, reported: str
 ) -> None:
     async def scene() -> None:
         client = client_of(meter)
         await client.connect()
         meter[0].command("fault", name=fault, seconds=0.5)
-        with pytest.raises(PollError, match=told):
+        with pytest.raises(PollError, match=reported):
             await client.read(TOTALS)
         meter[0].command("clear")
         assert not client.connected

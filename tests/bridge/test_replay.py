@@ -40,8 +40,8 @@ def test_the_meter_writes_and_answers_what_was_recorded_when_it_was(tmp_path: Pa
         a_write(0.60, 0, 5, 6),
         a_write(0.90, 0, 7, 8),
     ]
-    told = CaptureRecord(t=0.3, what="poll-reply", function=3, unit=1, start=8244, count=1, values=(200,))
-    file = a_recording(tmp_path / "a.jsonl", *wanted[:2], told, *wanted[2:])
+    reported = CaptureRecord(t=0.3, what="poll-reply", function=3, unit=1, start=8244, count=1, values=(200,))
+    file = a_recording(tmp_path / "a.jsonl", *wanted[:2], reported, *wanted[2:])
     receiver = Receiver()
     options = ("--replay", str(file), "--replay-waits")
     with KsemHandle(tmp_path, push=receiver.address, options=options) as ksem, RawClient(ksem.port) as client:

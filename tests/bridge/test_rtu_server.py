@@ -245,15 +245,15 @@ def test_health_and_requests_tell_what_the_inverter_asks_and_gets(wire: Wire, pu
     while True:
         assert time.monotonic() < deadline, publisher.heard[REQUESTS][-1:]
         entries = RequestsMessage.decode(publisher.heard[REQUESTS][-1]).requests if publisher.heard[REQUESTS] else ()
-        told = {(entry.function, entry.start, entry.count): entry for entry in entries}
-        if (3, 0x9FFF, 1) in told:
+        reported = {(entry.function, entry.start, entry.count): entry for entry in entries}
+        if (3, 0x9FFF, 1) in reported:
             break
         publisher.send()
         time.sleep(0.05)
-    assert told[3, 0, 28].last == "data"
-    assert not told[3, 0, 28].demanded
-    assert told[3, 0x9FFF, 1].last == "exception-2"
-    assert told[3, 0x9FFF, 1].demanded
+    assert reported[3, 0, 28].last == "data"
+    assert not reported[3, 0, 28].demanded
+    assert reported[3, 0x9FFF, 1].last == "exception-2"
+    assert reported[3, 0x9FFF, 1].demanded
     health = NodeHealth.decode(publisher.heard[HEALTH][-1])
     assert health.broker.state == "up"
     assert health.units[0].port.state == "up"

@@ -360,10 +360,10 @@ def test_mistaken_commands_are_refused_with_what_is_allowed(ksem: KsemHandle) ->
 
 @pytest.mark.parametrize("kind", ["ksem", "line", "plenticore"])
 def test_help_tells_the_commands(kind: str) -> None:
-    told = subprocess.run(
+    reported = subprocess.run(
         [sys.executable, "-m", "ksem_simulators", kind, "--help"], capture_output=True, text=True, check=True
     )
-    assert '{"do":"status"}' in told.stdout
+    assert '{"do":"status"}' in reported.stdout
 
 
 def test_a_simulator_that_cannot_start_says_why(tmp_path: Path) -> None:
@@ -688,11 +688,11 @@ def test_an_answer_before_three_and_a_half_characters_is_early(chain: _Chain) ->
 def test_scripted_frames_tell_exactly_what_came_back_and_when(chain: _Chain) -> None:
     chain.inverter.wait_for("good", 1)
     chain.inverter.command("pause")
-    told = chain.inverter.raw("010320340001", crc=True, listen_ms=60)
-    assert told["received"] == "01030200c8b9d2"
-    assert told["heard"][0]["hex"] == told["received"]
-    assert 1.9 < told["heard"][0]["after_ms"] < 20
-    assert told["asked"][0]["end_ms"] == pytest.approx(8000 * CHARACTER, abs=0.01)
+    reported = chain.inverter.raw("010320340001", crc=True, listen_ms=60)
+    assert reported["received"] == "01030200c8b9d2"
+    assert reported["heard"][0]["hex"] == reported["received"]
+    assert 1.9 < reported["heard"][0]["after_ms"] < 20
+    assert reported["asked"][0]["end_ms"] == pytest.approx(8000 * CHARACTER, abs=0.01)
     chain.responder.silent = True
     assert chain.inverter.raw("010320340001", "010320340001", crc=True, gap_ms=20, listen_ms=30)["heard"] == []
     chain.responder.silent = False

@@ -137,8 +137,8 @@ def test_says_that_it_has_lost_its_dashboard_and_comes_back_by_itself(scene: Sce
 def test_turnaround_and_age_at_the_inverter_are_histograms(scene: Scene) -> None:
     count = "return document.querySelectorAll('#times .histogram svg[role=img]').length"
     scene.await_true(lambda: scene.browser.run(count) == 2, 12, "two histograms, with the next health")
-    told = "return [...document.querySelectorAll('#times .histogram')].map((one) => one.textContent)"
-    turnaround, age = scene.browser.run(told)
+    reported = "return [...document.querySelectorAll('#times .histogram')].map((one) => one.textContent)"
+    turnaround, age = scene.browser.run(reported)
     assert "1.5 to 2 ms: " in turnaround
     assert "100 to 150 ms: " in age
     highest = (

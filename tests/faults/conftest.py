@@ -52,11 +52,11 @@ def _table(rows: list[dict[str, object]]) -> str:
     for row in sorted(rows, key=lambda row: (str(row["family"]), str(row["fault"]))):
         saw = row["inverter_saw"]
         assert isinstance(saw, dict)
-        told = ", ".join(f"{count} {name}" for name, count in saw.items())
+        reported = ", ".join(f"{count} {name}" for name, count in saw.items())
         age, recovery = row["longest_age_ms"], row["recovery_s"]
         age_text = "-" if age is None else f"{age:.0f}"
         lines.append(
-            f"| {row['family']} | {row['fault']} | {told} | {age_text} | {'-' if recovery is None else recovery} |"
+            f"| {row['family']} | {row['fault']} | {reported} | {age_text} | {'-' if recovery is None else recovery} |"
         )
     return "\n".join(lines) + "\n"
 

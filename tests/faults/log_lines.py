@@ -26,7 +26,7 @@ def quiet(*services: Service, at_most: int) -> Iterator[list[Lines]]:
     logged = [Lines(service) for service in services]
     yield logged
     for service, lines in zip(services, logged, strict=True):
-        told = list(lines)
-        text = "\n".join(told)
-        assert len(told) <= at_most, f"{service.module} logged {len(told)} lines:\n{text}"
+        reported = list(lines)
+        text = "\n".join(reported)
+        assert len(reported) <= at_most, f"{service.module} logged {len(reported)} lines:\n{text}"
         assert "Traceback" not in text, text

@@ -92,8 +92,8 @@ class MeterScene:
 
         def holds(health: MeterHealth) -> bool:
             checks = " ".join(f"{check.name} {check.reason}" for check in health.checks)
-            told = f"{health.why} {health.push.link.why} {health.poll.link.why} {checks}"
-            return health.state == state and all(word in told for word in words)
+            reported = f"{health.why} {health.push.link.why} {health.poll.link.why} {checks}"
+            return health.state == state and all(word in reported for word in words)
 
         return self.audience.await_health(holds, f"{state}: {words}", within)
 

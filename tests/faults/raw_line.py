@@ -38,10 +38,10 @@ class Answered:
 
 def send(chain: Chain, *frames: bytes, gap_ms: float = 0.0, listen_ms: float = 100.0) -> list[Answered]:
     """Send frames, each after so much silence, listen, return the answers: none earlier than t3.5, none late."""
-    told = chain.inverter.raw(*(one.hex() for one in frames), gap_ms=gap_ms, listen_ms=listen_ms)
-    answers = [Answered(bytes.fromhex(one["hex"]), one["after_ms"], one["start_ms"]) for one in told["heard"]]
+    reported = chain.inverter.raw(*(one.hex() for one in frames), gap_ms=gap_ms, listen_ms=listen_ms)
+    answers = [Answered(bytes.fromhex(one["hex"]), one["after_ms"], one["start_ms"]) for one in reported["heard"]]
     for answer in answers:
-        assert FRAME_GAP_MS <= answer.after_ms <= LATE_MS, f"{answer} {told['asked']}"
+        assert FRAME_GAP_MS <= answer.after_ms <= LATE_MS, f"{answer} {reported['asked']}"
     return answers
 
 

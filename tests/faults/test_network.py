@@ -121,8 +121,8 @@ def connected_ports(chain: TwoHosts) -> frozenset[int]:
 @pytest.mark.slow
 def test_jitter_makes_values_older_and_none_wrong(hosts: Hosts) -> None:
     chain = hosts(*SERVER_AWAY)
-    for reorder, told in ((False, ""), (True, ", packets overtake each other")):
-        with chain.fault(f"each packet between the hosts takes 200 ms +- 200 ms{told}, 3 s", FAMILY, recovery=None):
+    for reorder, reported in ((False, ""), (True, ", packets overtake each other")):
+        with chain.fault(f"each packet between the hosts takes 200 ms +- 200 ms{reported}, 3 s", FAMILY, recovery=None):
             for way in chain.network.ways:
                 way.delay, way.jitter, way.reorder = 0.2, 0.2, reorder
             saw = chain.watch(3)

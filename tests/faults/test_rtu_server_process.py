@@ -164,11 +164,11 @@ def test_a_second_instance_with_the_same_name_is_noticed_and_said_once(
         line_fault(chain, "a second RTU server of the same name", family=FAMILY, recovery=None, lines=10) as (_, first),
         Service("rtu_server", settings, tmp_path) as second,
     ):
-        told = [first, Lines(second)]
-        wait_until(lambda: all(lines.with_word(said) for lines in told), within=20)
+        reported = [first, Lines(second)]
+        wait_until(lambda: all(lines.with_word(said) for lines in reported), within=20)
         ear.await_node_health(lambda health: health.state != "ok" and said in health.why, within=15)
         assert chain.watch(2).keys() == {"good"}
-    assert not any(lines.with_word("broker: connection") for lines in told)  # neither throws the other out
+    assert not any(lines.with_word("broker: connection") for lines in reported)  # neither throws the other out
     # Not waited for: the next test needs data now.
     assert chain.server.stop() == 0
     chain.server.start()

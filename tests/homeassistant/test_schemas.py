@@ -77,17 +77,17 @@ def at_home(look: Callable[[HomeAssistant], None]) -> None:
 
 
 def message(found: Discovery) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(found.payload)
-    return told
+    reported: dict[str, Any] = json.loads(found.payload)
+    return reported
 
 
 def sensors(found: Discovery) -> list[dict[str, Any]]:
     return [one for one in message(found)["components"].values() if one["platform"] == "sensor"]
 
 
-def accept(told: dict[str, Any]) -> None:
+def accept(reported: dict[str, Any]) -> None:
     """As its discovery does it (homeassistant/components/mqtt/discovery.py)."""
-    _complete(schemas.DEVICE_DISCOVERY_SCHEMA(told))
+    _complete(schemas.DEVICE_DISCOVERY_SCHEMA(reported))
 
 
 @BOTH
@@ -98,10 +98,10 @@ def test_the_message_is_a_device_discovery(found: Discovery) -> None:
 @BOTH
 @pytest.mark.parametrize("part", ["device", "origin", "components"])
 def test_a_message_without_one_of_its_parts_would_be_refused(found: Discovery, part: str) -> None:
-    told = message(found)
-    del told[part]
+    reported = message(found)
+    del reported[part]
     with pytest.raises(Invalid):
-        accept(told)
+        accept(reported)
 
 
 @BOTH
@@ -109,11 +109,13 @@ def test_each_component_is_what_its_platform_takes_and_no_option_is_unknown(foun
     """An option that it doesn't know would be dropped without a word."""
 
     def look(_home: HomeAssistant) -> None:
-        told = message(found)
-        for component in told["components"].values():
+        reported = message(found)
+        for component in reported["components"].values():
             options = {name: value for name, value in component.items() if name != "platform"}
-            given = discovery.MQTTDiscoveryPayload(options | {"device": told["device"], "origin": told["origin"]})
-            discovery._merge_common_device_options(given, told)
+            given = discovery.MQTTDiscoveryPayload(
+                options | {"device": reported["device"], "origin": reported["origin"]}
+            )
+            discovery._merge_common_device_options(given, reported)
             taken = PLATFORMS[component["platform"]].DISCOVERY_SCHEMA(dict(given))
             assert options.keys() <= taken.keys()
 
@@ -150,8 +152,10 @@ def test_templates_make_a_state_of_the_real_payloads(found: Discovery) -> None:
         for one in sensors(found):
             if "value_template" not in one:
                 continue
-            told = HEALTH[one["state_topic"]]
-            state = str(Template(one["value_template"], home).async_render({"value_json": told}, parse_result=False))
+            reported = HEALTH[one["state_topic"]]
+            state = str(
+                Template(one["value_template"], home).async_render({"value_json": reported}, parse_result=False)
+            )
             if "state_class" in one:
                 assert re.fullmatch(r"\d+(\.\d+)?", state), f"{one['name']}: {state}"
             assert 0 < len(state) <= 255

@@ -36,8 +36,8 @@ def ask_inverter(project: Project, do: str, **parameters: Any) -> dict[str, Any]
         "import json, pathlib, sys; from ksem_simulators.control import ControlClient;"
         "print(json.dumps(ControlClient(pathlib.Path('/demo/ask')).command(sys.argv[1], **json.loads(sys.argv[2]))))"
     )
-    told = project.compose("exec", "-T", "demo-inverter", "python3", "-c", code, do, json.dumps(parameters))
-    answer: dict[str, Any] = json.loads(told.splitlines()[-1])
+    reported = project.compose("exec", "-T", "demo-inverter", "python3", "-c", code, do, json.dumps(parameters))
+    answer: dict[str, Any] = json.loads(reported.splitlines()[-1])
     return answer
 
 
@@ -131,8 +131,8 @@ def check_devices(project: Project, stack: ExitStack) -> None:
         stack.callback(node.unlink)
         shutil.chown(node, "root", "dialout")
         node.chmod(0o660)
-        told = project.compose("exec", "-T", "rtu-server", "sh", "-c", f"cat /host{node}", check=False)
-        assert expected in told, told
+        reported = project.compose("exec", "-T", "rtu-server", "sh", "-c", f"cat /host{node}", check=False)
+        assert expected in reported, reported
     say("the RTU server sees the host's /dev live, and the kernel lets it open serial adapters only")
 
 
@@ -143,10 +143,10 @@ def check_page() -> None:
 
 def check_doctor(project: Project, service: str) -> None:
     """From within one half, of both."""
-    told = project.compose("exec", "-T", service, "airbridge", "doctor", "--json")
-    states = {(one["check"], one["state"]) for one in json.loads(told)["findings"]}
-    assert states >= {("push", "ok"), ("inverter", "ok")}, told
-    assert not [one for one in states if one[1] == "wrong"], told
+    reported = project.compose("exec", "-T", service, "airbridge", "doctor", "--json")
+    states = {(one["check"], one["state"]) for one in json.loads(reported)["findings"]}
+    assert states >= {("push", "ok"), ("inverter", "ok")}, reported
+    assert not [one for one in states if one[1] == "wrong"], reported
     say(f"doctor in {service}: {', '.join(sorted(f'{check} {state}' for check, state in states))}")
 
 

@@ -27,11 +27,11 @@ LONGEST: Final = 1800
 _SEARCH = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
 
 
-def until(what: str, holds: Callable[[], bool], patience: float, told: Callable[[], str] = lambda: "") -> float:
+def until(what: str, holds: Callable[[], bool], patience: float, reported: Callable[[], str] = lambda: "") -> float:
     """Wait until it holds; return how long that took, in seconds."""
     begun = time.monotonic()
     while not holds():
-        assert time.monotonic() - begun < patience, f"{what}: not within {patience:g} s\n{told()}"
+        assert time.monotonic() - begun < patience, f"{what}: not within {patience:g} s\n{reported()}"
         time.sleep(0.1)
     return time.monotonic() - begun
 

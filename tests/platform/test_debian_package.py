@@ -284,11 +284,11 @@ def test_the_unit_lets_in_serial_ports_whose_driver_is_not_loaded_and_nothing_el
     machine.write("etc/ksem-airbridge/rtu-server.env", f"AIRBRIDGE_LINE__0__PORT={path}\n")
     machine.run("systemctl", "restart", "rtu-server")
 
-    def told() -> list[str]:
+    def reported() -> list[str]:
         return [line for line in machine.journal("rtu-server").splitlines() if f"line rs485: {path}:" in line]
 
-    until(f"{path} is told of", lambda: bool(told()), 10)
-    assert why in told()[0]
+    until(f"{path} is told of", lambda: bool(reported()), 10)
+    assert why in reported()[0]
     machine.run("rm", path, "/etc/ksem-airbridge/rtu-server.env")
     machine.run("systemctl", "restart", "rtu-server")
     running.await_good()

@@ -54,7 +54,7 @@ def run(folder: Path, seconds: float, chance: random.Random) -> Soak:
         services = {"ksem_publisher": chain.publisher, "rtu_server": chain.server}
         soak = Soak([Watched(name) for name in services])
         begun = time.monotonic()
-        told = 0.0
+        reported = 0.0
         queue: list[int] = []
         while (elapsed := time.monotonic() - begun) < seconds:
             queue = queue or chance.sample(range(len(FAULTS)), len(FAULTS))  # each as often as any other
@@ -70,8 +70,8 @@ def run(folder: Path, seconds: float, chance: random.Random) -> Soak:
                 watched.see(Footprint.of(services[watched.name].pid), warm=warm)
             soak.status = chain.inverter.status()
             soak.lines = {name: len(service.log_text().splitlines()) for name, service in services.items()}
-            if elapsed - told >= PROGRESS_EVERY:
-                told = elapsed
+            if elapsed - reported >= PROGRESS_EVERY:
+                reported = elapsed
                 print(progress(soak, elapsed, seconds), flush=True)
         if soak.problems():
             print(chain.logs())

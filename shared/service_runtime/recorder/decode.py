@@ -38,7 +38,7 @@ class MeterDecoder:
             tape.WRITE: self._write,
             tape.HELD: self._held,
             tape.POLL: self._poll,
-            tape.TOLD: self._told,
+            tape.ANSWERED: self._reported,
             tape.REFUSED: self._refused,
             tape.FAILED: self._failed,
             tape.NOTE: _note,
@@ -108,7 +108,7 @@ class MeterDecoder:
             raise ValueError("nobody knows what was asked")
         return replace(asked, t=event.at, what=what, delay_ms=max(0.0, 1000 * (event.at - asked.t)))
 
-    def _told(self, event: WireEvent) -> CaptureRecord:
+    def _reported(self, event: WireEvent) -> CaptureRecord:
         return replace(self._answer(event, "poll-reply"), values=_words(event.data))
 
     def _refused(self, event: WireEvent) -> CaptureRecord:

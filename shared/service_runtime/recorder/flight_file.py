@@ -42,13 +42,13 @@ def start_writing(
 ) -> threading.Thread:
     """Write the file in a thread of its own."""
     thread = threading.Thread(
-        target=_write_or_tell, args=(directory, name, chunks, decoder, why, log), name="flight file", daemon=True
+        target=_write_or_log, args=(directory, name, chunks, decoder, why, log), name="flight file", daemon=True
     )
     thread.start()
     return thread
 
 
-def _write_or_tell(
+def _write_or_log(
     directory: Path, name: str, chunks: list[bytes], decoder: Decoder, why: str, log: logging.Logger
 ) -> None:
     try:

@@ -37,8 +37,8 @@ def test_only_changes_of_what_the_inverter_gets_are_told_and_how_long_data_was_a
         _record(5.5, "good"),
         _record(5.6, "good"),
     ]
-    told = [event.text for record in records if (event := watch.take(record, _NOW))]
-    assert told == [
+    reported = [event.text for record in records if (event := watch.take(record, _NOW))]
+    assert reported == [
         "gets data",
         "gets exception-4",
         "gets timeout: nothing within 0.15 s",

@@ -87,7 +87,9 @@ def test_nothing_at_all_is_drawn_too() -> None:
 
 def test_one_line_tells_the_verdict_the_power_and_the_nodes() -> None:
     house = House().run_well()
-    told = r"All is well\. The inverter gets fresh data\.  \|  main \+1234\.5 W, [23] ms old, 5\.0/s  \|  attic online"
-    assert re.fullmatch(told, status_line(house.picture, house.now))
+    reported = (
+        r"All is well\. The inverter gets fresh data\.  \|  main \+1234\.5 W, [23] ms old, 5\.0/s  \|  attic online"
+    )
+    assert re.fullmatch(reported, status_line(house.picture, house.now))
     house.now += 3
     assert "main no fresh data" in status_line(house.picture, house.now)

@@ -229,10 +229,10 @@ class _World(RuleBasedStateMachine):
     def the_round_trip_told_is_the_tightest_one_widened(self) -> None:
         now = self._now()
         for dated in self.dated.values():
-            told = dated.clock.round_trip(now)
+            reported = dated.clock.round_trip(now)
             expected = min(received - sent + 2 * DRIFT * (now - sent) for sent, received in dated.echoes)
-            assert told is not None
-            assert abs(told - expected) < _FLOAT
+            assert reported is not None
+            assert abs(reported - expected) < _FLOAT
 
 
 _World.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

@@ -14,9 +14,9 @@ def read(**changes: object) -> Histogram:
 
 
 def test_it_comes_back_as_it_was_told() -> None:
-    told = Histogram((1.0, 2.5), (3, 4, 4), 5.0)
-    assert read() == told
-    assert Histogram.from_json(Fields(told.to_json())) == told
+    reported = Histogram((1.0, 2.5), (3, 4, 4), 5.0)
+    assert read() == reported
+    assert Histogram.from_json(Fields(reported.to_json())) == reported
 
 
 @pytest.mark.parametrize(

@@ -126,8 +126,8 @@ class House:
         self.say(self.topics.meter_status(meter), word, retained=True)
 
     def health(self, **changes: object) -> None:
-        told = replace(METER_HEALTH, **changes)  # type: ignore[arg-type]
-        self.say(self.topics.meter_health("main"), told.encode())
+        reported = replace(METER_HEALTH, **changes)  # type: ignore[arg-type]
+        self.say(self.topics.meter_health("main"), reported.encode())
 
     def live(self, power: float = 1234.5, *, late: float = 0.0, retained: bool = False, meter: str = "main") -> None:
         """A live block, made `late` seconds ago."""
@@ -146,15 +146,15 @@ class House:
                 self.live(power)
 
     def node(self, status: bytes = b"online", **changes: object) -> None:
-        told = replace(NODE_HEALTH, **changes)  # type: ignore[arg-type]
+        reported = replace(NODE_HEALTH, **changes)  # type: ignore[arg-type]
         self.say(self.topics.node_status("attic"), status, retained=True)
-        self.say(self.topics.node_health("attic"), told.encode(), retained=True)
+        self.say(self.topics.node_health("attic"), reported.encode(), retained=True)
         self.say(self.topics.node_requests("attic"), RequestsMessage((ASKED,)).encode(), retained=True)
 
     def inverter(self, status: bytes = b"online", power: float = -347.0, **changes: object) -> None:
-        told = replace(INVERTER_HEALTH, **changes)  # type: ignore[arg-type]
+        reported = replace(INVERTER_HEALTH, **changes)  # type: ignore[arg-type]
         self.say(self.topics.inverter_status("roof"), status, retained=True)
-        self.say(self.topics.inverter_health("roof"), told.encode(), retained=True)
+        self.say(self.topics.inverter_health("roof"), reported.encode(), retained=True)
         if status == b"online":
             self.say(self.topics.inverter_values("roof"), ValuesMessage(WHEN, 20, {"power": power}).encode())
 

@@ -52,18 +52,18 @@ def test_turnaround_and_age_at_the_inverter_are_histograms_in_seconds() -> None:
     unit = {"node": "attic", "line": "rs485", "unit": "1", "meter": "main"}
     text = Exposition(house.picture, lambda: house.now).text().decode()
     families = {family.name: family for family in text_string_to_metric_families(text)}
-    for name, told in (
+    for name, reported in (
         ("ksem_turnaround_seconds", UNIT.turnaround_histogram_ms),
         ("ksem_inverter_data_age_seconds", UNIT.age_histogram_ms),
     ):
-        assert told is not None
+        assert reported is not None
         assert families[name].type == "histogram"
         bounds = [sample.labels["le"] for sample in families[name].samples if sample.name == f"{name}_bucket"]
-        assert bounds == [f"{bound / 1000:g}" for bound in told.le] + ["+Inf"]
-        for bound, count in zip(bounds, told.counts, strict=True):
+        assert bounds == [f"{bound / 1000:g}" for bound in reported.le] + ["+Inf"]
+        for bound, count in zip(bounds, reported.counts, strict=True):
             assert value(house, f"{name}_bucket", le=bound, **unit) == count
-        assert value(house, f"{name}_count", **unit) == told.counts[-1]
-        assert value(house, f"{name}_sum", **unit) == pytest.approx(told.sum / 1000)
+        assert value(house, f"{name}_count", **unit) == reported.counts[-1]
+        assert value(house, f"{name}_sum", **unit) == pytest.approx(reported.sum / 1000)
 
 
 def test_a_node_of_an_older_version_has_no_histogram_and_all_the_rest() -> None:
@@ -132,12 +132,12 @@ def test_the_grafana_dashboard_asks_only_for_metrics_that_there_are() -> None:
 def test_the_documentation_lists_every_metric_with_its_labels() -> None:
     page = (_DOCS / "dashboard.md").read_text(encoding="utf-8")
     for name, kind, (text, labels) in (
-        *((name, "gauge", told) for name, told in GAUGES.items()),
-        *((f"{name}_total", "counter", told) for name, told in COUNTERS.items()),
-        *((name, "histogram", told) for name, told in HISTOGRAMS.items()),
+        *((name, "gauge", reported) for name, reported in GAUGES.items()),
+        *((f"{name}_total", "counter", reported) for name, reported in COUNTERS.items()),
+        *((name, "histogram", reported) for name, reported in HISTOGRAMS.items()),
     ):
-        told = ", ".join(f"`{label}`" for label in labels)
-        assert f"| `{name}` | {kind} | {told} | {text} |" in page, f"{name}: run: python docs/generate_metrics.py"
+        reported = ", ".join(f"`{label}`" for label in labels)
+        assert f"| `{name}` | {kind} | {reported} | {text} |" in page, f"{name}: run: python docs/generate_metrics.py"
 
 
 def test_invented_names_do_not_become_series() -> None:

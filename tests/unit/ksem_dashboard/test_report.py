@@ -10,12 +10,12 @@ from .house import NODE_HEALTH, STOPPED, House, explained
 def test_everything_is_plain_json() -> None:
     house = House().run_well()
     house.energy(123, 45)
-    told = report(house.picture, house.now)
-    assert json.loads(json.dumps(told, allow_nan=False))["meters"].keys() == {"main"}
-    assert told["meters"]["main"]["live"]["values"]["power"] == 1234.5
-    assert told["meters"]["main"]["today"] == {"imported": 0.0, "exported": 0.0, "since": "10:00"}
-    assert told["nodes"]["attic"]["requests"][0]["start"] == 40
-    assert told["verdict"]["state"] == "ok"
+    reported = report(house.picture, house.now)
+    assert json.loads(json.dumps(reported, allow_nan=False))["meters"].keys() == {"main"}
+    assert reported["meters"]["main"]["live"]["values"]["power"] == 1234.5
+    assert reported["meters"]["main"]["today"] == {"imported": 0.0, "exported": 0.0, "since": "10:00"}
+    assert reported["nodes"]["attic"]["requests"][0]["start"] == 40
+    assert reported["verdict"]["state"] == "ok"
 
 
 def test_old_values_are_never_told() -> None:
@@ -75,9 +75,9 @@ def test_the_hour_is_small() -> None:
     meter = house.picture.meters["main"]
     for slot in range(SLOTS):
         meter.history.add(-12_345.6, house.now + 10 * slot)
-    told = history(meter, house.now + 10 * SLOTS)
-    assert len(told["points"]) == SLOTS - 1
-    assert len(json.dumps(told, separators=(",", ":"))) < 10_000
+    reported = history(meter, house.now + 10 * SLOTS)
+    assert len(reported["points"]) == SLOTS - 1
+    assert len(json.dumps(reported, separators=(",", ":"))) < 10_000
     assert point(meter, slot_of(house.now + 100))["point"] == [-12346, -12346, -12346]
 
 
@@ -86,12 +86,12 @@ def test_an_rtu_server_that_has_ended_shows_when_it_was_seen_last_and_no_rates()
     house.say(house.topics.node_health("attic"), NODE_HEALTH.encode())
     house.node(b"offline")
     house.pass_time(12)
-    told = report(house.picture, house.now)
-    (chain,) = told["meters"]["main"]["chains"]
+    reported = report(house.picture, house.now)
+    (chain,) = reported["meters"]["main"]["chains"]
     assert (chain["parts"][3]["condition"], chain["parts"][3]["text"]) == ("down", "seen 12 s ago")
     assert (chain["parts"][4]["condition"], chain["links"][3]["condition"]) == ("unknown", "unknown")
     assert chain["links"][3]["rate"] == chain["links"][2]["age"] == ""
-    node = told["nodes"]["attic"]
+    node = reported["nodes"]["attic"]
     assert (node["runs"], node["requests"]) == (False, [])
     assert 11_900 <= node["seen_ms"] <= 12_100
     assert node["units"][0]["turnaround_ms"]["p50"] is None
@@ -101,10 +101,10 @@ def test_an_rtu_server_that_has_ended_shows_when_it_was_seen_last_and_no_rates()
 def test_without_the_broker_nothing_is_shown_as_the_present() -> None:
     house = House().run_well()
     house.picture.on_link(False, (), house.now)
-    told = report(house.picture, house.now)
-    (chain,) = told["meters"]["main"]["chains"]
+    reported = report(house.picture, house.now)
+    (chain,) = reported["meters"]["main"]["chains"]
     assert not any(link["rate"] for link in chain["links"])
-    assert told["nodes"]["attic"]["requests"] == []
+    assert reported["nodes"]["attic"]["requests"] == []
 
 
 def test_services_that_run_and_have_no_data_are_not_called_offline() -> None:

@@ -115,14 +115,14 @@ def test_no_value_or_more_than_a_megawatt_in_the_total_is_refused(start: int, hi
 
 def test_a_counter_that_went_back_is_told_for_a_minute_however_often_counters_are_read() -> None:
     check = CountersCheck()
-    told = []
+    reported = []
     for tenth in range(0, 1000, 4):
         counted = 1000 + tenth if tenth < 200 else tenth
         check.look((0, 0, 0, counted) * 70, tenth / 10)
         if check.remark is not None:
-            told.append(tenth / 10)
-    assert (told[0], told[-1]) == (20.0, 79.6)
-    assert len(told) == 150
+            reported.append(tenth / 10)
+    assert (reported[0], reported[-1]) == (20.0, 79.6)
+    assert len(reported) == 150
 
 
 def device(**changes: int) -> list[int]:

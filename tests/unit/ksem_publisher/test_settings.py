@@ -41,7 +41,7 @@ def test_with_tls_the_port_is_802_unless_another_is_given(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [
         ("", "meter"),
         ('[[meter]]\nid = "rtu"\nhost = "a"', "rtu"),
@@ -53,8 +53,8 @@ def test_with_tls_the_port_is_802_unless_another_is_given(tmp_path: Path) -> Non
         ('[[meter]]\nhost = "a"\n[checks]\nfrozen_after = -1', "frozen_after"),
     ],
 )
-def test_what_is_wrong_is_named(text: str, told: str, tmp_path: Path) -> None:
-    assert told in mistakes(text, tmp_path)
+def test_what_is_wrong_is_named(text: str, reported: str, tmp_path: Path) -> None:
+    assert reported in mistakes(text, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -70,9 +70,9 @@ def test_what_is_wrong_is_named(text: str, told: str, tmp_path: Path) -> None:
 def test_an_address_of_which_two_meters_may_push_is_refused_with_both_names(
     one: str, other: str, named: str, tmp_path: Path
 ) -> None:
-    told = mistakes(f'[[meter]]\nid = "x"\n{one}\n[[meter]]\nid = "y"\n{other}', tmp_path)
-    assert f'{named}" may be those of "x" or of "y"' in told
-    assert "push_port" in told
+    reported = mistakes(f'[[meter]]\nid = "x"\n{one}\n[[meter]]\nid = "y"\n{other}', tmp_path)
+    assert f'{named}" may be those of "x" or of "y"' in reported
+    assert "push_port" in reported
     apart = f'[[meter]]\nid = "x"\npush_port = 5021\n{one}\n[[meter]]\nid = "y"\n{other}'
     assert len(loaded(apart, tmp_path).meter) == 2
 

@@ -9,46 +9,46 @@ from ksem_simulators.recording import Recording, RegisterTimeline, request_frame
 from modbus_codec.crc import append_crc
 
 
-def told(t: float, start: int, *values: int | None, what: str = "write", where: str | None = None) -> CaptureRecord:
+def reported(t: float, start: int, *values: int | None, what: str = "write", where: str | None = None) -> CaptureRecord:
     return CaptureRecord(t=t, what=what, start=start, count=len(values), values=values, where=where)
 
 
 class TestRegisters:
     def test_hold_what_was_told_last(self) -> None:
-        timeline = RegisterTimeline([told(1.0, 0, 10, 11), told(2.0, 0, 20, 21)])
+        timeline = RegisterTimeline([reported(1.0, 0, 10, 11), reported(2.0, 0, 20, 21)])
         assert timeline.words(0, 2, 1.5) == (10, 11)
         assert timeline.words(1, 1, 2.0) == (21,)
         assert timeline.words(0, 2, 99.0) == (20, 21)
 
     def test_are_what_they_are_told_to_be_first_before_that(self) -> None:
-        timeline = RegisterTimeline([told(5.0, 0, 10), told(6.0, 0, 20), told(3.0, 0, 7, 8)])
+        timeline = RegisterTimeline([reported(5.0, 0, 10), reported(6.0, 0, 20), reported(3.0, 0, 7, 8)])
         assert timeline.words(0, 2, 0.0) == (7, 8)
         assert timeline.words(0, 1, 5.5) == (10,)
 
     def test_are_put_together_from_writes_that_overlap(self) -> None:
-        timeline = RegisterTimeline([told(1.0, 0, 1, 2, 3), told(2.0, 2, 30, 40), told(3.0, 1, 200)])
+        timeline = RegisterTimeline([reported(1.0, 0, 1, 2, 3), reported(2.0, 2, 30, 40), reported(3.0, 1, 200)])
         assert timeline.words(0, 4, 9.0) == (1, 200, 30, 40)
 
     def test_that_were_never_told_are_not_made_up(self) -> None:
-        timeline = RegisterTimeline([told(1.0, 0, 1, 2)])
+        timeline = RegisterTimeline([reported(1.0, 0, 1, 2)])
         assert timeline.words(1, 2, 1.0) is None
         assert timeline.words(8192, 1, 1.0) is None
 
     def test_that_were_left_out_of_the_recording_are_zero(self) -> None:
-        assert RegisterTimeline([told(1.0, 8228, 1, None)]).words(8228, 2, 1.0) == (1, 0)
+        assert RegisterTimeline([reported(1.0, 8228, 1, None)]).words(8228, 2, 1.0) == (1, 0)
 
     def test_of_the_bus_count_only_where_the_meter_told_nothing(self) -> None:
-        older = told(2.0, 0, 1, 2, what="reply")
-        timeline = RegisterTimeline([told(1.5, 0, 10, what="poll-reply"), older])
+        older = reported(2.0, 0, 1, 2, what="reply")
+        timeline = RegisterTimeline([reported(1.5, 0, 10, what="poll-reply"), older])
         assert timeline.words(0, 2, 3.0) == (10, 2)
 
 
 def test_of_several_meters_and_lines_the_first_that_speaks_is_replayed() -> None:
     request = CaptureRecord(t=0.5, what="request", where="attic/a", function=3, unit=1, start=0, count=1)
     records = [
-        told(1.0, 0, 1, where="one"),
+        reported(1.0, 0, 1, where="one"),
         request,
-        told(2.0, 0, 2, where="two"),
+        reported(2.0, 0, 2, where="two"),
         CaptureRecord(t=2.5, what="request", where="attic/b", function=3, unit=1, start=0, count=1),
     ]
     recording = Recording(records)

@@ -13,10 +13,10 @@ def test_a_duration_counts_at_the_first_bound_that_it_is_not_over() -> None:
     counts = DurationCounts((1.0, 2.0))
     for ms in (0.0, 1.0, 1.001, 2.0, 2.1, 9000.0):
         counts.note(ms / 1000)
-    told = counts.histogram()
-    assert told.le == (1.0, 2.0)
-    assert told.counts == (2, 4, 6)
-    assert told.sum == 9006.101
+    reported = counts.histogram()
+    assert reported.le == (1.0, 2.0)
+    assert reported.counts == (2, 4, 6)
+    assert reported.sum == 9006.101
 
 
 def test_more_answers_are_counted_than_samples_are_kept() -> None:

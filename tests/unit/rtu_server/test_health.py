@@ -60,6 +60,6 @@ def test_reasons_that_fit_are_all_told_and_of_others_how_many_there_are() -> Non
     assert few.why.count("no such port") == 8
     many = overall([Verdict("down", (Reason("own-error", f"unit {number}: " + "x" * 100),)) for number in range(100)])
     assert len(many.why) <= MAX_WHY + 20
-    told = many.why.count("unit")
-    assert many.why.endswith(f"; and {100 - told} more")
+    reported = many.why.count("unit")
+    assert many.why.endswith(f"; and {100 - reported} more")
     assert len(overall([Verdict("down", (Reason("own-error", "y" * 5000),))]).why) <= MAX_WHY + 20

@@ -31,7 +31,7 @@ class Link:
 
     def tick(self, now: float) -> None:
         reports = [UnitReport(SERVED, LineCounters({1: UnitCounters()}), UP)]
-        self.reporter.tell(True, Overall("ok", ()), reports, lambda _now: Surroundings([], UP, {}), now)
+        self.reporter.publish(True, Overall("ok", ()), reports, lambda _now: Surroundings([], UP, {}), now)
 
 
 def test_a_status_that_is_overwritten_while_it_goes_out_is_said_again() -> None:

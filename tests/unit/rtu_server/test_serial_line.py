@@ -226,9 +226,9 @@ def test_first_requests_are_told_up_to_a_bound(line: SerialLine, caplog: pytest.
     caplog.set_level("INFO")
     for address in range(40):
         serve(line, Port(append_crc(bytes((1, 3, 0, address, 0, 1)))))
-    told = [record.message for record in caplog.records]
-    assert len(told) == 16
-    assert "topic requests" in told[-1]
+    reported = [record.message for record in caplog.records]
+    assert len(reported) == 16
+    assert "topic requests" in reported[-1]
 
 
 HOLDS_REQUESTS = append_crc(bytes((2, 3, 56)) + READ_TOTALS * 7)

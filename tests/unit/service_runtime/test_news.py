@@ -31,8 +31,8 @@ def test_what_comes_seldom_is_told_each_time() -> None:
 
 def test_a_few_changes_in_a_row_are_told_each_and_flapping_is_summarised() -> None:
     quiet = QuietLog()
-    told = [quiet.say("link", f"{n}", float(n), at_once=6) for n in range(60)]
-    assert [line for line in told if line] == ["0", "1", "2", "3", "4", "5"]
+    reported = [quiet.say("link", f"{n}", float(n), at_once=6) for n in range(60)]
+    assert [line for line in reported if line] == ["0", "1", "2", "3", "4", "5"]
     assert quiet.due(59) == []
     assert quiet.due(61) == ["59 (54 times in the last 61 s)"]
     assert quiet.due(62) == []

@@ -105,14 +105,14 @@ class TestAfterAFault:
         (file,) = tmp_path.iterdir()
         with file.open() as lines:
             header, records = read_capture(lines)
-            told = list(records)
+            reported = list(records)
         assert (header.kind, header.serial_number) == ("bridge", False)
         assert header.source == "main: down: no live data"
-        assert [(one.what, one.why) for one in told if one.what == "state"] == [
+        assert [(one.what, one.why) for one in reported if one.what == "state"] == [
             ("state", "ok"),
             ("state", "down: no live data"),
         ]
-        (answer,) = [one for one in told if one.what == "poll-reply"]
+        (answer,) = [one for one in reported if one.what == "poll-reply"]
         assert answer.values == (None, None), "no serial number, whatever the decoder leaves in"
 
     def test_the_next_fault_is_worth_a_file_after_a_pause_and_the_oldest_makes_room(self, tmp_path: Path) -> None:
@@ -151,11 +151,11 @@ class TestAfterAFault:
         (file,) = tmp_path.iterdir()
         with file.open() as lines:
             header, records = read_capture(lines)
-            told = list(records)
+            reported = list(records)
         assert header.source == "main: on request"
         assert header.clock == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        assert [one.what for one in told] == ["write", "state", "held", "session"]
-        assert told[-1].session == "5f1c9a2e"
+        assert [one.what for one in reported] == ["write", "state", "held", "session"]
+        assert reported[-1].session == "5f1c9a2e"
         bench.run("", 5.0)
         assert len(list(tmp_path.iterdir())) == 1, "once a request"
 

@@ -289,13 +289,13 @@ def test_no_settings_whatever_end_in_anything_but_settings_or_mistakes(
     tmp_path: Path, tree: dict[str, Any], environ: dict[str, str]
 ) -> None:
     text = "\n".join(f"{key} = {toml_word(value)}" for key, value in tree.items())
-    told = ["nothing wrong"]
+    reported = ["nothing wrong"]
     try:
         read(tmp_path, text, environ)
     except SettingsError as error:
-        told = error.mistakes
-    assert told
-    assert all(told)
+        reported = error.mistakes
+    assert reported
+    assert all(reported)
 
 
 def test_a_password_outside_of_any_table_is_not_printed(tmp_path: Path) -> None:

@@ -74,12 +74,12 @@ def test_a_link_that_is_half_open_is_noticed_by_who_sends_alone() -> None:
 
 
 def test_a_crash_resets_and_a_loss_of_power_tells_nobody() -> None:
-    for kernel_lives, told in ((True, [("client", "reset by the peer")]), (False, [])):
+    for kernel_lives, reported in ((True, [("client", "reset by the peer")]), (False, [])):
         two = Two()
         two.connect()
         two.server.crash(kernel_lives=kernel_lives)
         two.run(10.0)
-        assert two.events == told
+        assert two.events == reported
 
 
 def test_after_a_loss_of_power_the_started_host_resets_what_it_does_not_know() -> None:
