@@ -375,7 +375,7 @@ class DemandEar:
                 requests = RequestsMessage.decode(message.payload)
             except InvalidMessage as bad:
                 text = f"ignored {message.topic}, which breaks the contract: {bad}"
-                line = self._quiet.say("contract", text, message.received)
+                line = self._quiet.to_log("contract", text, message.received)
                 if line is not None:
                     self._log.warning("%s", line)
                 return

@@ -181,7 +181,7 @@ class MeterPoll:
             text = f"the meter refuses the block {what.block}: {error}"
             # Who may write requests can want any number of ranges: they share their lines.
             kind, most = ("a range on demand", DEMAND_LINES) if parse_block_name(what.block) else (what.block, 1)
-            line = self._quiet.say(kind, text, self._clock(), at_once=most)
+            line = self._quiet.to_log(kind, text, self._clock(), at_once=most)
             if line is not None:
                 self._log.warning("%s", line)
 

@@ -10,7 +10,7 @@ from ksem_contract.message_fields import InvalidMessage
 from modbus_codec.crc import append_crc
 from modbus_codec.pdu import FunctionCode, ReadRequest, WriteMultipleRequest, WriteSingleRequest
 
-METER_SAID: Final = frozenset({"write", "poll-reply", "held"})
+FROM_METER: Final = frozenset({"write", "poll-reply", "held"})
 """Words under which the meter itself told registers."""
 
 
@@ -28,7 +28,7 @@ class RegisterTimeline:
         for record in records:
             if record.start is None or not record.values:
                 continue
-            if record.what in METER_SAID:
+            if record.what in FROM_METER:
                 layer = self._meter
             elif record.what == "reply":
                 layer = self._bus

@@ -135,8 +135,8 @@ class Simulator:
             line = process.stdout.readline() if selector.select(_READY_WITHIN) else b""
         if not line:
             self.stop()
-            said = self._log.read_text(errors="replace")[-2000:]
-            raise SimulatorFailed(f"{self.name} was not ready within {_READY_WITHIN:g} s: {said}")
+            written = self._log.read_text(errors="replace")[-2000:]
+            raise SimulatorFailed(f"{self.name} was not ready within {_READY_WITHIN:g} s: {written}")
         ready: dict[str, Any] = json.loads(line)
         return ready
 

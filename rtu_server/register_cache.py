@@ -150,7 +150,7 @@ class RegisterCache:
         self._limits = limits
         self._clocks: dict[str, EchoClock] = {}
         self._waiting: dict[str, dict[str, BlockMessage]] = {}
-        self._said_goodbye = False
+        self._has_ended = False
         self._last_block = -inf
         """When a block of the served session came in last."""
         self._hot = HotRequests()
@@ -192,7 +192,7 @@ class RegisterCache:
 
     def hear_offline(self) -> None:
         """Note that the status became `offline`: until the served session speaks again, another may take over."""
-        self._said_goodbye = True
+        self._has_ended = True
 
     def hear_pong(self, pong: Pong, *, sent: float, received: float) -> bool:
         """Date a session by an echo: its publisher's clock read `boot_ms` at some moment from `sent` to `received`.
@@ -231,7 +231,7 @@ class RegisterCache:
         held = self.state.blocks.get(message.block)
         if held is not None and not _is_newer(message, held.message):
             return Heard.OLD
-        self._said_goodbye = False
+        self._has_ended = False
         self._last_block = now
         others = [other for name, other in self.state.blocks.items() if name != message.block]
         self._publish(session, [*others, self._hold(message, clock, now)], now)
@@ -280,14 +280,14 @@ class RegisterCache:
         if self.state.session is not None and not (self._is_gone(now) and self._better(session, now)):
             return False
         del self._waiting[session]
-        self._said_goodbye = False
+        self._has_ended = False
         self._last_block = now
         self._serve(session, waiting.values(), now)
         return True
 
     def _is_gone(self, now: float) -> bool:
         """Whether another session may replace the served one."""
-        return self._said_goodbye or now >= min(self.state.vital_expires, self._last_block + SILENT)
+        return self._has_ended or now >= min(self.state.vital_expires, self._last_block + SILENT)
 
     def _better(self, session: str, now: float) -> bool:
         """Of two sessions the one whose vital data lasts longer is served; without a limit, the newer one."""

@@ -32,7 +32,7 @@ ON_STALE: Mapping[str, ExceptionCode | None] = {
 """The choices of `on_stale`. Exception 4 is proven: a Plenticore Plus G2 shows a meter fault, and no wrong power."""
 
 
-SAY_NOTHING = Answer(SILENCE, SILENT)
+STAY_SILENT = Answer(SILENCE, SILENT)
 
 
 class Book(Protocol):
@@ -128,7 +128,7 @@ class Responder:
         """Answer a request frame whose CRC is right, judged at `now`, the moment of writing."""
         unit = self._units.get(request[0])
         if unit is None or unit.id in self._silenced:
-            return SAY_NOTHING
+            return STAY_SILENT
         ready = unit.book.ready(request, now)
         if ready is not None and now >= self._calm[unit.id].until:
             return ready.answer
@@ -137,7 +137,7 @@ class Responder:
         except BadRequest as bad:
             return _exception(unit.id, bad.function, bad.code)
         except ModbusCodecError:
-            return SAY_NOTHING
+            return STAY_SILENT
         if not isinstance(asked, ReadRequest):
             return _exception(unit.id, asked.function, ExceptionCode.ILLEGAL_FUNCTION)
         if asked.function != FunctionCode.READ_HOLDING_REGISTERS:

@@ -126,7 +126,7 @@ class SerialLine:
         now = boottime()
         while self._events:
             level, kind, text = self._events.popleft()
-            line = self._quiet.say(kind, text, now)
+            line = self._quiet.to_log(kind, text, now)
             if line is not None:
                 log.log(level, "line %s: %s", self.settings.name, line)
         for line in self._quiet.due(now):

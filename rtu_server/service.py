@@ -208,7 +208,7 @@ class RtuServer:
                 log.warning("%s", line)
 
     def _log_port(self, level: int, kind: str, text: str, now: float) -> None:
-        line = self._quiet.say(kind, f"{kind}: {text}", now, at_once=PORT_LINES)
+        line = self._quiet.to_log(kind, f"{kind}: {text}", now, at_once=PORT_LINES)
         if line is not None:
             log.log(level, "%s", line)
 

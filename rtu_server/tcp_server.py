@@ -150,11 +150,11 @@ class TcpDoor:
         address = peer[0]
         if not self._peers.allows(address):
             connection.close()
-            self._say("refused", f"refused a reader: to let it in put {address} into allow of its [[tcp]]")
+            self._log_change("refused", f"refused a reader: to let it in put {address} into allow of its [[tcp]]")
             return
         if len(self._readers) >= MAX_READERS:
             self._close(min(self._readers, key=lambda one: self._readers[one].last))
-            self._say("full", f"more than {MAX_READERS} readers: the one that asked longest ago was closed")
+            self._log_change("full", f"more than {MAX_READERS} readers: the one that asked longest ago was closed")
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._readers[connection] = DoorClient(boottime())
@@ -179,7 +179,7 @@ class TcpDoor:
             self._close(connection)
         except BadFrame as bad:
             self.counters.noise += 1
-            self._say("bad", f"a reader was closed, what it sent is not Modbus TCP: {bad}")
+            self._log_change("bad", f"a reader was closed, what it sent is not Modbus TCP: {bad}")
             self._close(connection)
 
     def _answer(self, connection: socket.socket, reader: DoorClient) -> None:
@@ -231,7 +231,7 @@ class TcpDoor:
             self._selector.unregister(connection)
         connection.close()
 
-    def _say(self, kind: str, text: str) -> None:
-        line = self._quiet.say(kind, text, boottime())
+    def _log_change(self, kind: str, text: str) -> None:
+        line = self._quiet.to_log(kind, text, boottime())
         if line is not None:
             self._lines.append(line)

@@ -47,8 +47,8 @@ def own_broker(folder: Path, place: Place) -> BrokerProgram:
 
 
 def _mosquitto_name(program: str) -> str:
-    said = subprocess.run([program, "-h"], capture_output=True, text=True, check=False).stdout.partition("\n")[0]
-    return said.replace(" version", "") if said.startswith("mosquitto version") else "mosquitto"
+    written = subprocess.run([program, "-h"], capture_output=True, text=True, check=False).stdout.partition("\n")[0]
+    return written.replace(" version", "") if written.startswith("mosquitto version") else "mosquitto"
 
 
 def _mosquitto_conf(place: Place) -> str:

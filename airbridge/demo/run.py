@@ -61,7 +61,7 @@ class Demo:
         options = self._options
         with ExitStack() as ending:
             try:
-                chain = Chain(options, folder, self._say)
+                chain = Chain(options, folder, self._log_change)
             except (OSError, ValueError) as error:
                 raise BadRecording(str(error)) from error
             feed = Feed(chain.mqtt)
@@ -82,10 +82,10 @@ class Demo:
                 self._troubles.append("a process ended by itself")
                 self._complain(str(error))
             else:
-                self._say_again(watch)
+                self._log_again(watch)
             if options.export_svg:
                 write_svg(options.export_svg, watch.picture, chain.broker_name, pulls.possible)
-                self._say(f"picture: {options.export_svg}")
+                self._log_change(f"picture: {options.export_svg}")
             return self._sum_up(watch)
 
     def _face(self, broker: str, pulls: Pulls, shown: ExitStack) -> Face:
@@ -144,24 +144,26 @@ class Demo:
             self._complain("Where it got stuck shows what each part said last:")
             self._print_events(watch, 12)
         if options.serial is not None:
-            self._say("The inverter is real: its answers are counted as the RTU server tells them, every 10 s.")
+            self._log_change("The inverter is real: its answers are counted as the RTU server tells them, every 10 s.")
         elif options.replay is not None:
-            self._say("What was recorded is nobody's truth: answers were checked by their form alone.")
+            self._log_change("What was recorded is nobody's truth: answers were checked by their form alone.")
         elif options.meter is not None:
-            self._say("The meter is real: what it said is not known here, so answers were checked by their form alone.")
+            self._log_change(
+                "The meter is real: what it said is not known here, so answers were checked by their form alone."
+            )
         for line in summary_lines(picture, elapsed, expected, self._troubles):
-            self._say(line)
+            self._log_change(line)
         return 1 if self._troubles or faults(picture.counts, expected) else 0
 
-    def _say_again(self, watch: Watch) -> None:
+    def _log_again(self, watch: Watch) -> None:
         if not self._options.plain and self._console.is_terminal:
             self._print_events(watch, 5)  # the screen is gone, and what happened on it too
 
     def _print_events(self, watch: Watch, lines: int) -> None:
         for event in list(watch.picture.events)[-lines:]:
-            self._say(f"  {event.time} {event.who}: {event.text}")
+            self._log_change(f"  {event.time} {event.who}: {event.text}")
 
-    def _say(self, text: str) -> None:
+    def _log_change(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _complain(self, text: str) -> None:

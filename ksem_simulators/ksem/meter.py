@@ -46,7 +46,7 @@ class Reading:
     live_snapshot: int
 
 
-class Saying(NamedTuple):
+class Answer(NamedTuple):
     """Words that are about to be said, and their statement in the truth file."""
 
     words: bytes
@@ -112,7 +112,7 @@ class Meter:
             return wanted.last < RANGES[block].last
         return block is not None
 
-    def say(self, wanted: RegisterRange, kind: Kind, now: float, reading: Reading | None = None) -> Saying:
+    def read_out(self, wanted: RegisterRange, kind: Kind, now: float, reading: Reading | None = None) -> Answer:
         """The words of `wanted` as of `reading` (the newest by default), recorded as said at `now`.
 
         ValueError when the meter does not have them.
@@ -122,11 +122,13 @@ class Meter:
             raise ValueError(f"the meter has no registers {wanted}")
         words, snapshot = self._held(block, reading or self.reading, now)
         offset = 2 * (wanted.start - RANGES[block].start)
-        return Saying(words[offset : offset + 2 * wanted.count], self._truth.say(block, snapshot, wanted, kind, now))
+        return Answer(
+            words[offset : offset + 2 * wanted.count], self._truth.read_out(block, snapshot, wanted, kind, now)
+        )
 
-    def take_back(self, saying: Saying) -> None:
+    def take_back(self, answer: Answer) -> None:
         """It was not sent after all."""
-        self._truth.take_back(saying.statement)
+        self._truth.take_back(answer.statement)
 
     def _held(self, block: Block, reading: Reading, now: float) -> tuple[bytes, int]:
         """What `block` holds, and the number of the snapshot of it."""

@@ -215,7 +215,7 @@ class Pusher:
             connection.exceptions = 0
 
     def _write(self, connection: PushConnection, wanted: RegisterRange, reading: Reading) -> "asyncio.Future[float]":
-        saying = self._meter.say(wanted, Kind.PUSH, boottime(), reading)
+        saying = self._meter.read_out(wanted, Kind.PUSH, boottime(), reading)
         try:
             answer = connection.write(self.settings.unit, wanted, saying.words)
         except ConnectionError:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ksem_contract.capture_file import CaptureRecord
 from ksem_contract.registers import RegisterRange
-from ksem_simulators.ksem.meter import Saying
+from ksem_simulators.ksem.meter import Answer
 from ksem_simulators.ksem.poll_fault import PollFault
 from ksem_simulators.ksem.pusher import PushConnection, PushCounters, stopped
 from ksem_simulators.ksem.server import MeterServer
@@ -41,14 +41,14 @@ class ReplayMeter:
         """Whether all of these were told at any time."""
         return self.recording.registers.words(wanted.start, wanted.count, 0.0) is not None
 
-    def say(self, wanted: RegisterRange, _kind: Kind, now: float) -> Saying:
+    def read_out(self, wanted: RegisterRange, _kind: Kind, now: float) -> Answer:
         """These registers as of now. There is no truth file: nobody judges what a recording says."""
         words = self.recording.registers.words(wanted.start, wanted.count, self.now(now))
         if words is None:
             raise ValueError(f"the recording has no registers {wanted}")
-        return Saying(struct.pack(f">{wanted.count}H", *words), 0)
+        return Answer(struct.pack(f">{wanted.count}H", *words), 0)
 
-    def take_back(self, saying: Saying) -> None:
+    def take_back(self, answer: Answer) -> None:
         """Nothing was written down."""
 
 
@@ -89,9 +89,9 @@ class ReplayPusher:
             elif not self.enabled or boottime() - starts_at - record.t > _LATE:
                 self.left_out += record.what == "write"
             else:
-                await self._say(record)
+                await self._log_change(record)
 
-    async def _say(self, record: CaptureRecord) -> None:
+    async def _log_change(self, record: CaptureRecord) -> None:
         try:
             connection = await self._connected(record.peer or "")
             if record.what == "write" and record.start is not None and record.values:

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from ksem_contract.registers import RegisterRange
 from ksem_simulators.ksem.image import foreign_words
-from ksem_simulators.ksem.meter import Saying
+from ksem_simulators.ksem.meter import Answer
 from ksem_simulators.ksem.poll_fault import PollFault
 from ksem_simulators.truth import Kind
 from modbus_codec.pdu import BadFrame, BadRequest, ExceptionCode, FunctionCode, ReadRequest, decode_request
@@ -34,9 +34,9 @@ class Speaker(Protocol):
 
     def knows(self, wanted: RegisterRange, /) -> bool: ...
 
-    def say(self, wanted: RegisterRange, kind: Kind, now: float, /) -> Saying: ...
+    def read_out(self, wanted: RegisterRange, kind: Kind, now: float, /) -> Answer: ...
 
-    def take_back(self, saying: Saying, /) -> None: ...
+    def take_back(self, answer: Answer, /) -> None: ...
 
 
 class MeterServer:
@@ -132,7 +132,7 @@ class _Connection(asyncio.Protocol):
             # A real KSEM answers FC04 so, too: ioBroker.modbus issue 181.
             self._refuse(frame, request.function, ExceptionCode.ILLEGAL_DATA_ADDRESS)
         else:
-            self._send(frame, server.meter.say(wanted, Kind.READ, boottime()))
+            self._send(frame, server.meter.read_out(wanted, Kind.READ, boottime()))
 
     def _misbehave(self, frame: MbapFrame, wanted: RegisterRange, fault: str) -> None:
         meter, now = self._server.meter, boottime()
@@ -141,25 +141,25 @@ class _Connection(asyncio.Protocol):
         if fault == "exception":
             self._refuse(frame, frame.pdu[0], self._server.fault.code)
         elif fault == "foreign":
-            self._send(frame, Saying(foreign_words(wanted, now), 0))
+            self._send(frame, Answer(foreign_words(wanted, now), 0))
         elif fault == "garbage":
             self._transport.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         elif not meter.knows(wanted):
             self._refuse(frame, frame.pdu[0], ExceptionCode.ILLEGAL_DATA_ADDRESS)
         elif fault == "short":
             fewer = RegisterRange(wanted.start, max(1, wanted.count - 1))
-            saying = meter.say(fewer, Kind.READ, now)
-            self._send(frame, saying if wanted.count > 1 else Saying(b"", saying.statement))
+            answer = meter.read_out(fewer, Kind.READ, now)
+            self._send(frame, answer if wanted.count > 1 else Answer(b"", answer.statement))
         elif fault == "late":
-            saying = meter.say(wanted, Kind.READ, now)
-            asyncio.get_running_loop().call_later(self._server.fault.seconds, self._send, frame, saying)
+            answer = meter.read_out(wanted, Kind.READ, now)
+            asyncio.get_running_loop().call_later(self._server.fault.seconds, self._send, frame, answer)
         else:
-            self._spoil(frame, meter.say(wanted, Kind.READ, now), fault)
+            self._spoil(frame, meter.read_out(wanted, Kind.READ, now), fault)
 
-    def _spoil(self, frame: MbapFrame, saying: Saying, fault: str) -> None:
+    def _spoil(self, frame: MbapFrame, answer: Answer, fault: str) -> None:
         """Right words that nobody may take: they do not count as said."""
-        self._server.meter.take_back(saying)
-        pdu = _read_reply(saying.words)
+        self._server.meter.take_back(answer)
+        pdu = _read_reply(answer.words)
         if fault == "wrong-transaction":
             self._transport.write(MbapFrame((frame.transaction - 1) % 65536, frame.unit, pdu).encode())
         elif fault == "wrong-unit":
@@ -169,13 +169,13 @@ class _Connection(asyncio.Protocol):
             self._transport.write(whole[: len(whole) // 2])
             self._transport.close()
 
-    def _send(self, frame: MbapFrame, saying: Saying) -> None:
+    def _send(self, frame: MbapFrame, answer: Answer) -> None:
         if self._transport.is_closing():
-            if saying.statement:
-                self._server.meter.take_back(saying)
+            if answer.statement:
+                self._server.meter.take_back(answer)
             return
         self._server.counters.answered += 1
-        self._transport.write(MbapFrame(frame.transaction, frame.unit, _read_reply(saying.words)).encode())
+        self._transport.write(MbapFrame(frame.transaction, frame.unit, _read_reply(answer.words)).encode())
 
     def _refuse(self, frame: MbapFrame, function: int, code: int) -> None:
         self._server.counters.refused += 1

@@ -14,7 +14,7 @@ _KEPT: Final = 64
 
 
 @dataclass(slots=True)
-class _Said:
+class _Written:
     """All statements taken from one snapshot: range -> (when, number)."""
 
     ranges: dict[tuple[int, int], deque[tuple[float, int]]] = field(default_factory=dict)
@@ -27,7 +27,7 @@ class History:
         self._ring = statements
         self._blocks = blocks
         self._next = 1
-        self._said: dict[Block, dict[int, _Said]] = {block: {} for block in Block}
+        self._written: dict[Block, dict[int, _Written]] = {block: {} for block in Block}
         self._first: dict[Block, list[float]] = {block: [math.inf] * RANGES[block].count for block in Block}
         self.missed = 0
         """Statements that were overwritten before they were read: the reader was asked too seldom."""
@@ -50,27 +50,27 @@ class History:
         if kind == Kind.VOID:
             return
         block = Block(block_number)
-        by_snapshot = self._said[block]
-        said = by_snapshot.get(snapshot)
-        if said is None:
-            said = by_snapshot[snapshot] = _Said()
+        by_snapshot = self._written[block]
+        written = by_snapshot.get(snapshot)
+        if written is None:
+            written = by_snapshot[snapshot] = _Written()
             oldest = self._blocks[block].oldest
             while by_snapshot and (first := next(iter(by_snapshot))) < oldest:
                 del by_snapshot[first]
-        said.ranges.setdefault((start, count), deque(maxlen=_KEPT)).append((at, number))
-        first_said = self._first[block]
+        written.ranges.setdefault((start, count), deque(maxlen=_KEPT)).append((at, number))
+        first_written = self._first[block]
         offset = start - RANGES[block].start
         for index in range(offset, offset + count):
-            first_said[index] = min(first_said[index], at)
+            first_written[index] = min(first_written[index], at)
 
-    def said_at(self, block: Block, snapshot: int, start: int, count: int, until: float) -> list[float]:
+    def written_at(self, block: Block, snapshot: int, start: int, count: int, until: float) -> list[float]:
         """When the meter last said each of the registers as this snapshot holds them, up to `until`; NEVER if not."""
         times = [NEVER] * count
-        said = self._said[block].get(snapshot)
-        if said is None:
+        written = self._written[block].get(snapshot)
+        if written is None:
             return times
-        for (said_start, said_count), statements in said.ranges.items():
-            first, last = max(start, said_start), min(start + count, said_start + said_count)
+        for (written_start, written_count), statements in written.ranges.items():
+            first, last = max(start, written_start), min(start + count, written_start + written_count)
             if first >= last:
                 continue
             when = self._newest(statements, until)
@@ -78,7 +78,7 @@ class History:
                 times[index] = max(times[index], when)
         return times
 
-    def was_said(self, block: Block, start: int, count: int, until: float) -> bool:
+    def was_written(self, block: Block, start: int, count: int, until: float) -> bool:
         """Whether the meter ever said all of these registers, whatever they held."""
         offset = start - RANGES[block].start
         return all(first <= until for first in self._first[block][offset : offset + count])

@@ -100,10 +100,10 @@ class Snapshots(Protocol):
 class _Found:
     """What a piece (or a whole `live` answer) was traced back to."""
 
-    __slots__ = ("cycle", "flags", "measured_at", "said")
+    __slots__ = ("cycle", "flags", "measured_at", "written")
 
-    def __init__(self, said: float, view: SnapshotView) -> None:
-        self.said = said
+    def __init__(self, written: float, view: SnapshotView) -> None:
+        self.written = written
         self.cycle = view.cycle
         self.measured_at = view.measured_at
         self.flags = view.flags
@@ -129,11 +129,11 @@ def judge(
 def _good(found: list[_Found], at: float) -> Verdict:
     if any(one.flags & BOOTING for one in found):
         return Verdict("wrong", "said while the meter was starting (0 Hz)")
-    aged = [one for one in found if one.said != NEVER]
+    aged = [one for one in found if one.written != NEVER]
     if not aged:
         return Verdict("good", "", 0.0, max(one.cycle for one in found), 0.0)
-    oldest = min(aged, key=lambda one: one.said)
-    return Verdict("good", "", at - oldest.said, oldest.cycle, at - min(one.measured_at for one in aged))
+    oldest = min(aged, key=lambda one: one.written)
+    return Verdict("good", "", at - oldest.written, oldest.cycle, at - min(one.measured_at for one in aged))
 
 
 def _trace(
@@ -149,7 +149,7 @@ def _trace(
     first, last = parts[0].start, parts[-1].start + parts[-1].count
     asked = words[2 * (first - wanted.start) : 2 * (last - wanted.start)]
     for part in parts:
-        if not part.measured and not history.was_said(block, part.start, part.count, at):
+        if not part.measured and not history.was_written(block, part.start, part.count, at):
             return Verdict("wrong", f"{_name(part)}: the meter never said these words")
     measured = [index for part in parts if part.measured for index in range(part.start, part.start + part.count)]
     held = False
@@ -158,8 +158,8 @@ def _trace(
         if view is None:
             continue
         held = True
-        said = history.said_at(block, number, first, last - first, at)
-        oldest = min((said[address - first] for address in measured), default=None)
+        written = history.written_at(block, number, first, last - first, at)
+        oldest = min((written[address - first] for address in measured), default=None)
         if oldest is None:
             return _Found(NEVER, view)
         if oldest != NEVER:

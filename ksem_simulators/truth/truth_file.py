@@ -98,9 +98,9 @@ class TruthWriter:
         head = SNAPSHOT.pack(cycle, at, measured_at, flags, len(words) // 2)
         return self._blocks[block].append(head + words)
 
-    def say(self, block: Block, snapshot: int, said: RegisterRange, kind: Kind, at: float) -> int:
-        """Records that the meter says the registers `said` of a snapshot; returns the statement's number."""
-        return self._statements.append(STATEMENT.pack(at, snapshot, said.start, said.count, block, kind, 0))
+    def read_out(self, block: Block, snapshot: int, written: RegisterRange, kind: Kind, at: float) -> int:
+        """Records that the meter says the registers `written` of a snapshot; returns the statement's number."""
+        return self._statements.append(STATEMENT.pack(at, snapshot, written.start, written.count, block, kind, 0))
 
     def take_back(self, statement: int) -> None:
         """The statement was not sent after all."""

@@ -140,7 +140,7 @@ class Connection:
         self._reads = 0
         self._unfinished = 0
         """Bytes read since the last whole packet, as far as they were seen."""
-        self._finished_at = self._heard_at = self._said_at = self._probed_at = self._looked_at = boottime()
+        self._finished_at = self._heard_at = self._sent_at = self._probed_at = self._looked_at = boottime()
         self._server_keepalive = 0
         self._misc_due = 0.0
         self._poll = select.poll()
@@ -281,8 +281,8 @@ class Connection:
         every = min(self._settings.keepalive, self._server_keepalive or self._settings.keepalive)
         if 0 < self._client.keepalive <= every or now - self._probed_at < every:
             return
-        if now - min(self._heard_at, self._said_at) >= every:
-            self._probed_at = self._said_at = now
+        if now - min(self._heard_at, self._sent_at) >= every:
+            self._probed_at = self._sent_at = now
             self._client.unsubscribe(f"{self._settings.prefix}/")
 
     def _more_to_read(self) -> bool:
@@ -301,7 +301,7 @@ class Connection:
         return self._client.want_write()
 
     def subscribe(self, topics: Sequence[str], not_own: Collection[str]) -> None:
-        self._said_at = boottime()
+        self._sent_at = boottime()
         if self._settings.version == 5:
             options = [SubscribeOptions(noLocal=topic in not_own) for topic in topics]
             self._client.subscribe(list(zip(topics, options, strict=True)))
@@ -317,10 +317,10 @@ class Connection:
         if expiry is not None and self._settings.version == 5:
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
             properties.MessageExpiryInterval = expiry
-        self._said_at = boottime()
+        self._sent_at = boottime()
         info = self._client.publish(topic, payload, qos, retain, properties)
         if self.unsent:
-            self._handed_over_at = self._said_at
+            self._handed_over_at = self._sent_at
         return info if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS and self.ended is None else None
 
     def takes_live_data(self) -> bool:

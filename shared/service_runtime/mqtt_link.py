@@ -274,7 +274,7 @@ class MqttLink:
         self._down_because = None
         self._quiet.settle("down")
         text = f"{reasons[0]} as {self._client_id}" + "".join(f"; {reason}" for reason in reasons[1:])
-        line = self._quiet.say("up", text, boottime(), at_once=_CHANGES_LOGGED)
+        line = self._quiet.to_log("up", text, boottime(), at_once=_CHANGES_LOGGED)
         if line is not None:
             self._log.log(logging.WARNING if reasons[1:] else logging.INFO, "broker: %s", line)
         self._call("on_link", self._on_link, True, tuple(reasons))
@@ -329,14 +329,14 @@ class MqttLink:
             self._complain(f"{name} {type(error).__name__}", f"{name} failed with {type(error).__name__}: {error}")
 
     def _complain(self, kind: str, text: str) -> None:
-        line = self._quiet.say(kind, text, boottime())
+        line = self._quiet.to_log(kind, text, boottime())
         if line is not None:
             self._log.exception("broker: %s", line)
 
     def _report_down(self, why: Reason) -> None:
         changed = why != self._down_because
         self._down_because = why
-        line = self._quiet.say("down", str(why), boottime(), at_once=_CHANGES_LOGGED if changed else 0)
+        line = self._quiet.to_log("down", str(why), boottime(), at_once=_CHANGES_LOGGED if changed else 0)
         if line is not None:
             self._log.warning("broker: %s", line)
         if changed:

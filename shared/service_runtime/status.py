@@ -154,7 +154,7 @@ class HealthTopic:
 
     def log(self, kind: str, state: str, text: str, now: float) -> None:
         """Log a change; a warning where `state` is no good one."""
-        line = self._quiet.say(kind, text, now, at_once=LINES_AT_ONCE)
+        line = self._quiet.to_log(kind, text, now, at_once=LINES_AT_ONCE)
         if line is not None:
             self._log.log(logging.WARNING if state in {"down", "degraded"} else logging.INFO, "%s", line)
 

@@ -90,9 +90,9 @@ class LoginChain(Chain):
         people have, else each look may fall between two of its words.
         """
         deadline = time.monotonic() + within
-        while not holds(said := self.doctor(patience=patience)):
-            assert time.monotonic() < deadline, said.stdout + self.logs()
-        return said
+        while not holds(written := self.doctor(patience=patience)):
+            assert time.monotonic() < deadline, written.stdout + self.logs()
+        return written
 
 
 def login(role: str) -> str:

@@ -119,11 +119,11 @@ class MeterAudience:
                 self.wrong.append(f"seq {block.seq} by {block.source}: {verdict.kind}: {verdict.why}")
                 return
             assert verdict.age is not None
-            said = message.received - verdict.age
+            written = message.received - verdict.age
             claimed = (block.boot_ms - block.age_ms) / 1000
             # Of a delay on the way a quarter of a period can't be seen from here.
-            if block.source == "push" and claimed > said + 0.06:
-                self.wrong.append(f"seq {block.seq}: dated {claimed - said:.3f} s too young")
+            if block.source == "push" and claimed > written + 0.06:
+                self.wrong.append(f"seq {block.seq}: dated {claimed - written:.3f} s too young")
             cycles.append(verdict.cycle)
         if len(set(cycles)) > 1:
             self.wrong.append(f"seq {block.seq} by {block.source}: torn, cycles {cycles}")

@@ -30,11 +30,11 @@ class Scene:
     def await_health(self, status: int, within: float = 10.0, words: str = "") -> str:
         """Wait until /healthz answers with this status, and with these words in it; what it says."""
 
-        def said() -> str:
+        def written() -> str:
             found: tuple[int, str, object] = self.dashboard.get("healthz")
             return found[1] if found[0] == status and words in found[1] else ""
 
-        text: str = await_true(said, within)
+        text: str = await_true(written, within)
         return text
 
 

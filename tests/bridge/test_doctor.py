@@ -33,30 +33,30 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoginChain]:
 
 class TestOnAWellChain:
     def test_it_has_no_complaint_and_ends_with_0(self, chain: LoginChain) -> None:
-        said = chain.until(lambda said: said.code == 0 and not said.complaints())
-        assert said.stderr.strip() == ""
+        written = chain.until(lambda written: written.code == 0 and not written.complaints())
+        assert written.stderr.strip() == ""
         for check in ("settings", "meter", "broker", "rights", "publisher", "push", "port", "server", "inverter"):
-            assert said.states(check) == {"ok"}, (check, said.stdout)
-        assert said.states("versions") == {"ok"}
-        push = next(one["text"] for one in said.findings if one["check"] == "push")
+            assert written.states(check) == {"ok"}, (check, written.stdout)
+        assert written.states("versions") == {"ok"}
+        push = next(one["text"] for one in written.findings if one["check"] == "push")
         assert re.search(r"from 127.0.0.1 every (19|20)\d ms, registers 0-27, 40-145", push)
 
     @pytest.mark.parametrize("half", ["publisher", "server"])
     def test_it_sees_both_halves_from_either_host(self, chain: LoginChain, half: str) -> None:
         config = getattr(chain, half).settings_path
-        said = doctor(f"--{half}-config", config)
-        assert (said.code, said.complaints()) == (0, []), said.stdout
-        assert said.states("push") == said.states("inverter") == {"ok"}
+        written = doctor(f"--{half}-config", config)
+        assert (written.code, written.complaints()) == (0, []), written.stdout
+        assert written.states("push") == written.states("inverter") == {"ok"}
 
     def test_people_get_a_line_a_check_and_a_sum(self, chain: LoginChain) -> None:
-        said = doctor("--server-config", chain.server.settings_path, json_wanted=False)
-        assert re.search(r"^ok {5}inverter {2}attic, rs485, unit 1: asks .* 0-", said.stdout, re.MULTILINE)
-        assert "All is well" in said.stdout
+        written = doctor("--server-config", chain.server.settings_path, json_wanted=False)
+        assert re.search(r"^ok {5}inverter {2}attic, rs485, unit 1: asks .* 0-", written.stdout, re.MULTILINE)
+        assert "All is well" in written.stdout
 
     def test_a_bundle_holds_no_password_no_token_and_no_serial_number(self, chain: LoginChain, tmp_path: Path) -> None:
         file = tmp_path / "report.tar.gz"
-        said = chain.doctor("--bundle", file)
-        assert said.code == 0, said.stdout
+        written = chain.doctor("--bundle", file)
+        assert written.code == 0, written.stdout
         assert file.stat().st_mode & 0o077 == 0
         with tarfile.open(file) as archive:
             texts = {}
@@ -83,8 +83,8 @@ class TestMeter:
     def test_an_inverter_in_the_meters_place(self, tmp_path: Path) -> None:
         with KsemHandle(tmp_path) as device:
             device.command("fault", name="foreign")
-            said = doctor("--meter", f"127.0.0.1:{device.port}")
-        said.assert_found("meter", "is an inverter, not a KSEM", "KSEM's own address and port 502")
+            written = doctor("--meter", f"127.0.0.1:{device.port}")
+        written.assert_found("meter", "is an inverter, not a KSEM", "KSEM's own address and port 502")
 
     def test_the_modbus_slave_switched_off(self, tmp_path: Path) -> None:
         with KsemHandle(tmp_path, port=(port := free_port()), options=["--closed"]):
@@ -96,8 +96,8 @@ class TestMeter:
         made = make_certificates(tmp_path / "certificates")
         files = ["--tls-cert", str(made.server_cert), "--tls-key", str(made.server_key)]
         with KsemHandle(tmp_path, options=["--tls", *files]) as meter:
-            said = doctor("--meter", f"127.0.0.1:{meter.port}")
-        said.assert_found("meter", "speaks TLS only", "tls = true")
+            written = doctor("--meter", f"127.0.0.1:{meter.port}")
+        written.assert_found("meter", "speaks TLS only", "tls = true")
 
 
 class TestPort:
@@ -109,10 +109,10 @@ class TestPort:
         path = os.ttyname(slave)
         with subprocess.Popen(["cat"], stdin=slave) as thief:
             os.close(slave)
-            said = doctor("--serial", path)
+            written = doctor("--serial", path)
             thief.kill()
         os.close(master)
-        said.assert_found("port", "held by another program: cat", f"process {thief.pid}", "stop that program")
+        written.assert_found("port", "held by another program: cat", f"process {thief.pid}", "stop that program")
 
 
 class TestBroker:
@@ -123,29 +123,29 @@ class TestBroker:
         return path
 
     def test_a_broker_that_is_down(self, tmp_path: Path) -> None:
-        said = doctor("--server-config", self.settings(tmp_path, free_port(), "x"))
-        said.assert_found("broker", "no broker listens there", "systemctl status mosquitto")
+        written = doctor("--server-config", self.settings(tmp_path, free_port(), "x"))
+        written.assert_found("broker", "no broker listens there", "systemctl status mosquitto")
 
     def test_a_wrong_password(self, tmp_path: Path) -> None:
         with a_broker(tmp_path) as broker:
-            said = doctor("--server-config", self.settings(tmp_path, broker.port, "wrong"))
-        said.assert_found("broker", "bad user name or password", "password_file")
-        assert "wrong-password" not in said.stdout
+            written = doctor("--server-config", self.settings(tmp_path, broker.port, "wrong"))
+        written.assert_found("broker", "bad user name or password", "password_file")
+        assert "wrong-password" not in written.stdout
 
     def test_an_acl_that_starves_and_one_that_refuses(self, tmp_path: Path) -> None:
         acl = ACL.replace("topic read ksem/rtu/+/status\n", "").replace("topic write ksem/+/ping/+\n", "")
         with a_broker(tmp_path, acl) as broker:
-            said = doctor("--server-config", self.settings(tmp_path, broker.port, PASSWORDS["rtu"]), patience=1.5)
-        said.assert_found("rights", "ksem/rtu/+/status", "starves it", "let user rtu read ksem/rtu/+/status")
-        said.assert_found("rights", "refuses what is published on ksem/+/ping/+", "let user rtu write ksem/+/ping/+")
-        assert len(said.wrong("rights")) == 2
+            written = doctor("--server-config", self.settings(tmp_path, broker.port, PASSWORDS["rtu"]), patience=1.5)
+        written.assert_found("rights", "ksem/rtu/+/status", "starves it", "let user rtu read ksem/rtu/+/status")
+        written.assert_found("rights", "refuses what is published on ksem/+/ping/+", "let user rtu write ksem/+/ping/+")
+        assert len(written.wrong("rights")) == 2
 
     def test_settings_with_mistakes_are_told_key_by_key(self, tmp_path: Path) -> None:
         path = self.settings(tmp_path, 1883, "x")
         path.write_text(path.read_text() + "baudrate = 12\nstopbit = 2\n")
-        said = doctor("--server-config", path)
-        said.assert_found("settings", "baudrate = 12", "1200 to 921600", "restart rtu-server")
-        said.assert_found("settings", "stopbit", "did you mean stopbits")
+        written = doctor("--server-config", path)
+        written.assert_found("settings", "baudrate = 12", "1200 to 921600", "restart rtu-server")
+        written.assert_found("settings", "stopbit", "did you mean stopbits")
 
 
 def test_it_asks_the_services_that_are_installed_not_what_lies_where_it_is_called_from(tmp_path: Path) -> None:
@@ -172,8 +172,8 @@ def test_the_command_line_is_refused_with_2(words: tuple[str, ...]) -> None:
 
 def test_nothing_that_is_heard_is_not_well(tmp_path: Path) -> None:
     with Broker(tmp_path) as broker:
-        said = doctor("--broker", f"127.0.0.1:{broker.port}", patience=1.5)
-    said.assert_found("publisher", "no publisher is heard of below ksem/", "systemctl status ksem-publisher")
+        written = doctor("--broker", f"127.0.0.1:{broker.port}", patience=1.5)
+    written.assert_found("publisher", "no publisher is heard of below ksem/", "systemctl status ksem-publisher")
 
 
 @pytest.mark.slow
@@ -207,11 +207,14 @@ def test_a_service_of_this_host_that_failed_is_named(tmp_path: Path) -> None:
     path = os.environ["PATH"]
     os.environ["PATH"] = f"{tmp_path}:{path}"
     try:
-        said = doctor("--serial", "/dev/null")
+        written = doctor("--serial", "/dev/null")
     finally:
         os.environ["PATH"] = path
-    said.assert_found("service", "ends soon after each start (exit-code)", "journalctl -u ksem-dashboard")
-    assert {one["about"] for one in said.findings if one["check"] == "service"} == {"ksem-publisher", "ksem-dashboard"}
+    written.assert_found("service", "ends soon after each start (exit-code)", "journalctl -u ksem-dashboard")
+    assert {one["about"] for one in written.findings if one["check"] == "service"} == {
+        "ksem-publisher",
+        "ksem-dashboard",
+    }
 
 
 @pytest.mark.slow

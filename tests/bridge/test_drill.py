@@ -44,17 +44,17 @@ def await_refusal(chain: Chain) -> None:
 def test_data_is_withheld_for_exactly_so_long_and_the_report_shows_what_the_inverter_did(chain: Chain) -> None:
     since = boottime()
     tool = begin(chain, "--seconds", "7", "--yes", "--inverter", f"127.0.0.1:{chain.inverter.modbus_port}")
-    said, errors = tool.communicate(timeout=60)
+    written, errors = tool.communicate(timeout=60)
     assert tool.returncode == 0, errors
     times = refused_times(chain, since)
     # The inverter requests twice in 160 ms, so that up to 0.16 s are missing at either end.
     assert times[-1] - times[0] == pytest.approx(6.9, abs=0.25)
     assert max(after - one for one, after in pairwise(times)) < 1.0, "without a break"
-    assert "Data was withheld for 7.0 s (7 s were requested)." in said
-    assert "The inverter showed 0 for all values from" in said
-    assert "It believed measured values again" in said
-    assert "Its energy manager: idle." in said
-    assert "of them without data" in said
+    assert "Data was withheld for 7.0 s (7 s were requested)." in written
+    assert "The inverter showed 0 for all values from" in written
+    assert "It believed measured values again" in written
+    assert "Its energy manager: idle." in written
+    assert "of them without data" in written
     chain.await_good(10)
     chain.assert_never()
 
@@ -84,18 +84,18 @@ def test_a_server_that_is_killed_meanwhile_serves_again_when_it_is_back(chain: C
     chain.server.kill()
     chain.server.start()
     chain.await_good(5, within=10)
-    said, errors = tool.communicate(timeout=40)
+    written, errors = tool.communicate(timeout=40)
     assert tool.returncode == 1, errors
-    assert "It ended early: rtu-server has ended." in said
+    assert "It ended early: rtu-server has ended." in written
 
 
 def test_it_waits_for_a_yes_and_takes_no_for_an_answer(chain: Chain) -> None:
     before = chain.inverter.status()["outcomes"].get("exception-4", 0)
     tool = begin(chain, "--seconds", "5")
-    said, _ = tool.communicate("n\n", timeout=20)
+    written, _ = tool.communicate("n\n", timeout=20)
     assert tool.returncode == 2
-    assert "the inverter gets no data" in said
-    assert "Begin? [y/N]" in said
+    assert "the inverter gets no data" in written
+    assert "Begin? [y/N]" in written
     time.sleep(1)  # what is watched is time itself
     assert chain.inverter.status()["outcomes"].get("exception-4", 0) == before
 

@@ -87,10 +87,12 @@ def test_both_ends_are_in_one_file_on_one_clock_as_they_were(chain: LoginChain, 
 
     writes = _of(records, "write")
     assert {(one.start, one.count) for one in writes} == {(0, 28), (40, 106)}
-    said = {one.values for one in writes}
+    written = {one.values for one in writes}
     fresh = [one for one in replies if one.t > writes[0].t + 1.0]
     assert fresh
-    assert all(one.values in said for one in fresh), "what the inverter got is what the meter wrote, to the last word"
+    assert all(one.values in written for one in fresh), (
+        "what the inverter got is what the meter wrote, to the last word"
+    )
     assert {one.where for one in writes} == {"main"}
     assert {one.where for one in replies} == {"attic/rs485"}
 

@@ -50,8 +50,8 @@ class TestPorts:
 
     def test_a_running_program_on_the_port_is_named(self, tmp_path: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:
-            said = bash(tmp_path, f"owner_of_port {server.getsockname()[1]}").stdout
-        assert f"process {os.getpid()} " in said
+            written = bash(tmp_path, f"owner_of_port {server.getsockname()[1]}").stdout
+        assert f"process {os.getpid()} " in written
 
     def test_a_broker_that_does_not_start_gets_its_own_files_back(self, tmp_path: Path) -> None:
         program = """
@@ -127,9 +127,9 @@ def adapters(folder: Path, *names: str) -> str:
 class TestFindPort:
     def test_the_one_adapter_is_taken_and_printed(self, tmp_path: Path) -> None:
         program = adapters(tmp_path, "usb-FTDI_FT232R_A1-if00-port0") + 'find_port; echo "port=$port"'
-        said = bash(tmp_path, program).stdout
-        assert said.count("usb-FTDI_FT232R_A1-if00-port0") == 2
-        assert "port=/" in said
+        written = bash(tmp_path, program).stdout
+        assert written.count("usb-FTDI_FT232R_A1-if00-port0") == 2
+        assert "port=/" in written
 
     @pytest.mark.parametrize(
         "name",
@@ -142,10 +142,10 @@ class TestFindPort:
         ],
     )
     def test_a_stick_that_is_no_rs485_adapter_is_not_taken(self, tmp_path: Path, name: str) -> None:
-        said = bash(tmp_path, adapters(tmp_path, name) + 'find_port; echo "port=$port"').stdout
-        assert "port=\n" in said
-        assert "--port PATH" in said
-        assert name in said
+        written = bash(tmp_path, adapters(tmp_path, name) + 'find_port; echo "port=$port"').stdout
+        assert "port=\n" in written
+        assert "--port PATH" in written
+        assert name in written
 
     def test_two_adapters_behind_one_link_are_not_taken_silently(self, tmp_path: Path) -> None:
         program = adapters(tmp_path, "usb-1a86_USB_Serial-if00-port0")
@@ -153,13 +153,13 @@ class TestFindPort:
         by_path.mkdir()
         for number in range(2):
             (by_path / f"platform-usb-0:1.{number}:1.0-port0").symlink_to(f"../../ttyUSB{number}")
-        said = bash(tmp_path, program + 'find_port; echo "port=$port"').stdout
-        assert "port=\n" in said
-        assert "by-path/platform-usb-0:1.1" in said
+        written = bash(tmp_path, program + 'find_port; echo "port=$port"').stdout
+        assert "port=\n" in written
+        assert "by-path/platform-usb-0:1.1" in written
 
     def test_none_is_named_with_what_to_do(self, tmp_path: Path) -> None:
-        said = bash(tmp_path, f"SERIAL={tmp_path}/none; find_port").stdout
-        assert "No USB-RS485 adapter was found. Plug it in and run this command again." in said
+        written = bash(tmp_path, f"SERIAL={tmp_path}/none; find_port").stdout
+        assert "No USB-RS485 adapter was found. Plug it in and run this command again." in written
 
 
 SETTINGS_OF = {
@@ -186,9 +186,9 @@ class TestSettings:
     def test_a_meter_that_was_missing_is_filled_in_by_a_second_run(self, tmp_path: Path) -> None:
         text, _ = settings(tmp_path, "ksem-publisher", "")
         assert '\nhost = "192.168.1.50"' not in text
-        text, said = settings(tmp_path, "ksem-publisher", "meter=192.0.2.7")
+        text, written = settings(tmp_path, "ksem-publisher", "meter=192.0.2.7")
         assert tomllib.loads(text)["meter"][0]["host"] == "192.0.2.7"
-        assert "192.0.2.7" in said
+        assert "192.0.2.7" in written
 
     @pytest.mark.parametrize("line", ["", '\nhost = "192.168.1.50"\n'])
     def test_a_missing_key_and_a_placeholder_are_filled(self, tmp_path: Path, line: str) -> None:
@@ -197,14 +197,14 @@ class TestSettings:
 
     def test_another_value_is_kept_and_the_line_to_change_is_printed(self, tmp_path: Path) -> None:
         before = '[[meter]]\nhost = "192.0.2.1"\n'
-        text, said = settings(tmp_path, "ksem-publisher", "meter=192.0.2.7", before)
+        text, written = settings(tmp_path, "ksem-publisher", "meter=192.0.2.7", before)
         assert text == before
-        assert 'publisher.toml line 2: host = "192.0.2.1" was kept' in said
-        assert 'host = "192.0.2.7"' in said
+        assert 'publisher.toml line 2: host = "192.0.2.1" was kept' in written
+        assert 'host = "192.0.2.7"' in written
 
     def test_an_adapter_that_comes_later_is_found(self, tmp_path: Path) -> None:
-        _, said = settings(tmp_path, "rtu-server", "")
-        assert "No USB-RS485 adapter was found" in said
+        _, written = settings(tmp_path, "rtu-server", "")
+        assert "No USB-RS485 adapter was found" in written
         adapters(tmp_path, "usb-FTDI_A1-if00-port0")
         text, _ = settings(tmp_path, "rtu-server", "")
         assert tomllib.loads(text)["line"][0]["port"].endswith("usb-FTDI_A1-if00-port0")
@@ -220,9 +220,9 @@ class TestSettings:
     def test_a_second_run_with_the_same_words_changes_nothing(self, tmp_path: Path) -> None:
         words = "port=/dev/ttyUSB0 broker=192.0.2.5"
         first, _ = settings(tmp_path, "rtu-server", words)
-        again, said = settings(tmp_path, "rtu-server", words)
+        again, written = settings(tmp_path, "rtu-server", words)
         assert again == first
-        assert "kept" in said
+        assert "kept" in written
 
     @pytest.mark.parametrize(
         ("given", "host"),
@@ -252,10 +252,10 @@ class TestSettings:
 def test_an_upgrade_prints_what_is_new(tmp_path: Path) -> None:
     (tmp_path / "opt").mkdir()
     (tmp_path / "opt/CHANGELOG.md").write_text((ROOT / "CHANGELOG.md").read_text().split("- **The chain**")[0])
-    said = bash(tmp_path, "show_news; show_news").stdout
-    assert said.count("What is new:") == 1
-    assert "- **The chain**" in said
-    assert "# Changelog" not in said
+    written = bash(tmp_path, "show_news; show_news").stdout
+    assert written.count("What is new:") == 1
+    assert "- **The chain**" in written
+    assert "# Changelog" not in written
 
 
 def test_a_command_names_the_upgrade_after_debian_got_another_python(tmp_path: Path) -> None:

@@ -207,9 +207,9 @@ def look(house: House, *options: str) -> Said:
 
 @pytest.mark.slow
 def test_the_doctor_compares_without_a_service(house: House) -> None:
-    said = look(house)
-    texts = [one["text"] for one in said.findings if one["check"] == "belief"]
-    assert said.states("belief") == {"ok"}, said.stdout
+    written = look(house)
+    texts = [one["text"] for one in written.findings if one["check"] == "belief"]
+    assert written.states("belief") == {"ok"}, written.stdout
     assert any(text.startswith("believes ") and "measured last" in text for text in texts)
     assert "it believes what was measured" in texts
     house.believe(wrong_sign=True)

@@ -58,7 +58,7 @@ class Ear:
     ) -> None:
         self._link.stop()
 
-    def say(self, topic: str, payload: bytes, *, retain: bool = True) -> None:
+    def to_log(self, topic: str, payload: bytes, *, retain: bool = True) -> None:
         """Publish; a retained empty payload clears the topic."""
         assert self._link.publish(topic, payload, qos=1, retain=retain)
 
@@ -93,7 +93,7 @@ class Ear:
         """Say something wrong on a topic and wait until its owner has said what is right after it."""
         with self._news:
             begin = len(self.heard)
-            self.say(topic, wrong)
+            self.to_log(topic, wrong)
             heard: list[bytes] = []
 
             def corrected() -> bool:
@@ -106,8 +106,8 @@ class Ear:
         """Wait for a payload on a topic among what was heard from message number `begin` on; return the message."""
 
         def found() -> Incoming | None:
-            said = (one for one in self.heard[begin:] if (one.topic, one.payload) == (topic, payload))
-            return next(said, None)
+            written = (one for one in self.heard[begin:] if (one.topic, one.payload) == (topic, payload))
+            return next(written, None)
 
         with self._news:
             message = self._news.wait_for(found, within)

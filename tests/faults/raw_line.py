@@ -60,9 +60,9 @@ def line_fault(
 
     `lines`: what the RTU server may log about it at most, from begin to recovery.
     """
-    with quiet(chain.server, at_most=lines) as (said,):
+    with quiet(chain.server, at_most=lines) as (written,):
         with chain.fault(name, family, recovery) as row:
-            yield row, said
+            yield row, written
         status = chain.inverter.status()
     assert status["early"] == 0, f"{status['early']} answers began before the silence of a frame was over"
     assert status["late_frames"] == 0, f"{status['late_frames']} answers came after the inverter had stopped waiting"

@@ -30,9 +30,9 @@ class Found:
     def __init__(self, check: str, words: tuple[str, ...]) -> None:
         self.check, self.words = check, words
 
-    def __call__(self, said: Said) -> bool:
+    def __call__(self, written: Said) -> bool:
         try:
-            said.assert_found(self.check, *self.words)
+            written.assert_found(self.check, *self.words)
         except AssertionError:
             return False
         return True
@@ -51,8 +51,8 @@ class TestPush:
         with a_chain(tmp_path, *self.PARTS, push=False) as chain:
             chain.publisher.await_log("live data flows")
             found = has("push", "no push has arrived", "TCP master", "address 127.0.0.1 and port", str(chain.push_port))
-            said = chain.until(found)
-            assert said.states("meter") == {"ok"}
+            written = chain.until(found)
+            assert written.states("meter") == {"ok"}
 
     def test_from_elsewhere(self, tmp_path: Path) -> None:
         with (
@@ -68,24 +68,24 @@ class TestPush:
 
     def test_without_a_publisher_it_listens_itself_when_asked_to(self, tmp_path: Path) -> None:
         with a_chain(tmp_path, "broker", "meter") as chain:
-            said = chain.doctor("--listen", "3", patience=1.0)
-            line = next(one for one in said.findings if one["check"] == "push")
+            written = chain.doctor("--listen", "3", patience=1.0)
+            line = next(one for one in written.findings if one["check"] == "push")
             assert line["state"] == "ok"
             assert re.search(
                 r"127.0.0.1 pushes every \d+ ms: registers total \(0-27\), phases \(40-145\)", line["text"]
             )
-            said.assert_found("publisher", "nothing is heard of a publisher for meter main", "systemctl status")
+            written.assert_found("publisher", "nothing is heard of a publisher for meter main", "systemctl status")
         assert has("push", "nobody pushed to")(chain.doctor("--listen", "1", patience=1.0))
 
 
 class TestInverter:
     def test_silent(self, tmp_path: Path) -> None:
         with a_chain(tmp_path, "broker", "meter", "publisher", "line", "server") as chain:
-            said = chain.until(
+            written = chain.until(
                 has("inverter", "the inverter is silent", "check A and B", "service menu"), within=40, patience=PATIENCE
             )
-            assert said.states("port") == {"ok"}
-            assert said.states("publisher") == {"ok"}
+            assert written.states("port") == {"ok"}
+            assert written.states("publisher") == {"ok"}
 
     def test_wrong_baud_rate(self, tmp_path: Path) -> None:
         """At another speed an inverter's requests arrive as bytes that mean nothing."""
@@ -105,9 +105,9 @@ class TestInverter:
 
     def test_one_that_gets_no_good_answers(self, tmp_path: Path) -> None:
         with a_chain(tmp_path, "broker", "line", "server", "inverter") as chain:
-            said = chain.until(has("inverter", "gets no good data", "stale"), within=40, patience=PATIENCE)
-            said.assert_found("publisher", "nothing is heard of a publisher")
-            said.assert_found("meter", "refuses connections")
+            written = chain.until(has("inverter", "gets no good data", "stale"), within=40, patience=PATIENCE)
+            written.assert_found("publisher", "nothing is heard of a publisher")
+            written.assert_found("meter", "refuses connections")
 
     def test_a_server_that_is_gone(self, tmp_path: Path) -> None:
         with a_chain(tmp_path, "broker", "meter", "publisher", "line", "server", "inverter") as chain:
@@ -141,16 +141,18 @@ class TestRights:
             acl=f"{head}user rtu\n{rtu.replace(right, '', 1)}",
         ) as chain:
             chain.publisher.await_log("live data flows")
-            said = doctor("--server-config", chain.server.settings_path)
-            said.assert_found("rights", *words)
+            written = doctor("--server-config", chain.server.settings_path)
+            written.assert_found("rights", *words)
 
     def test_a_starved_publisher(self, tmp_path: Path) -> None:
         head, publisher = ACL.split("user publisher\n")
         acl = f"{head}user publisher\n{publisher.replace('topic read ksem/+/status', '# ', 1)}"
         with a_chain(tmp_path, "broker", "meter", "publisher", acl=acl) as chain:
             chain.publisher.await_log("live data flows")
-            said = doctor("--publisher-config", chain.publisher.settings_path)
-            said.assert_found("rights", "ksem/+/status", "does not come back", "let user publisher read ksem/+/status")
+            written = doctor("--publisher-config", chain.publisher.settings_path)
+            written.assert_found(
+                "rights", "ksem/+/status", "does not come back", "let user publisher read ksem/+/status"
+            )
 
 
 class TestMeter:
@@ -181,10 +183,10 @@ class TestMeter:
             for one in waiting:
                 one.setblocking(False)
                 one.connect_ex(deaf.getsockname())
-            said = doctor("--meter", f"127.0.0.1:{deaf.getsockname()[1]}")
+            written = doctor("--meter", f"127.0.0.1:{deaf.getsockname()[1]}")
             for one in waiting:
                 one.close()
-        said.assert_found("meter", "nothing answers at 127.0.0.1", "[[meter]] host")
+        written.assert_found("meter", "nothing answers at 127.0.0.1", "[[meter]] host")
 
     @pytest.mark.parametrize(
         ("fault", "words"),
@@ -203,15 +205,15 @@ class TestMeter:
         with a_chain(tmp_path, "broker", "meter") as chain:
             chain.meter.command("fault", name="exception", code=2, only="8192-8249")
             chain.start("publisher")
-            said = chain.until(has("block", "registers 8192-8249 (device): exception 2", "requests these first"))
-            said.assert_found("meter", "measures as a KSEM does, but refuses registers 8192-8249 (device)")
-            assert said.states("push") == {"ok"}
+            written = chain.until(has("block", "registers 8192-8249 (device): exception 2", "requests these first"))
+            written.assert_found("meter", "measures as a KSEM does, but refuses registers 8192-8249 (device)")
+            assert written.states("push") == {"ok"}
 
     def test_a_firmware_without_a_clock_is_a_ksem(self, tmp_path: Path) -> None:
         with KsemHandle(tmp_path) as meter:
             meter.command("fault", name="exception", code=2, only="8245-8249")
-            said = doctor("--meter", f"127.0.0.1:{meter.port}")
-        assert said.states("meter") == {"ok"}
+            written = doctor("--meter", f"127.0.0.1:{meter.port}")
+        assert written.states("meter") == {"ok"}
 
     def test_a_meter_that_boots(self, tmp_path: Path) -> None:
         with KsemHandle(tmp_path) as meter:
@@ -228,8 +230,8 @@ class TestPort:
         os.close(slave)
         Path(path).chmod(0o620)
         try:
-            said = as_nobody(path)
-            said.assert_found("port", "permission denied for user nobody", "usermod -aG dialout nobody")
+            written = as_nobody(path)
+            written.assert_found("port", "permission denied for user nobody", "usermod -aG dialout nobody")
             os.chown(path, 0, 0)
             Path(path).chmod(0o600)
             doctor("--serial", path).assert_found("port", "not open to the group dialout", "chgrp dialout")

@@ -330,21 +330,21 @@ def assert_told_once(lines: list[str], port: str) -> None:
 @pytest.mark.alone
 def test_a_port_that_vanishes_and_comes_back_under_its_name_is_used_again_within_a_second(chain: Chain) -> None:
     # Gone, not there, unit down; there, unit served again.
-    with line_fault(chain, "the port is gone for 5 s", recovery=1.0, lines=6) as (_, said):
+    with line_fault(chain, "the port is gone for 5 s", recovery=1.0, lines=6) as (_, written):
         chain.line.command("unplug")
         chain.server.await_log("no such port")
         rates = [cpu_rate(chain.server.pid, 1.5) for _ in range(3)]
         chain.line.command("plug")
     # The least of them: on a busy host the same work takes longer. `make bench` holds it to 0.010 on a quiet one.
     assert min(rates) < 0.020, f"{rates} of a CPU while the port is gone"
-    assert_told_once(list(said), str(chain.line.server))
+    assert_told_once(list(written), str(chain.line.server))
 
 
 @pytest.mark.slow
 def test_a_port_that_fails_and_is_back_at_once_is_used_again_within_a_second(chain: Chain) -> None:
-    with line_fault(chain, "input/output error, the port is back at once", recovery=1.0, lines=6) as (_, said):
+    with line_fault(chain, "input/output error, the port is back at once", recovery=1.0, lines=6) as (_, written):
         chain.line.command("unplug", seconds=0.0)
-    assert_told_once(list(said), str(chain.line.server))
+    assert_told_once(list(written), str(chain.line.server))
 
 
 @pytest.mark.slow

@@ -158,15 +158,15 @@ def test_a_second_instance_with_the_same_name_is_noticed_and_said_once(
     chain: Chain, tmp_path: Path, kept_rows: list[object]
 ) -> None:
     settings = chain.server_settings().replace(str(chain.line.server), str(tmp_path / "no-port"))
-    said = "another RTU server is called attic"
+    written = "another RTU server is called attic"
     with (
         Ear(chain.broker.port) as ear,
         line_fault(chain, "a second RTU server of the same name", family=FAMILY, recovery=None, lines=10) as (_, first),
         Service("rtu_server", settings, tmp_path) as second,
     ):
         reported = [first, Lines(second)]
-        wait_until(lambda: all(lines.with_word(said) for lines in reported), within=20)
-        ear.await_node_health(lambda health: health.state != "ok" and said in health.why, within=15)
+        wait_until(lambda: all(lines.with_word(written) for lines in reported), within=20)
+        ear.await_node_health(lambda health: health.state != "ok" and written in health.why, within=15)
         assert chain.watch(2).keys() == {"good"}
     assert not any(lines.with_word("broker: connection") for lines in reported)  # neither throws the other out
     # Not waited for: the next test needs data now.

@@ -120,9 +120,9 @@ class Machine:
 
     def run(self, *words: str, online: bool = False, check: bool = True, within: float = 60.0) -> str:
         """Run a program inside; return what it said. AssertionError with all of that when it fails."""
-        code, said = self.attempt(*words, online=online, within=within)
-        assert code == 0 or not check, f"{' '.join(words)}: exit code {code}\n{said}"
-        return said
+        code, written = self.attempt(*words, online=online, within=within)
+        assert code == 0 or not check, f"{' '.join(words)}: exit code {code}\n{written}"
+        return written
 
     def attempt(self, *words: str, online: bool = False, within: float = 60.0) -> tuple[int, str]:
         """Run a program inside; return its exit code and what it said."""

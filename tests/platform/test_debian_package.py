@@ -129,15 +129,15 @@ def test_a_status_line_tells_the_live_state(running: House) -> None:
 
 def test_the_doctor_finds_all_well(running: House) -> None:
     running.await_good()
-    code, said = running.machine.attempt("airbridge", "doctor", "--json")
-    states = [(one["check"], one["state"]) for one in json.loads(said)["findings"]]
-    assert (code, [state for state in states if state[1] == "wrong"]) == (0, []), said
+    code, written = running.machine.attempt("airbridge", "doctor", "--json")
+    states = [(one["check"], one["state"]) for one in json.loads(written)["findings"]]
+    assert (code, [state for state in states if state[1] == "wrong"]) == (0, []), written
     assert {("settings", "ok"), ("meter", "ok"), ("push", "ok"), ("port", "ok"), ("inverter", "ok")} <= set(states)
 
 
 def test_the_demo_runs_beside_it(running: House) -> None:
-    said = running.machine.run("airbridge", "demo", "--plain", "--seconds", "15", within=90)
-    print("\n" + "\n".join(said.splitlines()[-6:]))
+    written = running.machine.run("airbridge", "demo", "--plain", "--seconds", "15", within=90)
+    print("\n" + "\n".join(written.splitlines()[-6:]))
     running.assert_never_bad()
 
 
@@ -162,8 +162,8 @@ def test_the_units_are_verified_clean(page: House) -> None:
 
 @pytest.mark.parametrize("unit", [*UNITS, DASHBOARD])
 def test_the_exposure_is_two_at_most(page: House, unit: str) -> None:
-    said = page.machine.run("systemd-analyze", "security", "--no-pager", "--threshold=20", unit)
-    print("\n" + said.splitlines()[-1])
+    written = page.machine.run("systemd-analyze", "security", "--no-pager", "--threshold=20", unit)
+    print("\n" + written.splitlines()[-1])
 
 
 @pytest.mark.parametrize("unit", UNITS)

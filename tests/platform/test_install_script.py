@@ -79,10 +79,10 @@ def installed(house: House, before: set[str]) -> House:
 def test_a_wrong_command_line_is_told_and_changes_nothing(house: House, before: set[str]) -> None:
     wrong = ("", "everything", "publisher --meter", 'publisher --meter a"b', "both --purge", "uninstall publisher")
     for words in wrong:
-        code, said = house.machine.attempt(INSTALL, *words.split())
-        assert (code, "--help" in said) == (2, True), said
-    code, said = house.machine.attempt(INSTALL, "upgrade")
-    assert (code, "nothing is installed" in said) == (1, True), said
+        code, written = house.machine.attempt(INSTALL, *words.split())
+        assert (code, "--help" in written) == (2, True), written
+    code, written = house.machine.attempt(INSTALL, "upgrade")
+    assert (code, "nothing is installed" in written) == (1, True), written
     assert set(tree_state(house.machine.tree)) == before
 
 
@@ -108,15 +108,15 @@ def test_the_broker_lets_nobody_in_without_a_login(installed: House) -> None:
 
 def test_the_doctor_finds_nothing_wrong(installed: House) -> None:
     installed.await_good()
-    code, said = installed.machine.attempt("airbridge", "doctor")
-    print("\n" + said)
-    assert code == 0, said
+    code, written = installed.machine.attempt("airbridge", "doctor")
+    print("\n" + written)
+    assert code == 0, written
 
 
 def test_the_web_page_comes_beside_what_runs_and_is_told_its_login(installed: House) -> None:
-    said = install(installed, "dashboard")
-    print("\n" + said)
-    assert "http://127.0.0.1:8080" in said
+    written = install(installed, "dashboard")
+    print("\n" + written)
+    assert "http://127.0.0.1:8080" in written
     for unit in EVERY:
         installed.machine.await_active(unit)
     installed.await_healthy_page()
@@ -128,8 +128,8 @@ def test_the_units_are_verified_clean_and_the_exposure_is_two_at_most(installed:
     words = ("systemd-analyze", "verify", "--recursive-errors=no", *(f"{unit}.service" for unit in EVERY))
     assert installed.machine.run(*words) == ""
     for unit in EVERY:
-        said = installed.machine.run("systemd-analyze", "security", "--no-pager", "--threshold=20", unit)
-        print("\n" + said.splitlines()[-1])
+        written = installed.machine.run("systemd-analyze", "security", "--no-pager", "--threshold=20", unit)
+        print("\n" + written.splitlines()[-1])
 
 
 @pytest.mark.parametrize("unit", EVERY)
@@ -143,12 +143,12 @@ def test_kill_9_is_recovered_from(installed: House, unit: str) -> None:
 def test_a_second_run_changes_nothing(installed: House) -> None:
     processes = {unit: installed.machine.await_active(unit) for unit in EVERY}
     first = tree_state(installed.machine.tree)
-    said = install(installed, "both", "dashboard", "--mosquitto", "--meter", HOST)
-    print("\n" + said)
+    written = install(installed, "both", "dashboard", "--mosquitto", "--meter", HOST)
+    print("\n" + written)
     second = tree_state(installed.machine.tree)
     changed = {path for path in first.keys() | second.keys() if first.get(path) != second.get(path)}
     assert not changed
-    assert "Nothing had to be changed." in said
+    assert "Nothing had to be changed." in written
     assert {unit: installed.machine.await_active(unit) for unit in EVERY} == processes
     print(f"{len(first)} files and folders, sha256 before {digest(first)[:16]}, after {digest(second)[:16]}")
 
@@ -163,8 +163,8 @@ def test_an_upgrade_keeps_settings_and_restarts_with_the_new_version(installed: 
     old = programs(installed)
     with (installed.machine.tree / CHECKOUT / "rtu_server/service.py").open("a") as source:
         source.write("# newer\n")
-    said = install(installed, "upgrade")
-    assert "kept, you have changed it" in said
+    written = install(installed, "upgrade")
+    assert "kept, you have changed it" in written
     for unit, process in processes.items():
         installed.machine.await_active(unit, other_than=process)
     assert programs(installed) != old
@@ -179,8 +179,8 @@ def test_an_upgrade_that_fails_changes_nothing_that_runs(installed: House) -> No
     project = installed.machine.tree / CHECKOUT / "pyproject.toml"
     good = project.read_text()
     project.write_text(good.replace('"attrs>=', '"attrs==0.0.1", "attrs>='))
-    code, said = installed.machine.attempt(INSTALL, "both", online=True, within=600)
-    assert (code, "What ran before still runs" in said) == (1, True), said
+    code, written = installed.machine.attempt(INSTALL, "both", online=True, within=600)
+    assert (code, "What ran before still runs" in written) == (1, True), written
     assert programs(installed) == old
     assert {unit: installed.machine.await_active(unit) for unit in EVERY} == processes
     project.write_text(good)
@@ -214,9 +214,9 @@ def test_purge_leaves_nothing(installed: House, debian: set[str]) -> None:
 
 def test_a_service_without_settings_waits_and_what_is_missing_is_told(installed: House) -> None:
     installed.machine.run("rm", ADAPTER)
-    code, said = installed.machine.attempt(INSTALL, "rtu-server", online=True, within=600)
-    assert code == 3, said
-    assert "port is missing" in said
+    code, written = installed.machine.attempt(INSTALL, "rtu-server", online=True, within=600)
+    assert code == 3, written
+    assert "port is missing" in written
     until("it is not started", lambda: installed.machine.show("rtu-server", "ActiveState") == "inactive", 5)
     installed.machine.run(INSTALL, "uninstall", "--purge")
 

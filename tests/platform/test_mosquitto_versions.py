@@ -42,10 +42,10 @@ def programs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         (found / name).write_text(f'#!/bin/sh\n{command} "$@"\n')
         (found / name).chmod(0o755)
     ran = subprocess.run([found / "mosquitto", "-h"], capture_output=True, text=True, check=False)
-    said = re.search(r"mosquitto version (\S+)", ran.stdout + ran.stderr)
-    assert said, ran
-    print(f"\n{suite}: mosquitto {said[1]}")
-    assert said[1].startswith(version)
+    written = re.search(r"mosquitto version (\S+)", ran.stdout + ran.stderr)
+    assert written, ran
+    print(f"\n{suite}: mosquitto {written[1]}")
+    assert written[1].startswith(version)
     yield found
     subprocess.run(["rm", "-rf", tree], check=True)
 

@@ -30,15 +30,15 @@ def test_the_units_are_verified_clean(tmp_path: Path) -> None:
         text = unit.read_text().replace(f"ExecStart={unit.stem}\n", "ExecStart=/bin/true\n")
         assert "ExecStart=/bin/true" in text
         (tmp_path / unit.name).write_text(text)
-    said = run(ANALYZE, "verify", "--recursive-errors=no", *(str(tmp_path / unit.name) for unit in UNITS))
-    assert (said.returncode, said.stdout) == (0, "")
+    written = run(ANALYZE, "verify", "--recursive-errors=no", *(str(tmp_path / unit.name) for unit in UNITS))
+    assert (written.returncode, written.stdout) == (0, "")
 
 
 @needs_systemd
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 def test_a_units_exposure_is_two_at_most(unit: Path) -> None:
-    said = run(ANALYZE, "security", "--no-pager", "--offline=true", "--threshold=20", str(unit))
-    assert said.returncode == 0, said.stdout
+    written = run(ANALYZE, "security", "--no-pager", "--offline=true", "--threshold=20", str(unit))
+    assert written.returncode == 0, written.stdout
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)

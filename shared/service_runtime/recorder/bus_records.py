@@ -25,7 +25,7 @@ SHOWN: Final = 8
 """First bytes of a request that is no read or write: it holds nobody's serial number."""
 SHOWN_OF_ANSWER: Final = 3
 """First bytes of noise and of unknown replies: what follows could be a part of the serial number."""
-SAID_BACK: Final = (5, 6, 22)
+ECHOED: Final = (5, 6, 22)
 """Functions whose reply is the request's own bytes."""
 BITS: Final = {"N": 10, "E": 11, "O": 11}
 """Start bit, eight bits, parity and one stop bit."""
@@ -63,7 +63,7 @@ class BusRecorder:
         """What the frame reader found, in its order: every byte that arrived belongs to one of them."""
         return [self._record(one) for one in heard]
 
-    def said(self, frame: bytes, begin: float) -> CaptureRecord:
+    def written(self, frame: bytes, begin: float) -> CaptureRecord:
         """The record of an answer that this program itself began to send at `begin`."""
         end = begin + len(frame) * self._character
         return self._dated(Reply(frame, frame[0], frame[1:-2], end), begin, end)
@@ -76,7 +76,7 @@ class BusRecorder:
         gap_ms = None if self._last_end is None else max(0.0, 1000 * (begin - self._last_end))
         self._last_end = end
         t = end - self._zero
-        if isinstance(heard, Request) and not self._is_said_back(heard):
+        if isinstance(heard, Request) and not self._is_echoed(heard):
             record = self._request(heard, t, gap_ms)
             self._asked = _Asked(record, heard.frame, end)
         elif isinstance(heard, Noise):
@@ -88,8 +88,8 @@ class BusRecorder:
             self._asked = None
         return record if self._serial_number else record.without_serial_number()
 
-    def _is_said_back(self, heard: Request) -> bool:
-        return self._asked is not None and heard.pdu[0] in SAID_BACK and heard.frame == self._asked.frame
+    def _is_echoed(self, heard: Request) -> bool:
+        return self._asked is not None and heard.pdu[0] in ECHOED and heard.frame == self._asked.frame
 
     def _request(self, heard: Request, t: float, gap_ms: float | None) -> CaptureRecord:
         base = CaptureRecord(

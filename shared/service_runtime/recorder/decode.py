@@ -174,7 +174,7 @@ class _Line:
             return found + self._recorder.records(self._reader.feed(event.data, event.at))
         if event.what == tape.OUT and event.data:
             # A server answers what it knows to be whole.
-            return [*self.finish(), self._recorder.said(event.data, event.at)]
+            return [*self.finish(), self._recorder.written(event.data, event.at)]
         if event.what == tape.FORGET:
             return [*self.finish(), CaptureRecord(t=event.at, what="stall", why=_text(event))]
         return []

@@ -74,5 +74,5 @@ def test_the_state_as_json_has_it() -> None:
 def test_an_inverter_that_the_broker_forgot_is_forgotten() -> None:
     house = House().run_well()
     house.inverter()
-    house.say("ksem/inverter/roof/status", b"")
+    house.to_log("ksem/inverter/roof/status", b"")
     assert not house.picture.inverters

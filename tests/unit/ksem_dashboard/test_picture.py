@@ -79,8 +79,8 @@ def test_a_block_that_was_overtaken_is_left_out() -> None:
 
 def test_a_message_that_breaks_the_contract_is_counted_and_changes_nothing() -> None:
     house = House().run_well()
-    house.say("ksem/main/block/live", b"{}")
-    house.say("ksem/main/health", b'{"v":2}')
+    house.to_log("ksem/main/block/live", b"{}")
+    house.to_log("ksem/main/health", b'{"v":2}')
     assert house.picture.unreadable == 2
     assert house.picture.meters["main"].flows(house.now)
 
@@ -89,14 +89,14 @@ def test_whoever_may_publish_cannot_fill_the_memory() -> None:
     house = House()
     for number in range(100):
         house.status(meter=f"m{number}")
-        house.say(f"ksem/rtu/n{number}/status", b"online")
+        house.to_log(f"ksem/rtu/n{number}/status", b"online")
     assert len(house.picture.meters) == len(house.picture.nodes) == 16
 
 
 def test_a_message_that_cannot_be_read_makes_no_meter() -> None:
     house = House()
-    house.say("ksem/ghost/block/live", b"{}")
-    house.say("ksem/rtu/ghost/health", b"{}")
+    house.to_log("ksem/ghost/block/live", b"{}")
+    house.to_log("ksem/rtu/ghost/health", b"{}")
     assert not house.picture.meters
     assert not house.picture.nodes
 
@@ -104,18 +104,18 @@ def test_a_message_that_cannot_be_read_makes_no_meter() -> None:
 def test_what_is_taken_from_the_broker_is_forgotten_unless_the_settings_name_it() -> None:
     house = House().run_well()
     for kind in ("main", "rtu/attic"):
-        house.say(f"ksem/{kind}/status", b"")
+        house.to_log(f"ksem/{kind}/status", b"")
     assert not house.picture.meters
     assert not house.picture.nodes
     named = House(meters=("main",)).run_well()
-    named.say("ksem/main/status", b"")
+    named.to_log("ksem/main/status", b"")
     assert named.picture.meters["main"].status is None
 
 
 def test_only_the_meters_and_nodes_of_the_settings_are_shown_where_they_are_named() -> None:
     house = House(meters=("main",), nodes=("attic",))
     house.status(meter="other")
-    house.say("ksem/rtu/cellar/status", b"online")
+    house.to_log("ksem/rtu/cellar/status", b"online")
     assert list(house.picture.meters) == ["main"]
     assert list(house.picture.nodes) == ["attic"]
     assert house.picture.subscriptions == [
@@ -149,12 +149,12 @@ def test_what_is_gone_makes_room_for_what_runs() -> None:
     """Sixteen names that once were are retained at the broker; the real ones come after them."""
     house = House()
     for number in range(16):
-        house.say(f"ksem/m{number}/status", b"offline", retained=True)
-        house.say(f"ksem/rtu/n{number}/status", b"offline", retained=True)
-    house.say("ksem/m99/status", b"offline", retained=True)
-    house.say("ksem/rtu/n99/status", b"offline", retained=True)
-    house.say("ksem/main/status", b"online")
-    house.say("ksem/rtu/attic/status", b"online")
+        house.to_log(f"ksem/m{number}/status", b"offline", retained=True)
+        house.to_log(f"ksem/rtu/n{number}/status", b"offline", retained=True)
+    house.to_log("ksem/m99/status", b"offline", retained=True)
+    house.to_log("ksem/rtu/n99/status", b"offline", retained=True)
+    house.to_log("ksem/main/status", b"online")
+    house.to_log("ksem/rtu/attic/status", b"online")
     assert len(house.picture.meters) == len(house.picture.nodes) == 16
     assert "main" in house.picture.meters
     assert "attic" in house.picture.nodes

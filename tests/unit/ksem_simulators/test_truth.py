@@ -131,20 +131,20 @@ def test_an_answer_from_before_the_meter_said_it_is_wrong(meter: Spoken) -> None
 
 def test_what_could_not_be_sent_does_not_count(meter: Spoken) -> None:
     meter.measure(1000.2)
-    saying = meter.meter.say(HEAD, Kind.PUSH, 1000.2)
-    meter.meter.take_back(saying)
+    answer = meter.meter.read_out(HEAD, Kind.PUSH, 1000.2)
+    meter.meter.take_back(answer)
     words = meter.read(RegisterRange(0, 20), 1000.25)
     assert meter.truth.judge(0, words, 1000.3).kind == "good"
-    everything = [*words, *(saying.words[i] << 8 | saying.words[i + 1] for i in range(40, 56, 2))]
+    everything = [*words, *(answer.words[i] << 8 | answer.words[i + 1] for i in range(40, 56, 2))]
     assert meter.truth.judge(0, everything, 1000.3).kind == "wrong"
 
 
 def test_taken_back_after_the_reader_saw_it_does_not_count_either(meter: Spoken) -> None:
     meter.measure(1000.2)
-    saying = meter.meter.say(HEAD, Kind.PUSH, 1000.2)
-    words = [saying.words[i] << 8 | saying.words[i + 1] for i in range(0, 56, 2)]
+    answer = meter.meter.read_out(HEAD, Kind.PUSH, 1000.2)
+    words = [answer.words[i] << 8 | answer.words[i + 1] for i in range(0, 56, 2)]
     assert meter.truth.judge(0, words, 1000.3).kind == "good"
-    meter.meter.take_back(saying)
+    meter.meter.take_back(answer)
     assert meter.truth.judge(0, words, 1000.3).kind == "wrong"
 
 
@@ -233,7 +233,7 @@ def test_a_counter_made_of_two_readings_is_torn(tmp_path: Path) -> None:
     block = RegisterRange(512, 4)
     for number, words in enumerate((b"\0\0\0\0\0\x01\xff\xff", b"\0\0\0\0\0\x02\0\0")):
         snapshot = writer.snapshot(Block.ENERGY, words, cycle=number, at=10.0 + number, measured_at=10.0 + number)
-        writer.say(Block.ENERGY, snapshot, block, Kind.READ, 10.0 + number)
+        writer.read_out(Block.ENERGY, snapshot, block, Kind.READ, 10.0 + number)
     reader = TruthReader(tmp_path / "truth")
     assert reader.judge(512, [0, 0, 1, 0xFFFF], 12.0).kind == "good"
     assert reader.judge(512, [0, 0, 2, 0], 12.0).kind == "good"

@@ -11,15 +11,15 @@ CHARACTER = 0.000286
 
 def short(heard: Iterable[Heard]) -> list[tuple[str, bytes]]:
     """Kind and bytes, without times; noise that comes in pieces as one."""
-    said: list[tuple[str, bytes]] = []
+    written: list[tuple[str, bytes]] = []
     for one in heard:
         if not isinstance(one, Noise):
-            said.append(("request" if isinstance(one, Request) else "reply", one.frame))
-        elif said and said[-1][0] == "noise":
-            said[-1] = ("noise", said[-1][1] + one.data)
+            written.append(("request" if isinstance(one, Request) else "reply", one.frame))
+        elif written and written[-1][0] == "noise":
+            written[-1] = ("noise", written[-1][1] + one.data)
         else:
-            said.append(("noise", one.data))
-    return said
+            written.append(("noise", one.data))
+    return written
 
 
 def request(frame: bytes) -> tuple[str, bytes]:

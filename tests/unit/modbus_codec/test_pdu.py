@@ -54,7 +54,7 @@ def test_requests_and_replies_are_the_specifications_bytes(
 
 
 @pytest.mark.parametrize(
-    ("pdu", "code", "said"),
+    ("pdu", "code", "written"),
     [
         ("03 0000 0000", 3, "count 0: 1 to 125 is allowed"),
         ("03 0000 007e", 3, "count 126: 1 to 125 is allowed"),
@@ -78,8 +78,8 @@ def test_requests_and_replies_are_the_specifications_bytes(
         ("7f", 1, "function 127 is not served"),
     ],
 )
-def test_a_request_that_can_not_be_served_says_which_exception_is_due(pdu: str, code: int, said: str) -> None:
-    with pytest.raises(BadRequest, match=said) as caught:
+def test_a_request_that_can_not_be_served_says_which_exception_is_due(pdu: str, code: int, written: str) -> None:
+    with pytest.raises(BadRequest, match=written) as caught:
         decode_request(bytes.fromhex(pdu))
     assert caught.value.code == code
     assert caught.value.function == bytes.fromhex(pdu)[0]
@@ -96,7 +96,7 @@ def test_what_asks_for_no_function_can_not_be_answered(pdu: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("request_", "answered", "said"),
+    ("request_", "answered", "written"),
     [
         (ReadRequest(HOLDING, 0, 2), "", "answered nothing"),
         (ReadRequest(HOLDING, 0, 2), "03", "asked for 2 registers, answered no byte count"),
@@ -118,8 +118,8 @@ def test_what_asks_for_no_function_can_not_be_answered(pdu: str) -> None:
         (WriteMultipleRequest(1, (10, 258)), "10 0002 0002", "where 10 00 01 00 02 was due"),
     ],
 )
-def test_a_reply_to_anything_else_is_refused(request_: Request, answered: str, said: str) -> None:
-    with pytest.raises(BadReply, match=said):
+def test_a_reply_to_anything_else_is_refused(request_: Request, answered: str, written: str) -> None:
+    with pytest.raises(BadReply, match=written):
         decode_reply(bytes.fromhex(answered), request_)
 
 
@@ -131,7 +131,7 @@ def test_every_exception_is_read_as_the_answer_to_every_request(request_: Reques
 
 
 @pytest.mark.parametrize(
-    ("build", "arguments", "said"),
+    ("build", "arguments", "written"),
     [
         (ReadRequest, (FunctionCode.WRITE_SINGLE_REGISTER, 0, 1), "3 or 4"),
         (ReadRequest, (HOLDING, 0, 0), "count 0"),
@@ -156,8 +156,8 @@ def test_every_exception_is_read_as_the_answer_to_every_request(request_: Reques
         (ExceptionReply, (3, 0), "0 is not a valid ExceptionCode"),
     ],
 )
-def test_a_pdu_that_breaks_a_limit_can_not_be_built(build: Any, arguments: tuple[Any, ...], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_a_pdu_that_breaks_a_limit_can_not_be_built(build: Any, arguments: tuple[Any, ...], written: str) -> None:
+    with pytest.raises(ValueError, match=written):
         build(*arguments)
 
 

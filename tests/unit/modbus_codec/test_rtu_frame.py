@@ -33,11 +33,11 @@ def test_a_length_that_no_frame_has_is_refused(length: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("unit", "pdu", "said"),
+    ("unit", "pdu", "written"),
     [(-1, b"\x03", "unit -1"), (256, b"\x03", "unit 256"), (1, b"", "0 bytes"), (1, bytes(254), "254 bytes")],
 )
-def test_a_frame_that_breaks_a_limit_can_not_be_built(unit: int, pdu: bytes, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_a_frame_that_breaks_a_limit_can_not_be_built(unit: int, pdu: bytes, written: str) -> None:
+    with pytest.raises(ValueError, match=written):
         RtuFrame(unit, pdu)
 
 

@@ -50,7 +50,7 @@ def test_pipelined_frames_are_found_in_any_chunks(sent: list[MbapFrame], data: s
 
 
 @pytest.mark.parametrize(
-    ("garbage", "said"),
+    ("garbage", "written"),
     [
         (b"GET / HTTP/1.1\r\n", "protocol id 54 20"),
         (bytes.fromhex("0001 0007 0006 01 03 0000 0001"), "protocol id 00 07"),
@@ -62,13 +62,13 @@ def test_pipelined_frames_are_found_in_any_chunks(sent: list[MbapFrame], data: s
         (bytes.fromhex("0001 0000 ffff"), "length 65535: 2 to 254"),
     ],
 )
-def test_a_header_that_is_not_modbus_is_refused_as_soon_as_it_is_there(garbage: bytes, said: str) -> None:
-    with pytest.raises(BadFrame, match=said):
+def test_a_header_that_is_not_modbus_is_refused_as_soon_as_it_is_there(garbage: bytes, written: str) -> None:
+    with pytest.raises(BadFrame, match=written):
         MbapReader().feed(garbage)
-    with pytest.raises(BadFrame, match=said):
+    with pytest.raises(BadFrame, match=written):
         MbapReader().feed(READ + garbage)
     reader = MbapReader()
-    with pytest.raises(BadFrame, match=said.split(maxsplit=1)[0]):
+    with pytest.raises(BadFrame, match=written.split(maxsplit=1)[0]):
         for byte in single_bytes(garbage):
             reader.feed(byte)
 
@@ -83,7 +83,7 @@ def test_nothing_is_read_behind_a_header_that_was_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("transaction", "unit", "pdu", "said"),
+    ("transaction", "unit", "pdu", "written"),
     [
         (-1, 1, b"\x03", "transaction -1"),
         (65536, 1, b"\x03", "transaction 65536"),
@@ -92,8 +92,8 @@ def test_nothing_is_read_behind_a_header_that_was_refused() -> None:
         (0, 1, bytes(254), "254 bytes"),
     ],
 )
-def test_a_frame_that_breaks_a_limit_can_not_be_built(transaction: int, unit: int, pdu: bytes, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_a_frame_that_breaks_a_limit_can_not_be_built(transaction: int, unit: int, pdu: bytes, written: str) -> None:
+    with pytest.raises(ValueError, match=written):
         MbapFrame(transaction, unit, pdu)
 
 

@@ -100,7 +100,7 @@ def test_an_ipv6_address_is_shown_in_brackets() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("written", "words"),
     [
         ({"retain_available": 0}, "keeps no retained messages"),
         ({"maximum_qos": 0}, "no QoS 1"),
@@ -109,8 +109,8 @@ def test_an_ipv6_address_is_shown_in_brackets() -> None:
         ({"assigned_client_id": "auto-7"}, "an id of its own"),
     ],
 )
-def test_what_a_broker_says_it_can_not_do_is_put_in_words(said: dict[str, Any], words: str) -> None:
-    (text,) = mqtt_reasons.limits(**said)
+def test_what_a_broker_says_it_can_not_do_is_put_in_words(written: dict[str, Any], words: str) -> None:
+    (text,) = mqtt_reasons.limits(**written)
     assert words in text
 
 

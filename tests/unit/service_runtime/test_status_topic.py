@@ -8,24 +8,24 @@ class Broker:
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.said: list[bytes] = []
+        self.written: list[bytes] = []
         self.delivers = True
         self.status = StatusTopic("status", self.publish)
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> bool:
-        self.said.append(payload)
+        self.written.append(payload)
         return True
 
     def run(self, seconds: float) -> list[bytes]:
         """Let time go by; what was said meanwhile."""
-        begin = len(self.said)
+        begin = len(self.written)
         for _ in range(round(seconds / 0.25)):
             self.now += 0.25
-            said = len(self.said)
+            written = len(self.written)
             self.status.set(self.now, online=True)
-            if self.delivers and len(self.said) > said:
-                self.status.on_message(self.said[-1], self.now)
-        return self.said[begin:]
+            if self.delivers and len(self.written) > written:
+                self.status.on_message(self.written[-1], self.now)
+        return self.written[begin:]
 
 
 def test_while_all_is_well_it_is_said_rarely() -> None:
@@ -70,6 +70,6 @@ def test_what_the_link_does_not_take_is_published_again_with_the_next_look() -> 
 def test_a_new_connection_gets_the_status_at_once_over_the_last_will() -> None:
     broker = Broker()
     broker.run(1)
-    broker.said.clear()
+    broker.written.clear()
     broker.status.on_connected(broker.now)
-    assert broker.said == [b"online"]
+    assert broker.written == [b"online"]
