@@ -12,7 +12,7 @@ from typing import Final
 
 from ksem_contract.block_message import BlockMessage
 from rtu_server.__main__ import main
-from rtu_server.register_cache import Heard, RegisterCache
+from rtu_server.register_cache import BlockResult, RegisterCache
 from service_runtime.clock import boottime
 
 RECORD: Final = struct.Struct("=dqq")
@@ -20,15 +20,15 @@ RECORD: Final = struct.Struct("=dqq")
 
 def _watch() -> None:
     descriptor = os.open(os.environ["BENCH_PROBE"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    hear_block = RegisterCache.hear_block
+    on_block = RegisterCache.on_block
 
-    def hear_and_tell(cache: RegisterCache, message: BlockMessage, now: float) -> Heard:
-        heard = hear_block(cache, message, now)
-        if heard is Heard.HELD and message.block == "live":
+    def hear_and_tell(cache: RegisterCache, message: BlockMessage, now: float) -> BlockResult:
+        received = on_block(cache, message, now)
+        if received is BlockResult.HELD and message.block == "live":
             os.write(descriptor, RECORD.pack(boottime(), message.boot_ms, message.source == "push"))
-        return heard
+        return received
 
-    RegisterCache.hear_block = hear_and_tell  # type: ignore[method-assign]
+    RegisterCache.on_block = hear_and_tell  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -197,7 +197,7 @@ class Consumer:
         """Date it as docs/fleet.md tells consumers to, and look whether that is true."""
         age = now - published
         clock = self._clocks.setdefault(house, ArrivalClock())
-        clock.heard_at(round(1000 * published), now)
+        clock.received_at(round(1000 * published), now)
         shown = clock.age_of(round(1000 * published), 0, now)
         seen.ages.append(age)
         seen.late += age > OLD

@@ -51,10 +51,10 @@ class BareHop:
 
     def within(self, windows: Sequence[tuple[float, float]]) -> list[float]:
         """Seconds from publish() to the subscriber's callback, of the messages sent in these windows."""
-        heard = dict(struct.iter_unpack(RECORD.format, self._heard.read_bytes()))
+        received = dict(struct.iter_unpack(RECORD.format, self._heard.read_bytes()))
         sent = struct.iter_unpack(RECORD.format, self._sent.read_bytes())
         return [
-            heard[number] - at
+            received[number] - at
             for number, at in sent
-            if number in heard and any(begin <= at <= end for begin, end in windows)
+            if number in received and any(begin <= at <= end for begin, end in windows)
         ]

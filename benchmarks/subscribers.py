@@ -76,9 +76,9 @@ class Subscribers:
             while not self._stopping.is_set():
                 for key, _ in selector.select(0.1):
                     assert isinstance(key.fileobj, socket.socket)
-                    heard = key.fileobj.recv(65536)
-                    self.received += len(heard)
-                    pace = _EVERY.search(heard)
+                    received = key.fileobj.recv(65536)
+                    self.received += len(received)
+                    pace = _EVERY.search(received)
                     every = int(pace[1]) / 1000 if pace else every
                 now = time.monotonic()
                 for node in [node for node, at in enumerate(due) if self._pings and at <= now]:

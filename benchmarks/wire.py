@@ -57,7 +57,7 @@ class Wire:
         self._process = subprocess.Popen(
             [program, self.port, self._log, "38400"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self.is_realtime = self._hear().endswith("realtime")
+        self.is_realtime = self._on_message().endswith("realtime")
 
     def begin(self, seconds: float, period_ms: float, ranges: Sequence[str]) -> None:
         """Ask these ranges in turn, each turn `period_ms` after the last, 0: at once. `finish` waits for the end."""
@@ -65,7 +65,7 @@ class Wire:
 
     def finish(self) -> list[Exchange]:
         """Wait until the asking begun is over; return what happened."""
-        self._hear()
+        self._on_message()
         return self._new_records()
 
     def run(self, seconds: float, period_ms: float, ranges: Sequence[str]) -> list[Exchange]:
@@ -77,16 +77,16 @@ class Wire:
 
     def first_data(self) -> float | None:
         """When the first answer with data began; None where none came in time."""
-        return float(self._hear().split()[1]) or None
+        return float(self._on_message().split()[1]) or None
 
     def unplug(self) -> None:
         self._log_change("unplug")
-        self._hear()
+        self._on_message()
 
     def plug(self) -> float:
         """The port is back; return when."""
         self._log_change("plug")
-        return float(self._hear().split()[1])
+        return float(self._on_message().split()[1])
 
     def __enter__(self) -> Self:
         return self
@@ -100,7 +100,7 @@ class Wire:
         self._process.stdin.write(command + "\n")
         self._process.stdin.flush()
 
-    def _hear(self) -> str:
+    def _on_message(self) -> str:
         assert self._process.stdout is not None
         line = self._process.stdout.readline().strip()
         assert line, "the line's process has ended"

@@ -55,13 +55,13 @@ def check_rtu_reader(data: bytes) -> None:
     """
     step, stream = 1 + data[0] if data else 1, data[1:]
     reader = RtuFrameReader(GAP)
-    heard = []
+    received = []
     for begin in range(0, len(stream), step):
-        heard += reader.feed(stream[begin : begin + step], 1.0)
+        received += reader.feed(stream[begin : begin + step], 1.0)
         assert reader.pending <= 256
-    heard += reader.flush(2.0)
+    received += reader.flush(2.0)
     assert reader.pending == 0
-    assert b"".join(one.data if isinstance(one, Noise) else one.frame for one in heard) == stream
+    assert b"".join(one.data if isinstance(one, Noise) else one.frame for one in received) == stream
     (found,) = reader.feed(GOOD, 3.0)
     assert isinstance(found, Request)
     assert found.frame == GOOD

@@ -93,7 +93,7 @@ class InverterService:
         if message.topic == self._status_topic:
             self._reporter.on_own_status(message.payload)
         elif message.topic != self._values_topic:
-            self._announcer.hear(message)
+            self._announcer.on_message(message)
         elif not message.retained:
             self._on_measured(message)
 

@@ -18,25 +18,25 @@ An outage hides as much of what comes late after it: 0.6 s after ten minutes.
 class ArrivalClock:
     """One session's clock. Times in seconds of the local CLOCK_BOOTTIME."""
 
-    __slots__ = ("_at", "_offset", "heard")
+    __slots__ = ("_at", "_offset", "received")
 
     def __init__(self) -> None:
         self._offset = 0.0
         self._at = 0.0
-        self.heard = 0
+        self.received = 0
         """Messages that told of it. One alone may be somebody's replay."""
 
-    def heard_at(self, boot_ms: int, received: float) -> None:
+    def received_at(self, boot_ms: int, received: float) -> None:
         """Take in a message that was published at `boot_ms` of the publisher's clock."""
         offset = received - boot_ms / 1000
-        if self.heard:
+        if self.received:
             offset = min(offset, self._offset + DRIFT * max(0.0, received - self._at))
         self._offset, self._at = offset, received
-        self.heard += 1
+        self.received += 1
 
     def age_of(self, boot_ms: int, age_ms: int, now: float) -> float | None:
         """Age in seconds of a block with these stamps; None before there is a message to tell by."""
-        if not self.heard:
+        if not self.received:
             return None
         return max(0.0, now - self._offset - (boot_ms - age_ms) / 1000)
 

@@ -77,7 +77,7 @@ class MeterView:
             return False
         self.blocks[block.block] = block
         if not retained:
-            self._clock.heard_at(block.boot_ms, now)
+            self._clock.received_at(block.boot_ms, now)
         if block.block == "live":
             return self._on_live(block, retained, now)
         if block.block == "energy":
@@ -94,7 +94,7 @@ class MeterView:
     def is_fresh(self, now: float) -> bool:
         """Whether live data comes, and is young enough to be shown as the present."""
         age = self.age("live", now)
-        return self._clock.heard >= _ENOUGH and bool(self.values) and age is not None and age <= self._old_after
+        return self._clock.received >= _ENOUGH and bool(self.values) and age is not None and age <= self._old_after
 
     def flows(self, now: float) -> bool:
         """Fresh, and the publisher says so too."""

@@ -214,7 +214,7 @@ class OtherPublishers:
         """True for a block of this session that the broker sent back; cheap, since each of ours comes back."""
         return self._own in payload
 
-    def heard(self, payload: bytes, now: float) -> None:
+    def received(self, payload: bytes, now: float) -> None:
         """A block that is not ours, published just now."""
         try:
             block = BlockMessage.decode(payload)

@@ -323,12 +323,12 @@ class MeterService:
     def _on_message(self, message: Incoming) -> None:
         topic = self._topics.parse(message.topic)
         if topic is None:
-            self._announcer.hear(message)
+            self._announcer.on_message(message)
             return
         if topic.kind == "ping" and topic.node is not None:
             self._echo.on_ping(topic.node, message.payload)
         elif topic.kind in {"node_status", "node_requests"} and self._ear is not None:
-            self._ear.hear(topic, message)
+            self._ear.on_message(topic, message)
         elif topic.kind == "status":
             self.status.on_message(message.payload, self._clock(), retained=message.retained)
         elif topic.kind == "block" and topic.name is not None:
@@ -338,7 +338,7 @@ class MeterService:
         if self._others.is_own(message.payload):
             return
         if not message.retained:
-            self._others.heard(message.payload, message.received)
+            self._others.received(message.payload, message.received)
         elif (
             name == "device" and (kept := read_kept(message.payload, self.id, name, self._key_file.keys())) is not None
         ):
@@ -362,14 +362,14 @@ class DemandEar:
         """What it needs to hear."""
         return [self._topics.all_nodes_status(), self._topics.all_nodes_requests()]
 
-    def hear(self, topic: ParsedTopic, message: Incoming) -> None:
+    def on_message(self, topic: ParsedTopic, message: Incoming) -> None:
         """A node's message; what breaks the contract is ignored, and told once."""
         node = topic.node
         if node is None:
             return
         if topic.kind == "node_status":
             online = message.payload == b"online"
-            self._publish_change(lambda: self._demand.hear_status(node, online=online))
+            self._publish_change(lambda: self._demand.on_status(node, online=online))
         elif topic.kind == "node_requests" and message.payload:
             try:
                 requests = RequestsMessage.decode(message.payload)
@@ -379,4 +379,4 @@ class DemandEar:
                 if line is not None:
                     self._log.warning("%s", line)
                 return
-            self._publish_change(lambda: self._demand.hear_requests(node, requests, message.received))
+            self._publish_change(lambda: self._demand.on_requests(node, requests, message.received))

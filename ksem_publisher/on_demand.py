@@ -31,7 +31,7 @@ _MOST_REMEMBERED: Final = 64
 
 @dataclass(slots=True)
 class _Node:
-    heard: float
+    received: float
     """When a message of it came last."""
     online: bool = False
     asked: dict[RegisterRange, float] = field(default_factory=dict)
@@ -59,16 +59,16 @@ class Demand:
         """Until when `_chosen` is right if no message comes."""
         self._since = -inf
 
-    def hear_status(self, node: str, *, online: bool) -> None:
+    def on_status(self, node: str, *, online: bool) -> None:
         """A node's status: one that is offline is asked by nobody, or gives no data."""
         if online or node in self._nodes:
             self._node(node).online = online
             self._until = -inf
 
-    def hear_requests(self, node: str, message: RequestsMessage, now: float) -> None:
+    def on_requests(self, node: str, message: RequestsMessage, now: float) -> None:
         """What was asked of a node, as it told just now."""
         known = self._node(node)
-        known.heard = now
+        known.received = now
         newest = sorted(self._demanded(message.requests, now), key=lambda one: -one[1])
         known.asked = dict(newest[:_MOST_ENTRIES])
         self._until = -inf
@@ -141,7 +141,7 @@ class Demand:
     def _node(self, name: str) -> _Node:
         """What is known of a node. A new one takes the place of one that is gone, or that was silent the longest."""
         if name not in self._nodes and len(self._nodes) >= _MOST_NODES:
-            del self._nodes[min(self._nodes, key=lambda one: (self._nodes[one].online, self._nodes[one].heard))]
+            del self._nodes[min(self._nodes, key=lambda one: (self._nodes[one].online, self._nodes[one].received))]
         return self._nodes.setdefault(name, _Node(-inf))
 
     def _due(self, wanted: RegisterRange) -> float:

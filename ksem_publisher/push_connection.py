@@ -65,7 +65,7 @@ class PushConnection:
         self.peer = peer
         self.peer_name = f"{peer}:{port}"
         self.meter = meter
-        self.last_heard = now
+        self.last_received = now
         self.unsent = b""
         """Answers that the socket did not take yet."""
         self._written = written
@@ -79,7 +79,7 @@ class PushConnection:
 
         Raises BadFrame where it is no Modbus TCP: the connection is to be closed.
         """
-        self.last_heard = now
+        self.last_received = now
         place = None if self._reader.pending else whole_write(data)
         if place is not None:  # nearly always: a meter writes once and waits for the answer
             self._answered.append((data[HEADER - 1], data[HEADER:], *place, now))

@@ -253,7 +253,7 @@ class PushListener:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        same = sorted((one for one in self._open.values() if one[1].peer == peer), key=lambda one: one[1].last_heard)
+        same = sorted((one for one in self._open.values() if one[1].peer == peer), key=lambda one: one[1].last_received)
         for oldest in same[: max(0, len(same) + 1 - MOST_CONNECTIONS)]:
             self._close(*oldest)
         connection = PushConnection(peer, int(str(address[1])), meter, self._written[meter], now)
@@ -307,7 +307,7 @@ class PushListener:
 
     def _look_after(self, now: float) -> None:
         for sock, connection in list(self._open.values()):
-            if now - connection.last_heard > IDLE_TIMEOUT:
+            if now - connection.last_received > IDLE_TIMEOUT:
                 self._close(sock, connection)
         for line in self._quiet.due(now):
             log.warning("%s", line)

@@ -25,7 +25,7 @@ from ksem_contract.freshness import EchoSchedule, Ping, Pong
 from ksem_contract.mac import BadMac, KeySource, MacFault, keyless
 from ksem_contract.message_fields import InvalidMessage
 from ksem_contract.topics import ParsedTopic, Topics
-from rtu_server.register_cache import FreshnessLimits, Heard, RegisterCache, Served
+from rtu_server.register_cache import BlockResult, FreshnessLimits, RegisterCache, Served
 from service_runtime.clock import boottime
 from service_runtime.mqtt_connection import Incoming
 from service_runtime.news import QuietLog
@@ -60,7 +60,7 @@ class BlockFeed:
         """What requests are answered from."""
         self.online: bool | None = None
         """What the meter's retained status says; None = it was not heard yet."""
-        self.last_heard: float | None = None
+        self.last_received: float | None = None
         self.last_block: float | None = None
         self.fresh_since: float | None = None
         """Since when the vital data has been fresh without a break, as far as `tick` saw."""
@@ -110,7 +110,7 @@ class BlockFeed:
 
     def on_message(self, topic: ParsedTopic, message: Incoming) -> None:
         """Take in a block, a pong or a status."""
-        self.last_heard = message.received
+        self.last_received = message.received
         self._settle_doubt(message.received)
         try:
             if topic.kind == "block":
@@ -148,15 +148,15 @@ class BlockFeed:
         if (block.meter, block.block) != (topic.meter, topic.name):
             raise InvalidMessage(f"it is {block.meter}'s block {block.block}")
         self.last_block = message.received
-        heard = self.book.hear_block(block, message.received)
-        waits = heard in (Heard.UNDATED, Heard.DISPROVED)
-        self.undated = waits or (self.undated and heard is not Heard.HELD)
-        if heard is Heard.DISPROVED:
+        received = self.book.on_block(block, message.received)
+        waits = received in (BlockResult.UNDATED, BlockResult.DISPROVED)
+        self.undated = waits or (self.undated and received is not BlockResult.HELD)
+        if received is BlockResult.DISPROVED:
             self._echo.void()
         if waits:
             self._echo.want(block.session, message.received)
             self.tick()
-        elif heard is Heard.HELD and message.received >= self.state.vital_expires:
+        elif received is BlockResult.HELD and message.received >= self.state.vital_expires:
             self._echo.doubt()
 
     def _on_pong(self, message: Incoming) -> None:
@@ -169,7 +169,7 @@ class BlockFeed:
             return
         self._echo.pace(pong.every_ms)
         self.round_trip_ms = round(1000 * (message.received - sent), 2)
-        if self.book.hear_pong(pong, sent=sent, received=message.received):
+        if self.book.on_pong(pong, sent=sent, received=message.received):
             self._echo.dated(pong.session)
         else:
             self._echo.void()
@@ -181,7 +181,7 @@ class BlockFeed:
             raise InvalidMessage("status is online or offline")
         self.online = message.payload == b"online"
         if not self.online:
-            self.book.hear_offline()
+            self.book.on_offline()
 
     def _complain(self, message: Incoming, kind: str, text: str) -> None:
         line = self._quiet.to_log(kind, text, message.received)

@@ -51,7 +51,7 @@ class UnitView:
     meter_online: bool | None
     fresh_since: float | None
     """Since when the vital data has been fresh without a break; None = it is not."""
-    last_heard: float | None
+    last_received: float | None
     last_block: float | None
     undated: bool
     """Blocks come, of a publisher that has answered no ping."""
@@ -136,7 +136,7 @@ def _why_no_data(view: UnitView, now: float) -> tuple[Reason, ...]:
     if not view.broker_up:
         return (Reason.of("node-without-broker", **here), *view.broker_reasons)
     meter = {**here, "meter": view.meter}
-    if view.last_heard is None:
+    if view.last_received is None:
         return (Reason.of("meter-unknown", **meter, topic=view.topic),)
     if view.meter_online is False:
         return (Reason.of("meter-offline", **meter),)

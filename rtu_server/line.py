@@ -8,7 +8,7 @@ from collections import deque
 from math import inf
 from typing import Final, NamedTuple
 
-from modbus_codec.rtu import Heard, Noise, Request, RtuFrameReader
+from modbus_codec.rtu import FrameEvent, Noise, Request, RtuFrameReader
 from rtu_server.counters import UNSENT, LineCounters
 from rtu_server.reply_cache import Answer
 from rtu_server.responder import Responder
@@ -128,7 +128,7 @@ class LineCore:
         self._prepare()
         return True
 
-    def _is_late(self, data: bytes, events: list[Heard], seconds: float) -> bool:
+    def _is_late(self, data: bytes, events: list[FrameEvent], seconds: float) -> bool:
         """Whether these took longer to come than the `seconds` that our clock has counted.
 
         Then a hypervisor had paused this host, and what the clock dates may be older. These are more bytes than the
@@ -254,7 +254,7 @@ class LineCore:
         if self._reader.pending + count > self._request.stray:
             self._request = None
 
-    def _take(self, events: list[Heard]) -> None:
+    def _take(self, events: list[FrameEvent]) -> None:
         for event in events:
             if isinstance(event, Noise):
                 self._counters.noise += len(event.data)

@@ -30,7 +30,7 @@ ON_DEMAND_POLLS = 3
 ON_DEMAND_PERIOD_MS = 5000
 
 
-class Heard(Enum):
+class BlockResult(Enum):
     """What became of a block message."""
 
     HELD = "held"
@@ -190,11 +190,11 @@ class RegisterCache:
         words = self.state.read(wanted, now)
         return words if isinstance(words, Refused) else encode(unit, words)
 
-    def hear_offline(self) -> None:
+    def on_offline(self) -> None:
         """Note that the status became `offline`: until the served session speaks again, another may take over."""
         self._has_ended = True
 
-    def hear_pong(self, pong: Pong, *, sent: float, received: float) -> bool:
+    def on_pong(self, pong: Pong, *, sent: float, received: float) -> bool:
         """Date a session by an echo: its publisher's clock read `boot_ms` at some moment from `sent` to `received`.
 
         False: the echo contradicts what was known, so a clock has stood still, and nothing that was held counts.
@@ -219,23 +219,23 @@ class RegisterCache:
             self._take_over(session, received)
         return True
 
-    def hear_block(self, message: BlockMessage, now: float) -> Heard:
+    def on_block(self, message: BlockMessage, now: float) -> BlockResult:
         """Take a block in, or say why not."""
         session = message.session
         clock = self._clocks.get(session)
         if clock is not None and clock.is_disproved(message.boot_ms, now):
             self._disown(message)
-            return Heard.DISPROVED
+            return BlockResult.DISPROVED
         if clock is None or session != self.state.session:
-            return self._hear_waiting(message, now)
+            return self._on_waiting_block(message, now)
         held = self.state.blocks.get(message.block)
         if held is not None and not _is_newer(message, held.message):
-            return Heard.OLD
+            return BlockResult.OLD
         self._has_ended = False
         self._last_block = now
         others = [other for name, other in self.state.blocks.items() if name != message.block]
         self._publish(session, [*others, self._hold(message, clock, now)], now)
-        return Heard.HELD
+        return BlockResult.HELD
 
     def publisher_clock(self, now: float) -> tuple[str, float, float] | None:
         """Return the served session, and offset and uncertainty of its clock in seconds (`EchoClock.offset`)."""
@@ -254,15 +254,15 @@ class RegisterCache:
             return {name: held.message for name, held in self.state.blocks.items()}
         return self._waiting.get(session, {})
 
-    def _hear_waiting(self, message: BlockMessage, now: float) -> Heard:
+    def _on_waiting_block(self, message: BlockMessage, now: float) -> BlockResult:
         """A block of a session that is not served."""
         known = self._messages(message.session).get(message.block)
         if known is not None and not _is_newer(message, known):
-            return Heard.OLD
+            return BlockResult.OLD
         self._wait(message)
         if self._take_over(message.session, now):
-            return Heard.HELD
-        return Heard.WAITING if message.session in self._clocks else Heard.UNDATED
+            return BlockResult.HELD
+        return BlockResult.WAITING if message.session in self._clocks else BlockResult.UNDATED
 
     def _wait(self, message: BlockMessage) -> None:
         waiting = self._waiting.setdefault(message.session, {})

@@ -226,7 +226,7 @@ class RtuServer:
     def _on_message(self, message: Incoming) -> None:
         topic = self._parse(message.topic)
         if topic is None:
-            self._announcer.hear(message)
+            self._announcer.on_message(message)
             return
         if topic.kind == "node_status":
             self._reporter.on_own_status(message.payload, message.received, retained=message.retained)
@@ -287,7 +287,7 @@ class RtuServer:
             broker_reasons=broker.reasons,
             meter_online=feed.online,
             fresh_since=feed.fresh_since,
-            last_heard=feed.last_heard,
+            last_received=feed.last_received,
             last_block=feed.last_block,
             undated=feed.undated,
             last_request=own.last_request,

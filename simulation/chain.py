@@ -185,7 +185,7 @@ class PublisherSide:
             self.status.on_message(message.payload, self.clock())
         elif topic.kind == "block" and topic.name is not None and not self.seen.is_own(message.payload):
             if not message.retain:
-                self.seen.heard(message.payload, self.clock())
+                self.seen.received(message.payload, self.clock())
             elif topic.name == "device" and (kept := read_kept(message.payload, METER, "device", KEYS)) is not None:
                 self.others.adopt(kept, self.clock())
 
@@ -494,7 +494,7 @@ class NodeSide:
             broker_reasons=(),
             meter_online=self.feed.online,
             fresh_since=self.feed.fresh_since,
-            last_heard=self.feed.last_heard,
+            last_received=self.feed.last_received,
             last_block=self.feed.last_block,
             undated=self.feed.undated,
             last_request=self._last_request,

@@ -130,7 +130,7 @@ class Link:
     connected: bool = False
     published: int = 0
     _end: End | None = field(default=None, init=False)
-    _last_heard: float = field(default=0.0, init=False)
+    _last_received: float = field(default=0.0, init=False)
     _pinging: Event | None = field(default=None, init=False)
 
     def start(self) -> None:
@@ -169,12 +169,12 @@ class Link:
         self._end = end
         end.on_message = partial(self._receive, end)
         end.on_closed = partial(self._lost, end)
-        self._last_heard = self.process.host.oscillator()
+        self._last_received = self.process.host.oscillator()
         end.post(Connect(self.client, self.will, KEEPALIVE), 60)
         self._ping(end)
 
     def _receive(self, end: End, packet: object) -> None:
-        self._last_heard = self.process.host.oscillator()
+        self._last_received = self.process.host.oscillator()
         if end is not self._end:
             return
         if isinstance(packet, Message):
@@ -188,7 +188,7 @@ class Link:
     def _ping(self, end: End) -> None:
         if end is not self._end or not end.open:
             return
-        if self.process.host.oscillator() - self._last_heard > 2 * KEEPALIVE:
+        if self.process.host.oscillator() - self._last_received > 2 * KEEPALIVE:
             end.reset()
             self._lost(end, "the broker is silent")
             return

@@ -120,11 +120,11 @@ def listen(
             data = port.read(idle_gap if reader.pending else PATIENCE)
             now = boottime()
             # What is older than the gap is flushed before the new bytes are dated.
-            heard = reader.flush(now)
+            received = reader.flush(now)
             if data:
                 recorder.arrived(data, now)
-                heard = heard + reader.feed(data, now)
-            for record in recorder.records(heard):
+                received = received + reader.feed(data, now)
+            for record in recorder.records(received):
                 output.write(record)
                 summary.add(record)
             if shown.due:

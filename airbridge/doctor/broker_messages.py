@@ -36,7 +36,7 @@ class Seen:
         self._pings: dict[str, float] = {}
 
     @property
-    def heard_of(self) -> set[str]:
+    def seen(self) -> set[str]:
         """Meters of which anything was heard."""
         return set(self.meters)
 

@@ -118,7 +118,7 @@ class BrokerEar:
             if up
             else (),
             blocks_from=frozenset(self.seen.blocks_from),
-            heard_of=frozenset(self.seen.heard_of),
+            seen=frozenset(self.seen.seen),
             seen_live=frozenset(self.seen.live_families),
         )
 
@@ -152,7 +152,7 @@ class BrokerEar:
             self._back.add(message.topic)
         else:
             self.seen.take(message, datetime.now(UTC))
-            self.ping(self.seen.heard_of)
+            self.ping(self.seen.seen)
         self._news.set()
 
 

@@ -126,18 +126,18 @@ def check_push(meter: str, health: MeterHealth, facts: Facts) -> Iterator[Findin
 
 def check_listened(facts: Facts) -> Iterator[Finding]:
     """What the doctor heard when it listened itself."""
-    heard = facts.listened
-    if heard is None:
+    received = facts.listened
+    if received is None:
         return
-    if heard.error:
-        yield Finding("push", heard.where, "note", heard.error)
+    if received.error:
+        yield Finding("push", received.where, "note", received.error)
         return
-    if not heard.peers:
-        text = f"nobody pushed to {heard.where} within {heard.seconds:g} s"
+    if not received.peers:
+        text = f"nobody pushed to {received.where} within {received.seconds:g} s"
         remedy = "in the meter's web page, TCP master: add this host's address and that port; look at the firewall"
-        yield Finding("push", heard.where, "wrong", text, remedy)
+        yield Finding("push", received.where, "wrong", text, remedy)
     meters = {one.place.host for one in facts.meters}
-    for peer, pushed in heard.peers.items():
+    for peer, pushed in received.peers.items():
         period = f" every {pushed.period_ms} ms" if pushed.period_ms else ""
         text = f"{peer} pushes{period}: registers {', '.join(pushed.groups)} ({pushed.writes} writes)"
         foreign = bool(meters) and peer not in meters

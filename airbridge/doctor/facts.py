@@ -119,7 +119,7 @@ class LoginFacts:
     probes: tuple[Probe, ...] = ()
     blocks_from: frozenset[str] = frozenset()
     """Meters of which blocks were delivered to this login."""
-    heard_of: frozenset[str] = frozenset()
+    seen: frozenset[str] = frozenset()
     """Meters of which anything was delivered to it."""
     seen_live: frozenset[str] = frozenset()
     """Families of which a service's own message came while the doctor listened."""

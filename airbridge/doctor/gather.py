@@ -88,7 +88,7 @@ def gather(asked: Asked) -> Gathered:
         if asked.listen_seconds is not None:
             where = (to_do.push_listen, to_do.push_port, asked.listen_seconds)
             listened = threads.submit(gather_push.listen, *where)
-        gathered = _hear(settings, logins, to_do, asked.patience)
+        gathered = _on_message(settings, logins, to_do, asked.patience)
         ports = tuple(gather_port(port) for port in to_do.ports)
         facts = gathered.facts
         gathered.facts = Facts(
@@ -123,17 +123,17 @@ def _discovery_prefix(settings: SettingsFacts) -> str | None:
     return str(table.get("prefix", "homeassistant")) if table.get("discovery", True) else None
 
 
-def _hear(settings: tuple[SettingsFacts, ...], logins: list[_Login], to_do: Wanted, patience: float) -> Gathered:
+def _on_message(settings: tuple[SettingsFacts, ...], logins: list[_Login], to_do: Wanted, patience: float) -> Gathered:
     news = threading.Event()
     ears = [BrokerEar(role, mqtt, to_do, news, prefix) for role, mqtt, prefix in logins]
     if ears:
         with ThreadPoolExecutor(len(ears)) as threads:
             list(threads.map(BrokerEar.start, ears))
         listen(ears, lambda: _is_reported(ears, to_do), least=LEAST, most=patience, news=news)
-    heard = tuple(ear.stop() for ear in ears)
+    received = tuple(ear.stop() for ear in ears)
     seen = [ear.seen for ear in ears]
     retained = {topic: payload for one in seen for topic, payload in one.retained.items()}
-    facts = Facts(VERSION, settings, logins=heard, seen_meters=merged_meters(seen), seen_nodes=merged_nodes(seen))
+    facts = Facts(VERSION, settings, logins=received, seen_meters=merged_meters(seen), seen_nodes=merged_nodes(seen))
     return Gathered(facts, retained)
 
 

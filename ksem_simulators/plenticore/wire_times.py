@@ -30,10 +30,10 @@ class WireTimes:
         return self.answer_start - self.request_end
 
 
-def wire_times(heard: Sequence[WireByte], character: float) -> WireTimes:
-    """The times of one transaction; `heard`: all bytes since the request was written, oldest first."""
-    request = [byte for byte in heard if byte.direction == TO_SERVER and not byte.flags & (INJECTED | ECHO)]
-    answer = [byte.due for byte in heard if byte.direction == TO_CLIENT and not byte.flags & INJECTED]
+def wire_times(received: Sequence[WireByte], character: float) -> WireTimes:
+    """The times of one transaction; `received`: all bytes since the request was written, oldest first."""
+    request = [byte for byte in received if byte.direction == TO_SERVER and not byte.flags & (INJECTED | ECHO)]
+    answer = [byte.due for byte in received if byte.direction == TO_CLIENT and not byte.flags & INJECTED]
     ends = [byte.delivered - (byte.owed - byte.due) for byte in request]
     gaps = [later - earlier for earlier, later in pairwise(ends)]
     return WireTimes(
@@ -52,10 +52,10 @@ class Burst:
     end: float
 
 
-def bursts(heard: Sequence[WireByte], direction: int, character: float) -> list[Burst]:
+def bursts(received: Sequence[WireByte], direction: int, character: float) -> list[Burst]:
     """What was heard in one direction, leaving out what came from nobody on the line."""
     found: list[Burst] = []
-    wanted = [byte for byte in heard if byte.direction == direction and not byte.flags & (INJECTED | ECHO)]
+    wanted = [byte for byte in received if byte.direction == direction and not byte.flags & (INJECTED | ECHO)]
     for byte in sorted(wanted, key=lambda byte: byte.due):
         if found and byte.due - found[-1].end <= character + _GAP:
             found[-1] = Burst(found[-1].data + bytes((byte.value,)), found[-1].start, byte.due)

@@ -18,7 +18,7 @@ from modbus_codec.pdu import (
     decode_reply,
     decode_request,
 )
-from modbus_codec.rtu import Heard, Noise, Reply, Request, RtuFrame, RtuFrameReader
+from modbus_codec.rtu import FrameEvent, Noise, Reply, Request, RtuFrame, RtuFrameReader
 from modbus_codec.tcp import MbapFrame, MbapReader
 
 __all__ = [
@@ -27,8 +27,8 @@ __all__ = [
     "BadRequest",
     "ExceptionCode",
     "ExceptionReply",
+    "FrameEvent",
     "FunctionCode",
-    "Heard",
     "MbapFrame",
     "MbapReader",
     "ModbusCodecError",

@@ -163,7 +163,7 @@ class Noise:
     at: float
 
 
-Heard = Request | Reply | Noise
+FrameEvent = Request | Reply | Noise
 
 
 class RtuFrameReader:
@@ -197,24 +197,24 @@ class RtuFrameReader:
         """Nothing is held, and what comes next begins a frame."""
         return self._after_gap and not self._crowded and not self._held
 
-    def feed(self, data: bytes, now: float, since: float | None = None) -> list[Heard]:
+    def feed(self, data: bytes, now: float, since: float | None = None) -> list[FrameEvent]:
         """Take bytes that arrived by `now`, and not before `since` (default: `now`).
 
         After a silence of more than `idle_gap`, which ends at `since`, what is held is flushed first.
         """
         since = now if since is None else since
-        heard: list[Heard] = []
+        received: list[FrameEvent] = []
         if since > self._at + self.idle_gap:
-            heard = self._search(ended=True)
+            received = self._search(ended=True)
         if data:
             self._at = now
         for begin in range(0, len(data), MAX_FRAME):
             self._held += data[begin : begin + MAX_FRAME]
             self._arrivals.append((len(self._held), since))
-            heard += self._search(behind=max(0, len(data) - begin - MAX_FRAME))
-        return heard
+            received += self._search(behind=max(0, len(data) - begin - MAX_FRAME))
+        return received
 
-    def flush(self, now: float) -> list[Heard]:
+    def flush(self, now: float) -> list[FrameEvent]:
         """Give what is held if nothing came for `idle_gap`, else nothing. Frames keep their time of arrival."""
         return self._search(ended=True) if now >= self._at + self.idle_gap else []
 
@@ -237,17 +237,17 @@ class RtuFrameReader:
         self._after_gap = False
         self._crowded = False
 
-    def _search(self, *, ended: bool = False, behind: int = 0) -> list[Heard]:
+    def _search(self, *, ended: bool = False, behind: int = 0) -> list[FrameEvent]:
         """Take all frames that can be told now; `behind` more bytes have arrived after what is held."""
-        heard: list[Heard] = []
+        received: list[FrameEvent] = []
         while self._begin < len(self._held):
             kind, length = shape_at(self._held, self._begin, ended=ended)
             if kind is Kind.REQUEST or kind is Kind.REPLY:
-                self._take(heard, kind, length, behind)
+                self._take(received, kind, length, behind)
             elif ended:
                 if self._is_one_frame():
                     self._begin = 0
-                    self._take(heard, Kind.REQUEST, len(self._held), behind)
+                    self._take(received, Kind.REQUEST, len(self._held), behind)
                 else:
                     self._after_gap = False
                     self._begin += 1
@@ -258,11 +258,11 @@ class RtuFrameReader:
             else:
                 self._begin += 1
         if ended or not self._may_become_one_frame():
-            self._drop_noise(heard)
+            self._drop_noise(received)
         if ended:
             self._after_gap = True
             self._crowded = False
-        return heard
+        return received
 
     def _may_become_one_frame(self) -> bool:
         return self._after_gap and len(self._held) <= MAX_FRAME
@@ -272,29 +272,29 @@ class RtuFrameReader:
             return False
         return 0 < self._held[1] < EXCEPTION_BIT and has_valid_crc(self._held)
 
-    def _take(self, heard: list[Heard], kind: Kind, length: int, behind: int) -> None:
+    def _take(self, received: list[FrameEvent], kind: Kind, length: int, behind: int) -> None:
         unclear = self._crowded or not self._after_gap
         after_noise = unclear or self._begin > 0
         dug_out = unclear or self._begin > GLITCH
         self._crowded = False
-        self._drop_noise(heard)
+        self._drop_noise(received)
         frame = bytes(self._held[:length])
         since = next(since for end, since in self._arrivals if end >= length)
         self._remove(length)
         if kind is Kind.REPLY:
             self._after_gap = not dug_out
-            heard.append(Reply(frame, frame[0], frame[1:-2], self._at))
+            received.append(Reply(frame, frame[0], frame[1:-2], self._at))
             return
         stray = 0 if after_noise else GLITCH
         overtaken = len(self._held) + behind > stray
         # What follows may be the rest of what this one lay in: the registers of another unit's reply without its head.
         self._after_gap = not dug_out and not overtaken
-        heard.append(Request(frame, frame[0], frame[1:-2], self._at, overtaken, stray, dug_out, since))
+        received.append(Request(frame, frame[0], frame[1:-2], self._at, overtaken, stray, dug_out, since))
 
-    def _drop_noise(self, heard: list[Heard]) -> None:
+    def _drop_noise(self, received: list[FrameEvent]) -> None:
         """Let go of the bytes that begin no frame."""
         if self._begin:
-            heard.append(Noise(bytes(self._held[: self._begin]), self._at))
+            received.append(Noise(bytes(self._held[: self._begin]), self._at))
             self._remove(self._begin)
             self._begin = 0
             self._after_gap = False

@@ -31,7 +31,7 @@ class Announcer:
         """Announce with the next `tick`: the broker is new, or the devices have changed."""
         self._due = True
 
-    def hear(self, message: Incoming) -> bool:
+    def on_message(self, message: Incoming) -> bool:
         """Tell whether the message was Home Assistant's, and note its birth."""
         if message.topic != birth_topic(self._settings.prefix):
             return False

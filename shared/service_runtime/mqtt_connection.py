@@ -140,7 +140,7 @@ class Connection:
         self._reads = 0
         self._unfinished = 0
         """Bytes read since the last whole packet, as far as they were seen."""
-        self._finished_at = self._heard_at = self._sent_at = self._probed_at = self._looked_at = boottime()
+        self._finished_at = self._received_at = self._sent_at = self._probed_at = self._looked_at = boottime()
         self._server_keepalive = 0
         self._misc_due = 0.0
         self._poll = select.poll()
@@ -246,11 +246,11 @@ class Connection:
         """Let paho read, and end the connection over a packet that is too large: paho would take it all first."""
         before, finished = self._taken(), self._finished_at
         self._client.loop_read()
-        self._heard_at = boottime()
+        self._received_at = boottime()
         if self._finished_at != finished:
             return  # it may have read several packets, and of the last one a part
         self._unfinished += max(0, self._taken() - before)
-        allowed = MAX_PACKET + _READ_AHEAD + _PINGS_A_SECOND * (self._heard_at - self._finished_at)
+        allowed = MAX_PACKET + _READ_AHEAD + _PINGS_A_SECOND * (self._received_at - self._finished_at)
         if self._unfinished > allowed:
             self._ended(mqtt_reasons.too_large(MAX_PACKET, self._settings))
 
@@ -271,17 +271,17 @@ class Connection:
         To be called when all that came was read. What answers in any case is an UNSUBSCRIBE, here of nothing.
         """
         if now - self._looked_at > _STOOD_STILL:  # the broker may have been as lively as ever
-            self._heard_at = now
+            self._received_at = now
         self._looked_at = now
         if not self.accepted or self.ended is not None:
             return
-        if now - self._heard_at > 2 * self._settings.keepalive + _LATE:
+        if now - self._received_at > 2 * self._settings.keepalive + _LATE:
             self._ended(mqtt_reasons.silence(self._settings))
             return
         every = min(self._settings.keepalive, self._server_keepalive or self._settings.keepalive)
         if 0 < self._client.keepalive <= every or now - self._probed_at < every:
             return
-        if now - min(self._heard_at, self._sent_at) >= every:
+        if now - min(self._received_at, self._sent_at) >= every:
             self._probed_at = self._sent_at = now
             self._client.unsubscribe(f"{self._settings.prefix}/")
 

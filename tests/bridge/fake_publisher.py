@@ -27,7 +27,7 @@ class FakePublisher:
         self.session = session
         self.answers = answers
         self.topics = Topics()
-        self.heard: dict[str, list[bytes]] = defaultdict(list)
+        self.received: dict[str, list[bytes]] = defaultdict(list)
         self._news = threading.Condition()
         self._seq: dict[str, int] = defaultdict(int)
         self._up = threading.Event()
@@ -68,23 +68,23 @@ class FakePublisher:
     def last(self, topic: str) -> bytes | None:
         """Return the newest message on `topic`."""
         with self._news:
-            return self.heard[topic][-1] if self.heard[topic] else None
+            return self.received[topic][-1] if self.received[topic] else None
 
     def await_payload(self, topic: str, payload: bytes, within: float = 5.0) -> None:
         """Wait until the newest message on `topic` is `payload`."""
         deadline = time.monotonic() + within
         with self._news:
-            while self.heard[topic][-1:] != [payload]:
-                assert self._news.wait(max(0.0, deadline - time.monotonic())), f"{topic}: {self.heard[topic][-3:]}"
+            while self.received[topic][-1:] != [payload]:
+                assert self._news.wait(max(0.0, deadline - time.monotonic())), f"{topic}: {self.received[topic][-3:]}"
 
     def await_count(self, topic: str, count: int, within: float = 5.0) -> None:
         """Wait until so many messages have come on `topic`."""
         with self._news:
-            assert self._news.wait_for(lambda: len(self.heard[topic]) >= count, within), self.heard.keys()
+            assert self._news.wait_for(lambda: len(self.received[topic]) >= count, within), self.received.keys()
 
     def _on_message(self, message: Incoming) -> None:
         with self._news:
-            self.heard[message.topic].append(message.payload)
+            self.received[message.topic].append(message.payload)
             self._news.notify_all()
         topic = self.topics.parse(message.topic)
         if topic is not None and topic.kind == "ping" and topic.node and self.answers:

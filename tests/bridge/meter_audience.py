@@ -25,7 +25,7 @@ class MeterAudience:
     def __init__(self, port: int, truth: Path | None = None, meter: str = "main") -> None:
         self.meter = meter
         self.topics = Topics()
-        self.heard: dict[str, list[bytes]] = defaultdict(list)
+        self.received: dict[str, list[bytes]] = defaultdict(list)
         self.retained: dict[str, bytes] = {}
         self.live: list[BlockMessage] = []
         self.wrong: list[str] = []
@@ -67,14 +67,14 @@ class MeterAudience:
 
     def await_status(self, payload: bytes, within: float = 5.0) -> None:
         topic = self.topics.meter_status(self.meter)
-        self.await_true(lambda: self.heard[topic][-1:] == [payload], f"status {payload.decode()}", within)
+        self.await_true(lambda: self.received[topic][-1:] == [payload], f"status {payload.decode()}", within)
 
     def await_block(self, name: str, within: float = 10.0, more: int = 1) -> BlockMessage:
         """Wait for `more` further messages of this block; the last one is returned."""
         topic = self.topics.meter_block(self.meter, name)
-        begin = len(self.heard[topic])
-        self.await_true(lambda: len(self.heard[topic]) >= begin + more, f"block {name}", within)
-        return BlockMessage.decode(self.heard[topic][-1])
+        begin = len(self.received[topic])
+        self.await_true(lambda: len(self.received[topic]) >= begin + more, f"block {name}", within)
+        return BlockMessage.decode(self.received[topic][-1])
 
     def await_health(self, holds: Callable[[MeterHealth], bool], what: str, within: float = 12.0) -> MeterHealth:
         self.await_true(lambda: (health := self.health()) is not None and holds(health), what, within)
@@ -84,8 +84,8 @@ class MeterAudience:
 
     def health(self) -> MeterHealth | None:
         """The newest health."""
-        heard = self.heard[self.topics.meter_health(self.meter)]
-        return MeterHealth.decode(heard[-1]) if heard else None
+        received = self.received[self.topics.meter_health(self.meter)]
+        return MeterHealth.decode(received[-1]) if received else None
 
     def _since(self, begin: int, source: str) -> list[BlockMessage]:
         return [block for block in self.live[begin:] if block.source == source]
@@ -94,7 +94,7 @@ class MeterAudience:
         with self._news:
             if message.retained:
                 self.retained[message.topic] = message.payload
-            self.heard[message.topic].append(message.payload)
+            self.received[message.topic].append(message.payload)
             if message.topic == self.topics.meter_block(self.meter, "live") and not message.retained:
                 self._take_live(message)
             self._news.notify_all()
@@ -129,4 +129,4 @@ class MeterAudience:
             self.wrong.append(f"seq {block.seq} by {block.source}: torn, cycles {cycles}")
 
     def _newest(self) -> str:
-        return "\n".join(f"{topic}: {heard[-1][:600]!r}" for topic, heard in self.heard.items() if heard)
+        return "\n".join(f"{topic}: {received[-1][:600]!r}" for topic, received in self.received.items() if received)

@@ -167,10 +167,10 @@ class _Meter:
         reader = RtuFrameReader()
         while not self._stop.wait(0.001):
             with contextlib.suppress(BlockingIOError):
-                for heard in reader.feed(os.read(self._descriptor, 256), boottime()):
-                    if isinstance(heard, Request):
+                for received in reader.feed(os.read(self._descriptor, 256), boottime()):
+                    if isinstance(received, Request):
                         time.sleep(0.002)
-                        os.write(self._descriptor, _reply(heard))
+                        os.write(self._descriptor, _reply(received))
 
     def close(self) -> None:
         self._stop.set()
@@ -178,10 +178,10 @@ class _Meter:
         os.close(self._descriptor)
 
 
-def _reply(heard: Request) -> bytes:
-    start, count = struct.unpack(">HH", heard.pdu[1:5])
+def _reply(received: Request) -> bytes:
+    start, count = struct.unpack(">HH", received.pdu[1:5])
     registers = tuple((start + offset) & 0xFFFF for offset in range(count))
-    return RtuFrame(heard.unit, ReadReply(FunctionCode(heard.pdu[0]), registers).encode()).encode()
+    return RtuFrame(received.unit, ReadReply(FunctionCode(received.pdu[0]), registers).encode()).encode()
 
 
 class _Tap:

@@ -192,7 +192,7 @@ def test_a_real_broker_and_a_real_meter_are_used_and_the_broker_is_left_as_it_wa
         process = _demo("--seconds", "3", *meter, *login, "--keep", str(own))
         output = _end(process)
         assert process.returncode == 0, output
-        heard = subprocess.run(
+        received = subprocess.run(
             ["mosquitto_sub", "-p", str(broker.port), "-u", "me", "-P", "s3cret", "-t", "#", "-v", "-W", "1"],
             capture_output=True,
             text=True,
@@ -201,7 +201,7 @@ def test_a_real_broker_and_a_real_meter_are_used_and_the_broker_is_left_as_it_wa
     assert "topics ksem-demo/#" in output
     assert "checked by their form alone" in output
     assert "push 5" in output or "publisher: push is up" in output
-    assert heard.stdout == ""
+    assert received.stdout == ""
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ class House:
         self.chain, self.reader, self.ear = chain, reader, ear
 
     def health(self) -> InverterHealth | None:
-        last = [one for one in self.ear.heard if one.topic == HEALTH]
+        last = [one for one in self.ear.received if one.topic == HEALTH]
         return InverterHealth.decode(last[-1].payload) if last else None
 
     def codes(self) -> set[str]:
@@ -90,11 +90,11 @@ def _healthy(house: House) -> None:
 
 
 def test_believed_values_are_published_and_are_those_that_were_served(house: House) -> None:
-    begun = len(house.ear.heard)
+    begun = len(house.ear.received)
     time.sleep(5)  # what is watched is time itself
-    came = house.ear.heard[begun:]
+    came = house.ear.received[begun:]
     believed = [json.loads(one.payload) for one in came if one.topic == VALUES]
-    served = {json.loads(one.payload)["power"] for one in house.ear.heard if one.topic == "ksem/main/values"}
+    served = {json.loads(one.payload)["power"] for one in house.ear.received if one.topic == "ksem/main/values"}
     assert len(believed) >= 5
     for one in believed:
         assert min(abs(one["power"] - power) for power in served) < 0.2
@@ -222,7 +222,7 @@ def test_the_doctor_names_an_inverter_whose_modbus_is_off(house: House) -> None:
 
 
 def test_home_assistant_finds_a_device_of_its_own(house: House) -> None:
-    topic = next(one.topic for one in house.ear.heard if one.topic.startswith("homeassistant/device/ksem_inverter/"))
+    topic = next(one.topic for one in house.ear.received if one.topic.startswith("homeassistant/device/ksem_inverter/"))
     device = json.loads(house.ear.last(topic) or b"{}")
     assert device["device"]["via_device"] == "airbridge_ksem_main"
     assert device["components"]["believed_power"]["state_topic"] == VALUES

@@ -63,7 +63,7 @@ class Bench:
 
     def blocks(self, name: str) -> list[BlockMessage]:
         topic = self.audience.topics.meter_block("main", name)
-        return [BlockMessage.decode(payload) for payload in self.audience.heard[topic] if payload]
+        return [BlockMessage.decode(payload) for payload in self.audience.received[topic] if payload]
 
     def lines(self, phrase: str) -> list[str]:
         return [line for line in self.publisher.log_text().splitlines() if phrase in line]
@@ -78,11 +78,11 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 def ask(wire: Wire, request: str, expected: str, within: float = 15.0) -> None:
     """Ask on the serial line until the answer is the expected one."""
     answer = append_crc(bytes.fromhex(expected))
-    heard, end = b"", time.monotonic() + within
-    while heard != answer:
-        assert time.monotonic() < end, f"{heard.hex(' ')} instead of {answer.hex(' ')}"
+    received, end = b"", time.monotonic() + within
+    while received != answer:
+        assert time.monotonic() < end, f"{received.hex(' ')} instead of {answer.hex(' ')}"
         wire.send(append_crc(bytes.fromhex(request)))
-        heard = wire.heard(len(answer), 0.15)
+        received = wire.received(len(answer), 0.15)
 
 
 ODD_ANSWERS = {
@@ -117,7 +117,7 @@ def test_of_a_device_that_refuses_to_tell_who_it_is_nothing_is_published(bench: 
     while time.monotonic() < end:
         assert {one.start for _, one in bench.meter.reads} == {8192}
         time.sleep(0.1)
-    assert not [topic for topic in bench.audience.heard if "/block/" in topic]
+    assert not [topic for topic in bench.audience.received if "/block/" in topic]
     bench.meter.answer = lambda _: NotImplemented
     bench.audience.await_block("energy")
 
@@ -289,11 +289,11 @@ def test_a_block_kept_by_the_broker_is_as_old_as_it_is(bench: Bench) -> None:
 def test_the_counters_of_a_meter_that_replaces_another_are_published(bench: Bench) -> None:
     bench.start()
     topic = bench.audience.topics.meter_value("main", "energy_import")
-    bench.audience.await_true(lambda: bench.audience.heard[topic][-1:] == [b"5.0000"], "the old meter's counter")
+    bench.audience.await_true(lambda: bench.audience.received[topic][-1:] == [b"5.0000"], "the old meter's counter")
     bench.meter.more[515] = 10_000
     bench.audience.await_health(lambda one: "not published" in one.why, "a counter that goes back is withheld")
     bench.meter.serial = "79999999"
-    bench.audience.await_true(lambda: bench.audience.heard[topic][-1:] == [b"1.0000"], "the new meter's counter")
+    bench.audience.await_true(lambda: bench.audience.received[topic][-1:] == [b"1.0000"], "the new meter's counter")
     bench.audience.await_health(
         lambda one: "not published" not in one.why and "...9999 is not ...4567" in one.why,
         "nothing is withheld, and health names the other meter",
@@ -362,7 +362,7 @@ def test_an_answer_that_comes_twice_or_in_pieces_costs_no_traceback_and_is_never
     bench.meter.answer = twice
     bench.start()
     bench.audience.await_health(lambda one: "bytes follow the answer" in one.poll.link.why, "told")
-    assert not [topic for topic in bench.audience.heard if "/block/" in topic]
+    assert not [topic for topic in bench.audience.received if "/block/" in topic]
     assert not bench.lines("Traceback")
 
 

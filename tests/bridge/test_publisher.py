@@ -18,7 +18,7 @@ __all__ = ["start"]
 def judge_newest(bench: Bench, name: str) -> None:
     """The block as it came last holds what the meter said at some moment."""
     truth = TruthReader(bench.ksem.truth)
-    block = BlockMessage.decode(bench.audience.heard[bench.audience.topics.meter_block("main", name)][-1])
+    block = BlockMessage.decode(bench.audience.received[bench.audience.topics.meter_block("main", name)][-1])
     registers = [word for word in block.registers if word is not None]
     for first in range(0, len(registers), 100):
         verdict = truth.judge(block.start + first, registers[first : first + 100], boottime())
@@ -51,7 +51,7 @@ def test_energy_device_and_sunspec_are_exactly_the_meters(start: Start) -> None:
     bench = start()
     for name in ("energy", "device", "sunspec"):
         topic = bench.audience.topics.meter_block("main", name)
-        bench.audience.await_true(lambda topic=topic: bool(bench.audience.heard[topic]), name)  # type: ignore[misc]
+        bench.audience.await_true(lambda topic=topic: bool(bench.audience.received[topic]), name)  # type: ignore[misc]
         judge_newest(bench, name)
 
 
@@ -63,7 +63,7 @@ def test_a_push_that_stops_is_replaced_by_polling_and_taken_up_again(start: Star
     bench.ksem.command("push", enabled=True)
     bench.audience.await_live("push", 5, within=3)
     assert bench.audience.wrong == []
-    assert b"offline" not in bench.audience.heard["ksem/main/status"][1:]
+    assert b"offline" not in bench.audience.received["ksem/main/status"][1:]
 
 
 def test_a_foreign_device_at_the_address_is_refused_and_named(start: Start) -> None:
@@ -75,7 +75,7 @@ def test_a_foreign_device_at_the_address_is_refused_and_named(start: Start) -> N
     assert health.state == "down"
     assert bench.audience.wrong == []
     for name in ("energy", "device", "sunspec"):
-        if bench.audience.heard[bench.audience.topics.meter_block("main", name)]:  # the sunspec block may not be yet
+        if bench.audience.received[bench.audience.topics.meter_block("main", name)]:  # the sunspec block may not be yet
             judge_newest(bench, name)
     assert bench.publisher.log_text().count("no KSEM") <= 2
 
@@ -93,8 +93,8 @@ def test_a_ping_is_answered_with_session_and_clock(start: Start) -> None:
     session = bench.audience.await_live("push")[0].session
     before = boottime()
     bench.audience.link.publish("ksem/main/ping/attic", Ping(nonce="n1").encode())
-    bench.audience.await_true(lambda: bool(bench.audience.heard["ksem/main/pong/attic"]), "pong")
-    pong = Pong.decode(bench.audience.heard["ksem/main/pong/attic"][-1])
+    bench.audience.await_true(lambda: bool(bench.audience.received["ksem/main/pong/attic"]), "pong")
+    pong = Pong.decode(bench.audience.received["ksem/main/pong/attic"][-1])
     assert (pong.nonce, pong.session) == ("n1", session)
     # Of two processes: what was slewed between their starts lies between their clocks.
     assert 1000 * before - 5 <= pong.boot_ms <= 1000 * boottime() + 5
@@ -129,10 +129,10 @@ def test_it_ends_within_two_seconds_with_the_status_offline(start: Start) -> Non
 def test_values_are_plain_numbers_at_the_chosen_pace(start: Start) -> None:
     bench = start()
     bench.audience.await_live("push", 12)
-    heard = bench.audience.heard
-    assert len(heard["ksem/main/values"]) >= 10
-    assert 2 <= len(heard["ksem/main/value/power"]) <= 5
-    for topic, payloads in heard.items():
+    received = bench.audience.received
+    assert len(received["ksem/main/values"]) >= 10
+    assert 2 <= len(received["ksem/main/value/power"]) <= 5
+    for topic, payloads in received.items():
         if "/value/" in topic:
             assert all(float(payload) == float(payload) for payload in payloads)
     retained = [topic for topic in bench.audience.retained if "/value/" in topic]
@@ -143,5 +143,5 @@ def test_a_limit_for_frozen_values_that_a_good_meter_cannot_meet_is_raised(start
     bench = start(push=False, options=("--cycle", "500"), settings="[checks]\nfrozen_after = 0.3\n")
     bench.audience.await_live("poll", 20, within=15)
     assert bench.audience.wrong == []
-    assert not any(b"frozen" in payload for payload in bench.audience.heard["ksem/main/health"])
+    assert not any(b"frozen" in payload for payload in bench.audience.received["ksem/main/health"])
     assert bench.publisher.log_text().count("frozen_after = 0.3 is less than a good meter needs: 2 is used") == 1

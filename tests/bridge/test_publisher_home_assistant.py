@@ -31,8 +31,8 @@ def ear(bench: Bench) -> Iterator[FakePublisher]:
 def await_device(bench: Bench, ear: FakePublisher) -> dict[str, Any]:
     bench.audience.await_block("device")
     ear.await_count(TOPIC, 1)
-    while "sw_version" not in (device := json.loads(ear.heard[TOPIC][-1])["device"]):
-        ear.await_count(TOPIC, len(ear.heard[TOPIC]) + 1)
+    while "sw_version" not in (device := json.loads(ear.received[TOPIC][-1])["device"]):
+        ear.await_count(TOPIC, len(ear.received[TOPIC]) + 1)
     found: dict[str, Any] = device
     return found
 
@@ -48,17 +48,17 @@ def test_the_device_is_announced_with_what_the_meter_says_it_is(bench: Bench, ea
 def test_every_value_topic_that_is_published_has_its_sensor(bench: Bench, ear: FakePublisher) -> None:
     await_device(bench, ear)
     bench.audience.await_live("push", 8)
-    bench.audience.await_true(lambda: bool(bench.audience.heard["ksem/main/value/energy_import"]), "energy")
-    sensors = json.loads(ear.heard[TOPIC][-1])["components"].values()
+    bench.audience.await_true(lambda: bool(bench.audience.received["ksem/main/value/energy_import"]), "energy")
+    sensors = json.loads(ear.received[TOPIC][-1])["components"].values()
     announced = {sensor["state_topic"] for sensor in sensors}
     device_values = {"measuring_interval", "firmware_version", "product_version", "device_id", "manufacturer_id"}
-    published = {topic for topic in bench.audience.heard if "/value/" in topic}
+    published = {topic for topic in bench.audience.received if "/value/" in topic}
     assert published - announced == {f"ksem/main/value/{key}" for key in device_values} & published
 
 
 def test_it_is_announced_again_when_home_assistant_starts(bench: Bench, ear: FakePublisher) -> None:
     await_device(bench, ear)
-    count = len(ear.heard[TOPIC])
+    count = len(ear.received[TOPIC])
     ear.link.publish("homeassistant/status", b"online")
     ear.await_count(TOPIC, count + 1)
 
@@ -74,5 +74,5 @@ def test_it_is_taken_away_where_discovery_is_switched_off(bench: Bench, ear: Fak
 def test_the_counters_stand_in_the_json_too(bench: Bench) -> None:
     bench.audience.await_block("energy")
     bench.audience.await_live("push", 3)
-    heard = bench.audience.heard["ksem/main/values"]
-    bench.audience.await_true(lambda: b'"energy_import":' in heard[-1], "counters")
+    received = bench.audience.received["ksem/main/values"]
+    bench.audience.await_true(lambda: b'"energy_import":' in received[-1], "counters")

@@ -353,7 +353,7 @@ def test_energy_counters_of_another_meter_are_not_published(house: House) -> Non
     audience.await_health(lambda health: TWO_METERS in health.why, "two meters", 20)
     audience.await_block("energy", 15)
     topic = audience.topics.meter_block("main", "energy")
-    assert {BlockMessage.decode(payload).source for payload in audience.heard[topic]} == {"poll"}
+    assert {BlockMessage.decode(payload).source for payload in audience.received[topic]} == {"poll"}
 
 
 CABLE = """

@@ -125,7 +125,7 @@ def bench(tmp_path: Path) -> Iterator[PushBench]:
         audience = stack.enter_context(MeterAudience(broker.port))
         settings = publisher_settings(broker, meter.port, push_port)
         stack.enter_context(Service("ksem_publisher", settings, tmp_path))
-        audience.await_true(lambda: bool(audience.heard["ksem/main/block/device"]), "the meter's device block")
+        audience.await_true(lambda: bool(audience.received["ksem/main/block/device"]), "the meter's device block")
         audience.await_live("poll")
         made = PushBench(push_port, audience, meter)
         stack.callback(made.close_all)
@@ -145,7 +145,7 @@ def test_while_the_power_stands_still_phases_far_behind_the_totals_are_not_mixed
             wait_until(began + number * PERIOD + part * lag)
             bench.write("one", start, registers)
     assert bench.pushed == []
-    healths = bench.audience.heard["ksem/main/health"]
+    healths = bench.audience.received["ksem/main/health"]
     assert any(b"where a cycle ends" in payload for payload in healths)
     assert bench.audience.live[-1].source == "poll"
 
@@ -200,7 +200,7 @@ def test_a_second_sender_that_is_refused_leaves_no_trace(bench: PushBench, *, li
     assert mixed(bench.pushed, [cycle_words(number) for number in range(40)], BROUGHT) == []
     for block in bench.audience.live:
         assert not {*block.registers[28:40], *block.registers[146:148]} & set(foreign), block.seq
-    for payload in bench.audience.heard["ksem/main/block/energy"]:
+    for payload in bench.audience.received["ksem/main/block/energy"]:
         energy = BlockMessage.decode(payload)
         assert (energy.source, energy.registers[0:40] == (7,) * 40) == ("poll", False)
     health = bench.audience.health()
@@ -254,11 +254,11 @@ def test_a_meter_whose_cycles_wait_in_a_queue_is_polled_and_named(bench: PushBen
         number += 1
     assert bench.pushed == []
     assert bench.audience.live[-1].source == "poll"
-    sources = {BlockMessage.decode(payload).source for payload in bench.audience.heard["ksem/main/block/energy"]}
+    sources = {BlockMessage.decode(payload).source for payload in bench.audience.received["ksem/main/block/energy"]}
     assert sources == {"poll"}
-    why = [payload for payload in bench.audience.heard["ksem/main/health"] if b"register 8244" in payload]
+    why = [payload for payload in bench.audience.received["ksem/main/health"] if b"register 8244" in payload]
     assert any(b"cycles wait in it" in payload for payload in why)
-    assert not any(b"two meters" in payload for payload in bench.audience.heard["ksem/main/health"])
+    assert not any(b"two meters" in payload for payload in bench.audience.received["ksem/main/health"])
 
 
 @pytest.mark.slow
@@ -272,7 +272,7 @@ def test_a_push_that_skips_measured_cycles_is_polled_and_named(bench: PushBench,
     bench.cycles(40, push, period=period)
     assert bench.pushed == []
     assert bench.audience.live[-1].source == "poll"
-    assert any(b"register 8244" in payload for payload in bench.audience.heard["ksem/main/health"])
+    assert any(b"register 8244" in payload for payload in bench.audience.received["ksem/main/health"])
 
 
 @pytest.mark.slow
@@ -286,8 +286,8 @@ def test_a_queue_that_a_meter_pushes_faster_than_it_measures_is_polled_and_named
     bench.cycles(2 * waiting, push, period=period)
     assert bench.pushed == []
     assert bench.audience.live[-1].source == "poll"
-    assert any(b"register 8244" in payload for payload in bench.audience.heard["ksem/main/health"])
-    assert not any(b"two meters" in payload for payload in bench.audience.heard["ksem/main/health"])
+    assert any(b"register 8244" in payload for payload in bench.audience.received["ksem/main/health"])
+    assert not any(b"two meters" in payload for payload in bench.audience.received["ksem/main/health"])
 
 
 def test_all_groups_pushed_in_their_time_are_used(bench: PushBench) -> None:

@@ -38,7 +38,7 @@ def ear(chain: Chain) -> Iterator[FakePublisher]:
 
 
 def last_of(ear: FakePublisher, start: int) -> str:
-    entries = json.loads(ear.heard[REQUESTS][-1])["requests"]
+    entries = json.loads(ear.received[REQUESTS][-1])["requests"]
     (found,) = [entry for entry in entries if entry["start"] == start]
     assert found["demanded"] is True
     return str(found["last"])
@@ -52,13 +52,13 @@ def await_outcome(chain: Chain, ear: FakePublisher, start: int, outcome: str, wi
                 return
         except (IndexError, ValueError):
             pass
-        assert time.monotonic() < deadline, f"{ear.heard[REQUESTS][-1:]}\n{chain.logs()}"
-        ear.await_count(REQUESTS, len(ear.heard[REQUESTS]) + 1, within)
+        assert time.monotonic() < deadline, f"{ear.received[REQUESTS][-1:]}\n{chain.logs()}"
+        ear.await_count(REQUESTS, len(ear.received[REQUESTS]) + 1, within)
 
 
 def test_a_range_the_meter_has_becomes_a_block_and_reaches_the_inverter(chain: Chain, ear: FakePublisher) -> None:
     ear.await_count(FLOW_TOPIC, 1, within=15)
-    block = BlockMessage.decode(ear.heard[FLOW_TOPIC][-1])
+    block = BlockMessage.decode(ear.received[FLOW_TOPIC][-1])
     assert (block.start, len(block.registers), block.cycle_ms, block.source) == (40972, 41, 5000, "poll")
     await_outcome(chain, ear, 40972, "data")
     chain.inverter.command("reset")
@@ -72,9 +72,9 @@ def test_a_range_the_meter_has_becomes_a_block_and_reaches_the_inverter(chain: C
 def test_a_range_the_meter_refuses_stays_exception_2_and_is_asked_once(chain: Chain, ear: FakePublisher) -> None:
     await_outcome(chain, ear, 49206, "exception-2")
     chain.publisher.await_log("the meter refuses the block r49206-10")
-    ear.await_count(FLOW_TOPIC, len(ear.heard[FLOW_TOPIC]) + 2, within=12)  # two further periods
+    ear.await_count(FLOW_TOPIC, len(ear.received[FLOW_TOPIC]) + 2, within=12)  # two further periods
     assert chain.publisher.log_text().count("r49206-10") == 1
-    assert "ksem/main/block/r49206-10" not in ear.heard
+    assert "ksem/main/block/r49206-10" not in ear.received
 
 
 def test_refused_ranges_of_a_node_that_wants_any_number_fill_no_log(chain: Chain, ear: FakePublisher) -> None:
@@ -98,7 +98,7 @@ def test_garbage_on_a_requests_topic_is_ignored_and_told_once(chain: Chain, ear:
     for garbage in (b"", b"{", b'{"v":9}', b"\xff" * 100, b'{"v":1,"requests":3}', b"[" * 5000, b"null"):
         ear.link.publish("ksem/rtu/foreign/requests", garbage)
         ear.link.publish("ksem/rtu/foreign/status", garbage)
-    ear.await_count(FLOW_TOPIC, len(ear.heard[FLOW_TOPIC]) + 1, within=8)
+    ear.await_count(FLOW_TOPIC, len(ear.received[FLOW_TOPIC]) + 1, within=8)
     assert chain.publisher.log_text().count("breaks the contract") == 1
 
 
@@ -107,8 +107,8 @@ def test_a_range_that_is_asked_no_more_is_read_no_more(chain: Chain, ear: FakePu
     chain.server.stop()  # its status is offline then: nobody asks
     ear.await_payload("ksem/rtu/attic/status", b"offline")
     time.sleep(6)  # longer than the range's period: silence can't be awaited
-    count = len(ear.heard[FLOW_TOPIC])
+    count = len(ear.received[FLOW_TOPIC])
     time.sleep(6)
-    assert len(ear.heard[FLOW_TOPIC]) == count
-    health = json.loads(ear.heard["ksem/main/health"][-1])
+    assert len(ear.received[FLOW_TOPIC]) == count
+    health = json.loads(ear.received["ksem/main/health"][-1])
     assert "r40972-41" not in health["blocks"]

@@ -69,10 +69,10 @@ def test_the_inverter_asks_what_was_recorded_when_it_was(tmp_path: Path) -> None
     wanted = [request(0.2, 8244, 1), request(0.5, 0, 28), request(0.56, 40, 20)]
     file = a_recording(tmp_path / "bus.jsonl", *wanted, kind="bus")
     with LineHandle(tmp_path) as line:
-        heard: list[tuple[float, int, int]] = []
+        received: list[tuple[float, int, int]] = []
 
         def reply(start: int, count: int) -> list[int]:
-            heard.append((boottime(), start, count))
+            received.append((boottime(), start, count))
             return list(range(count))
 
         responder = RtuResponder(line.server, reply)
@@ -82,8 +82,8 @@ def test_the_inverter_asks_what_was_recorded_when_it_was(tmp_path: Path) -> None
             inverter.command("replay", at=at)
             inverter.wait_for("data", 3)
         responder.close()
-    assert [(start, count) for _, start, count in heard] == [(one.start, one.count) for one in wanted]
-    assert_on_time([moment - at for moment, _, _ in heard], [recorded.t for recorded in wanted])
+    assert [(start, count) for _, start, count in received] == [(one.start, one.count) for one in wanted]
+    assert_on_time([moment - at for moment, _, _ in received], [recorded.t for recorded in wanted])
 
 
 @pytest.mark.parametrize("text", ["", "hello\n", '{"capture":"ksem-airbridge","v":1,"kind":"bus","zero":0}\n'])

@@ -76,7 +76,7 @@ def ask_until(wire: Wire, expected: bytes, publisher: FakePublisher | None = Non
         if publisher is not None:
             publisher.send()
         wire.send(READ_TOTALS)
-        answer = wire.heard(len(expected), 0.1)
+        answer = wire.received(len(expected), 0.1)
         if answer == expected:
             return time.monotonic() - begun
     raise AssertionError(f"still {answer.hex(' ')}")
@@ -123,7 +123,7 @@ def test_a_clock_that_is_disproved_ends_all_data_at_once(
             assert wire.ask(READ_TOTALS, 61) == data_reply(28, 7)
             assert read_over_tcp(port)[:2] == b"\x03\x38"
         publisher.answers = False
-        pings = len(publisher.heard["ksem/main/ping/attic"])
+        pings = len(publisher.received["ksem/main/ping/attic"])
         publisher.send(fill=8, boot_ms=int(1000 * (boottime() + 12)))
         publisher.await_count("ksem/main/ping/attic", pings + 1)  # the block was judged
         for _ in range(10):
@@ -151,7 +151,7 @@ def test_a_restarted_publisher_is_served_though_no_vital_block_has_a_limit(
                 assert time.monotonic() < deadline, answer.hex(" ")
                 again.send(fill=9)
                 wire.send(READ_TOTALS)
-                answer = wire.heard(61, 0.1)
+                answer = wire.received(61, 0.1)
         finally:
             again.stop()
 
@@ -177,7 +177,7 @@ def test_a_publisher_that_answers_no_ping_is_pinged_ever_more_seldom(broker: Bro
             publisher.send()
             time.sleep(0.1)
         # After 0, 0.25, 0.75, 1.75, 3.75 and 7.75 s, and a few that the connection was worth; not 20.
-        assert 4 <= len(publisher.heard["ksem/main/ping/attic"]) <= 10
+        assert 4 <= len(publisher.received["ksem/main/ping/attic"]) <= 10
     finally:
         publisher.stop()
 
@@ -243,8 +243,10 @@ def test_health_and_requests_tell_what_the_inverter_asks_and_gets(wire: Wire, pu
     assert wire.ask(append_crc(bytes.fromhex("01 03 9f ff 00 01")), 5)[:2] == b"\x01\x83"
     deadline = time.monotonic() + 5
     while True:
-        assert time.monotonic() < deadline, publisher.heard[REQUESTS][-1:]
-        entries = RequestsMessage.decode(publisher.heard[REQUESTS][-1]).requests if publisher.heard[REQUESTS] else ()
+        assert time.monotonic() < deadline, publisher.received[REQUESTS][-1:]
+        entries = (
+            RequestsMessage.decode(publisher.received[REQUESTS][-1]).requests if publisher.received[REQUESTS] else ()
+        )
         reported = {(entry.function, entry.start, entry.count): entry for entry in entries}
         if (3, 0x9FFF, 1) in reported:
             break
@@ -254,10 +256,10 @@ def test_health_and_requests_tell_what_the_inverter_asks_and_gets(wire: Wire, pu
     assert not reported[3, 0, 28].demanded
     assert reported[3, 0x9FFF, 1].last == "exception-2"
     assert reported[3, 0x9FFF, 1].demanded
-    health = NodeHealth.decode(publisher.heard[HEALTH][-1])
+    health = NodeHealth.decode(publisher.received[HEALTH][-1])
     assert health.broker.state == "up"
     assert health.units[0].port.state == "up"
-    assert "attic" not in json.loads(publisher.heard[HEALTH][-1])
+    assert "attic" not in json.loads(publisher.received[HEALTH][-1])
 
 
 @pytest.mark.slow
@@ -272,7 +274,7 @@ def test_the_age_of_data_is_that_of_live_values_alone(wire: Wire, publisher: Fak
     deadline = time.monotonic() + 20  # health comes every 10 s
     while time.monotonic() < deadline:
         ask_until(wire, data_reply(28, 7), publisher)
-        health = NodeHealth.decode(publisher.heard[HEALTH][-1])
+        health = NodeHealth.decode(publisher.received[HEALTH][-1])
         if health.units[0].data > 20 and health.units[0].age_ms.max is not None:
             break
         time.sleep(0.05)
@@ -293,7 +295,7 @@ def test_requests_of_eight_units_that_were_fully_scanned_can_be_read(
                 wire.ask(append_crc(bytes((number, 3, 3, start, 0, 1))), 5)
         deadline = time.monotonic() + 20
         while True:
-            newest = RequestsMessage.decode(publisher.heard[REQUESTS][-1])
+            newest = RequestsMessage.decode(publisher.received[REQUESTS][-1])
             if len(newest.requests) + newest.left_out == 8 * 64:
                 break
             assert time.monotonic() < deadline, len(newest.requests)
@@ -307,7 +309,7 @@ def test_home_assistant_is_told_again_when_it_starts_and_forgets_the_device_when
     topic = "homeassistant/device/ksem_rtu/airbridge_ksem_rtu_attic/config"
     ear = FakePublisher(broker.port, session="ear", subscriptions=[topic]).start()
     ear.await_count(topic, 1)
-    assert json.loads(ear.heard[topic][-1])["device"]["via_device"] == "airbridge_ksem_main"
+    assert json.loads(ear.received[topic][-1])["device"]["via_device"] == "airbridge_ksem_main"
     publisher.link.publish("homeassistant/status", b"online")
     ear.await_count(topic, 2)
     server.stop()
@@ -401,7 +403,7 @@ def serve_until(publisher: FakePublisher, wire: Wire, what: Callable[[], bool], 
         assert time.monotonic() < until
         publisher.send()
         wire.send(READ_TOTALS)
-        wire.heard(61, 0.08)
+        wire.received(61, 0.08)
 
 
 def last_health(publisher: FakePublisher) -> NodeHealth | None:

@@ -64,12 +64,12 @@ class Wire:
         now = boottime()
         self._seq += 1
         echo(self.book, at=now)
-        self.book.hear_block(block(at=now, fill=fill, seq=self._seq), now)
+        self.book.on_block(block(at=now, fill=fill, seq=self._seq), now)
 
     def send(self, data: bytes) -> None:
         os.write(self.master, data)
 
-    def heard(self, count: int, within: float = 2.0) -> bytes:
+    def received(self, count: int, within: float = 2.0) -> bytes:
         """Return `count` bytes of the server, fewer if they don't come in time."""
         data = b""
         until = time.monotonic() + within
@@ -79,14 +79,14 @@ class Wire:
 
     def ask(self, request: bytes, count: int) -> bytes:
         self.send(request)
-        return self.heard(count)
+        return self.received(count)
 
     def ask_within(self, request: bytes, count: int, within: float) -> bytes:
         self.send(request)
-        return self.heard(count, within)
+        return self.received(count, within)
 
     def is_silent(self) -> bool:
-        return self.heard(1, NOT_ANSWERED_WITHIN) == b""
+        return self.received(1, NOT_ANSWERED_WITHIN) == b""
 
     def await_port(self, up: bool) -> None:
         until = time.monotonic() + 5
@@ -192,7 +192,7 @@ def test_a_request_that_comes_byte_by_byte_is_answered_once(wire: Wire) -> None:
     for byte in READ_TOTALS:
         wire.send(bytes((byte,)))
         time.sleep(0.0003)  # the pace of the line
-    assert wire.heard(61) == data_reply(28, 7)
+    assert wire.received(61) == data_reply(28, 7)
     assert wire.is_silent()
 
 
@@ -209,7 +209,7 @@ def test_of_two_requests_back_to_back_only_the_newest_is_answered(wire: Wire) ->
 def test_a_request_overtaken_within_its_silence_is_not_answered(wire: Wire) -> None:
     wire.send(READ_PHASES)
     wire.send(READ_TOTALS)
-    assert wire.heard(61) == data_reply(28, 7)
+    assert wire.received(61) == data_reply(28, 7)
     assert wire.is_silent()
 
 
@@ -219,9 +219,9 @@ def test_no_answer_begins_before_the_silence_of_a_frame_is_over(wire: Wire) -> N
         wire.feed()
         asked = time.perf_counter()
         wire.send(READ_TOTALS)
-        begun = wire.heard(1)
+        begun = wire.received(1)
         waits.append(time.perf_counter() - asked)
-        assert begun + wire.heard(61 - len(begun)) == data_reply(28, 7)
+        assert begun + wire.received(61 - len(begun)) == data_reply(28, 7)
     assert min(waits) >= 0.00175
 
 
@@ -229,7 +229,7 @@ def test_an_answer_that_the_port_does_not_take_is_dropped_and_never_sent_late(wi
     for _ in range(200):  # nobody reads: the pseudo-terminal's buffer fills
         wire.send(READ_PHASES)
         time.sleep(0.003)
-    backlog = wire.heard(1 << 20, 0.3)
+    backlog = wire.received(1 << 20, 0.3)
     assert len(backlog) < 200 * 217
     wire.feed(fill=3)
     assert wire.ask(READ_TOTALS, 61) == data_reply(28, 3)
@@ -328,11 +328,11 @@ def test_no_answer_follows_a_stall_of_the_process(tmp_path: Path, first: int) ->
                 freeze(server.pid)
                 wire.send(READ_TOTALS[first:])
                 time.sleep(0.3)  # the stall itself
-                in_time = wire.heard(61, 0.01)  # it may have been answered before it stood
+                in_time = wire.received(61, 0.01)  # it may have been answered before it stood
                 assert in_time in (b"", data_reply(28, 7))
                 assert first == 8 or not in_time
                 server.send_signal(signal.SIGCONT)
-                assert wire.heard(1, NOT_ANSWERED_WITHIN) == b""
+                assert wire.received(1, NOT_ANSWERED_WITHIN) == b""
                 assert wire.ask(READ_TOTALS, 61) == data_reply(28, 7)
         finally:
             server.kill()

@@ -387,7 +387,7 @@ class _Ends:
         """All that was on the wire since."""
         return self._log.since(self._opened)
 
-    def heard(self, end: serial.Serial, count: int, seconds: float = 1.0) -> bytes:
+    def received(self, end: serial.Serial, count: int, seconds: float = 1.0) -> bytes:
         """So many bytes, or what there was of them in that time."""
         data, until = b"", boottime() + seconds
         while len(data) < count and (left := until - boottime()) > 0:
@@ -412,7 +412,7 @@ def test_217_bytes_take_their_time_on_the_wire_within_one_percent(ends: _Ends) -
     for _ in range(5):
         before = boottime()
         ends.server.write(bytes(range(217)))
-        assert ends.heard(ends.client, 217) == bytes(range(217))
+        assert ends.received(ends.client, 217) == bytes(range(217))
         seen = boottime() - before
         delivered = [byte.delivered for byte in [byte for byte in ends.log() if byte.delivered > before]]
         assert len(delivered) >= 216
@@ -425,7 +425,7 @@ def test_217_bytes_take_their_time_on_the_wire_within_one_percent(ends: _Ends) -
 
 def test_no_byte_is_handed_over_before_its_time(ends: _Ends) -> None:
     ends.client.write(bytes(100))
-    ends.heard(ends.server, 100)
+    ends.received(ends.server, 100)
     log = ends.log()
     assert all(byte.delivered >= byte.due for byte in log)
     for one, two in itertools.pairwise(log):
@@ -434,9 +434,9 @@ def test_no_byte_is_handed_over_before_its_time(ends: _Ends) -> None:
 
 def test_both_directions_are_heard_by_the_other_end_only(ends: _Ends) -> None:
     ends.client.write(b"question")
-    assert ends.heard(ends.server, 8) == b"question"
+    assert ends.received(ends.server, 8) == b"question"
     ends.server.write(b"answer")
-    assert ends.heard(ends.client, 6) == b"answer"
+    assert ends.received(ends.client, 6) == b"answer"
     assert ends.server.read(10) == b""
 
 
@@ -445,43 +445,43 @@ def test_faults_reach_the_end_they_are_meant_for(line: LineHandle, ends: _Ends) 
     line.command("fault", kind="flip", to="server", at=2, mask=255, times=1)
     line.command("fault", kind="truncate", to="client", at=3, times=1)
     ends.client.write(b"abcd")
-    assert ends.heard(ends.server, 4) == b"ab\x9cd"
+    assert ends.received(ends.server, 4) == b"ab\x9cd"
     ends.server.write(b"efgh")
-    assert ends.heard(ends.client, 4, 0.1) == b"efg"
+    assert ends.received(ends.client, 4, 0.1) == b"efg"
     ends.client.write(b"abcd")
-    assert ends.heard(ends.server, 4) == b"abcd"
+    assert ends.received(ends.server, 4) == b"abcd"
     assert [b - a for a, b in zip(before, line.status()["faulted_frames"], strict=True)] == [1, 1]
 
 
 def test_silence_inside_a_frame_is_as_long_as_told(line: LineHandle, ends: _Ends) -> None:
     line.command("fault", kind="silence", at=4, ms=50, times=1)
     ends.client.write(b"abcdefgh")
-    assert ends.heard(ends.server, 8) == b"abcdefgh"
+    assert ends.received(ends.server, 8) == b"abcdefgh"
     times = [byte.delivered for byte in ends.log()]
     assert times[4] - times[3] == pytest.approx(0.05 + CHARACTER, abs=0.005)
 
 
 def test_noise_from_nobody_is_heard_at_both_ends(line: LineHandle, ends: _Ends) -> None:
     line.command("inject", to="both", hex="02030400")
-    assert ends.heard(ends.server, 4) == b"\x02\x03\x04\x00"
-    assert ends.heard(ends.client, 4) == b"\x02\x03\x04\x00"
+    assert ends.received(ends.server, 4) == b"\x02\x03\x04\x00"
+    assert ends.received(ends.client, 4) == b"\x02\x03\x04\x00"
 
 
 def test_an_echoing_adapter_lets_the_server_hear_itself(line: LineHandle, ends: _Ends) -> None:
     line.command("echo", on=True)
     ends.server.write(b"mine")
-    assert ends.heard(ends.client, 4) == b"mine"
-    assert ends.heard(ends.server, 4) == b"mine"
+    assert ends.received(ends.client, 4) == b"mine"
+    assert ends.received(ends.server, 4) == b"mine"
     line.command("clear")
     ends.server.write(b"mine")
-    assert ends.heard(ends.client, 4) == b"mine"
-    assert ends.heard(ends.server, 1, 0.05) == b""
+    assert ends.received(ends.client, 4) == b"mine"
+    assert ends.received(ends.server, 1, 0.05) == b""
 
 
 def test_an_adapter_with_grain_delivers_in_batches(line: LineHandle, ends: _Ends) -> None:
     line.command("grain", ms=16)
     ends.client.write(bytes(8))
-    ends.heard(ends.server, 8)
+    ends.received(ends.server, 8)
     times = {round(byte.owed, 4) for byte in ends.log()}
     assert len(times) <= 2
     assert all(abs(moment / 0.016 - round(moment / 0.016)) < 0.01 for moment in times)
@@ -491,14 +491,14 @@ def test_a_port_that_is_pulled_out_fails_and_comes_back_under_its_name(line: Lin
     line.command("unplug", end="server")
     assert not line.server.exists()
     with pytest.raises((OSError, serial.SerialException, termios.error)):
-        ends.heard(ends.server, 1, 0.5)
+        ends.received(ends.server, 1, 0.5)
         ends.server.write(b"x")
         ends.server.in_waiting  # noqa: B018 - asks the port
     line.command("plug", end="server")
     assert line.server.exists()
     with serial.Serial(str(line.server), 38400, timeout=0) as again:
         ends.client.write(b"here")
-        assert ends.heard(again, 4).endswith(b"here")
+        assert ends.received(again, 4).endswith(b"here")
 
 
 def test_bytes_that_nobody_takes_are_lost_and_counted(line: LineHandle, ends: _Ends) -> None:
@@ -520,15 +520,15 @@ def test_a_stalled_line_fills_the_servers_buffer(line: LineHandle, ends: _Ends) 
         for _ in range(200):
             ends.server.write(bytes(1024))
     line.command("clear")
-    assert len(ends.heard(ends.client, 20)) >= 20
+    assert len(ends.received(ends.client, 20)) >= 20
 
 
 def test_both_ends_talking_at_once_is_counted_as_a_collision(line: LineHandle, ends: _Ends) -> None:
     before = line.status()["collisions"]
     ends.client.write(bytes(50))
     ends.server.write(bytes(50))
-    ends.heard(ends.server, 50)
-    ends.heard(ends.client, 50)
+    ends.received(ends.server, 50)
+    ends.received(ends.client, 50)
     assert line.status()["collisions"] == before + 1
 
 
@@ -537,7 +537,7 @@ def test_another_speed_and_no_speed_at_all(tmp_path: Path) -> None:
         with LineHandle(tmp_path, name=f"line{baudrate}", baudrate=baudrate) as line:
             ends = _Ends(line)
             ends.client.write(bytes(100))
-            ends.heard(ends.server, 100)
+            ends.received(ends.server, 100)
             log = ends.log()
             assert log[-1].due - log[0].due == pytest.approx(seconds * 0.99, abs=1e-6)
             ends.close()
@@ -548,7 +548,7 @@ def test_the_trace_has_a_line_for_each_byte(tmp_path: Path) -> None:
     with LineHandle(tmp_path, options=["--trace", str(trace)]) as line:
         ends = _Ends(line)
         ends.client.write(b"ab")
-        ends.heard(ends.server, 2)
+        ends.received(ends.server, 2)
         ends.close()
     assert [row.split()[1:3] for row in trace.read_text().splitlines()] == [["to-server", "61"], ["to-server", "62"]]
 

@@ -61,7 +61,7 @@ def test_the_house_goes_on_without_the_centre_and_nothing_old_follows(tmp_path: 
             assert accepts(centre.host, centre.port)
             listener = listen_at(centre)
             listener.await_payload("site/house-17/ksem/main/block/live", newest.encode(), within=20)
-            assert missed.encode() not in listener.heard["site/house-17/ksem/main/block/live"]
+            assert missed.encode() not in listener.received["site/house-17/ksem/main/block/live"]
             listener.stop()
         finally:
             publisher.stop()

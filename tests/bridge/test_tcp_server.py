@@ -124,7 +124,7 @@ def test_the_door_stands_in_health_beside_the_lines(house: House) -> None:
     try:
         topic = "ksem/rtu/attic/health"
         ear.await_count(topic, 2, within=15)
-        health = json.loads(ear.heard[topic][-1])
+        health = json.loads(ear.received[topic][-1])
     finally:
         ear.stop()
     doors = {door["unit"]: door for door in health["doors"]}

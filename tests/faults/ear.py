@@ -35,7 +35,7 @@ class Ear:
     def __init__(
         self, port: int, *, host: str = "127.0.0.1", username: str | None = None, password: str | None = None
     ) -> None:
-        self.heard: list[Incoming] = []
+        self.received: list[Incoming] = []
         self._news = threading.Condition()
         self._up = threading.Event()
         self._link = MqttLink(
@@ -69,12 +69,12 @@ class Ear:
     def last(self, topic: str) -> bytes | None:
         """What was said last on a topic."""
         with self._news:
-            return next((one.payload for one in reversed(self.heard) if one.topic == topic), None)
+            return next((one.payload for one in reversed(self.received) if one.topic == topic), None)
 
     def payloads(self, topic: str) -> list[bytes]:
         """All that was said on a topic, in order."""
         with self._news:
-            return [one.payload for one in self.heard if one.topic == topic]
+            return [one.payload for one in self.received if one.topic == topic]
 
     def await_last(self, topic: str, wanted: bytes | Callable[[bytes], bool], within: float) -> float:
         """Wait until the newest payload of a topic is the wanted one; return how long that took, in seconds."""
@@ -82,7 +82,7 @@ class Ear:
         fits = wanted if callable(wanted) else wanted.__eq__
         with self._news:
             while True:
-                last = next((one for one in reversed(self.heard) if one.topic == topic), None)
+                last = next((one for one in reversed(self.received) if one.topic == topic), None)
                 if last is not None and fits(last.payload):
                     return max(0.0, last.received - begun)
                 left = begun + within - boottime()
@@ -92,21 +92,21 @@ class Ear:
     def await_correction(self, topic: str, wrong: bytes, right: bytes, within: float) -> None:
         """Say something wrong on a topic and wait until its owner has said what is right after it."""
         with self._news:
-            begin = len(self.heard)
+            begin = len(self.received)
             self.to_log(topic, wrong)
-            heard: list[bytes] = []
+            received: list[bytes] = []
 
             def corrected() -> bool:
-                heard[:] = [one.payload for one in self.heard[begin:] if one.topic == topic]
-                return wrong in heard and heard[-1] == right
+                received[:] = [one.payload for one in self.received[begin:] if one.topic == topic]
+                return wrong in received and received[-1] == right
 
-            assert self._news.wait_for(corrected, within), f"{topic} within {within} s: {heard}"
+            assert self._news.wait_for(corrected, within), f"{topic} within {within} s: {received}"
 
     def await_said(self, topic: str, payload: bytes, begin: int, within: float = 5.0) -> Incoming:
         """Wait for a payload on a topic among what was heard from message number `begin` on; return the message."""
 
         def found() -> Incoming | None:
-            written = (one for one in self.heard[begin:] if (one.topic, one.payload) == (topic, payload))
+            written = (one for one in self.received[begin:] if (one.topic, one.payload) == (topic, payload))
             return next(written, None)
 
         with self._news:
@@ -117,10 +117,10 @@ class Ear:
     def await_next(self, topic: str, within: float = 5.0) -> bytes:
         """Wait for the next message on a topic."""
         with self._news:
-            heard = len(self.heard)
-            found = self._news.wait_for(lambda: any(one.topic == topic for one in self.heard[heard:]), within)
+            received = len(self.received)
+            found = self._news.wait_for(lambda: any(one.topic == topic for one in self.received[received:]), within)
             assert found, f"nothing on {topic} within {within} s"
-            return next(one.payload for one in self.heard[heard:] if one.topic == topic)
+            return next(one.payload for one in self.received[received:] if one.topic == topic)
 
     def live(self) -> BlockMessage:
         """The next live block."""
@@ -138,5 +138,5 @@ class Ear:
 
     def _on_message(self, message: Incoming) -> None:
         with self._news:
-            self.heard.append(message)
+            self.received.append(message)
             self._news.notify_all()

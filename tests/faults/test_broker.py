@@ -206,7 +206,7 @@ def recorded(chain: Chain, count: int) -> dict[str, bytes]:
     with Ear(chain.broker.port) as ear:
         for _ in range(count):
             ear.await_next(LIVE)
-        return {one.topic: one.payload for one in ear.heard if "/block/" in one.topic}
+        return {one.topic: one.payload for one in ear.received if "/block/" in one.topic}
 
 
 def changed(payload: bytes, **fields: object) -> bytes:
@@ -274,11 +274,11 @@ def test_a_bridge_that_replays_its_retained_blocks_as_news_changes_nothing(
         other.stop()
         other.config = bridge_to(chain.broker)
         time.sleep(LIMIT_MS / 1000)
-        heard = len(ear.heard)
+        received = len(ear.received)
         name = "a mosquitto bridge comes up and replays old blocks without the retain flag"
         with chain.fault(name, FAMILY, recovery=None):
             other.start()
-            replayed = [ear.await_said(topic, payload, heard, within=10) for topic, payload in old.items()]
+            replayed = [ear.await_said(topic, payload, received, within=10) for topic, payload in old.items()]
             assert chain.watch(2).keys() == {"good"}
     assert not any(message.retained for message in replayed)
 

@@ -122,7 +122,7 @@ def replay_blocks(forger: Ear, watcher: Ear) -> None:
     """All that was published more than 2 s ago, in its order, without the retain flag."""
     limit = boottime() - 2
     with watcher._news:
-        old = [one for one in watcher.heard if one.topic.startswith("ksem/main/block/") and one.received < limit]
+        old = [one for one in watcher.received if one.topic.startswith("ksem/main/block/") and one.received < limit]
     for one in old[-40:]:
         forger.shout(one.topic, one.payload)
 

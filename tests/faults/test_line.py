@@ -168,9 +168,9 @@ def as_read_at_twice_the_rate(data: bytes) -> bytes:
 
 @pytest.mark.slow
 def test_an_inverter_at_another_baud_rate_is_noise(chain: Chain) -> None:
-    heard = [as_read_at_twice_the_rate(one) for one in (READ_TOTALS, READ_PHASES)]
+    received = [as_read_at_twice_the_rate(one) for one in (READ_TOTALS, READ_PHASES)]
     with line_fault(chain, "an inverter that asks at another baud rate", recovery=1.0):
-        for one in heard * 10:
+        for one in received * 10:
             assert send(chain, one, listen_ms=30) == []
         assert_answers_again(chain)
 

@@ -235,7 +235,7 @@ def test_counters_that_step_back_are_flagged_and_no_value_topic_follows_them(
             scene.await_health("degraded", "went backwards", "not published")
             scene.audience.await_block("energy", more=10)
         assert only_good(row)
-        values = {topic: written for topic, written in scene.audience.heard.items() if "/value/energy_" in topic}
+        values = {topic: written for topic, written in scene.audience.received.items() if "/value/energy_" in topic}
         assert len(values) == 8
         for topic, written in values.items():
             numbers = [float(number) for number in written]

@@ -113,8 +113,8 @@ def test_packets_of_an_old_connection_that_arrive_after_the_new_one_change_nothi
 
 def connected_ports(chain: TwoHosts) -> frozenset[int]:
     """The TCP ports, at the far end, of connections over the cable to the broker."""
-    heard = chain.broker.log_text()
-    words = [line.split() for line in heard.splitlines() if line.startswith("New client connected from 10.77.0.2:")]
+    received = chain.broker.log_text()
+    words = [line.split() for line in received.splitlines() if line.startswith("New client connected from 10.77.0.2:")]
     return frozenset(int(line[4].rpartition(":")[2]) for line in words)
 
 

@@ -102,7 +102,7 @@ def test_a_killed_publisher_is_offline_by_its_will_and_a_new_one_keeps_the_devic
     bench.audience.await_status(b"offline", within=5)
     bench.publisher.start()
     topic = bench.audience.topics.meter_block("main", "device")
-    newest: Callable[[], BlockMessage] = lambda: BlockMessage.decode(bench.audience.heard[topic][-1])  # noqa: E731
+    newest: Callable[[], BlockMessage] = lambda: BlockMessage.decode(bench.audience.received[topic][-1])  # noqa: E731
     bench.audience.await_true(lambda: newest().source == "kept", "kept device block")
     bench.audience.await_live("push", 3)
     assert newest().registers[8244 - 8192] == 200

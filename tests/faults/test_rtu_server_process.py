@@ -208,10 +208,10 @@ def test_two_noisy_lines_end_together_in_time_and_with_a_final_message(tmp_path:
             Ear(chain.broker.port) as ear,
             line_fault(chain, "noise on two lines, and a restart", family=FAMILY, lines=16),
         ):
-            heard = cellar.status()["to_server"]
+            received = cellar.status()["to_server"]
             for line in (chain.line, cellar):
                 line.command("inject", to="server", hex=noise)
-            wait_until(lambda: cellar.status()["to_server"] > heard + 500)
+            wait_until(lambda: cellar.status()["to_server"] > received + 500)
             assert chain.server.stop(within=3.0) == 0
             ear.await_last(NODE_STATUS, b"offline", 1.0)
             chain.server.start()

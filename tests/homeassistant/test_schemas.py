@@ -124,9 +124,9 @@ def test_each_component_is_what_its_platform_takes_and_no_option_is_unknown(foun
 
 @BOTH
 def test_its_topic_is_one_that_discovery_listens_to(found: Discovery) -> None:
-    heard = discovery.TOPIC_MATCHER.fullmatch(found.topic.removeprefix("homeassistant/"))
-    assert heard is not None
-    assert heard["component"] == "device"
+    received = discovery.TOPIC_MATCHER.fullmatch(found.topic.removeprefix("homeassistant/"))
+    assert received is not None
+    assert received["component"] == "device"
 
 
 @BOTH

@@ -19,7 +19,7 @@ from modbus_codec.pdu import (
     WriteSingleRequest,
     decode_request,
 )
-from modbus_codec.rtu import Heard, Noise, Reply, Request
+from modbus_codec.rtu import FrameEvent, Noise, Reply, Request
 
 SHOWN: Final = 8
 """First bytes of a request that is no read or write: it holds nobody's serial number."""
@@ -59,46 +59,46 @@ class BusRecorder:
         """These bytes were handed over at `now`; call it before the frame reader is fed with them."""
         self._times.arrived(len(data), now)
 
-    def records(self, heard: Sequence[Heard]) -> list[CaptureRecord]:
+    def records(self, received: Sequence[FrameEvent]) -> list[CaptureRecord]:
         """What the frame reader found, in its order: every byte that arrived belongs to one of them."""
-        return [self._record(one) for one in heard]
+        return [self._record(one) for one in received]
 
     def written(self, frame: bytes, begin: float) -> CaptureRecord:
         """The record of an answer that this program itself began to send at `begin`."""
         end = begin + len(frame) * self._character
         return self._dated(Reply(frame, frame[0], frame[1:-2], end), begin, end)
 
-    def _record(self, heard: Heard) -> CaptureRecord:
-        data = heard.data if isinstance(heard, Noise) else heard.frame
-        return self._dated(heard, *self._times.take(len(data)))
+    def _record(self, received: FrameEvent) -> CaptureRecord:
+        data = received.data if isinstance(received, Noise) else received.frame
+        return self._dated(received, *self._times.take(len(data)))
 
-    def _dated(self, heard: Heard, begin: float, end: float) -> CaptureRecord:
+    def _dated(self, received: FrameEvent, begin: float, end: float) -> CaptureRecord:
         gap_ms = None if self._last_end is None else max(0.0, 1000 * (begin - self._last_end))
         self._last_end = end
         t = end - self._zero
-        if isinstance(heard, Request) and not self._is_echoed(heard):
-            record = self._request(heard, t, gap_ms)
-            self._asked = _Asked(record, heard.frame, end)
-        elif isinstance(heard, Noise):
-            data = heard.data
+        if isinstance(received, Request) and not self._is_echoed(received):
+            record = self._request(received, t, gap_ms)
+            self._asked = _Asked(record, received.frame, end)
+        elif isinstance(received, Noise):
+            data = received.data
             raw = data if self._serial_number else data[:SHOWN_OF_ANSWER]
             record = CaptureRecord(t=t, what="noise", gap_ms=gap_ms, length=len(data), raw=raw.hex(" "))
         else:
-            record = self._reply(heard, t, gap_ms, begin)
+            record = self._reply(received, t, gap_ms, begin)
             self._asked = None
         return record if self._serial_number else record.without_serial_number()
 
-    def _is_echoed(self, heard: Request) -> bool:
-        return self._asked is not None and heard.pdu[0] in ECHOED and heard.frame == self._asked.frame
+    def _is_echoed(self, received: Request) -> bool:
+        return self._asked is not None and received.pdu[0] in ECHOED and received.frame == self._asked.frame
 
-    def _request(self, heard: Request, t: float, gap_ms: float | None) -> CaptureRecord:
+    def _request(self, received: Request, t: float, gap_ms: float | None) -> CaptureRecord:
         base = CaptureRecord(
-            t=t, what="request", gap_ms=gap_ms, unit=heard.unit, function=heard.pdu[0], length=len(heard.frame)
+            t=t, what="request", gap_ms=gap_ms, unit=received.unit, function=received.pdu[0], length=len(received.frame)
         )
         try:
-            asked = decode_request(heard.pdu)
+            asked = decode_request(received.pdu)
         except ModbusCodecError as error:
-            raw = heard.frame if self._serial_number else heard.frame[:SHOWN]
+            raw = received.frame if self._serial_number else received.frame[:SHOWN]
             return replace(base, raw=raw.hex(" "), why=str(error))
         if isinstance(asked, WriteMultipleRequest):
             return replace(base, start=asked.start, count=len(asked.registers), values=asked.registers)
@@ -106,28 +106,28 @@ class BusRecorder:
             return replace(base, start=asked.address, count=1, values=(asked.value,))
         return replace(base, start=asked.start, count=asked.count)
 
-    def _reply(self, heard: Request | Reply, t: float, gap_ms: float | None, begin: float) -> CaptureRecord:
-        function = heard.pdu[0] & ~EXCEPTION_BIT
+    def _reply(self, received: Request | Reply, t: float, gap_ms: float | None, begin: float) -> CaptureRecord:
+        function = received.pdu[0] & ~EXCEPTION_BIT
         base = CaptureRecord(
-            t=t, what="reply", gap_ms=gap_ms, unit=heard.unit, function=function, length=len(heard.frame)
+            t=t, what="reply", gap_ms=gap_ms, unit=received.unit, function=function, length=len(received.frame)
         )
         asked = self._asked
-        if asked and (asked.record.unit, asked.record.function) == (heard.unit, function):
+        if asked and (asked.record.unit, asked.record.function) == (received.unit, function):
             delay_ms = max(0.0, 1000 * (begin - asked.end))
             base = replace(base, start=asked.record.start, count=asked.record.count, delay_ms=delay_ms)
         else:
             base = replace(base, why="nobody asked for it")
-        if heard.pdu[0] & EXCEPTION_BIT:
-            return replace(base, what="exception", code=heard.pdu[1])
+        if received.pdu[0] & EXCEPTION_BIT:
+            return replace(base, what="exception", code=received.pdu[1])
         if function in READS:
-            values = struct.unpack(f">{heard.pdu[1] // 2}H", heard.pdu[2:])
+            values = struct.unpack(f">{received.pdu[1] // 2}H", received.pdu[2:])
             if base.count is not None and base.count != len(values):
                 return replace(
                     base, start=None, count=len(values), values=values, why=f"{base.count} registers were asked for"
                 )
             return replace(base, count=len(values), values=values)
         if base.start is None:
-            raw = heard.frame if self._serial_number else heard.frame[:SHOWN_OF_ANSWER]
+            raw = received.frame if self._serial_number else received.frame[:SHOWN_OF_ANSWER]
             return replace(base, raw=raw.hex(" "))
         return base
 

@@ -139,7 +139,7 @@ def test_only_the_meters_and_nodes_of_the_settings_are_shown_where_they_are_name
 def test_a_clock_that_is_slewed_for_a_day_makes_nothing_look_old(rate: float) -> None:
     clock = ArrivalClock()
     for second in range(0, 86_400, 10):
-        clock.heard_at(int(1000 * rate * second), second + 0.005)
+        clock.received_at(int(1000 * rate * second), second + 0.005)
         age = clock.age_of(int(1000 * rate * second), 0, second + 0.005)
         assert age is not None
         assert age < 0.02

@@ -10,31 +10,31 @@ class Nodes:
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.heard: list[tuple[str, Pong]] = []
+        self.received: list[tuple[str, Pong]] = []
         self.echo = EchoAnswer("main", Topics(), "5f1c9a2e", self._publish, lambda: self.now)
 
     def _publish(
         self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False, expiry: int | None = None
     ) -> bool:
         assert (qos, retain) == (0, False)
-        self.heard.append((topic, Pong.decode(payload)))
+        self.received.append((topic, Pong.decode(payload)))
         return True
 
     def ask(self, node: str) -> Pong:
         self.echo.on_ping(node, Ping("abcd").encode())
-        return self.heard[-1][1]
+        return self.received[-1][1]
 
 
 def test_an_answer_bears_nonce_session_and_clock_and_few_nodes_are_told_no_pace() -> None:
     nodes = Nodes()
     assert nodes.ask("pi") == Pong("main", "pi", "abcd", "5f1c9a2e", 100_000)
-    assert nodes.heard[-1][0] == "ksem/main/pong/pi"
+    assert nodes.received[-1][0] == "ksem/main/pong/pi"
 
 
 def test_a_broken_ping_gets_no_answer() -> None:
     nodes = Nodes()
     nodes.echo.on_ping("pi", b"{}")
-    assert nodes.heard == []
+    assert nodes.received == []
 
 
 def test_many_nodes_are_told_to_ask_so_seldom_that_all_together_ask_once_a_second() -> None:

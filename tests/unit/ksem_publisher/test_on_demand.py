@@ -34,8 +34,8 @@ def entry(wanted: RegisterRange, **changes: object) -> RequestEntry:
 
 def asked(*wanted: RegisterRange, now: float = 100.0, max_ranges: int = 8, **changes: object) -> Demand:
     demand = Demand("main", max_ranges)
-    demand.hear_status("attic", online=True)
-    demand.hear_requests("attic", RequestsMessage(tuple(entry(one, **changes) for one in wanted)), now)
+    demand.on_status("attic", online=True)
+    demand.on_requests("attic", RequestsMessage(tuple(entry(one, **changes) for one in wanted)), now)
     return demand
 
 
@@ -47,9 +47,9 @@ def test_a_range_is_wanted_for_a_minute_after_it_was_asked_last() -> None:
 
 def test_a_node_that_is_offline_demands_nothing() -> None:
     demand = asked(FLOW)
-    demand.hear_status("attic", online=False)
+    demand.on_status("attic", online=False)
     assert demand.wanted(100.0) == ()
-    demand.hear_status("attic", online=True)
+    demand.on_status("attic", online=True)
     assert demand.wanted(100.0) == (FLOW,)
 
 
@@ -75,7 +75,7 @@ def test_no_more_ranges_than_allowed_and_those_chosen_earlier_stay() -> None:
     many = [RegisterRange(9000 + 100 * i, 10) for i in range(12)]
     demand = asked(*many[:8])
     first = demand.wanted(100.0)
-    demand.hear_requests("attic", RequestsMessage(tuple(map(entry, reversed(many)))), 101.0)
+    demand.on_requests("attic", RequestsMessage(tuple(map(entry, reversed(many)))), 101.0)
     assert set(demand.wanted(101.0)) == set(first) == set(many[:8])
 
 
@@ -97,10 +97,10 @@ def test_a_refusal_is_remembered_even_while_nobody_asks() -> None:
     demand.begin(FLOW, 100.0)
     assert demand.refused(FLOW, 2, 100.1)
     assert demand.wanted(101.0) == ()
-    demand.hear_requests("attic", RequestsMessage(()), 200.0)
-    demand.hear_requests("attic", RequestsMessage((entry(FLOW),)), 600.0)
+    demand.on_requests("attic", RequestsMessage(()), 200.0)
+    demand.on_requests("attic", RequestsMessage((entry(FLOW),)), 600.0)
     assert demand.wanted(600.0) == ()
-    demand.hear_requests("attic", RequestsMessage((entry(FLOW),)), 99.0 + REFUSED_FOR)
+    demand.on_requests("attic", RequestsMessage((entry(FLOW),)), 99.0 + REFUSED_FOR)
     assert demand.due(100.2 + REFUSED_FOR) == FLOW
     demand.begin(FLOW, 100.2 + REFUSED_FOR)
     assert not demand.refused(FLOW, 2, 100.3 + REFUSED_FOR), "no news"
@@ -117,7 +117,7 @@ def test_a_range_that_costs_the_connection_waits_a_minute() -> None:
     demand = asked(FLOW)
     demand.begin(FLOW, 100.0)
     demand.unanswered(FLOW, 102.0)
-    demand.hear_requests("attic", RequestsMessage((entry(FLOW),)), 160.0)
+    demand.on_requests("attic", RequestsMessage((entry(FLOW),)), 160.0)
     assert demand.due(101.9 + UNANSWERED_FOR) is None
     assert demand.due(102.0 + UNANSWERED_FOR) == FLOW
 
@@ -125,7 +125,7 @@ def test_a_range_that_costs_the_connection_waits_a_minute() -> None:
 def test_nodes_and_past_are_bounded() -> None:
     demand = Demand("main", 8)
     for number in range(1000):
-        demand.hear_status(f"n{number}", online=True)
+        demand.on_status(f"n{number}", online=True)
         demand.begin(RegisterRange(9000 + number, 1), 100.0)
     assert len(demand._nodes) <= 64
     assert len(demand._past) <= 64

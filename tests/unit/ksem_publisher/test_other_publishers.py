@@ -8,9 +8,9 @@ from tests.unit.rtu_server.blocks import block
 
 def test_a_session_that_goes_on_is_noticed_and_forgotten_in_a_minute() -> None:
     others = OtherPublishers("own")
-    others.heard(block(at=100.0, seq=1, session="bbbb").encode(), 1.0)
+    others.received(block(at=100.0, seq=1, session="bbbb").encode(), 1.0)
     assert others.seen(1.0) == ()
-    others.heard(block(at=100.2, seq=2, session="bbbb").encode(), 1.2)
+    others.received(block(at=100.2, seq=2, session="bbbb").encode(), 1.2)
     assert others.seen(1.2) == ("bbbb",)
     assert others.seen(1.3 + REMEMBERED) == ()
 
@@ -23,18 +23,18 @@ def test_what_a_bridge_replays_of_a_session_that_ended_is_no_other_publisher() -
     ]
     for again in range(3):
         for one in left:
-            others.heard(one.encode(), 1.0 + again)
+            others.received(one.encode(), 1.0 + again)
     assert others.seen(5.0) == ()
 
 
 def test_what_is_no_block_is_a_stranger_at_once_and_nothing_grows() -> None:
     others = OtherPublishers("own")
-    others.heard(b"{", 1.0)
+    others.received(b"{", 1.0)
     assert others.seen(1.0) == (STRANGER,)
     made = block(at=100.0)
     for number in range(200):
         for seq in (1, 2):
-            others.heard(replace(made, session=f"s{number}", seq=seq).encode(), 1.0)
+            others.received(replace(made, session=f"s{number}", seq=seq).encode(), 1.0)
     assert len(others.seen(1.0)) == MOST
     assert len(others._newest) <= MOST_BLOCKS
 

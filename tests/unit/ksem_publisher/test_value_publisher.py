@@ -11,14 +11,14 @@ from ksem_publisher.value_publisher import COUNTERS_FOR, ValuePublisher
 
 class Broker:
     def __init__(self) -> None:
-        self.heard: list[Message] = []
+        self.received: list[Message] = []
 
     def publish(self, messages: Sequence[Message]) -> bool:
-        self.heard += messages
+        self.received += messages
         return True
 
     def newest_json(self) -> dict[str, object]:
-        found: dict[str, object] = json.loads([one[1] for one in self.heard if one[0] == "ksem/main/values"][-1])
+        found: dict[str, object] = json.loads([one[1] for one in self.received if one[0] == "ksem/main/values"][-1])
         return found
 
 
@@ -46,9 +46,9 @@ def test_a_counter_that_steps_back_is_in_neither_the_json_nor_a_topic() -> None:
     broker, now = Broker(), 100.0
     values = ValuePublisher("main", Topics(), broker.publish, 1.0, lambda: now)
     values.energy(energy_words(20_000), now, now)
-    broker.heard.clear()
+    broker.received.clear()
     assert values.energy(energy_words(10_000), now, now)
     broker.publish(values.live((0,) * LIVE.count, now))
     assert "energy_import" not in broker.newest_json()
     assert "energy_export" in broker.newest_json()
-    assert "ksem/main/value/energy_import" not in [topic for topic, *_ in broker.heard]
+    assert "ksem/main/value/energy_import" not in [topic for topic, *_ in broker.received]

@@ -111,8 +111,8 @@ def test_a_fault_counts_its_frames_and_their_bytes_in_pieces() -> None:
     faults = FrameFaults()
     faults.add(FrameFault.of("flip", {"at": 5, "times": 2}))
     for expected in (REQUEST[5] ^ 1, REQUEST[5] ^ 1, REQUEST[5]):
-        heard = faults.apply(REQUEST[:4], new_frame=True) + faults.apply(REQUEST[4:], new_frame=False)
-        assert heard[5] == expected
+        received = faults.apply(REQUEST[:4], new_frame=True) + faults.apply(REQUEST[4:], new_frame=False)
+        assert received[5] == expected
     assert faults.hits == 2
 
 

@@ -151,8 +151,8 @@ def test_an_answer_under_way_before_the_request_has_a_turnaround_below_zero() ->
 
 def test_noise_and_echo_are_neither_request_nor_answer() -> None:
     noise = [_byte(TO_CLIENT, 10.0001, flags=INJECTED), _byte(TO_SERVER, 10.9, flags=ECHO)]
-    heard = _frame(TO_SERVER, 10.0, 8) + _frame(TO_CLIENT, 10.01, 9)
-    assert wire_times(heard + noise, CHARACTER) == wire_times(heard, CHARACTER)
+    received = _frame(TO_SERVER, 10.0, 8) + _frame(TO_CLIENT, 10.01, 9)
+    assert wire_times(received + noise, CHARACTER) == wire_times(received, CHARACTER)
 
 
 def test_a_request_that_the_host_stretched_is_told() -> None:
@@ -163,11 +163,11 @@ def test_a_request_that_the_host_stretched_is_told() -> None:
 
 
 def test_bursts_are_parted_by_silence() -> None:
-    heard = _frame(TO_CLIENT, 10.0, 5) + _frame(TO_CLIENT, 10.1, 7)
-    found = bursts(heard, TO_CLIENT, CHARACTER)
+    received = _frame(TO_CLIENT, 10.0, 5) + _frame(TO_CLIENT, 10.1, 7)
+    found = bursts(received, TO_CLIENT, CHARACTER)
     assert [len(one.data) for one in found] == [5, 7]
     assert [one.start for one in found] == pytest.approx([10.0, 10.1])
-    assert bursts(heard, TO_SERVER, CHARACTER) == []
+    assert bursts(received, TO_SERVER, CHARACTER) == []
 
 
 def _transaction(

@@ -2,17 +2,17 @@
 
 from collections.abc import Iterable
 
-from modbus_codec import Heard, Noise, Reply, Request, RtuFrameReader
+from modbus_codec import FrameEvent, Noise, Reply, Request, RtuFrameReader
 
 GAP = 0.025
 CHARACTER = 0.000286
 """Seconds a character takes at 38400 8N2."""
 
 
-def short(heard: Iterable[Heard]) -> list[tuple[str, bytes]]:
+def short(received: Iterable[FrameEvent]) -> list[tuple[str, bytes]]:
     """Kind and bytes, without times; noise that comes in pieces as one."""
     written: list[tuple[str, bytes]] = []
-    for one in heard:
+    for one in received:
         if not isinstance(one, Noise):
             written.append(("request" if isinstance(one, Request) else "reply", one.frame))
         elif written and written[-1][0] == "noise":
@@ -34,32 +34,32 @@ def noise(data: bytes | bytearray) -> tuple[str, bytes]:
     return "noise", bytes(data)
 
 
-def bytes_of(heard: Iterable[Heard]) -> bytes:
+def bytes_of(received: Iterable[FrameEvent]) -> bytes:
     """All that was heard, put together again."""
-    return b"".join(one.data if isinstance(one, Noise) else one.frame for one in heard)
+    return b"".join(one.data if isinstance(one, Noise) else one.frame for one in received)
 
 
-def hear(*chunks: bytes, reader: RtuFrameReader | None = None, start: float = 100.0) -> list[Heard]:
+def on_message(*chunks: bytes, reader: RtuFrameReader | None = None, start: float = 100.0) -> list[FrameEvent]:
     """Feed `chunks` a character's time apart, then nothing for an idle gap."""
     reader = reader or RtuFrameReader(GAP)
-    heard: list[Heard] = []
+    received: list[FrameEvent] = []
     now = start
     for chunk in chunks:
         now += CHARACTER
-        heard += reader.feed(chunk, now)
-    heard += reader.flush(now + GAP)
+        received += reader.feed(chunk, now)
+    received += reader.flush(now + GAP)
     assert reader.pending == 0
-    return heard
+    return received
 
 
 def single_bytes(data: bytes | bytearray) -> list[bytes]:
     return [bytes((byte,)) for byte in data]
 
 
-def requests_for(unit: int, heard: Iterable[Heard]) -> list[Request]:
+def requests_for(unit: int, received: Iterable[FrameEvent]) -> list[Request]:
     """What unit `unit` would answer."""
-    return [one for one in heard if isinstance(one, Request) and one.unit == unit and not one.overtaken]
+    return [one for one in received if isinstance(one, Request) and one.unit == unit and not one.overtaken]
 
 
-def replies(heard: Iterable[Heard]) -> list[Reply]:
-    return [one for one in heard if isinstance(one, Reply)]
+def replies(received: Iterable[FrameEvent]) -> list[Reply]:
+    return [one for one in received if isinstance(one, Reply)]

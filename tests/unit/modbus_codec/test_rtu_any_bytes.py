@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from modbus_codec import Heard, RtuFrameReader, rtu
+from modbus_codec import FrameEvent, RtuFrameReader, rtu
 from modbus_codec.crc import crc16
 
 from .frames import READ_TOTALS, reply_frames, request_frames
@@ -26,13 +26,13 @@ class Line(RuleBasedStateMachine):
         self.reader = RtuFrameReader(GAP)
         self.now = 1000.0
         self.fed = b""
-        self.heard: list[Heard] = []
+        self.received: list[FrameEvent] = []
 
-    def _feed(self, data: bytes) -> list[Heard]:
-        heard = self.reader.feed(data, self.now)
+    def _feed(self, data: bytes) -> list[FrameEvent]:
+        received = self.reader.feed(data, self.now)
         self.fed += data
-        self.heard += heard
-        return heard
+        self.received += received
+        return received
 
     @rule(data=tempting, later=st.floats(0, GAP))
     def bytes_come_in(self, data: bytes, later: float) -> None:
@@ -52,16 +52,16 @@ class Line(RuleBasedStateMachine):
     @rule(later=st.floats(0, 2 * GAP))
     def somebody_looks_at_the_clock(self, later: float) -> None:
         self.now += later
-        self.heard += self.reader.flush(self.now)
+        self.received += self.reader.flush(self.now)
 
     @rule(flushed=st.booleans())
     def a_good_request_comes_in_after_a_gap(self, flushed: bool) -> None:
         self.now += 2 * GAP
         if flushed:
-            self.heard += self.reader.flush(self.now)
+            self.received += self.reader.flush(self.now)
             assert self.reader.pending == 0
-        heard = self._feed(READ_TOTALS)
-        assert short(heard)[-1] == request(READ_TOTALS)
+        received = self._feed(READ_TOTALS)
+        assert short(received)[-1] == request(READ_TOTALS)
         assert self.reader.pending == 0
 
     @invariant()
@@ -70,9 +70,9 @@ class Line(RuleBasedStateMachine):
 
     @invariant()
     def every_byte_comes_out_once_and_in_order(self) -> None:
-        heard = bytes_of(self.heard)
-        assert len(heard) + self.reader.pending == len(self.fed)
-        assert self.fed.startswith(heard)
+        received = bytes_of(self.received)
+        assert len(received) + self.reader.pending == len(self.fed)
+        assert self.fed.startswith(received)
 
 
 TestLine = Line.TestCase

@@ -17,7 +17,7 @@ from modbus_codec import (
 from modbus_codec.pdu import FunctionCode
 
 from .frames import KSEM, READ_TOTALS, reads, registers, reply_frames, request_frames
-from .listening import CHARACTER, GAP, hear, noise, replies, reply, request, requests_for, short, single_bytes
+from .listening import CHARACTER, GAP, noise, on_message, replies, reply, request, requests_for, short, single_bytes
 
 US = 1
 OTHER = 2
@@ -31,21 +31,25 @@ def _registers(data: bytes) -> bytes:
 @given(reads, registers(125))
 def test_our_own_echoed_reply_is_a_reply(function: FunctionCode, values: tuple[int, ...]) -> None:
     echo = RtuFrame(US, ReadReply(function, values).encode()).encode()
-    assert short(hear(echo)) == [reply(echo)]
-    assert short(hear(*single_bytes(echo))) == [reply(echo)]
+    assert short(on_message(echo)) == [reply(echo)]
+    assert short(on_message(*single_bytes(echo))) == [reply(echo)]
 
 
 @pytest.mark.parametrize("code", ExceptionCode)
 def test_our_own_echoed_exception_is_a_reply_and_the_next_request_is_found(code: ExceptionCode) -> None:
     echo = RtuFrame(US, ExceptionReply(3, code).encode()).encode()
-    assert short(hear(READ_TOTALS, echo, READ_TOTALS)) == [request(READ_TOTALS), reply(echo), request(READ_TOTALS)]
+    assert short(on_message(READ_TOTALS, echo, READ_TOTALS)) == [
+        request(READ_TOTALS),
+        reply(echo),
+        request(READ_TOTALS),
+    ]
 
 
 @pytest.mark.parametrize("before", range(0, 21, 2))
 def test_a_request_to_us_inside_another_units_registers_is_not_heard(before: int) -> None:
     foreign = _registers(bytes(before) + READ_TOTALS + bytes(20 - before))
     for chunks in ([foreign], single_bytes(foreign), [foreign[:9], foreign[9:]], [foreign[:-1], foreign[-1:]]):
-        assert short(hear(*chunks)) == [reply(foreign)]
+        assert short(on_message(*chunks)) == [reply(foreign)]
 
 
 @pytest.mark.parametrize("before", range(0, 21, 2))
@@ -53,13 +57,13 @@ def test_a_request_to_us_inside_what_is_written_to_another_unit_is_not_heard(bef
     payload = bytes(before) + READ_TOTALS + bytes(20 - before)
     foreign = append_crc(bytes((OTHER, 16, 0, 0, 0, len(payload) // 2, len(payload))) + payload)
     for chunks in ([foreign], single_bytes(foreign)):
-        assert short(hear(*chunks)) == [request(foreign)]
+        assert short(on_message(*chunks)) == [request(foreign)]
 
 
 def test_a_request_to_us_inside_a_frame_of_unknown_function_is_not_heard() -> None:
     foreign = append_crc(bytes((OTHER, 0x42)) + READ_TOTALS + b"\x01")
     for chunks in ([foreign], single_bytes(foreign)):
-        assert short(hear(*chunks)) == [request(foreign)]
+        assert short(on_message(*chunks)) == [request(foreign)]
 
 
 @pytest.mark.parametrize("before", range(0, 21, 2))
@@ -70,9 +74,9 @@ def test_a_request_to_us_inside_a_damaged_reply_is_not_answered(before: int) -> 
             continue  # the request itself
         damaged = bytearray(foreign)
         damaged[bit // 8] ^= 1 << bit % 8
-        assert requests_for(US, hear(bytes(damaged))) == []
+        assert requests_for(US, on_message(bytes(damaged))) == []
         # Byte by byte the reader can't know what follows. Whoever answers waits for silence, and sees that more comes.
-        assert short(hear(*single_bytes(damaged)))[-1][0] == "noise"
+        assert short(on_message(*single_bytes(damaged)))[-1][0] == "noise"
 
 
 @pytest.mark.parametrize("count", [0, 126, 515])
@@ -80,15 +84,15 @@ def test_a_reply_whose_first_bytes_have_the_crc_of_a_request_is_a_reply(count: i
     # Chosen so that bytes 7 and 8 are the CRC of the first six: unit, function, byte count 8, then 1 and the count.
     looks_like = append_crc(bytes((OTHER, 3, 8, 1, count >> 8, count & 255)))
     foreign = append_crc(looks_like + bytes((9, 9, 9)))
-    assert short(hear(foreign)) == [reply(foreign)]
+    assert short(on_message(foreign)) == [reply(foreign)]
     # No server gives so many, so the rest of a reply is waited for even when it comes in pieces.
-    assert short(hear(*single_bytes(foreign))) == [reply(foreign)]
+    assert short(on_message(*single_bytes(foreign))) == [reply(foreign)]
 
 
 def test_a_whole_reply_is_a_reply_though_its_first_bytes_are_a_likely_request() -> None:
     likely = append_crc(bytes((OTHER, 3, 8, 1, 0, 9)))
     foreign = append_crc(likely + bytes((9, 9, 9)))
-    assert short(hear(foreign)) == [reply(foreign)]
+    assert short(on_message(foreign)) == [reply(foreign)]
 
 
 @given(st.lists(st.one_of(request_frames(), reply_frames()).filter(lambda frame: frame[0]), max_size=5), st.data())
@@ -96,34 +100,34 @@ def test_traffic_without_gaps_is_taken_apart_frame_by_frame(frames: list[bytes],
     stream = b"".join(frames)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
     chunks = [stream[begin:end] for begin, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
-    assert [frame for _, frame in short(hear(*chunks))] == frames
+    assert [frame for _, frame in short(on_message(*chunks))] == frames
 
 
 def test_a_request_right_behind_another_units_traffic_is_found_at_once() -> None:
     asked = append_crc(bytes((OTHER, 3, 0, 0, 0, 2)))
     answered = _registers(bytes((1, 2, 3, 4)))
-    heard = RtuFrameReader().feed(asked + answered + READ_TOTALS, 1.0)
-    assert short(heard) == [request(asked), reply(answered), request(READ_TOTALS)]
-    assert [one.frame for one in requests_for(US, heard)] == [READ_TOTALS]
+    received = RtuFrameReader().feed(asked + answered + READ_TOTALS, 1.0)
+    assert short(received) == [request(asked), reply(answered), request(READ_TOTALS)]
+    assert [one.frame for one in requests_for(US, received)] == [READ_TOTALS]
 
 
 def test_only_the_last_of_a_run_of_requests_is_to_be_answered() -> None:
-    heard = RtuFrameReader().feed(READ_TOTALS + KSEM[3].frame + KSEM[0].frame, 1.0)
-    assert [one.overtaken for one in heard if isinstance(one, Request)] == [True, True, False]
+    received = RtuFrameReader().feed(READ_TOTALS + KSEM[3].frame + KSEM[0].frame, 1.0)
+    assert [one.overtaken for one in received if isinstance(one, Request)] == [True, True, False]
 
 
 @pytest.mark.parametrize(("after", "overtaken"), [(0, False), (1, False), (2, False), (3, True), (7, True)])
 def test_a_request_is_overtaken_by_more_bytes_than_a_driver_leaves_behind(after: int, overtaken: bool) -> None:
-    (heard,) = RtuFrameReader().feed(READ_TOTALS + READ_TOTALS[:after], 1.0)
-    assert isinstance(heard, Request)
-    assert heard.overtaken is overtaken
+    (received,) = RtuFrameReader().feed(READ_TOTALS + READ_TOTALS[:after], 1.0)
+    assert isinstance(received, Request)
+    assert received.overtaken is overtaken
 
 
 def test_a_request_is_overtaken_by_bytes_of_the_same_feed_however_long_it_is() -> None:
-    heard = RtuFrameReader().feed(bytes(248) + READ_TOTALS + bytes(3), 1.0)
-    assert [one.overtaken for one in heard if isinstance(one, Request)] == [True]
-    heard = RtuFrameReader().feed(READ_TOTALS * 1000, 1.0)
-    assert [one.overtaken for one in heard if isinstance(one, Request)] == [True] * 999 + [False]
+    received = RtuFrameReader().feed(bytes(248) + READ_TOTALS + bytes(3), 1.0)
+    assert [one.overtaken for one in received if isinstance(one, Request)] == [True]
+    received = RtuFrameReader().feed(READ_TOTALS * 1000, 1.0)
+    assert [one.overtaken for one in received if isinstance(one, Request)] == [True] * 999 + [False]
 
 
 def test_a_request_dug_out_of_noise_is_overtaken_by_a_single_byte() -> None:
@@ -144,14 +148,14 @@ def test_a_request_behind_more_than_a_glitch_may_be_a_part_of_something_longer(b
 def test_no_request_inside_another_units_reply_is_to_be_answered_where_its_head_is_lost(lost: int) -> None:
     rest = _registers(READ_TOTALS * 7)[lost:]
     for chunks in ([rest], [rest[:20], rest[20:]]):
-        assert requests_for(US, hear(*chunks)) == []
+        assert requests_for(US, on_message(*chunks)) == []
 
 
 def test_a_request_behind_one_dug_out_of_noise_is_found_after_a_gap() -> None:
     reader = RtuFrameReader(GAP)
     reader.feed(b"\xff" + READ_TOTALS, 1.0)
     unknown = append_crc(b"\x01\x42\x07")
-    assert short(hear(unknown, reader=reader, start=2.0)) == [request(unknown)]
+    assert short(on_message(unknown, reader=reader, start=2.0)) == [request(unknown)]
 
 
 @pytest.mark.parametrize("unit", [4, 5, 8])
@@ -163,24 +167,24 @@ def test_a_request_for_512_to_767_is_never_taken_for_a_reply_of_one_register(uni
             frame = append_crc(bytes((unit, 3, start >> 8, start & 255, 0, count)))
             if has_valid_crc(frame[:7]):
                 like_a_reply += 1
-                assert short(hear(*single_bytes(frame))) == [request(frame)]
-                assert short(hear(frame[:7], frame[7:] + frame)) == [request(frame), request(frame)]
+                assert short(on_message(*single_bytes(frame))) == [request(frame)]
+                assert short(on_message(frame[:7], frame[7:] + frame)) == [request(frame), request(frame)]
     assert like_a_reply > 100
 
 
 @pytest.mark.parametrize("value", range(0, 65536, 251))
 def test_a_reply_of_one_register_is_found_by_the_next_gap(value: int) -> None:
     frame = RtuFrame(US, ReadReply(FunctionCode.READ_HOLDING_REGISTERS, (value,)).encode()).encode()
-    assert short(hear(frame)) == [reply(frame)]
-    assert short(hear(*single_bytes(frame))) == [reply(frame)]
-    assert short(hear(frame, READ_TOTALS)) == [reply(frame), request(READ_TOTALS)]
+    assert short(on_message(frame)) == [reply(frame)]
+    assert short(on_message(*single_bytes(frame))) == [reply(frame)]
+    assert short(on_message(frame, READ_TOTALS)) == [reply(frame), request(READ_TOTALS)]
 
 
 def test_zeros_behind_a_request_do_not_make_it_a_reply() -> None:
     for start in range(0x400, 0x500, 7):  # reads like a reply with two registers, of nine bytes
         frame = append_crc(bytes((US, 3, start >> 8, start & 255, 0, 9)))
-        assert short(hear(frame + b"\x00")) == [request(frame), noise(b"\x00")]
-        assert short(hear(*single_bytes(frame + b"\x00"))) == [request(frame), noise(b"\x00")]
+        assert short(on_message(frame + b"\x00")) == [request(frame), noise(b"\x00")]
+        assert short(on_message(*single_bytes(frame + b"\x00"))) == [request(frame), noise(b"\x00")]
 
 
 @pytest.mark.parametrize("start", [0, 100, 256, 0x2134, 0x3F00])
@@ -194,9 +198,9 @@ def test_a_wrong_count_is_found_at_once_where_the_request_can_not_be_a_reply(sta
 def test_a_request_with_a_count_that_no_server_gives_is_found_by_the_next_gap(start: int, count: int) -> None:
     frame = append_crc(bytes((US, 3, start >> 8, start & 255, count >> 8, count & 255)))
     for chunks in ([frame], single_bytes(frame)):
-        heard = hear(*chunks)
-        assert short(heard) == [request(frame)]
-        assert requests_for(US, heard)
+        received = on_message(*chunks)
+        assert short(received) == [request(frame)]
+        assert requests_for(US, received)
 
 
 @pytest.mark.parametrize(
@@ -222,16 +226,16 @@ def test_other_functions_are_requests_where_a_gap_ends_them(pdu: str) -> None:
         fed = [one for place, chunk in enumerate(chunks) for one in reader.feed(chunk, 1 + place * CHARACTER)]
         assert fed == []
         last = 1 + (len(chunks) - 1) * CHARACTER
-        (heard,) = reader.flush(last + 2 * GAP)
-        assert heard == Request(frame, US, frame[1:-2], last)
+        (received,) = reader.flush(last + 2 * GAP)
+        assert received == Request(frame, US, frame[1:-2], last)
 
 
 def test_other_functions_are_not_looked_for_behind_noise() -> None:
     reader = RtuFrameReader(GAP)
     frame = append_crc(bytes((0, 0x42, 1, 2, 3)))
-    heard = reader.feed(bytes(300) + frame[:1], 1.0)
+    received = reader.feed(bytes(300) + frame[:1], 1.0)
     assert reader.pending == 1
-    assert short(heard + reader.feed(frame[1:], 1.0) + reader.flush(2.0)) == [noise(bytes(300) + frame)]
+    assert short(received + reader.feed(frame[1:], 1.0) + reader.flush(2.0)) == [noise(bytes(300) + frame)]
 
 
 def test_a_damaged_request_does_not_hold_up_the_good_one_behind_it() -> None:
@@ -241,43 +245,43 @@ def test_a_damaged_request_does_not_hold_up_the_good_one_behind_it() -> None:
 
 @pytest.mark.parametrize("stray", ["ff00", "ff80"])
 def test_functions_that_can_not_exist_do_not_hold_up_the_request_behind_them(stray: str) -> None:
-    heard = RtuFrameReader().feed(bytes.fromhex(stray) + READ_TOTALS, 1.0)
-    assert short(heard) == [noise(bytes.fromhex(stray)), request(READ_TOTALS)]
+    received = RtuFrameReader().feed(bytes.fromhex(stray) + READ_TOTALS, 1.0)
+    assert short(received) == [noise(bytes.fromhex(stray)), request(READ_TOTALS)]
 
 
 def test_other_functions_with_a_wrong_crc_are_noise() -> None:
-    assert short(hear(bytes.fromhex("01 42 00 00 00"))) == [noise(bytes.fromhex("01 42 00 00 00"))]
+    assert short(on_message(bytes.fromhex("01 42 00 00 00"))) == [noise(bytes.fromhex("01 42 00 00 00"))]
 
 
 @pytest.mark.parametrize("function", [0, 0x80])
 def test_functions_that_can_not_exist_are_noise(function: int) -> None:
     frame = append_crc(bytes((US, function, 1)))
-    assert short(hear(frame)) == [noise(frame)]
+    assert short(on_message(frame)) == [noise(frame)]
 
 
 @pytest.mark.parametrize("length", [0, 1, 2, 3, 5, 6, 7, 20])
 def test_a_read_of_wrong_length_between_gaps_is_a_request_whatever_the_chunks(length: int) -> None:
     frame = append_crc(bytes((US, 3)) + b"\x00\x01\x00\x02\x00\x05\x07"[:length] + bytes(max(0, length - 7)))
-    assert short(hear(frame)) == [request(frame)]
-    assert short(hear(*single_bytes(frame))) == [request(frame)]
+    assert short(on_message(frame)) == [request(frame)]
+    assert short(on_message(*single_bytes(frame))) == [request(frame)]
 
 
 def test_a_write_that_is_said_back_is_heard_as_two_requests() -> None:
     frame = RtuFrame(OTHER, bytes.fromhex("06 0001 0003")).encode()
-    assert short(hear(frame, frame)) == [request(frame), request(frame)]
+    assert short(on_message(frame, frame)) == [request(frame), request(frame)]
 
 
 def test_a_broadcast_is_a_request_to_unit_0() -> None:
     frame = RtuFrame(0, bytes.fromhex("10 0001 0001 02 0003")).encode()
-    (heard,) = RtuFrameReader().feed(frame, 1.0)
-    assert isinstance(heard, Request)
-    assert heard.unit == 0
+    (received,) = RtuFrameReader().feed(frame, 1.0)
+    assert isinstance(received, Request)
+    assert received.unit == 0
 
 
 def test_a_port_opened_in_the_middle_of_a_reply_hears_the_next_request() -> None:
     foreign = _registers(bytes(range(100)))
     for cut in range(1, len(foreign)):
         reader = RtuFrameReader(GAP)
-        hear(foreign[cut:], reader=reader)
+        on_message(foreign[cut:], reader=reader)
         assert short(reader.feed(READ_TOTALS, 200.0)) == [request(READ_TOTALS)]
-        assert replies(hear(foreign[cut:])) == []
+        assert replies(on_message(foreign[cut:])) == []

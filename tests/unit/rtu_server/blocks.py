@@ -46,6 +46,6 @@ def echo(
 ) -> None:
     """Let the cache hear a pong of `session` at `at`, whose publisher's clock shows `clock` (the same as ours)."""
     boot_ms = int(1000 * (at - rtt if clock is None else clock))
-    cache.hear_pong(
+    cache.on_pong(
         Pong(meter="main", node="attic", nonce="n", session=session, boot_ms=boot_ms), sent=at - rtt, received=at
     )

@@ -27,10 +27,10 @@ class Bench:
         self.cache = RegisterCache(self.limits)
         echo(self.cache, at=100.0)
         live = block(at=100.0)
-        self.cache.hear_block(replace(live, registers=tuple(range(1000, 1148))), 100.0)
+        self.cache.on_block(replace(live, registers=tuple(range(1000, 1148))), 100.0)
         for start in (9000, 9003):
             made = block(f"r{start}-3", start=start, count=3, fill=start % 9, at=100.0, cycle_ms=5000)
-            self.cache.hear_block(made, 100.0)
+            self.cache.on_block(made, 100.0)
         self.responder = Responder({1: Unit(1, "main", self.cache)})
 
     def answer(self, request: bytes = TOTALS, at: float = 100.1) -> Answer:
@@ -52,7 +52,7 @@ def _with(answer: Answer, change: dict[int, int]) -> Answer:
 def test_a_right_answer_passes_encoded_ahead_or_when_it_was_requested() -> None:
     bench = Bench()
     assert bench.wrong(bench.answer()) == ""
-    bench.cache.hear_block(replace(block(at=100.1, seq=2), registers=tuple(range(2000, 2148))), 100.1)
+    bench.cache.on_block(replace(block(at=100.1, seq=2), registers=tuple(range(2000, 2148))), 100.1)
     assert bench.answer().frame[3:5] == (2000).to_bytes(2, "big")
     assert bench.wrong(bench.answer()) == ""
 
@@ -68,7 +68,7 @@ def test_any_byte_that_is_wrong_in_an_answer_is_found_even_under_a_right_crc() -
 def test_an_answer_of_another_cycle_than_it_says_is_found() -> None:
     bench = Bench()
     old = bench.answer()
-    bench.cache.hear_block(replace(block(at=100.1, seq=2), registers=tuple(range(2000, 2148))), 100.1)
+    bench.cache.on_block(replace(block(at=100.1, seq=2), registers=tuple(range(2000, 2148))), 100.1)
     new = bench.answer()
     assert "live 2 of session aaaa" in bench.wrong(new._replace(frame=old.frame))
     half = _with(new, dict(enumerate(old.frame[30:-2], 30)))

@@ -26,7 +26,7 @@ class Bench:
 
     def measure(self, at: float, name: str = "live") -> None:
         self._seq += 1
-        self.cache.hear_block(block(name, at=at, seq=self._seq), at)
+        self.cache.on_block(block(name, at=at, seq=self._seq), at)
 
     def outcome(self, at: float, request: bytes = TOTALS) -> str:
         answer = self.responder.answer(request, at)

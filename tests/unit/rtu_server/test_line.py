@@ -185,8 +185,8 @@ def check(scene: Scene, answers: list[tuple[float, bytes]]) -> None:
         )
         newest = max(arrival[0] for arrival in scene.arrivals if arrival[0] <= at)
         assert at - newest >= GAP, f"{at:.6f}: answered {at - newest:.6f} s after the last byte"
-        heard = max(arrival[0] for arrival in scene.arrivals if arrival[2] is last)
-        assert at - heard <= STALL, f"{at:.6f}: answered {at - heard:.6f} s after {last}"
+        received = max(arrival[0] for arrival in scene.arrivals if arrival[2] is last)
+        assert at - received <= STALL, f"{at:.6f}: answered {at - received:.6f} s after {last}"
         answered.append(id(last))
     assert len(set(answered)) == len(answered)
 

@@ -6,7 +6,7 @@ from ksem_contract.block_message import BlockMessage
 from ksem_contract.blocks import MOST_ON_DEMAND
 from ksem_contract.freshness import Pong
 from ksem_contract.registers import RegisterRange
-from rtu_server.register_cache import MAX_ON_DEMAND, MAX_SESSIONS, SILENT, FreshnessLimits, Heard, RegisterCache
+from rtu_server.register_cache import MAX_ON_DEMAND, MAX_SESSIONS, SILENT, BlockResult, FreshnessLimits, RegisterCache
 from rtu_server.reply_cache import Refused, Reply, Words
 from rtu_server.tcp_session import DoorBook
 
@@ -25,7 +25,7 @@ def cache() -> RegisterCache:
 @pytest.fixture
 def dated(cache: RegisterCache) -> RegisterCache:
     """A cache that serves session aaaa, whose publisher's clock equals ours, with live data of 100.0."""
-    cache.hear_block(block(at=100.0, seq=1, fill=1), 100.0)
+    cache.on_block(block(at=100.0, seq=1, fill=1), 100.0)
     echo(cache, at=100.0)
     return cache
 
@@ -52,7 +52,7 @@ def test_a_cold_cache_calls_every_range_of_the_map_stale_and_only_others_unmappe
 
 
 def test_nothing_is_served_before_the_first_echo(cache: RegisterCache) -> None:
-    assert cache.hear_block(block(at=100.0), 100.0) is Heard.UNDATED
+    assert cache.on_block(block(at=100.0), 100.0) is BlockResult.UNDATED
     assert cache.state.read(TOTALS, 100.0) is Refused.STALE
     assert cache.undated_sessions() == {"aaaa"}
 
@@ -69,73 +69,73 @@ def test_a_block_is_stale_once_its_age_passes_the_limit(dated: RegisterCache) ->
 
 def test_the_age_a_block_had_when_published_counts(cache: RegisterCache) -> None:
     echo(cache, at=100.0)
-    cache.hear_block(block(at=100.0, age_ms=1000), 100.0)
+    cache.on_block(block(at=100.0, age_ms=1000), 100.0)
     assert served(cache, TOTALS, 100.4) == 1
     assert served(cache, TOTALS, 100.5) is Refused.STALE
 
 
 def test_a_loose_echo_makes_blocks_older_never_younger(cache: RegisterCache) -> None:
     echo(cache, at=100.0, clock=100.0, rtt=0.4)
-    cache.hear_block(block(at=100.0), 100.0)
+    cache.on_block(block(at=100.0), 100.0)
     assert served(cache, TOTALS, 101.0) == 1
     assert served(cache, TOTALS, 101.11) is Refused.STALE
 
 
 def test_a_replayed_block_changes_nothing(dated: RegisterCache) -> None:
-    dated.hear_block(block(at=100.2, seq=2, fill=2), 100.2)
-    assert dated.hear_block(block(at=100.0, seq=1, fill=1), 100.3) is Heard.OLD
+    dated.on_block(block(at=100.2, seq=2, fill=2), 100.2)
+    assert dated.on_block(block(at=100.0, seq=1, fill=1), 100.3) is BlockResult.OLD
     assert served(dated, TOTALS, 100.3) == 2
 
 
 def test_a_forged_sequence_number_does_not_outlast_the_next_block(dated: RegisterCache) -> None:
-    dated.hear_block(block(at=100.1, seq=10**15, fill=1), 100.1)
-    assert dated.hear_block(block(at=100.2, seq=3, fill=3), 100.2) is Heard.HELD
+    dated.on_block(block(at=100.1, seq=10**15, fill=1), 100.1)
+    assert dated.on_block(block(at=100.2, seq=3, fill=3), 100.2) is BlockResult.HELD
     assert served(dated, TOTALS, 100.2) == 3
 
 
 def test_of_two_blocks_of_one_millisecond_the_later_counts(dated: RegisterCache) -> None:
-    dated.hear_block(block(at=100.2, seq=3, fill=3), 100.2)
-    assert dated.hear_block(block(at=100.2, seq=2, fill=2), 100.2) is Heard.OLD
-    dated.hear_block(block(at=100.2, seq=4, fill=4), 100.2)
+    dated.on_block(block(at=100.2, seq=3, fill=3), 100.2)
+    assert dated.on_block(block(at=100.2, seq=2, fill=2), 100.2) is BlockResult.OLD
+    dated.on_block(block(at=100.2, seq=4, fill=4), 100.2)
     assert served(dated, TOTALS, 100.2) == 4
 
 
 def test_yesterdays_retained_blocks_of_a_dead_session_are_never_served(cache: RegisterCache) -> None:
-    cache.hear_block(block(at=5.0, seq=9999, session="dead"), 100.0)
+    cache.on_block(block(at=5.0, seq=9999, session="dead"), 100.0)
     echo(cache, at=100.0)
     assert served(cache, TOTALS, 100.0) is Refused.STALE
-    cache.hear_block(block(at=100.1, seq=1, fill=7), 100.1)
+    cache.on_block(block(at=100.1, seq=1, fill=7), 100.1)
     assert served(cache, TOTALS, 100.1) == 7
 
 
 def test_a_burst_after_an_outage_is_old_however_quickly_it_comes(dated: RegisterCache) -> None:
     for seq in range(2, 20):
-        dated.hear_block(block(at=100.0 + seq * 0.2, seq=seq, fill=seq), 110.0)
+        dated.on_block(block(at=100.0 + seq * 0.2, seq=seq, fill=seq), 110.0)
     assert served(dated, TOTALS, 110.0) is Refused.STALE
-    dated.hear_block(block(at=109.9, seq=40, fill=40), 110.0)
+    dated.on_block(block(at=109.9, seq=40, fill=40), 110.0)
     assert served(dated, TOTALS, 110.0) == 40
 
 
 def test_energy_is_not_served_while_live_is_stale(dated: RegisterCache) -> None:
-    dated.hear_block(block("energy", at=100.0, fill=5), 100.0)
+    dated.on_block(block("energy", at=100.0, fill=5), 100.0)
     assert served(dated, COUNTERS, 101.4) == 5
     assert served(dated, COUNTERS, 101.6) is Refused.STALE
 
 
 def test_a_fresh_energy_poll_never_makes_live_look_fresh(dated: RegisterCache) -> None:
-    dated.hear_block(block("energy", at=102.0, fill=5), 102.0)
+    dated.on_block(block("energy", at=102.0, fill=5), 102.0)
     assert served(dated, TOTALS, 102.0) is Refused.STALE
 
 
 def test_live_is_served_while_energy_is_old(dated: RegisterCache) -> None:
-    dated.hear_block(block("energy", at=20.0, fill=5), 100.0)
+    dated.on_block(block("energy", at=20.0, fill=5), 100.0)
     assert served(dated, TOTALS, 100.1) == 1
     assert served(dated, COUNTERS, 100.1) is Refused.STALE
 
 
 def test_device_has_no_limit_but_live_is_vital_to_it(dated: RegisterCache) -> None:
     interval = RegisterRange(8244, 1)
-    dated.hear_block(block("device", at=1.0, fill=200), 100.0)
+    dated.on_block(block("device", at=1.0, fill=200), 100.0)
     assert served(dated, interval, 101.0) == 200
     assert served(dated, interval, 103.0) is Refused.STALE
 
@@ -143,13 +143,13 @@ def test_device_has_no_limit_but_live_is_vital_to_it(dated: RegisterCache) -> No
 def test_without_vital_blocks_each_block_stands_for_itself() -> None:
     cache = RegisterCache(FreshnessLimits(vital=()))
     echo(cache, at=100.0)
-    cache.hear_block(block("energy", at=100.0, fill=5), 100.0)
+    cache.on_block(block("energy", at=100.0, fill=5), 100.0)
     assert served(cache, COUNTERS, 130.0) == 5
 
 
 def test_a_register_that_was_never_measured_is_not_served(cache: RegisterCache) -> None:
     echo(cache, at=100.0)
-    cache.hear_block(block(at=100.0, holes=range(28, 40)), 100.0)
+    cache.on_block(block(at=100.0, holes=range(28, 40)), 100.0)
     assert served(cache, TOTALS, 100.0) == 1
     assert served(cache, PHASES, 100.0) == 1
     assert cache.state.read(RegisterRange(0, 29), 100.0) is Refused.STALE
@@ -158,8 +158,8 @@ def test_a_register_that_was_never_measured_is_not_served(cache: RegisterCache) 
 def test_a_range_over_two_neighbouring_blocks_is_as_old_as_the_older(cache: RegisterCache) -> None:
     cache = RegisterCache(FreshnessLimits(vital=()))
     echo(cache, at=100.0)
-    cache.hear_block(block("r9000-10", start=9000, count=10, at=90.0, cycle_ms=5000), 100.0)
-    cache.hear_block(block("r9010-10", start=9010, count=10, at=99.0, cycle_ms=5000), 100.0)
+    cache.on_block(block("r9000-10", start=9000, count=10, at=90.0, cycle_ms=5000), 100.0)
+    cache.on_block(block("r9010-10", start=9010, count=10, at=99.0, cycle_ms=5000), 100.0)
     found = cache.state.read(RegisterRange(9005, 10), 100.0)
     assert isinstance(found, Words)
     assert found.measured == pytest.approx(90.0, abs=0.02)
@@ -172,28 +172,28 @@ def test_a_range_on_demand_is_served_for_three_of_its_polls_and_is_unknown_again
 ) -> None:
     wanted = RegisterRange(9000, 10)
     assert dated.state.read(wanted, 100.0) is Refused.UNMAPPED
-    dated.hear_block(block("r9000-10", start=9000, count=10, at=100.0, cycle_ms=5000, fill=4), 100.0)
+    dated.on_block(block("r9000-10", start=9000, count=10, at=100.0, cycle_ms=5000, fill=4), 100.0)
     for seq, at in enumerate((105.0, 110.0, 114.9), start=2):
-        dated.hear_block(block(at=at, seq=seq), at)
+        dated.on_block(block(at=at, seq=seq), at)
         assert served(dated, wanted, at) == 4
-    dated.hear_block(block(at=115.1, seq=9), 115.1)
+    dated.on_block(block(at=115.1, seq=9), 115.1)
     assert dated.state.read(wanted, 115.1) is Refused.UNMAPPED
     assert dated.state.read(wanted, 120.0) is Refused.STALE, "the vital data is gone: so is all"
 
 
 def test_overlapping_ranges_on_demand_are_both_served(dated: RegisterCache) -> None:
-    dated.hear_block(block("r9000-10", start=9000, count=10, at=99.0, cycle_ms=5000, fill=4), 100.0)
-    dated.hear_block(block("r9000-4", start=9000, count=4, at=100.0, cycle_ms=5000, fill=4), 100.0)
-    dated.hear_block(block("r9008-10", start=9008, count=10, at=100.0, cycle_ms=5000, fill=4), 100.0)
-    dated.hear_block(block(at=100.1, seq=2), 100.1)
+    dated.on_block(block("r9000-10", start=9000, count=10, at=99.0, cycle_ms=5000, fill=4), 100.0)
+    dated.on_block(block("r9000-4", start=9000, count=4, at=100.0, cycle_ms=5000, fill=4), 100.0)
+    dated.on_block(block("r9008-10", start=9008, count=10, at=100.0, cycle_ms=5000, fill=4), 100.0)
+    dated.on_block(block(at=100.1, seq=2), 100.1)
     for wanted in (RegisterRange(9000, 10), RegisterRange(9000, 4), RegisterRange(9002, 14)):
         assert served(dated, wanted, 100.1) == 4
     assert dated.state.read(RegisterRange(9010, 9), 100.1) is Refused.UNMAPPED
 
 
 def test_a_restarted_publisher_takes_over_at_once_after_its_last_will(dated: RegisterCache) -> None:
-    dated.hear_offline()
-    dated.hear_block(block(at=3.0, seq=1, session="bbbb", fill=2), 100.4)
+    dated.on_offline()
+    dated.on_block(block(at=3.0, seq=1, session="bbbb", fill=2), 100.4)
     assert served(dated, TOTALS, 100.4) == 1
     echo(dated, session="bbbb", at=100.5, clock=3.1)
     assert served(dated, TOTALS, 100.5) == 2
@@ -202,46 +202,46 @@ def test_a_restarted_publisher_takes_over_at_once_after_its_last_will(dated: Reg
 
 def test_a_second_publisher_does_not_take_over_while_the_first_is_fresh(dated: RegisterCache) -> None:
     echo(dated, session="bbbb", at=100.1, clock=3.1)
-    assert dated.hear_block(block(at=3.2, seq=1, session="bbbb", fill=2), 100.2) is Heard.WAITING
+    assert dated.on_block(block(at=3.2, seq=1, session="bbbb", fill=2), 100.2) is BlockResult.WAITING
     assert served(dated, TOTALS, 100.2) == 1
 
 
 def test_a_second_publisher_takes_over_when_the_first_is_stale(dated: RegisterCache) -> None:
     echo(dated, session="bbbb", at=100.1, clock=3.1)
-    dated.hear_block(block(at=4.5, seq=9, session="bbbb", fill=2), 101.5)
+    dated.on_block(block(at=4.5, seq=9, session="bbbb", fill=2), 101.5)
     assert served(dated, TOTALS, 101.5) == 2
 
 
 def test_the_new_session_waits_for_its_live_block_before_it_takes_over(dated: RegisterCache) -> None:
-    dated.hear_offline()
+    dated.on_offline()
     echo(dated, session="bbbb", at=100.1, clock=3.1)
-    dated.hear_block(block("device", at=3.2, session="bbbb", fill=2), 100.2)
+    dated.on_block(block("device", at=3.2, session="bbbb", fill=2), 100.2)
     assert served(dated, TOTALS, 100.2) == 1
-    dated.hear_block(block(at=3.3, session="bbbb", fill=2), 100.3)
+    dated.on_block(block(at=3.3, session="bbbb", fill=2), 100.3)
     assert served(dated, TOTALS, 100.3) == 2
     assert served(dated, RegisterRange(8244, 1), 100.3) == 2
 
 
 def test_blocks_of_two_sessions_never_mix(dated: RegisterCache) -> None:
-    dated.hear_block(block("energy", at=100.0, fill=1), 100.0)
-    dated.hear_offline()
+    dated.on_block(block("energy", at=100.0, fill=1), 100.0)
+    dated.on_offline()
     echo(dated, session="bbbb", at=100.1, clock=3.1)
-    dated.hear_block(block(at=3.3, session="bbbb", fill=2), 100.3)
+    dated.on_block(block(at=3.3, session="bbbb", fill=2), 100.3)
     assert served(dated, COUNTERS, 100.3) is Refused.STALE
 
 
 def test_a_late_will_does_no_harm_while_the_session_still_speaks(dated: RegisterCache) -> None:
-    dated.hear_offline()
-    dated.hear_block(block(at=100.2, seq=2, fill=2), 100.2)
+    dated.on_offline()
+    dated.on_block(block(at=100.2, seq=2, fill=2), 100.2)
     echo(dated, session="bbbb", at=100.2, clock=3.0)
-    dated.hear_block(block(at=3.1, session="bbbb", fill=3), 100.3)
+    dated.on_block(block(at=3.1, session="bbbb", fill=3), 100.3)
     assert served(dated, TOTALS, 100.3) == 2
 
 
 def test_a_block_from_the_future_disproves_the_clock_and_nothing_is_served_until_the_next_echo(
     dated: RegisterCache,
 ) -> None:
-    assert dated.hear_block(block(at=500.0, seq=2, fill=2), 100.2) is Heard.DISPROVED
+    assert dated.on_block(block(at=500.0, seq=2, fill=2), 100.2) is BlockResult.DISPROVED
     assert served(dated, TOTALS, 100.2) is Refused.STALE
     assert dated.undated_sessions() == {"aaaa"}
     echo(dated, at=100.3, clock=500.1)
@@ -249,13 +249,13 @@ def test_a_block_from_the_future_disproves_the_clock_and_nothing_is_served_until
 
 
 def test_a_suspended_host_finds_its_data_old(dated: RegisterCache) -> None:
-    dated.hear_block(block(at=100.1, seq=2), 3600.0)
+    dated.on_block(block(at=100.1, seq=2), 3600.0)
     assert served(dated, TOTALS, 3600.0) is Refused.STALE
 
 
 def test_a_better_echo_makes_the_held_block_younger(cache: RegisterCache) -> None:
     echo(cache, at=100.0, clock=100.0, rtt=1.0)
-    cache.hear_block(block(at=100.0), 100.0)
+    cache.on_block(block(at=100.0), 100.0)
     before = cache.state.blocks["live"].expires
     echo(cache, at=100.2, clock=100.2, rtt=0.002)
     assert cache.state.blocks["live"].expires > before + 0.9
@@ -263,21 +263,21 @@ def test_a_better_echo_makes_the_held_block_younger(cache: RegisterCache) -> Non
 
 def test_garbage_sessions_do_not_grow_memory_nor_push_out_the_served_one(dated: RegisterCache) -> None:
     for number in range(1000):
-        dated.hear_block(block(at=1.0, session=f"g{number}"), 100.1)
+        dated.on_block(block(at=1.0, session=f"g{number}"), 100.1)
     assert len(dated._waiting) <= MAX_SESSIONS
     assert served(dated, TOTALS, 100.1) == 1
 
 
 def test_garbage_blocks_of_the_served_session_do_not_grow_memory(dated: RegisterCache) -> None:
     for start in range(9000, 9100):
-        dated.hear_block(block(f"r{start}-1", start=start, count=1, at=100.0, cycle_ms=5000), 100.1)
+        dated.on_block(block(f"r{start}-1", start=start, count=1, at=100.0, cycle_ms=5000), 100.1)
     assert len(dated.state.blocks) <= 4 + MAX_ON_DEMAND
 
 
 def test_a_limit_of_zero_means_any_age() -> None:
     cache = RegisterCache(FreshnessLimits(by_block={"live": 0.0}))
     echo(cache, at=100.0)
-    cache.hear_block(block(at=100.0), 100.0)
+    cache.on_block(block(at=100.0), 100.0)
     assert cache.state.blocks["live"].expires == inf
 
 
@@ -291,12 +291,12 @@ def make_hot(cache: RegisterCache, now: float) -> None:
 
 def test_a_disproved_clock_empties_all_that_is_served(dated: RegisterCache) -> None:
     make_hot(dated, 100.1)
-    dated.hear_block(block(at=100.1, seq=2), 100.1)
+    dated.on_block(block(at=100.1, seq=2), 100.1)
     door = DoorBook(dated)
     assert door.ready(REQUEST, 100.1) is None
     assert isinstance(door.find(REQUEST, 1, TOTALS, 100.1), Reply)
     assert dated.ready(REQUEST, 100.15) is not None
-    dated.hear_block(block(at=112.2, seq=3), 100.2)
+    dated.on_block(block(at=112.2, seq=3), 100.2)
     for book in (dated, door):
         assert book.ready(REQUEST, 100.2) is None
         assert book.find(REQUEST, 1, TOTALS, 100.2) is Refused.STALE
@@ -305,14 +305,14 @@ def test_a_disproved_clock_empties_all_that_is_served(dated: RegisterCache) -> N
 
 def test_an_echo_from_before_the_pause_brings_nothing_old_back(dated: RegisterCache) -> None:
     """The publisher's clock is 12 s ahead since this host stood still; the pong lay in a buffer meanwhile."""
-    dated.hear_block(block("energy", at=100.0, fill=5), 100.0)
-    dated.hear_block(block(at=112.2, seq=2), 100.2)
-    dated.hear_pong(
+    dated.on_block(block("energy", at=100.0, fill=5), 100.0)
+    dated.on_block(block(at=112.2, seq=2), 100.2)
+    dated.on_pong(
         Pong(meter="main", node="attic", nonce="n", session="aaaa", boot_ms=100_050), sent=100.0, received=100.3
     )
     assert served(dated, TOTALS, 100.3) is Refused.STALE
     assert served(dated, COUNTERS, 100.3) is Refused.STALE
-    assert dated.hear_block(block(at=112.4, seq=3, fill=3), 100.4) is Heard.UNDATED
+    assert dated.on_block(block(at=112.4, seq=3, fill=3), 100.4) is BlockResult.UNDATED
     echo(dated, at=100.5, clock=112.5)
     assert served(dated, TOTALS, 100.5) == 3
 
@@ -321,7 +321,7 @@ def test_a_publisher_s_clock_that_is_set_back_is_dated_anew(dated: RegisterCache
     """A virtual machine went back to a snapshot of itself: the same session, an earlier clock."""
     echo(dated, at=110.0, clock=20.0)
     assert served(dated, TOTALS, 110.0) is Refused.STALE
-    assert dated.hear_block(block(at=20.2, seq=2, fill=2), 110.2) is Heard.UNDATED
+    assert dated.on_block(block(at=20.2, seq=2, fill=2), 110.2) is BlockResult.UNDATED
     echo(dated, at=110.3, clock=20.3)
     assert served(dated, TOTALS, 110.3) == 2
 
@@ -329,8 +329,8 @@ def test_a_publisher_s_clock_that_is_set_back_is_dated_anew(dated: RegisterCache
 def test_whichever_sessions_clock_is_disproved_ends_all_clocks(dated: RegisterCache) -> None:
     """It may be our own clock that stood still: all others are counted from it."""
     echo(dated, session="bbbb", at=100.1, clock=3.1)
-    assert dated.hear_block(block(at=50.0, session="bbbb", fill=2), 100.2) is Heard.DISPROVED
-    assert dated.hear_block(block(at=50.1, seq=2, session="bbbb", fill=2), 100.3) is Heard.UNDATED
+    assert dated.on_block(block(at=50.0, session="bbbb", fill=2), 100.2) is BlockResult.DISPROVED
+    assert dated.on_block(block(at=50.1, seq=2, session="bbbb", fill=2), 100.3) is BlockResult.UNDATED
     assert served(dated, TOTALS, 100.3) is Refused.STALE
     echo(dated, session="bbbb", at=100.4, clock=50.2)
     assert served(dated, TOTALS, 100.4) == 2
@@ -339,11 +339,11 @@ def test_whichever_sessions_clock_is_disproved_ends_all_clocks(dated: RegisterCa
 def test_a_publisher_whose_clock_stood_still_makes_no_block_young(cache: RegisterCache) -> None:
     """Its guest was paused for 14.8 s: the echo of after it must not date what was measured before it."""
     echo(cache, at=0.01, clock=100.0, rtt=0.01)
-    cache.hear_block(block(at=100.1), 0.11)
+    cache.on_block(block(at=100.1), 0.11)
     assert served(cache, TOTALS, 0.2) == 1
     echo(cache, at=15.01, clock=100.2, rtt=0.01)
     assert served(cache, TOTALS, 15.02) is Refused.STALE
-    cache.hear_block(block(at=100.3, seq=2, fill=2), 15.12)
+    cache.on_block(block(at=100.3, seq=2, fill=2), 15.12)
     assert served(cache, TOTALS, 15.12) == 2
 
 
@@ -363,13 +363,13 @@ def test_a_restarted_publisher_is_taken_though_no_vital_block_has_a_limit(
     cache = RegisterCache(limits)
     echo(cache, at=100.0)
     for name in ("live", "energy", "device"):
-        cache.hear_block(block(name, at=100.0, fill=1), 100.0)
+        cache.on_block(block(name, at=100.0, fill=1), 100.0)
     later = 100.5 if goodbye else 100.1 + SILENT
     if goodbye:
-        cache.hear_offline()
+        cache.on_offline()
     echo(cache, session="bbbb", at=later, clock=3.0)
     for name in ("live", "energy", "device"):
-        cache.hear_block(block(name, at=3.1, session="bbbb", fill=2), later + 0.1)
+        cache.on_block(block(name, at=3.1, session="bbbb", fill=2), later + 0.1)
     assert cache.state.session == "bbbb"
     assert served(cache, TOTALS, later + 0.1) == 2
 
@@ -380,20 +380,20 @@ def test_without_a_vital_limit_the_served_session_stays_while_it_speaks(limits: 
     for session in ("aaaa", "bbbb"):
         echo(cache, session=session, at=100.0)
         for name in ("live", "energy", "device"):
-            cache.hear_block(block(name, at=100.0, session=session), 100.0)
+            cache.on_block(block(name, at=100.0, session=session), 100.0)
     for step in range(1, 60):
         for session in ("aaaa", "bbbb"):
             at = 100.0 + step / 5
-            cache.hear_block(block(at=at, seq=step + 1, session=session), at)
+            cache.on_block(block(at=at, seq=step + 1, session=session), at)
             assert cache.state.session == "aaaa"
 
 
 def test_an_older_session_never_replaces_a_newer_one_though_no_block_has_a_limit() -> None:
     cache = RegisterCache(FreshnessLimits(vital=()))
-    cache.hear_block(block(at=50.0, session="dead"), 99.0)
+    cache.on_block(block(at=50.0, session="dead"), 99.0)
     echo(cache, at=100.0)
-    cache.hear_block(block(at=100.0, fill=2), 100.0)
-    cache.hear_offline()
+    cache.on_block(block(at=100.0, fill=2), 100.0)
+    cache.on_offline()
     echo(cache, session="dead", at=100.1)
     assert cache.state.session == "aaaa"
 
@@ -406,13 +406,13 @@ def on_demand(number: int, *, at: float, session: str = "aaaa") -> BlockMessage:
 def test_ranges_on_demand_never_push_out_a_block_that_has_a_name(cache: RegisterCache) -> None:
     named = ("live", "energy", "device")
     for number in range(200):  # kept by the broker, they come first; only then a block that is vital, then the echo
-        cache.hear_block(on_demand(number, at=100.0), 100.0)
+        cache.on_block(on_demand(number, at=100.0), 100.0)
     for name in named:
-        cache.hear_block(block(name, at=100.0), 100.0)
+        cache.on_block(block(name, at=100.0), 100.0)
     echo(cache, at=100.0)
     assert set(named) <= cache.state.blocks.keys()
     for number in range(200, 400):
-        cache.hear_block(on_demand(number, at=100.1), 100.1)
+        cache.on_block(on_demand(number, at=100.1), 100.1)
         assert served(cache, TOTALS, 100.1) == 1
     assert set(named) <= cache.state.blocks.keys()
     assert len(cache.state.blocks) == len(named) + MAX_ON_DEMAND
@@ -421,7 +421,7 @@ def test_ranges_on_demand_never_push_out_a_block_that_has_a_name(cache: Register
 def test_all_ranges_that_a_publisher_may_read_are_kept_while_they_change(cache: RegisterCache) -> None:
     echo(cache, at=100.0)
     for number in range(2 * MOST_ON_DEMAND):
-        cache.hear_block(on_demand(number, at=100.0 + number / 100), 100.0 + number / 100)
+        cache.on_block(on_demand(number, at=100.0 + number / 100), 100.0 + number / 100)
     newest = {on_demand(number, at=100.0).block for number in range(MOST_ON_DEMAND, 2 * MOST_ON_DEMAND)}
     assert newest <= cache.state.blocks.keys()
 
@@ -429,17 +429,17 @@ def test_all_ranges_that_a_publisher_may_read_are_kept_while_they_change(cache: 
 def test_after_a_doubt_nothing_is_served_before_a_new_echo_whatever_was_encoded_ahead(dated: RegisterCache) -> None:
     request = b"a request"
     assert isinstance(dated.find(request, 1, TOTALS, 100.1), Reply)
-    dated.hear_block(block(at=100.2, seq=2, fill=2), 100.2)
+    dated.on_block(block(at=100.2, seq=2, fill=2), 100.2)
     assert dated.ready(request, 100.3) is not None
     dated.doubt(100.3)
     assert dated.ready(request, 100.3) is None
     assert dated.find(request, 1, TOTALS, 100.3) is Refused.STALE
     assert DoorBook(dated).find(request, 1, TOTALS, 100.3) is Refused.STALE
-    dated.hear_block(block(at=100.4, seq=3, fill=3), 100.4)
+    dated.on_block(block(at=100.4, seq=3, fill=3), 100.4)
     assert served(dated, TOTALS, 100.4) is Refused.STALE
     assert dated.settle_doubt()
     assert not dated.settle_doubt()
-    dated.hear_block(block(at=100.5, seq=4, fill=4), 100.5)
+    dated.on_block(block(at=100.5, seq=4, fill=4), 100.5)
     assert served(dated, TOTALS, 100.5) is Refused.STALE
     echo(dated, at=100.6)
     assert served(dated, TOTALS, 100.6) == 4
@@ -449,15 +449,15 @@ def test_after_a_doubt_what_was_measured_before_it_is_of_unknown_age_though_an_e
     dated: RegisterCache,
 ) -> None:
     """A publisher on this host stood still as well: both clocks agree, and neither counted the pause."""
-    dated.hear_block(block("energy", at=100.1, fill=7), 100.1)
-    dated.hear_block(block("device", at=100.1, fill=8), 100.1)
+    dated.on_block(block("energy", at=100.1, fill=7), 100.1)
+    dated.on_block(block("device", at=100.1, fill=8), 100.1)
     dated.doubt(100.3)
     assert dated.settle_doubt()
     echo(dated, at=100.4)
     assert served(dated, TOTALS, 100.4) is Refused.STALE
-    dated.hear_block(block(at=100.5, seq=2, fill=2), 100.5)
+    dated.on_block(block(at=100.5, seq=2, fill=2), 100.5)
     assert served(dated, TOTALS, 100.5) == 2
     assert served(dated, COUNTERS, 100.5) is Refused.STALE
     assert served(dated, RegisterRange(8244, 1), 100.5) == 8, "device information is true at any age"
-    dated.hear_block(block("energy", at=100.6, seq=2, fill=9), 100.6)
+    dated.on_block(block("energy", at=100.6, seq=2, fill=9), 100.6)
     assert served(dated, COUNTERS, 100.6) == 9

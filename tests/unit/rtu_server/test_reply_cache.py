@@ -18,10 +18,10 @@ def cache() -> RegisterCache:
     """Both ranges lie encoded."""
     cache = RegisterCache(FreshnessLimits())
     echo(cache, at=100.0)
-    cache.hear_block(block("live", at=100.0), 100.0)
+    cache.on_block(block("live", at=100.0), 100.0)
     for wanted, request in REQUESTS.items():
         cache.find(request, 1, wanted, 100.0)
-    cache.hear_block(block("energy", at=100.0), 100.0)
+    cache.on_block(block("energy", at=100.0), 100.0)
     return cache
 
 
@@ -36,14 +36,14 @@ def test_what_lies_encoded_is_given_exactly_while_it_and_the_vital_data_are_true
 
 def test_counters_that_are_old_are_not_given_though_the_vital_data_is_fresh(cache: RegisterCache) -> None:
     echo(cache, at=161.0)
-    cache.hear_block(block("live", at=161.0, fill=2), 161.0)
+    cache.on_block(block("live", at=161.0, fill=2), 161.0)
     cache.find(REQUESTS[COUNTERS], 1, COUNTERS, 161.0)
     assert cache.ready(REQUESTS[COUNTERS], 161.1) is None
     assert cache.find(REQUESTS[COUNTERS], 1, COUNTERS, 161.1) is Refused.STALE
 
 
 def test_a_new_block_replaces_what_lies_encoded(cache: RegisterCache) -> None:
-    cache.hear_block(block("live", at=100.2, fill=9), 100.2)
+    cache.on_block(block("live", at=100.2, fill=9), 100.2)
     ready = cache.ready(REQUESTS[TOTALS], 101.6)
     assert isinstance(ready, Reply)
     assert set(ready.registers) == {9}
@@ -52,7 +52,7 @@ def test_a_new_block_replaces_what_lies_encoded(cache: RegisterCache) -> None:
 
 def test_a_range_that_is_asked_no_more_is_encoded_no_more(cache: RegisterCache) -> None:
     later = 100.0 + HOT_FOR + 0.1
-    cache.hear_block(block("live", at=later), later)
+    cache.on_block(block("live", at=later), later)
     assert cache.ready(REQUESTS[TOTALS], later) is None
     assert isinstance(cache.find(REQUESTS[TOTALS], 1, TOTALS, later), Reply)
 
@@ -61,5 +61,5 @@ def test_many_ranges_are_all_answered_and_few_lie_encoded(cache: RegisterCache) 
     for start in range(100):
         wanted = RegisterRange(start, 1)
         assert isinstance(cache.find(append_crc(bytes((1, 3, 0, start, 0, 1))), 1, wanted, 100.1), Reply)
-    cache.hear_block(block("live", at=100.1, seq=2), 100.1)
+    cache.on_block(block("live", at=100.1, seq=2), 100.1)
     assert len(cache.state.replies) == 16

@@ -69,7 +69,7 @@ class Port:
 def line_with(limits: FreshnessLimits, **settings: object) -> Iterator[SerialLine]:
     now, cache = boottime(), RegisterCache(limits)
     echo(cache, at=now)
-    cache.hear_block(block(at=now, fill=7), now)
+    cache.on_block(block(at=now, fill=7), now)
     wanted = LineSettings(port="none", **settings)  # type: ignore[arg-type]
     line = SerialLine(wanted, Responder({1: Unit(1, "main", cache)}), lambda *_: None)
     line._core.opened(boottime())

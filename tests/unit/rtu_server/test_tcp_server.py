@@ -27,7 +27,7 @@ READ_TOTALS = bytes.fromhex("03 00 00 00 1c")
 def cache() -> RegisterCache:
     cache = RegisterCache(FreshnessLimits())
     echo(cache, at=100.0)
-    cache.hear_block(block(at=100.0, fill=7), 100.0)
+    cache.on_block(block(at=100.0, fill=7), 100.0)
     return cache
 
 
@@ -73,7 +73,7 @@ def test_stale_data_is_refused_also_where_it_was_answered_before(responder: Resp
 
 def test_a_new_block_is_answered_at_once_and_versions_do_not_mix(responder: Responder, cache: RegisterCache) -> None:
     ask(responder, READ_TOTALS)
-    cache.hear_block(block(at=100.2, fill=8, seq=2), 100.2)
+    cache.on_block(block(at=100.2, fill=8, seq=2), 100.2)
     assert ask(responder, READ_TOTALS, now=100.2)[0] == b"\x03\x38" + b"\x00\x08" * 28
 
 

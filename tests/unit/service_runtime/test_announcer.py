@@ -13,11 +13,11 @@ DEVICE = Discovery("homeassistant/device/ksem_publisher/airbridge_ksem_main/conf
 
 class Broker:
     def __init__(self) -> None:
-        self.heard: list[tuple[str, bytes, int, bool]] = []
+        self.received: list[tuple[str, bytes, int, bool]] = []
         self.takes = True
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> bool:
-        self.heard.append((topic, payload, qos, retain))
+        self.received.append((topic, payload, qos, retain))
         return self.takes
 
 
@@ -34,22 +34,22 @@ def test_a_device_is_announced_retained_on_each_connection() -> None:
     one.again()
     one.tick(broker)
     one.tick(broker)
-    assert broker.heard == [(DEVICE.topic, DEVICE.payload, 1, True)]
+    assert broker.received == [(DEVICE.topic, DEVICE.payload, 1, True)]
     one.again()
     one.tick(broker)
-    assert len(broker.heard) == 2
+    assert len(broker.received) == 2
 
 
 def test_it_is_announced_again_on_home_assistants_birth_and_not_on_its_death() -> None:
     broker, one = Broker(), announcer()
     assert one.subscriptions == ["homeassistant/status"]
-    assert one.hear(written(b"offline"))
+    assert one.on_message(written(b"offline"))
     one.tick(broker)
-    assert broker.heard == []
-    assert one.hear(written(b"online"))
+    assert broker.received == []
+    assert one.on_message(written(b"online"))
     one.tick(broker)
-    assert [topic for topic, *_ in broker.heard] == [DEVICE.topic]
-    assert not one.hear(written(b"online", "ksem/main/status"))
+    assert [topic for topic, *_ in broker.received] == [DEVICE.topic]
+    assert not one.on_message(written(b"online", "ksem/main/status"))
 
 
 def test_what_the_link_did_not_take_is_announced_with_the_next_tick() -> None:
@@ -60,7 +60,7 @@ def test_what_the_link_did_not_take_is_announced_with_the_next_tick() -> None:
     broker.takes = True
     one.tick(broker)
     one.tick(broker)
-    assert len(broker.heard) == 2
+    assert len(broker.received) == 2
 
 
 def test_without_discovery_an_empty_retained_message_takes_the_device_away() -> None:
@@ -68,4 +68,4 @@ def test_without_discovery_an_empty_retained_message_takes_the_device_away() -> 
     assert one.subscriptions == []
     one.again()
     one.tick(broker)
-    assert broker.heard == [(DEVICE.topic, b"", 1, True)]
+    assert broker.received == [(DEVICE.topic, b"", 1, True)]

@@ -16,19 +16,19 @@ class Bus:
         self.process = Process(Host(self.world, "one"), "node")
         self.process.start()
         self.adapter = Adapter(self.line, self.process, grain=grain, echo=echo)
-        self.heard: list[tuple[float, bytes]] = []
+        self.received: list[tuple[float, bytes]] = []
         self.adapter.on_bytes = self.listen
         assert self.adapter.open()
 
     def listen(self) -> None:
-        self.heard.append((self.world.now, self.adapter.read()))
+        self.received.append((self.world.now, self.adapter.read()))
 
     def run(self, seconds: float) -> None:
         self.world.run(self.world.now + seconds)
 
     @property
     def bytes(self) -> bytes:
-        return b"".join(data for _, data in self.heard)
+        return b"".join(data for _, data in self.received)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_an_adapter_hands_over_everything_in_order_and_nothing_before_it_came(gr
     bus.run(1.0)
     assert bus.bytes == data
     come = 0
-    for at, part in bus.heard:
+    for at, part in bus.received:
         come += len(part)
         assert at >= come * bus.line.character - 1e-9
         assert at <= come * bus.line.character + max(grain, 9 * bus.line.character) + 1e-9
