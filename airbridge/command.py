@@ -31,8 +31,8 @@ app.command()(snippets)
 app.add_typer(capture, name="capture")
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"airbridge {VERSION}")
         raise typer.Exit
 

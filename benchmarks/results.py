@@ -67,11 +67,11 @@ def measuring_error(findings: Findings) -> dict[str, Any]:
     """What the bench itself adds: the C server that answers at once, and handing over a byte."""
     handing = [value for part in findings.parts.values() for value in part.handing]
     disturbed = sum(part.disturbed for part in findings.parts.values())
-    asked = sum(part.requests for part in findings.parts.values())
+    requested = sum(part.requests for part in findings.parts.values())
     return {
         "at once, at rest, ms": summary(_pooled(findings, REST, NAMES[0])),
         "handing over a byte, us": summary(handing, 1e6),
-        "disturbed requests": f"{disturbed} of {asked}",
+        "disturbed requests": f"{disturbed} of {requested}",
         "steal, median": round(median(findings.steal), 4),
         "steal, worst": round(max(findings.steal), 4),
     }

@@ -96,13 +96,13 @@ def _lines(program: Path, folder: Path, count: int) -> Row:
 
 def _nodes(program: Path, folder: Path) -> list[Row]:
     folder.mkdir()
-    asked = [(False, count) for count in NODES] + [(True, NODES[0]), (True, NODES[-1])]
-    spent = {one: [0.0, 0.0] for one in asked}
+    requested = [(False, count) for count in NODES] + [(True, NODES[0]), (True, NODES[-1])]
+    spent = {one: [0.0, 0.0] for one in requested}
     with Wire(program, folder, "line") as wire, House(folder, [wire.port]) as house:
         time.sleep(SETTLE)
         both = (house.publisher.pid, house.broker.pid)
         for turn in range(_TURNS):
-            for pings, count in asked if turn % 2 else asked[::-1]:
+            for pings, count in requested if turn % 2 else requested[::-1]:
                 with Subscribers(house.broker.port, count, pings=pings):
                     time.sleep(LEARNING + 0.5)
                     before = [cpu_seconds([pid]) for pid in both]

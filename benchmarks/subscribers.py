@@ -68,7 +68,7 @@ class Subscribers:
     def _run(self) -> None:
         topics = Topics()
         now = time.monotonic()
-        nonce, asked, due = 0, [0] * self._count, [now + node / self._count for node in range(self._count)]
+        nonce, requested, due = 0, [0] * self._count, [now + node / self._count for node in range(self._count)]
         every = PING_EVERY
         with selectors.DefaultSelector() as selector:
             for sock in self._sockets:
@@ -84,6 +84,6 @@ class Subscribers:
                 for node in [node for node, at in enumerate(due) if self._pings and at <= now]:
                     ping = topics.ping("main", f"node-{node}")
                     self._sockets[node].sendall(_packet(_PUBLISH, _text(ping) + Ping(f"{nonce:08x}").encode()))
-                    nonce, asked[node] = nonce + 1, asked[node] + 1
-                    spread = (node + 1) / self._count if asked[node] == 2 else 1.0
-                    due[node] = now + (LEARNING / 2 - 0.1 if asked[node] == 1 else every * spread)
+                    nonce, requested[node] = nonce + 1, requested[node] + 1
+                    spread = (node + 1) / self._count if requested[node] == 2 else 1.0
+                    due[node] = now + (LEARNING / 2 - 0.1 if requested[node] == 1 else every * spread)

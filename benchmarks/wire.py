@@ -17,7 +17,7 @@ class Exchange:
     """One request and what came of it. Times in seconds of CLOCK_BOOTTIME."""
 
     begun: float
-    asked: float
+    requested: float
     """The end of the request's last stop bit."""
     answered: float
     """The begin of the answer; 0 where none came in time."""
@@ -31,7 +31,7 @@ class Exchange:
 
     @property
     def turnaround(self) -> float:
-        return self.answered - self.asked
+        return self.answered - self.requested
 
     @property
     def is_data(self) -> bool:
@@ -111,8 +111,8 @@ class Wire:
         with self._log.open("rb") as log:
             log.seek(self._read)
             while head := log.read(_RECORD.size):
-                begun, asked, answered, handing, first, count, disturbed, length = _RECORD.unpack(head)
+                begun, requested, answered, handing, first, count, disturbed, length = _RECORD.unpack(head)
                 answer = log.read(length)
-                exchanges.append(Exchange(begun, asked, answered, handing, first, count, bool(disturbed), answer))
+                exchanges.append(Exchange(begun, requested, answered, handing, first, count, bool(disturbed), answer))
             self._read = log.publish()
         return exchanges

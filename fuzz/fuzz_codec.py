@@ -25,7 +25,7 @@ from modbus_codec import (
 
 GAP = 0.025
 GOOD = RtuFrame(1, ReadRequest(FunctionCode.READ_HOLDING_REGISTERS, 0, 28).encode()).encode()
-ASKED = (
+REQUESTED = (
     ReadRequest(FunctionCode.READ_HOLDING_REGISTERS, 0, 2),
     ReadRequest(FunctionCode.READ_INPUT_REGISTERS, 0, 125),
     WriteSingleRequest(1, 3),
@@ -37,7 +37,7 @@ def check_pdu(data: bytes) -> None:
     """What is decoded encodes to the same bytes."""
     with contextlib.suppress(BadFrame, BadRequest):
         assert decode_request(data).encode() == data
-    for request in ASKED:
+    for request in REQUESTED:
         with contextlib.suppress(BadReply):
             assert decode_reply(data, request).encode() == data
 

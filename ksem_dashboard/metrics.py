@@ -179,7 +179,7 @@ def _add_node(families: _Families, view: NodeView, now: float) -> None:
         families.quantiles("ksem_inverter_data_recent_age_seconds", unit.age_ms, *labels)
         families.histogram("ksem_turnaround_seconds", unit.turnaround_histogram_ms, *labels)
         families.histogram("ksem_inverter_data_age_seconds", unit.age_histogram_ms, *labels)
-        families.gauge("ksem_last_request_age_seconds", _asked_ago(unit, view, now), *labels)
+        families.gauge("ksem_last_request_age_seconds", _requested_ago(unit, view, now), *labels)
     for door in health.doors[:_MOST]:
         labels = (node, door.line, str(door.unit), door.meter)
         families.gauge("ksem_door_up", door.state == "ok", *labels)
@@ -188,7 +188,7 @@ def _add_node(families: _Families, view: NodeView, now: float) -> None:
             families.count("ksem_door_answers", count, *labels, outcome)
         families.histogram("ksem_door_turnaround_seconds", door.turnaround_histogram_ms, *labels)
         families.histogram("ksem_door_data_age_seconds", door.age_histogram_ms, *labels)
-        families.gauge("ksem_door_last_request_age_seconds", _asked_ago(door, view, now), *labels)
+        families.gauge("ksem_door_last_request_age_seconds", _requested_ago(door, view, now), *labels)
 
 
 def _add_inverter(families: _Families, view: InverterView, now: float) -> None:
@@ -212,7 +212,7 @@ def _outcomes(unit: UnitHealth) -> Mapping[str, int]:
     return found
 
 
-def _asked_ago(unit: UnitHealth, view: NodeView, now: float) -> float | None:
+def _requested_ago(unit: UnitHealth, view: NodeView, now: float) -> float | None:
     ago = unit.last_request_ago_ms
     return None if ago is None else ago / 1000 + now - view.health_received
 

@@ -15,7 +15,7 @@ from ksem_contract.registers import RegisterRange
 
 EVERY: Final = 5.0
 """Seconds between two reads of a range: its period."""
-ASKED_WITHIN: Final = 60.0
+REQUESTED_WITHIN: Final = 60.0
 REFUSED_FOR: Final = 600.0
 UNANSWERED_FOR: Final = 60.0
 """A question that the meter never answers costs the connection: not more than once a minute."""
@@ -34,7 +34,7 @@ class _Node:
     received: float
     """When a message of it came last."""
     online: bool = False
-    asked: dict[RegisterRange, float] = field(default_factory=dict)
+    requested: dict[RegisterRange, float] = field(default_factory=dict)
     """When each range was asked of this node last, CLOCK_BOOTTIME seconds."""
 
 
@@ -70,7 +70,7 @@ class Demand:
         known = self._node(node)
         known.received = now
         newest = sorted(self._demanded(message.requests, now), key=lambda one: -one[1])
-        known.asked = dict(newest[:_MOST_ENTRIES])
+        known.requested = dict(newest[:_MOST_ENTRIES])
         self._until = -inf
 
     def wanted(self, now: float) -> tuple[RegisterRange, ...]:
@@ -81,13 +81,13 @@ class Demand:
 
     def _choose(self, now: float) -> None:
         """Choose anew. What lies in a chosen range is not read twice."""
-        asked: dict[RegisterRange, float] = {}
+        requested: dict[RegisterRange, float] = {}
         for node in self._nodes.values():
             if node.online:
-                for wanted, at in node.asked.items():
-                    if now - at <= ASKED_WITHIN:
-                        asked[wanted] = max(at, asked.get(wanted, -inf))
-        open_ones = {wanted: at for wanted, at in asked.items() if not self._is_refused(wanted, now)}
+                for wanted, at in node.requested.items():
+                    if now - at <= REQUESTED_WITHIN:
+                        requested[wanted] = max(at, requested.get(wanted, -inf))
+        open_ones = {wanted: at for wanted, at in requested.items() if not self._is_refused(wanted, now)}
         kept = [one for one in self._chosen if one in open_ones]
         chosen: list[RegisterRange] = []
         for one in (*kept, *sorted(open_ones.keys() - set(kept), key=lambda new: -open_ones[new])):
@@ -97,8 +97,8 @@ class Demand:
             if inside or len(chosen) < self._max_ranges:
                 chosen = [*(other for other in chosen if other not in inside), one]
         self._chosen = chosen
-        refused = [self._past[one].due for one in asked if one not in open_ones]
-        self._since, self._until = now, min([now + 1, *(at + ASKED_WITHIN for at in asked.values()), *refused])
+        refused = [self._past[one].due for one in requested if one not in open_ones]
+        self._since, self._until = now, min([now + 1, *(at + REQUESTED_WITHIN for at in requested.values()), *refused])
 
     def wants(self, block: str, now: float) -> bool:
         """Whether the block of this name is wanted still; true of any block that was never asked on demand."""

@@ -120,7 +120,7 @@ class PollClient:
         if client is None or self._lost.is_set():
             raise PollError(Reason.of("poll-not-connected", read=call))
         try:
-            reply = await self._ask(client, wanted, patience)
+            reply = await self._request(client, wanted, patience)
             if not reply.isError():
                 return _registers(reply, wanted)
         except TimeoutError:
@@ -142,23 +142,23 @@ class PollClient:
             with contextlib.suppress(Exception):  # a connection given up is given up, whatever it says
                 client.close()
 
-    async def _ask(self, client: AsyncModbusTcpClient, wanted: RegisterRange, patience: float) -> Any:
+    async def _request(self, client: AsyncModbusTcpClient, wanted: RegisterRange, patience: float) -> Any:
         """The reply; ends at once when the meter closes the connection, which pymodbus would wait out."""
         arguments: dict[str, Any] = {"count": wanted.count, _UNIT_ARGUMENT: self._unit}
-        asked = asyncio.ensure_future(client.read_holding_registers(wanted.start, **arguments))
+        requested = asyncio.ensure_future(client.read_holding_registers(wanted.start, **arguments))
         lost = asyncio.ensure_future(self._lost.wait())
         try:
-            done, _ = await asyncio.wait({asked, lost}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({requested, lost}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
             if lost in done:
                 raise ConnectionResetError(self._why_lost)
-            if asked in done:
-                return asked.result()
+            if requested in done:
+                return requested.result()
             raise TimeoutError
         finally:
-            asked.cancel()
+            requested.cancel()
             lost.cancel()
             with contextlib.suppress(BaseException):
-                await asyncio.gather(asked, lost, return_exceptions=True)
+                await asyncio.gather(requested, lost, return_exceptions=True)
 
     def _build(self, address: str) -> AsyncModbusTcpClient:
         arguments: dict[str, Any] = {

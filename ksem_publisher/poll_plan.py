@@ -101,7 +101,7 @@ class PollPlan:
         self._overlap: OverlapReader | None = None
         """In use since three reads in one cycle failed, until the next connection."""
         self._overlaps = 0
-        self._whole_at = self._live_asked = self._part_at = float("-inf")
+        self._whole_at = self._live_requested = self._part_at = float("-inf")
         self._took = 0.0
         self._others_turn = False
         self._device = _Job("device", device, device_reading)
@@ -110,7 +110,7 @@ class PollPlan:
         self._sunspec = _Job("sunspec", sunspec, SunspecReading, RETRY_LATE)
         self._check = _Job("check", 0.0, check_reading, due=float("inf"))
         self._jobs = [self._check, self._device, self._gaps, self._energy, self._sunspec]
-        self._asked: _Job | SeqlockReader | OverlapReader | None = None
+        self._requested: _Job | SeqlockReader | OverlapReader | None = None
         self._firmware: int | None = None
         self._unknown = True
         self._busy = 0
@@ -160,13 +160,13 @@ class PollPlan:
 
     def next(self, now: float) -> RegisterRange | None:
         """What to read now; None if nothing is due. Follow it with `answer`, `refuse` or `fail`."""
-        self._asked = self._choose(now)
-        return None if self._asked is None else _wanted(self._asked)
+        self._requested = self._choose(now)
+        return None if self._requested is None else _wanted(self._requested)
 
     @property
     def patience(self) -> float | None:
         """Seconds that the last read may take at most, so that live data is read in time; None for any."""
-        live_waits = self.live_wanted and not self._unknown and isinstance(self._asked, _Job)
+        live_waits = self.live_wanted and not self._unknown and isinstance(self._requested, _Job)
         return OTHERS_PATIENCE if live_waits else None
 
     def wait(self, now: float) -> float:
@@ -182,31 +182,31 @@ class PollPlan:
 
     def answer(self, registers: tuple[int, ...], sent: float, now: float) -> tuple[Snapshot | BlockRead, ...]:
         """The meter's reply to the last read: what is whole now, and confirmed."""
-        asked, self._asked = self._asked, None
+        requested, self._requested = self._requested, None
         self._busy = 0
-        if isinstance(asked, SeqlockReader | OverlapReader):
-            return self._take_live(asked, registers, sent, now)
-        if asked is None or asked.reading is None:
+        if isinstance(requested, SeqlockReader | OverlapReader):
+            return self._take_live(requested, registers, sent, now)
+        if requested is None or requested.reading is None:
             return ()
         try:
-            asked.reading.take(registers, sent)
+            requested.reading.take(registers, sent)
         except SunspecError:
-            self._put_off(asked, now)
+            self._put_off(requested, now)
             return ()
-        if asked.reading.result is None:
+        if requested.reading.result is None:
             return ()
-        result, reading = asked.reading.result, asked.reading
-        asked.reading = asked.refused = None
-        asked.due = now + asked.every if asked.every else float("inf")
-        if asked is self._check:
+        result, reading = requested.reading.result, requested.reading
+        requested.reading = requested.refused = None
+        requested.due = now + requested.every if requested.every else float("inf")
+        if requested is self._check:
             return ()
-        if asked is self._device:
+        if requested is self._device:
             return self._identify(result, now)
-        if self._demand is not None and asked.demanded is not None:
-            self._demand.answered(asked.demanded)
+        if self._demand is not None and requested.demanded is not None:
+            self._demand.answered(requested.demanded)
             self._demanded = None
         if isinstance(reading, SunspecReading):
-            asked.begin = reading.again
+            requested.begin = reading.again
         self._held[result.name] = result
         if self._device.refused is None:
             self._device.due = now
@@ -214,41 +214,41 @@ class PollPlan:
 
     def refuse(self, code: int, now: float) -> Refusal:
         """The meter answered the last read with an exception."""
-        asked, self._asked = self._asked, None
-        if asked is self._check:
+        requested, self._requested = self._requested, None
+        if requested is self._check:
             self._check.reading, self._check.due = None, float("inf")
             return Refusal("live", given_up=False)
-        name = asked.name if isinstance(asked, _Job) else "live"
+        name = requested.name if isinstance(requested, _Job) else "live"
         self._busy = self._busy + 1 if code in _BUSY else 0
         if 0 < self._busy <= AT_ONCE:
             return Refusal(name, given_up=False)
         self._busy = 0
-        if not isinstance(asked, _Job):
+        if not isinstance(requested, _Job):
             self._live = self._overlap = None
             self._live_due = now + RETRY_LIVE
-        elif self._demand is not None and asked.demanded is not None:
+        elif self._demand is not None and requested.demanded is not None:
             self._demanded = None
-            self._demand.refused(asked.demanded, code, now)
-        elif asked is self._device and code in _ILLEGAL and asked.begin is device_reading:
-            asked.begin, asked.reading = short_device_reading, None
+            self._demand.refused(requested.demanded, code, now)
+        elif requested is self._device and code in _ILLEGAL and requested.begin is device_reading:
+            requested.begin, requested.reading = short_device_reading, None
             return Refusal(name, given_up=False)
         else:
-            asked.refused = code
-            self._put_off(asked, now, code)
-            if asked is self._device:
-                asked.begin = device_reading
+            requested.refused = code
+            self._put_off(requested, now, code)
+            if requested is self._device:
+                requested.begin = device_reading
                 self._held.clear()  # nobody knows whose these blocks are
         return Refusal(name, given_up=True)
 
     def fail(self, now: float) -> None:
         """The last read got no answer: the connection is gone. The block must not keep the others from theirs."""
-        asked, self._asked = self._asked, None
-        if self._demand is not None and isinstance(asked, _Job) and asked.demanded is not None:
-            self._demand.unanswered(asked.demanded, now)
-        elif asked is self._check:
+        requested, self._requested = self._requested, None
+        if self._demand is not None and isinstance(requested, _Job) and requested.demanded is not None:
+            self._demand.unanswered(requested.demanded, now)
+        elif requested is self._check:
             self._check.due = float("inf")
-        elif isinstance(asked, _Job) and asked is not self._device:
-            self._put_off(asked, now, _NO_ANSWER)
+        elif isinstance(requested, _Job) and requested is not self._device:
+            self._put_off(requested, now, _NO_ANSWER)
         self._stop_readings()
 
     def _choose(self, now: float) -> "_Job | SeqlockReader | OverlapReader | None":
@@ -260,9 +260,9 @@ class PollPlan:
                 self._live = self._overlap or SeqlockReader(phases_fit_total)
                 self._live_began = now
                 self._overlaps = 0
-            if now - self._live_asked > PART_AFTER:
+            if now - self._live_requested > PART_AFTER:
                 self._whole_at = now
-            self._live_asked = now
+            self._live_requested = now
             return self._live
         self._others_turn = False
         for job in self._jobs:
@@ -370,8 +370,8 @@ class PollPlan:
             job.reading = None
 
 
-def _wanted(asked: _Job | SeqlockReader | OverlapReader) -> RegisterRange:
-    if isinstance(asked, SeqlockReader | OverlapReader):
-        return asked.wanted
-    assert asked.reading is not None
-    return asked.reading.wanted
+def _wanted(requested: _Job | SeqlockReader | OverlapReader) -> RegisterRange:
+    if isinstance(requested, SeqlockReader | OverlapReader):
+        return requested.wanted
+    assert requested.reading is not None
+    return requested.reading.wanted

@@ -13,7 +13,7 @@ from modbus_codec.pdu import FunctionCode
 
 SAMPLES = 1024
 """Answers whose times are kept for p50, p99 and max: about 80 s of a Plenticore's asking."""
-MAX_ASKED = 64
+MAX_REQUESTED = 64
 """Different requests kept apart; the one asked longest ago makes room."""
 RATE_WINDOW = 10.0
 UNSENT = "unsent"
@@ -21,7 +21,7 @@ UNSENT = "unsent"
 
 
 @dataclass(slots=True)
-class Asked:
+class RequestStats:
     """How one request (its frame) has fared."""
 
     count: int = 0
@@ -84,7 +84,7 @@ class UnitCounters:
     outcomes: Counter[str] = field(default_factory=Counter)
     last_request: float | None = None
     last_data: float | None = None
-    asked: dict[bytes, Asked] = field(default_factory=dict)
+    requested: dict[bytes, RequestStats] = field(default_factory=dict)
     turnarounds: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
     ages: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
     turnaround_counts: DurationCounts = field(default_factory=lambda: DurationCounts(TURNAROUND_BOUNDS_MS))
@@ -97,12 +97,12 @@ class UnitCounters:
         self.last_request = now
         if outcome == "data":
             self.last_data = now
-        asked = self.asked.get(request)
-        if asked is None:
-            if len(self.asked) >= MAX_ASKED:
-                del self.asked[min(self.asked, key=lambda frame: self.asked[frame].last)]
-            asked = self.asked[request] = Asked(window=int(now // RATE_WINDOW))
-        asked.note(outcome, now)
+        requested = self.requested.get(request)
+        if requested is None:
+            if len(self.requested) >= MAX_REQUESTED:
+                del self.requested[min(self.requested, key=lambda frame: self.requested[frame].last)]
+            requested = self.requested[request] = RequestStats(window=int(now // RATE_WINDOW))
+        requested.note(outcome, now)
 
     def note_times(self, turnaround: float, age: float | None) -> None:
         """Keep how long an answer took and, with data, how old it was (seconds)."""
@@ -148,7 +148,7 @@ def is_live(request: bytes) -> bool:
     return int.from_bytes(request[2:4]) < LIVE.stop
 
 
-def asked_range(request: bytes) -> tuple[int, RegisterRange | None]:
+def requested_range(request: bytes) -> tuple[int, RegisterRange | None]:
     """Return function and range of a request frame; no range where it is not a well-formed read."""
     if len(request) == 8 and request[1] in (FunctionCode.READ_HOLDING_REGISTERS, FunctionCode.READ_INPUT_REGISTERS):
         try:

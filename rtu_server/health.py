@@ -21,12 +21,12 @@ from ksem_contract.health import (
 )
 from ksem_contract.mac import MacFault
 from ksem_contract.reasons import Reason, sentence
-from rtu_server.counters import LineCounters, asked_range, percentiles_ms
+from rtu_server.counters import LineCounters, percentiles_ms, requested_range
 from rtu_server.settings import UnitSettings
 
 BLOCK_WITHIN: Final = 1.0
 """Seconds without any block after which the reason is looked for on the way, not in the blocks."""
-ASKED_WITHIN: Final = 5.0
+REQUESTED_WITHIN: Final = 5.0
 """Seconds without a request after which the inverter counts as not asking."""
 SERVED_WITHIN: Final = 1.0
 """A refusal counts once no data was given for this long before it; an odd range between others does not."""
@@ -115,10 +115,10 @@ def judge(view: UnitView, now: float) -> Verdict:
         return Verdict("down", _why_no_data(view, now))
     if now < view.refuses_until:
         return Verdict("down", (Reason.of("unit-stays", **here, stay=f"{view.stay:g}"),))
-    if view.last_request is None or now - view.last_request > ASKED_WITHIN:
-        if now - view.listening_since <= ASKED_WITHIN:
+    if view.last_request is None or now - view.last_request > REQUESTED_WITHIN:
+        if now - view.listening_since <= REQUESTED_WITHIN:
             return Verdict("degraded", (Reason.of("inverter-awaited", **here),), waiting=True)
-        return Verdict("degraded", (_why_not_asked(view),))
+        return Verdict("degraded", (_why_not_requested(view),))
     if view.last_request - max(view.fresh_since, view.last_data or view.fresh_since) > SERVED_WITHIN:
         return Verdict("degraded", (Reason.of("requests-refused", **here),))
     return OK
@@ -126,7 +126,7 @@ def judge(view: UnitView, now: float) -> Verdict:
 
 def _is_stuck(view: UnitView, now: float) -> bool:
     """The inverter asks, and for a while no answer has left the port."""
-    if view.unsent_since is None or view.last_request is None or now - view.last_request > ASKED_WITHIN:
+    if view.unsent_since is None or view.last_request is None or now - view.last_request > REQUESTED_WITHIN:
         return False
     return now - view.unsent_since > SERVED_WITHIN
 
@@ -158,7 +158,7 @@ def why_refused(meter: str, fault: MacFault, *, has_key: bool) -> Reason:
     return Reason.of("mac-of-another-key" if has_key else "mac-of-unknown-key", meter=meter)
 
 
-def _why_not_asked(view: UnitView) -> Reason:
+def _why_not_requested(view: UnitView) -> Reason:
     here = {"unit": view.unit, "line": view.line}
     if view.last_request is not None:
         return Reason.of("inverter-stopped", **here)
@@ -246,9 +246,9 @@ def requests_message(reports: Iterable[UnitReport], now: float) -> RequestsMessa
     entries = []
     for report in reports:
         view = report.view
-        for frame, asked in list(report.counters.units[view.unit].asked.items()):
-            ago = max(0.0, now - asked.last)
-            function, wanted = asked_range(frame)
+        for frame, requested in list(report.counters.units[view.unit].requested.items()):
+            ago = max(0.0, now - requested.last)
+            function, wanted = requested_range(frame)
             if ago > FORGOTTEN_AFTER:
                 continue
             # A frame of 8 bytes and more has an address and a count; in a shorter one their place holds its CRC.
@@ -261,8 +261,8 @@ def requests_message(reports: Iterable[UnitReport], now: float) -> RequestsMessa
                     function=function,
                     start=wanted.start if wanted else int.from_bytes(start),
                     count=wanted.count if wanted else int.from_bytes(count),
-                    per_s=round(asked.rate(now), 2),
-                    last=asked.outcome,
+                    per_s=round(requested.rate(now), 2),
+                    last=requested.outcome,
                     last_ago_ms=int(1000 * ago),
                     demanded=function == 3 and wanted is not None and not touches_map(wanted) and ago <= DEMANDED_FOR,
                 )

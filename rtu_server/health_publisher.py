@@ -105,9 +105,9 @@ class NodeReporter:
 
     def _publish_requests(self, reports: list[UnitReport], now: float) -> None:
         seen = [
-            (frame, asked.outcome)
+            (frame, requested.outcome)
             for report in reports
-            for frame, asked in list(report.counters.units[report.view.unit].asked.items())
+            for frame, requested in list(report.counters.units[report.view.unit].requested.items())
         ]
         if now < self._requests_due and seen == self._requests_seen:
             return

@@ -63,7 +63,7 @@ class Reply(NamedTuple):
 class _Hot:
     unit: int
     wanted: RegisterRange
-    asked: float
+    requested: float
 
 
 class HotRequests:
@@ -84,7 +84,7 @@ class HotRequests:
         """A request came again; False where it is not among these."""
         hot = self._hot.get(request)
         if hot is not None:
-            hot.asked = now
+            hot.requested = now
         return hot is not None
 
     def encode(
@@ -98,7 +98,7 @@ class HotRequests:
         changed = tuple(changed)
         replies = {}
         for request, hot in list(self._hot.items()):
-            if now - hot.asked > HOT_FOR:
+            if now - hot.requested > HOT_FOR:
                 self._hot.pop(request, None)
                 continue
             reply = known.get(request)

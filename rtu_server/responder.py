@@ -133,29 +133,29 @@ class Responder:
         if ready is not None and now >= self._calm[unit.id].until:
             return ready.answer
         try:
-            asked = decode_request(request[1:-2])
+            requested = decode_request(request[1:-2])
         except BadRequest as bad:
             return _exception(unit.id, bad.function, bad.code)
         except ModbusCodecError:
             return STAY_SILENT
-        if not isinstance(asked, ReadRequest):
-            return _exception(unit.id, asked.function, ExceptionCode.ILLEGAL_FUNCTION)
-        if asked.function != FunctionCode.READ_HOLDING_REGISTERS:
+        if not isinstance(requested, ReadRequest):
+            return _exception(unit.id, requested.function, ExceptionCode.ILLEGAL_FUNCTION)
+        if requested.function != FunctionCode.READ_HOLDING_REGISTERS:
             # A real KSEM refuses FC04 this way (ioBroker.modbus issue 181).
-            return _exception(unit.id, asked.function, ExceptionCode.ILLEGAL_DATA_ADDRESS)
-        return self._read(unit, request, asked, now)
+            return _exception(unit.id, requested.function, ExceptionCode.ILLEGAL_DATA_ADDRESS)
+        return self._read(unit, request, requested, now)
 
-    def _read(self, unit: Unit, request: bytes, asked: ReadRequest, now: float) -> Answer:
-        wanted = RegisterRange(asked.start, asked.count)
+    def _read(self, unit: Unit, request: bytes, requested: ReadRequest, now: float) -> Answer:
+        wanted = RegisterRange(requested.start, requested.count)
         found = unit.book.find(request, unit.id, wanted, now)
         if isinstance(found, Reply) and now >= self._calm[unit.id].until:
             return found.answer
         if found is Refused.UNMAPPED:
-            return _exception(unit.id, asked.function, ExceptionCode.ILLEGAL_DATA_ADDRESS)
+            return _exception(unit.id, requested.function, ExceptionCode.ILLEGAL_DATA_ADDRESS)
         # Counters that are old are no reason to stop a battery.
         begins_stay = found is Refused.STALE and wanted.overlaps(LIVE)
         code = ON_STALE[unit.on_stale]
-        frame = SILENCE if code is None else _exception(unit.id, asked.function, code).frame
+        frame = SILENCE if code is None else _exception(unit.id, requested.function, code).frame
         return Answer(frame, STALE, begins_stay=begins_stay)
 
 

@@ -128,14 +128,14 @@ class TcpDoor:
     def _serve(self, listener: socket.socket) -> None:
         looked = boottime()
         while self._goes_on():
-            waiting = any(reader.asked for reader in self._readers.values())
+            waiting = any(reader.requested for reader in self._readers.values())
             for key, events in self._selector.select(0 if waiting else TURN):
                 if key.fileobj is listener:
                     self._accept(listener)
                 elif isinstance(key.fileobj, socket.socket):
                     self._move(key.fileobj, events)
             for connection, reader in list(self._readers.items()):
-                if reader.asked:
+                if reader.requested:
                     self._answer(connection, reader)
             now = boottime()
             if now - looked >= TURN:
@@ -209,7 +209,7 @@ class TcpDoor:
 
     def _listen_for(self, connection: socket.socket, reader: DoorClient) -> None:
         """Read on once all is answered, and write on while something is left."""
-        wanted = (selectors.EVENT_READ if reader.may_ask else 0) | (selectors.EVENT_WRITE if reader.unsent else 0)
+        wanted = (selectors.EVENT_READ if reader.is_admitted else 0) | (selectors.EVENT_WRITE if reader.unsent else 0)
         known = connection in self._selector.get_map()
         if not wanted:
             if known:

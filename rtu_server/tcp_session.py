@@ -28,25 +28,25 @@ class DoorClient:
     last: float
     """When it asked last, seconds of CLOCK_BOOTTIME."""
     reader: MbapReader = field(default_factory=MbapReader)
-    asked: deque[MbapFrame] = field(default_factory=deque)
+    requested: deque[MbapFrame] = field(default_factory=deque)
     unsent: bytes = b""
 
     @property
-    def may_ask(self) -> bool:
+    def is_admitted(self) -> bool:
         """Whether more is to be read from it."""
-        return not self.asked and len(self.unsent) < MOST_UNSENT
+        return not self.requested and len(self.unsent) < MOST_UNSENT
 
     def feed(self, data: bytes, now: float) -> None:
         """Take what came. Raises BadFrame where it can't be Modbus TCP: close the connection."""
         self.last = now
-        self.asked.extend(self.reader.feed(data))
+        self.requested.extend(self.reader.feed(data))
 
     def answer_one(self, responder: Responder, now: float, any_unit: int | None = None) -> tuple[bytes, Answer]:
         """Answer the request that came first; return it as a frame of the line, and what became of it.
 
         `any_unit`: the unit that answers for all unit ids; None: each id stands for itself.
         """
-        frame = self.asked.popleft()
+        frame = self.requested.popleft()
         unit = frame.unit if any_unit is None else any_unit
         request = append_crc(bytes((unit,)) + frame.pdu)
         answer = responder.answer(request, now) if responder.serves(unit) else _no_such_unit(frame)

@@ -257,7 +257,7 @@ class Adapter:
 
 
 @dataclass(slots=True)
-class AskPlan:
+class RequestPlan:
     """What the inverter requests, and how (`ksem_simulators.plenticore.plan` has where it is known from)."""
 
     unit: int = 1
@@ -276,11 +276,11 @@ class AskPlan:
 class Inverter:
     """Asks, waits for the answer or the time-out, asks again. Its answers are judged by the oracle."""
 
-    def __init__(self, line: Line, plan: AskPlan, random: Random) -> None:
+    def __init__(self, line: Line, plan: RequestPlan, random: Random) -> None:
         self.line = line
         self.world = line.world
         self.plan = plan
-        self.asked = 0
+        self.requested = 0
         self.paused = False
         self.recognised = False
         self.mute_until = -inf
@@ -334,7 +334,7 @@ class Inverter:
             self._later(wait + 0.0001)
             return
         if not self.recognised:
-            self._ask((8244, 1))
+            self._request((8244, 1))
             return
         if not self._todo:
             if now < self._cycle_due:
@@ -347,13 +347,13 @@ class Inverter:
                 turn = self._cycle // self.plan.seldom_every
                 self._todo.append(self.plan.seldom[turn % len(self.plan.seldom)])
             if self.plan.others and self._cycle % 5 == 0:
-                self._ask_other()
+                self._request_other()
                 return
-        self._ask(self._todo.pop(0))
+        self._request(self._todo.pop(0))
 
-    def _ask(self, wanted: tuple[int, int]) -> None:
+    def _request(self, wanted: tuple[int, int]) -> None:
         frame = self.request(wanted, self.plan.unit)
-        self.asked += 1
+        self.requested += 1
         sent = self.line.send("inverter", frame)
         if self.damage_next:
             self.damage_next -= 1
@@ -372,7 +372,7 @@ class Inverter:
     def _glitch(self) -> None:
         self.line.send("noise", bytes((self._random.choice((0, 255)),)))
 
-    def _ask_other(self) -> None:
+    def _request_other(self) -> None:
         unit = self._random.randint(2, 9)
         start = self._random.randrange(0, 200)
         sent = self.line.send("inverter", self.request((start, 40), unit))

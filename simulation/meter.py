@@ -221,11 +221,11 @@ class Meter:
 
     def _accept(self, end: End) -> None:
         reader = MbapReader()
-        end.on_data = partial(self._asked, end, reader)
+        end.on_data = partial(self._requested, end, reader)
         self._poll_ends = [one for one in self._poll_ends if one.open][-4:]
         self._poll_ends.append(end)
 
-    def _asked(self, end: End, reader: MbapReader, data: bytes) -> None:
+    def _requested(self, end: End, reader: MbapReader, data: bytes) -> None:
         try:
             frames = reader.feed(data)
         except BadFrame:

@@ -27,8 +27,8 @@ OTHERS_BACK_WITHIN: Final = 15.0
 STATUS_WITHIN: Final = 3.0
 STATUS_NOTICED_WITHIN: Final = 12.0
 """The same where the broker must notice a dead connection: keepalive, and mosquitto's looks 6 s apart."""
-ASKED_WITHIN: Final = 5.0
-STILL_ASKS: Final = 3.0
+REQUESTED_WITHIN: Final = 5.0
+STILL_REQUESTS: Final = 3.0
 """Seconds between requests at most while an inverter asks, on the slowest line."""
 PARDON_FOR: Final = 5.0
 """Seconds after a guest pause in which its one old answer may come."""
@@ -65,7 +65,7 @@ class Violation:
 
 
 @dataclass(slots=True)
-class _Asked:
+class _Requested:
     """A whole request to us."""
 
     frame: bytes
@@ -112,7 +112,7 @@ class Oracle:
         self._line = line
         self._unit = unit
         self._grain = grain
-        self._asked: _Asked | None = None
+        self._requested: _Requested | None = None
         self._others: list[Transmission] = []
         """What else was sent since the request."""
         self._active: set[str] = set()
@@ -122,7 +122,7 @@ class Oracle:
         """Until when a status may be late, as a connection's end must be noticed first."""
         self._pardon_until = self._unseen_until = self._echo_until = self._seldom_until = self._resumed_at = -inf
         self._asked_in_pause = 0
-        self._last_data = self._last_asked = -inf
+        self._last_data = self._last_requested = -inf
         self._failing_since: float | None = None
         self._status: dict[str, bytes] = {}
         self._status_since: dict[str, float] = {}
@@ -257,13 +257,13 @@ class Oracle:
             return
         self._others.clear()
         frame = bytes(sent.data)
-        self._asked = None
+        self._requested = None
         if sent.damaged or not has_valid_crc(frame):
             self.counts["damaged"] += 1
         elif frame[0] == self._unit and len(frame) == 8:
-            self._last_asked = sent.end
+            self._last_requested = sent.end
             start, count = int.from_bytes(frame[2:4], "big"), int.from_bytes(frame[4:6], "big")
-            self._asked = _Asked(frame, sent.end, start, count)
+            self._requested = _Requested(frame, sent.end, start, count)
             self._asked_in_pause += 1
 
     def tick(self) -> None:
@@ -273,9 +273,9 @@ class Oracle:
             return
         late = STATUS_WITHIN if now > self._noticing_until else STATUS_NOTICED_WITHIN
         wrong_since = self._failing_since
-        if now - self._last_asked > STILL_ASKS:
+        if now - self._last_requested > STILL_REQUESTS:
             # What it would get cannot be told: for 5 s after its last request it counts as asking.
-            silent_since = self._last_asked + ASKED_WITHIN
+            silent_since = self._last_requested + REQUESTED_WITHIN
             wrong_since = silent_since if -inf < silent_since < now else None
         for topic, payload in self._status.items():
             since = wrong_since if "/rtu/" in topic else self._meter_gone_since
@@ -296,69 +296,69 @@ class Oracle:
 
     def _settle(self) -> None:
         """The inverter asks anew: what became of its last request is known."""
-        asked, self._asked = self._asked, None
-        if asked is None:
+        requested, self._requested = self._requested, None
+        if requested is None:
             return
-        if asked.data:
+        if requested.data:
             self._failing_since = None
             return
-        if not asked.answered:
+        if not requested.answered:
             self.counts["silent"] += 1
-        live = asked.start < LIVE.stop
+        live = requested.start < LIVE.stop
         if live and self._failing_since is None:
-            self._failing_since = asked.end
-        quiet = self._quiet_for(asked.end)
-        if live and asked.end < self._echo_until and asked.end - self._last_data < DATED_ANEW:
+            self._failing_since = requested.end
+        quiet = self._quiet_for(requested.end)
+        if live and requested.end < self._echo_until and requested.end - self._last_data < DATED_ANEW:
             return
         if quiet > (BACK_WITHIN if live else OTHERS_BACK_WITHIN) + self._stay:
-            what = "refused" if asked.answered else "not answered"
-            self._break(5, f"{asked.start}, {asked.count} registers: {what} {quiet:.1f} s after the last fault")
+            what = "refused" if requested.answered else "not answered"
+            self._break(5, f"{requested.start}, {requested.count} registers: {what} {quiet:.1f} s after the last fault")
 
     def _judge(self, sent: Transmission, frame: bytes) -> None:
-        asked = self._asked
-        if not self._fits_in_time(sent, asked):
+        requested = self._requested
+        if not self._fits_in_time(sent, requested):
             return
-        assert asked is not None
-        asked.answered = True
+        assert requested is not None
+        requested.answered = True
         if len(frame) < 5 or not has_valid_crc(frame):
             self._break(4, f"a broken frame: {frame.hex(' ')}")
         elif frame[0] != self._unit:
             self._break(4, f"unit {frame[0]} answers")
-        elif frame[1] == asked.frame[1] | 0x80 and len(frame) == 5 and frame[2] in _REFUSALS:
+        elif frame[1] == requested.frame[1] | 0x80 and len(frame) == 5 and frame[2] in _REFUSALS:
             self.counts["refused"] += 1
-            if frame[2] == _STALE and asked.start < LIVE.stop and self._gets_data:
+            if frame[2] == _STALE and requested.start < LIVE.stop and self._gets_data:
                 self._refused_at, self._gets_data = sent.decided, False
-        elif frame[1] != asked.frame[1] or frame[2] != 2 * asked.count or len(frame) != 5 + frame[2]:
-            self._break(4, f"{frame[:3].hex(' ')}... answers {asked.frame.hex(' ')}")
+        elif frame[1] != requested.frame[1] or frame[2] != 2 * requested.count or len(frame) != 5 + frame[2]:
+            self._break(4, f"{frame[:3].hex(' ')}... answers {requested.frame.hex(' ')}")
         else:
             words = tuple(int.from_bytes(frame[at : at + 2], "big") for at in range(3, len(frame) - 2, 2))
-            self._judge_words(sent.start, asked, words)
+            self._judge_words(sent.start, requested, words)
 
-    def _fits_in_time(self, sent: Transmission, asked: _Asked | None) -> bool:
+    def _fits_in_time(self, sent: Transmission, requested: _Requested | None) -> bool:
         known = [one for one in self._others if one.seen <= sent.decided]
         if sum(len(one.data) for one in known) > GLITCH:
             return self._break(4, f"an answer follows characters of {known[-1].sender}")
-        if asked is None:
+        if requested is None:
             return self._break(4, f"no whole request to us is what this answers: {sent.data.hex(' ')}")
-        if asked.answered:
+        if requested.answered:
             return self._break(4, "a second answer to one request")
         in_time = self._silence - 1e-6, STALL + self._grain + DATED_LATE
-        silent_since = max([asked.end, *(one.end for one in known)])
-        early, late = sent.start - silent_since < in_time[0], sent.start - asked.end > in_time[1]
+        silent_since = max([requested.end, *(one.end for one in known)])
+        early, late = sent.start - silent_since < in_time[0], sent.start - requested.end > in_time[1]
         if (early or late) and self._pardoned():
-            asked.answered = True
+            requested.answered = True
             return False
         if early:
             return self._break(4, f"begun {1e3 * (sent.start - silent_since):.3f} ms after the last character")
         if late:
-            return self._break(4, f"begun {1e3 * (sent.start - asked.end):.1f} ms after its request")
+            return self._break(4, f"begun {1e3 * (sent.start - requested.end):.1f} ms after its request")
         return True
 
-    def _judge_words(self, now: float, asked: _Asked, words: tuple[int, ...]) -> None:
-        judged = [truth.judge(asked.start, words) for truth in self.truths]
+    def _judge_words(self, now: float, requested: _Requested, words: tuple[int, ...]) -> None:
+        judged = [truth.judge(requested.start, words) for truth in self.truths]
         best = next((one for one in judged if one.kind == "good"), judged[0])
-        where = f"{asked.start}, {asked.count} registers"
-        asked.data = True  # what is wrong with it is told by itself
+        where = f"{requested.start}, {requested.count} registers"
+        requested.data = True  # what is wrong with it is told by itself
         self._gets_data = True
         if now - self._refused_at < self._stay:
             self._break(5, f"{where}: data {now - self._refused_at:.3f} s after a refusal, {self._stay:.3f} are kept")
@@ -366,16 +366,19 @@ class Oracle:
             self._break(3, f"{where}: {best.why}")
         elif best.kind != "good":
             self._break(2, f"{where}: {best.why}")
-        elif now - best.measured > self.limits[_block(asked.start)] + self.slack + self.way:
+        elif now - best.measured > self.limits[_block(requested.start)] + self.slack + self.way:
             if not self._pardoned():
                 self._break(1, f"{where}: {now - best.measured:.3f} s old")
-        elif best.measured < self._newest.get((asked.start, asked.count), -inf) - BACKWARDS and not self._pardoned():
+        elif (
+            best.measured < self._newest.get((requested.start, requested.count), -inf) - BACKWARDS
+            and not self._pardoned()
+        ):
             self._break(2, f"{where}: older than the answer before, {now - best.measured:.3f} s old")
         else:
             self.counts["data"] += 1
             if best.measured < inf:
-                self._newest[asked.start, asked.count] = best.measured
-            if asked.start < LIVE.stop:
+                self._newest[requested.start, requested.count] = best.measured
+            if requested.start < LIVE.stop:
                 self._last_data = now
                 self._failing_since = None
                 if best.measured < inf:

@@ -8,7 +8,7 @@ from typing import Final
 
 from .adversary import Adversary
 from .broker import Broker, Client, Message
-from .bus import FIFO, Adapter, AskPlan, Inverter, Line, character_time
+from .bus import FIFO, Adapter, Inverter, Line, RequestPlan, character_time
 from .chain import METER, NODE, PUSH_PORT, LogCounter, NodeSide, PublisherSide
 from .link import BrokerHost
 from .meter import SHAPES, Connections, Meter, PollPlan, PushPlan
@@ -222,9 +222,9 @@ def _idle_gap(house: House) -> float:
     return max(IDLE_GAP, 1.5 * FIFO * character_time(house.baudrate, house.parity, house.stopbits))
 
 
-def _questions(house: House) -> AskPlan:
+def _questions(house: House) -> RequestPlan:
     """The inverter of the bench; slower where the line is."""
     character = character_time(house.baudrate, house.parity, house.stopbits)
     cycle = 310 * character + 0.06 + 4 * house.grain + house.earliest
     slow = house.baudrate < 9600
-    return AskPlan(period=max(0.16, 1.2 * cycle), timeout=0.15 if not slow else 0.3, others=house.others)
+    return RequestPlan(period=max(0.16, 1.2 * cycle), timeout=0.15 if not slow else 0.3, others=house.others)

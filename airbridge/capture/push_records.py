@@ -46,23 +46,23 @@ def answer(
     )
     reply: Reply
     try:
-        asked = decode_request(frame.pdu)
+        requested = decode_request(frame.pdu)
     except BadRequest as refused:
         reply = ExceptionReply(refused.function, refused.code)
         return _reply(frame, reply), replace(base, what="refused", code=int(refused.code), why=refused.text)
-    if isinstance(asked, ReadRequest):
-        words = written.read(frame.unit, asked.start, asked.count)
-        base = replace(base, what="read", start=asked.start, count=asked.count)
-        if words is None or asked.function != FunctionCode.READ_HOLDING_REGISTERS:
+    if isinstance(requested, ReadRequest):
+        words = written.read(frame.unit, requested.start, requested.count)
+        base = replace(base, what="read", start=requested.start, count=requested.count)
+        if words is None or requested.function != FunctionCode.READ_HOLDING_REGISTERS:
             code = ExceptionCode.ILLEGAL_DATA_ADDRESS
-            return _reply(frame, ExceptionReply(asked.function, code)), replace(base, code=int(code))
-        return _reply(frame, ReadReply(asked.function, words)), base
-    if isinstance(asked, WriteMultipleRequest):
-        start, registers = asked.start, asked.registers
+            return _reply(frame, ExceptionReply(requested.function, code)), replace(base, code=int(code))
+        return _reply(frame, ReadReply(requested.function, words)), base
+    if isinstance(requested, WriteMultipleRequest):
+        start, registers = requested.start, requested.registers
         reply = WriteMultipleReply(start, len(registers))
     else:
-        start, registers = asked.address, (asked.value,)
-        reply = WriteSingleReply(asked.address, asked.value)
+        start, registers = requested.address, (requested.value,)
+        reply = WriteSingleReply(requested.address, requested.value)
     written.write(frame.unit, start, registers)
     record = replace(base, start=start, count=len(registers), values=registers)
     return _reply(frame, reply), record if serial_number else record.without_serial_number()

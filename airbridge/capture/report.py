@@ -9,7 +9,7 @@ from airbridge.capture.bridge_summary import BridgeSummary
 from airbridge.capture.summary import CaptureSummary, CycleOrder, Row, Spread
 
 SHOWN_PARTS = 24
-ASKED = {
+REQUESTED = {
     "push": "What the meter writes",
     "poll": "What the publisher asks the meter",
     "bus": "What the inverter asks",
@@ -21,7 +21,7 @@ def report(kind: str, summary: CaptureSummary) -> RenderableType:
     rows = summary.rows
     if not rows:
         return Text(_nothing(kind, summary))
-    parts: list[RenderableType] = [_asked(kind, rows)]
+    parts: list[RenderableType] = [_requested(kind, rows)]
     if kind != "push":
         parts.append(_answered(rows))
     order = summary.order if kind != "poll" else None
@@ -34,7 +34,7 @@ def report(kind: str, summary: CaptureSummary) -> RenderableType:
 def bridge_report(summary: BridgeSummary) -> RenderableType:
     """Everything that the flight files of a bridge show."""
     parts: list[RenderableType] = []
-    for (kind, where), part in sorted(summary.parts.items(), key=lambda one: list(ASKED).index(one[0][0])):
+    for (kind, where), part in sorted(summary.parts.items(), key=lambda one: list(REQUESTED).index(one[0][0])):
         parts += [Text(f"{where}: {kind}", style="bold underline"), report(kind, part)]
     parts += [Text(f"{record.t:9.3f} s  {record.where}: {record.what}: {record.why}") for record in summary.words]
     if not parts:
@@ -57,8 +57,8 @@ def progress(kind: str, summary: CaptureSummary, elapsed: float) -> str:
     return ", ".join(parts)
 
 
-def _asked(kind: str, rows: list[Row]) -> Table:
-    table = _table(ASKED[kind])
+def _requested(kind: str, rows: list[Row]) -> Table:
+    table = _table(REQUESTED[kind])
     for heading in ("FC", "unit", "registers", "count", "seen"):
         table.add_column(heading, justify="left" if heading == "registers" else "right", no_wrap=True)
     for heading in ("each ms: min", "median", "max", "jitter"):

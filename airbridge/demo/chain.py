@@ -114,9 +114,9 @@ class Chain:
         at = boottime() + REPLAY_IN
         self.replay_ends = at + recording.duration
         if self.ksem and recording.registers:
-            self.ask(self.ksem, "replay", at=at)
+            self.request(self.ksem, "replay", at=at)
         if self.inverter and recording.requests:
-            self.ask(self.inverter, "replay", at=at)
+            self.request(self.inverter, "replay", at=at)
 
     def check(self) -> None:
         """Raises ChainBroken if a process has ended by itself."""
@@ -126,13 +126,13 @@ class Chain:
 
     def status(self, simulator: Simulator | None) -> dict[str, Any]:
         """What a simulator tells; empty where there is none. ChainBroken when it is gone."""
-        return self.ask(simulator, "status") if simulator else {}
+        return self.request(simulator, "status") if simulator else {}
 
     def count_anew(self) -> dict[str, Any]:
         """Let the inverter count from zero; returns its counts until now."""
-        return self.ask(self.inverter, "reset") if self.inverter else {}
+        return self.request(self.inverter, "reset") if self.inverter else {}
 
-    def ask(self, simulator: Simulator | None, do: str, **parameters: Any) -> dict[str, Any]:
+    def request(self, simulator: Simulator | None, do: str, **parameters: Any) -> dict[str, Any]:
         """A command to a simulator. ChainBroken when it is gone."""
         assert simulator is not None, f"{do}: there is no simulator for it"
         try:

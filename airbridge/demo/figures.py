@@ -59,7 +59,7 @@ def inverter_section(picture: Picture, now: float) -> RenderableType:
         table.add_column(justify="right", no_wrap=True)
     table.add_row("turnaround", *_figures(picture.turnaround_ms, 1))
     table.add_row("age of data", *_figures(picture.age_ms, 0))
-    return Group(heading("Inverter", _lately(picture, now)), good, late, gets, table, _asked(picture))
+    return Group(heading("Inverter", _lately(picture, now)), good, late, gets, table, _requested(picture))
 
 
 def blocks_section(picture: Picture, now: float, width: int) -> RenderableType:
@@ -114,7 +114,7 @@ def _lately(picture: Picture, now: float) -> str:
     return "" if picture.lately is None else f"gets {picture.lately}"
 
 
-def _asked(picture: Picture) -> Text:
+def _requested(picture: Picture) -> Text:
     line = Text("asks ", "dim", no_wrap=True, overflow="ellipsis")
     entries = picture.requests.requests if picture.requests else ()
     # A real one's start is told in its log; here it is what it goes on asking for.

@@ -72,7 +72,7 @@ def _inverter(picture: Picture, now: float) -> Part:
     if not picture.inverter:
         served = picture.node_status == "online"
         return Part(name, "up" if served else "unknown", "gets data" if served else "")
-    if not picture.asked.per_s(now):
+    if not picture.requested.per_s(now):
         return Part(name, "unknown", "waits")
     last = picture.lately
     if last in (None, "data"):
@@ -121,7 +121,7 @@ def _rs485(picture: Picture, now: float) -> Part:
     if "plug" in picture.pulled:
         return Part(name, "down", "")
     if picture.inverter:
-        rate = picture.asked.per_s(now)
+        rate = picture.requested.per_s(now)
         return Part(name, "up" if rate else "unknown", _rate(rate))
     requests = picture.requests.requests if picture.requests else ()
     rate = sum(one.per_s for one in requests)

@@ -47,7 +47,7 @@ class Picture:
         self.ksem: Mapping[str, Any] = {}
         self.line: Mapping[str, Any] = {}
         self.inverter: Mapping[str, Any] = {}
-        self.asked = Rate()
+        self.requested = Rate()
         self.polled = Rate()
         self.lately: str | None = None
         """What the inverter got last: `data`, `exception-4`, `timeout` ... None before it asked."""
@@ -98,7 +98,7 @@ class Picture:
         """What the simulators tell; empty where the real thing is."""
         self.ksem, self.line, self.inverter = ksem, line, inverter
         if "requests" in inverter:
-            self.asked.counted(int(inverter["requests"]), now)
+            self.requested.counted(int(inverter["requests"]), now)
         if "server" in ksem:
             self.polled.counted(int(ksem["server"]["requests"]), now)
 
@@ -135,8 +135,8 @@ class Picture:
         """Whether the inverter has had a good answer to everything it asks."""
         if not self.inverter:
             return self.counts.good > 0 and self.node_status == "online"
-        asked = [part["outcomes"] for name, part in self.inverter["ranges"].items() if "-" in name]
-        return len(asked) > 1 and all(Counts.of(outcomes).good for outcomes in asked)
+        requested = [part["outcomes"] for name, part in self.inverter["ranges"].items() if "-" in name]
+        return len(requested) > 1 and all(Counts.of(outcomes).good for outcomes in requested)
 
     def _times(self, name: str) -> Percentiles:
         if self.inverter:

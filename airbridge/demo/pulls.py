@@ -31,12 +31,12 @@ class Pulls:
             else:
                 chain.broker.start()
         elif what == "plug":
-            chain.ask(chain.line, "unplug" if is_pulled else "plug", end="server")
+            chain.request(chain.line, "unplug" if is_pulled else "plug", end="server")
         else:
             meter_is_there = "meter" not in self.pulled
-            chain.ask(chain.ksem, "push", enabled=meter_is_there and "push" not in self.pulled)
+            chain.request(chain.ksem, "push", enabled=meter_is_there and "push" not in self.pulled)
             if what == "meter":
-                chain.ask(chain.ksem, "poll", open=meter_is_there)
+                chain.request(chain.ksem, "poll", open=meter_is_there)
                 if not meter_is_there:
-                    chain.ask(chain.ksem, "drop-connections")
+                    chain.request(chain.ksem, "drop-connections")
         return is_pulled

@@ -145,7 +145,7 @@ def check_listened(facts: Facts) -> Iterator[Finding]:
         yield Finding("push", peer, "warn" if foreign else "ok", text, remedy)
 
 
-ASKS_WITHIN_MS = 15_000
+REQUESTED_WITHIN_MS = 15_000
 """A health message is up to 10 s old, and an inverter that asks has asked within 5 s before it."""
 _SEE_OTHERS_INVERTER = "see the lines about the publisher, its push and the rights"
 NOISY = 0.01
@@ -205,8 +205,8 @@ def _check_unit(about: str, unit: UnitHealth, requests: tuple[RequestEntry, ...]
         yield Finding("inverter", about, "note", "switched off by enabled = false: the inverter is never answered")
         return
     ago = unit.last_request_ago_ms
-    if ago is None or ago > ASKS_WITHIN_MS:
-        yield _not_asked(about, unit)
+    if ago is None or ago > REQUESTED_WITHIN_MS:
+        yield _not_requested(about, unit)
         return
     if unit.state == "ok":
         yield Finding("inverter", about, "ok", _well(unit, requests))
@@ -220,7 +220,7 @@ def _check_unit(about: str, unit: UnitHealth, requests: tuple[RequestEntry, ...]
         yield Finding("inverter", about, "warn", text, "check GND, shielding and the 120 ohm at both ends")
 
 
-def _not_asked(about: str, unit: UnitHealth) -> Finding:
+def _not_requested(about: str, unit: UnitHealth) -> Finding:
     if not unit.requests and unit.foreign:
         text = f"{unit.foreign} requests on the line were for another unit, none for unit {unit.unit}: wrong unit id"
         remedy = "set id in [[line.unit]] to the unit that is asked (a Plenticore: 1); `airbridge capture bus` shows it"
@@ -236,13 +236,13 @@ def _not_asked(about: str, unit: UnitHealth) -> Finding:
 def _well(unit: UnitHealth, requests: tuple[RequestEntry, ...]) -> str:
     share = 100 * unit.data / unit.requests if unit.requests else 0.0
     rate = sum(one.per_s for one in requests)
-    asked = ", ".join(_range(one) for one in requests[:4])
+    requested = ", ".join(_range(one) for one in requests[:4])
     parts = [f"asks {rate:.1f} times a second" if requests else "asks", f"{share:.1f} % answered with data"]
     if unit.age_ms.p50 is not None:
         parts.append(f"values {unit.age_ms.p50:.0f} ms old (longest {unit.age_ms.max:.0f})")
     if unit.turnaround_ms.p50 is not None:
         parts.append(f"answered in {unit.turnaround_ms.p50:.1f} ms")
-    return ", ".join(parts) + (f"; registers {asked}" if asked else "")
+    return ", ".join(parts) + (f"; registers {requested}" if requested else "")
 
 
 def _range(request: RequestEntry) -> str:

@@ -11,7 +11,7 @@ from airbridge.demo.options import Place
 from airbridge.doctor.bundle import write_bundle
 from airbridge.doctor.examine import examine
 from airbridge.doctor.facts import InverterPlace, MeterPlace, is_well
-from airbridge.doctor.gather import Asked, NothingToDo, gather
+from airbridge.doctor.gather import NothingToDo, Requested, gather
 from airbridge.doctor.report import as_json, report
 from ksem_contract.topics import check_meter
 from service_runtime.clock import wall_time
@@ -78,7 +78,7 @@ def doctor(
                 _refuse(f"{path}: no such file")
         if bundle is not None and bundle.exists():
             _refuse(f"{bundle} is there already: choose another name")
-        asked = Asked(
+        requested = Requested(
             publisher_config=publisher_config,
             server_config=server_config,
             dashboard_config=dashboard_config,
@@ -90,7 +90,7 @@ def doctor(
             patience=patience,
         )
         with Console(stderr=True).status("looking at meter, broker and port ..."):
-            gathered = gather(asked)
+            gathered = gather(requested)
     except (ValueError, OSError) as error:
         _refuse(str(error))
     except NothingToDo:

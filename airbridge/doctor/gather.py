@@ -28,7 +28,7 @@ _Login = tuple[Role, MqttSettings, str | None]
 
 
 @dataclass(frozen=True)
-class Asked:
+class Requested:
     """What the command line asks for."""
 
     publisher_config: Path | None = None
@@ -56,15 +56,15 @@ class NothingToDo(Exception):
     """There are no settings on this host, and the command line names nothing."""
 
 
-def gather(asked: Asked) -> Gathered:
+def gather(requested: Requested) -> Gathered:
     """Look at everything, at the same time where it takes time."""
     found = {
         service: one
         for service, path in (
-            ("ksem-publisher", asked.publisher_config),
-            ("rtu-server", asked.server_config),
+            ("ksem-publisher", requested.publisher_config),
+            ("rtu-server", requested.server_config),
             ("inverter-reader", None),
-            ("ksem-dashboard", asked.dashboard_config),
+            ("ksem-dashboard", requested.dashboard_config),
         )
         if (one := gather_settings(service, path)) is not None
     }
@@ -74,21 +74,21 @@ def gather(asked: Asked) -> Gathered:
         for service, (facts, mqtt) in found.items()
         if mqtt is not None and service in _ROLES  # the reader's login may see too little to judge the rest by
     ]
-    if asked.broker is not None:
-        logins = [("other", asked.broker, None)]
-    named = asked.meter or asked.serial or asked.inverter or asked.listen_seconds is not None
+    if requested.broker is not None:
+        logins = [("other", requested.broker, None)]
+    named = requested.meter or requested.serial or requested.inverter or requested.listen_seconds is not None
     if not settings and not logins and not named:
         raise NothingToDo
-    to_do = wanted(settings, asked.meter, asked.serial)
+    to_do = wanted(settings, requested.meter, requested.serial)
     with ThreadPoolExecutor(len(to_do.places) + 4) as threads:
         reader = found.get("inverter-reader", (None, None))[1]
-        inverter = threads.submit(_inverter, asked.inverter, logins[0][1] if logins else reader)
+        inverter = threads.submit(_inverter, requested.inverter, logins[0][1] if logins else reader)
         meters = [threads.submit(gather_meter, place) for place in to_do.places]
         listened = None
-        if asked.listen_seconds is not None:
-            where = (to_do.push_listen, to_do.push_port, asked.listen_seconds)
+        if requested.listen_seconds is not None:
+            where = (to_do.push_listen, to_do.push_port, requested.listen_seconds)
             listened = threads.submit(gather_push.listen, *where)
-        gathered = _on_message(settings, logins, to_do, asked.patience)
+        gathered = _on_message(settings, logins, to_do, requested.patience)
         ports = tuple(gather_port(port) for port in to_do.ports)
         facts = gathered.facts
         gathered.facts = Facts(

@@ -53,22 +53,22 @@ def gather_meter(place: MeterPlace) -> MeterFacts:
             own_address=own,
         )
     with sock:
-        device = ask(sock, DEVICE, place.unit)
+        device = request(sock, DEVICE, place.unit)
         if device.code in ILLEGAL:
-            device = ask(sock, DEVICE_WITHOUT_CLOCK, place.unit)
+            device = request(sock, DEVICE_WITHOUT_CLOCK, place.unit)
     head = device
     if device.kind not in ("silent", "garbage"):
         # A new connection: where the first one was closed over the question, this one may still get an answer.
         _, _, again = _connect(str(address), place.port, tls=place.tls)
         if again is not None:
             with again:
-                head = ask(again, SEQLOCK_HEAD, place.unit)
+                head = request(again, SEQLOCK_HEAD, place.unit)
     good = {device.kind, head.kind} <= {"registers", "exception"}
     tls_here = not good and not place.tls and _speaks_tls(str(address), place.port)
     return MeterFacts(place, "reached", device=device, head=head, speaks_tls=tls_here, own_address=own)
 
 
-def ask(sock: socket.socket, wanted: RegisterRange, unit: int) -> RegisterAnswer:
+def request(sock: socket.socket, wanted: RegisterRange, unit: int) -> RegisterAnswer:
     """Read holding registers once."""
     request = ReadRequest(FunctionCode.READ_HOLDING_REGISTERS, wanted.start, wanted.count)
     reader = MbapReader()

@@ -124,15 +124,15 @@ def _node(view: NodeView, meter: str, now: float) -> RenderableType:
     if not view.runs(now):
         seen = "" if view.last_seen is None else f", last seen {now - view.last_seen:.0f} s ago"
         return Group(*lines, Text(f"the RTU server does not report{seen}", "dim"))
-    asked = [entry for entry in view.requests if entry.meter == meter and entry.per_s > 0]
-    for entry in asked[:_MOST_RANGES]:
+    requested = [entry for entry in view.requests if entry.meter == meter and entry.per_s > 0]
+    for entry in requested[:_MOST_RANGES]:
         tone = "green" if entry.last == "data" else "yellow"
         lines.append(
             Text.assemble(
                 f"asks {entry.start}-{entry.start + entry.count - 1}  {entry.per_s:.1f}/s  gets ", (entry.last, tone)
             )
         )
-    if not asked:
+    if not requested:
         lines.append(Text("asks nothing at the moment", "dim"))
     for unit in view.health.units if view.health else ():
         if unit.meter == meter:

@@ -93,7 +93,7 @@ def choose_broker(given: Given, existing: Existing, services: tuple[str, ...]) -
             yield from do(Show(text("broker login", host=place.host, port=place.port)))
             return (yield from _log_in(place, given, existing, services))
     yield from do(Show(text("no broker here"), "note"))
-    return (yield from _ask(given, existing, services))
+    return (yield from _request(given, existing, services))
 
 
 def _known(existing: Existing) -> tuple[Place, ...]:
@@ -104,7 +104,7 @@ def _known(existing: Existing) -> tuple[Place, ...]:
     return ()
 
 
-def _ask(given: Given, existing: Existing, services: tuple[str, ...]) -> Steps[BrokerChoice]:
+def _request(given: Given, existing: Existing, services: tuple[str, ...]) -> Steps[BrokerChoice]:
     while True:
         answer = yield from do(Enter("broker", text("broker address?")))
         if answer:
@@ -123,7 +123,7 @@ def _log_in(place: Place, given: Given, existing: Existing, services: tuple[str,
         if given.untested:
             return choice
         if answer.state == "down":
-            return (yield from _ask(given, existing, services))
+            return (yield from _request(given, existing, services))
         username = yield from do(Enter("username", text("username?"), choice.username))
         password = yield from do(Enter("password", text("password?", username=username), secret=True))
         choice = replace(choice, username=username or None, password=password or None, logins=frozenset(), names={})

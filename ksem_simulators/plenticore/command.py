@@ -307,20 +307,21 @@ def _send(asker: Asker, frames: list[tuple[bytes, float]], listen: float) -> dic
     what the client had sent before it.
     """
     sent, received, heard = asker.send(frames, listen)
-    asked = bursts(heard, TO_SERVER, asker.character)
+    requested = bursts(heard, TO_SERVER, asker.character)
     answers = bursts(heard, TO_CLIENT, asker.character)
-    begin = asked[0].start if asked else sent
+    begin = requested[0].start if requested else sent
     return {
         "received": received.hex(),
         "asked": [
-            {"hex": one.data.hex(), "start_ms": _ms(one.start - begin), "end_ms": _ms(one.end - begin)} for one in asked
+            {"hex": one.data.hex(), "start_ms": _ms(one.start - begin), "end_ms": _ms(one.end - begin)}
+            for one in requested
         ],
         "heard": [
             {
                 "hex": one.data.hex(),
                 "start_ms": _ms(one.start - begin),
                 "end_ms": _ms(one.end - begin),
-                "after_ms": _ms(one.start - max((a.end for a in asked if a.end <= one.start), default=begin)),
+                "after_ms": _ms(one.start - max((a.end for a in requested if a.end <= one.start), default=begin)),
             }
             for one in answers
         ],

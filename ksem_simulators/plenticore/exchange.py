@@ -86,7 +86,7 @@ class Asker:
         self.character = character_time(baudrate)
         self.log = log
 
-    def ask(self, frame: bytes, timeout: float) -> Exchange:
+    def request(self, frame: bytes, timeout: float) -> Exchange:
         """Sends a request and waits for its answer, to its last byte and a frame gap beyond."""
         unsolicited = self.port.read()
         sent = boottime()

@@ -116,11 +116,11 @@ class Inverter:
                 continue
             plan = self.plan
             if plan.detect and not self.recognised:
-                self.recognised = self._ask(asker, _DETECT).outcome in {GOOD, UNJUDGED}
+                self.recognised = self._request(asker, _DETECT).outcome in {GOOD, UNJUDGED}
                 self._rest(boottime() + (plan.gap if self.recognised else plan.detect_period))
                 continue
             for wanted in plan.ranges:
-                self._ask(asker, wanted)
+                self._request(asker, wanted)
                 self._stop.wait(max(0.0, plan.gap - FRAME_GAP))
                 if self._stop.is_set() or self._work or self.plan is not plan:
                     break
@@ -149,10 +149,10 @@ class Inverter:
         while self._work:
             self._work.popleft()[1].set_exception(error)
 
-    def _ask(self, asker: Asker, wanted: RegisterRange) -> Transaction:
+    def _request(self, asker: Asker, wanted: RegisterRange) -> Transaction:
         plan = self.plan
         request = ReadRequest(FunctionCode(plan.function), wanted.start, wanted.count)
-        exchange = asker.ask(append_crc(bytes((plan.unit,)) + request.encode()), plan.timeout)
+        exchange = asker.request(append_crc(bytes((plan.unit,)) + request.encode()), plan.timeout)
         self._note_unsolicited(exchange.unsolicited)
         answer = read_answer(plan.unit, request, exchange.received)
         verdict = None

@@ -40,7 +40,7 @@ class ReplayInverter(Inverter):
         self.left_out: Counter[str] = Counter()
         self._requests = requests
         self._next = 0
-        self._asked_at = 0.0
+        self._requested_at = 0.0
 
     def begin(self, at: float) -> None:
         """The recording's time 0 is at this moment."""
@@ -82,8 +82,8 @@ class ReplayInverter(Inverter):
         unit, function = record.unit or 0, record.function or 0
         if (unit, function) != (self.plan.unit, self.plan.function):
             self.plan = replace(self.plan, unit=unit, function=function)
-        self._asked_at = boottime()
-        self._ask(asker, RegisterRange(record.start, record.count or 0))
+        self._requested_at = boottime()
+        self._request(asker, RegisterRange(record.start, record.count or 0))
 
     def _as_logged(self, one: Transaction) -> dict[str, Any]:
         """With the recording's times (of the request's first byte, and after the answer's last) and the registers."""
@@ -92,5 +92,5 @@ class ReplayInverter(Inverter):
         if one.outcome in ("good", "data"):
             body = one.received[3:-2]
             words = struct.unpack(f">{len(body) // 2}H", body)
-        t = {"t_asked": round(self._asked_at - self.starts_at, 6), "t": round(one.at - self.starts_at, 6)}
+        t = {"t_asked": round(self._requested_at - self.starts_at, 6), "t": round(one.at - self.starts_at, 6)}
         return one.as_dict() | t | {"values": words}

@@ -147,13 +147,13 @@ def _trace(
 ) -> _Found | Verdict:
     """The newest snapshot that holds all `parts` and whose measured words were all said by `at`; or what is wrong."""
     first, last = parts[0].start, parts[-1].start + parts[-1].count
-    asked = words[2 * (first - wanted.start) : 2 * (last - wanted.start)]
+    requested = words[2 * (first - wanted.start) : 2 * (last - wanted.start)]
     for part in parts:
         if not part.measured and not history.was_written(block, part.start, part.count, at):
             return Verdict("wrong", f"{_name(part)}: the meter never said these words")
     measured = [index for part in parts if part.measured for index in range(part.start, part.start + part.count)]
     held = False
-    for number in snapshots.holding(block, first, asked):
+    for number in snapshots.holding(block, first, requested):
         view = snapshots.snapshot(block, number)
         if view is None:
             continue
@@ -167,18 +167,18 @@ def _trace(
     where = f"{first}-{last - 1}"
     if held:
         return Verdict("wrong", f"{where}: measured, but not said by then")
-    why = f"{where}: never held together" + _differences(snapshots, block, first, asked)
-    return Verdict(_torn_or_wrong(snapshots, block, first, asked), why)
+    why = f"{where}: never held together" + _differences(snapshots, block, first, requested)
+    return Verdict(_torn_or_wrong(snapshots, block, first, requested), why)
 
 
-def _differences(snapshots: Snapshots, block: Block, start: int, asked: bytes) -> str:
+def _differences(snapshots: Snapshots, block: Block, start: int, requested: bytes) -> str:
     newest = snapshots.newest(block)
     if newest is None:
         return ""
     offset = 2 * (start - RANGES[block].start)
-    other = newest.words[offset : offset + len(asked)]
-    differing = [i for i in range(len(asked) // 2) if asked[2 * i : 2 * i + 2] != other[2 * i : 2 * i + 2]]
-    shown = ", ".join(f"{start + i}: {asked[2 * i : 2 * i + 2].hex()}" for i in differing[:_SHOWN])
+    other = newest.words[offset : offset + len(requested)]
+    differing = [i for i in range(len(requested) // 2) if requested[2 * i : 2 * i + 2] != other[2 * i : 2 * i + 2]]
+    shown = ", ".join(f"{start + i}: {requested[2 * i : 2 * i + 2].hex()}" for i in differing[:_SHOWN])
     return f" ({len(differing)} words differ from the newest: {shown})"
 
 

@@ -135,16 +135,16 @@ class SunspecChain:
 
         After an error the walk is over. ValueError for a number of words that was not asked for.
         """
-        asked = self._wanted
-        if asked is None or len(words) != asked.count:
-            raise ValueError(f"{len(words)} words for {asked}")
+        requested = self._wanted
+        if requested is None or len(words) != requested.count:
+            raise ValueError(f"{len(words)} words for {requested}")
         self._wanted = None
-        if asked.start == SUNSPEC_START and tuple(words[: len(_MARKER)]) != _MARKER:
+        if requested.start == SUNSPEC_START and tuple(words[: len(_MARKER)]) != _MARKER:
             raise SunspecError(f"40000 holds {words[0]:04x} {words[1]:04x}, not the SunSpec marker 5375 6e53")
         did, length = words[-_HEAD], words[-1]
-        address = asked.stop - _HEAD
+        address = requested.stop - _HEAD
         if did == _END:
-            self._finish(asked, length)
+            self._finish(requested, length)
             return
         if length == 0:
             raise SunspecError(f"model {did} at {address} has the length 0")
@@ -154,9 +154,9 @@ class SunspecChain:
         self._models.append(SunspecModel(did, address, length))
         self._wanted = RegisterRange(address + _HEAD + length, _HEAD)
 
-    def _finish(self, asked: RegisterRange, length: int) -> None:
+    def _finish(self, requested: RegisterRange, length: int) -> None:
         if length != 0:
-            raise SunspecError(f"the end of the chain at {asked.stop - _HEAD} has the length {length}, not 0")
+            raise SunspecError(f"the end of the chain at {requested.stop - _HEAD} has the length {length}, not 0")
         if not self._models:
             raise SunspecError("the chain from 40000 ends without a model")
-        self.found = RegisterRange(SUNSPEC_START, asked.stop - SUNSPEC_START)
+        self.found = RegisterRange(SUNSPEC_START, requested.stop - SUNSPEC_START)

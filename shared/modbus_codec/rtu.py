@@ -75,17 +75,17 @@ def shape_at(held: bytearray, begin: int, *, ended: bool) -> Shape:
 
 
 def _read_shape(held: bytearray, begin: int, have: int, *, ended: bool) -> Shape:
-    if have < 8 and not ended and not _asks_too_much(held, begin, have):
+    if have < 8 and not ended and not _requests_too_much(held, begin, have):
         return INCOMPLETE
     reply = _counted_reply(held, begin, have)
-    if not _asks_too_much(held, begin, have):
+    if not _requests_too_much(held, begin, have):
         return _first_valid(held, begin, have, (_unless_zeros(held, begin, reply), _READ_REQUEST, reply))
     # A count that no server gives is more likely a register's value in a reply, of which the rest is still to come.
     likely = _first_valid(held, begin, have, (reply,), more=have < 3)
     return _first_valid(held, begin, have, (_READ_REQUEST,)) if likely is NONE else likely
 
 
-def _asks_too_much(held: bytearray, begin: int, have: int) -> bool:
+def _requests_too_much(held: bytearray, begin: int, have: int) -> bool:
     """Tell whether this, read as a request to read, has a count of 0 or over the limit; False while that is open."""
     return have >= 6 and not 1 <= held[begin + 4] << 8 | held[begin + 5] <= _READ_COUNTS[held[begin + 1]]
 

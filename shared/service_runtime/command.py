@@ -82,27 +82,27 @@ def run_async(
 
     loop: asyncio.AbstractEventLoop | None = None
     stop = asyncio.Event()
-    asked = threading.Event()
+    requested = threading.Event()
 
-    def ask_to_stop() -> None:
-        asked.set()
+    def request_stop() -> None:
+        requested.set()
         if loop is not None:
             loop.call_soon_threadsafe(stop.set)
 
     async def serving(settings: S) -> int | None:
         nonlocal loop
         loop = asyncio.get_running_loop()
-        if asked.is_set():
+        if requested.is_set():
             stop.set()
         return await serve(settings, stop)
 
-    return _main(command, argv, ask_to_stop, lambda settings: asyncio.run(serving(settings)))
+    return _main(command, argv, request_stop, lambda settings: asyncio.run(serving(settings)))
 
 
 def _main(
     command: Command[S],
     argv: Sequence[str] | None,
-    ask_to_stop: Callable[[], None],
+    request_stop: Callable[[], None],
     serve: Callable[[S], int | None],
 ) -> int:
     options = _parser(command).parse_args(argv)
@@ -119,7 +119,7 @@ def _main(
         print(*loaded.renamed, sep="\n", end="\n" * bool(loaded.renamed), file=sys.stderr)  # noqa: T201
         print(_report(command, options.config, loaded), end="")  # noqa: T201
         return EXIT_OK
-    _watch_signals(ask_to_stop)
+    _watch_signals(request_stop)
     logs.configure(options.log_level)
     if unfit := why_unfit(boottime) or command.why_unfit():
         log.error("%s does not start: %s", command.name, unfit)
@@ -174,22 +174,22 @@ def on_user_signal(callback: Callable[[], None]) -> None:
 _at_user_signal: list[Callable[[], None]] = []
 
 
-def _watch_signals(ask_to_stop: Callable[[], None]) -> None:
+def _watch_signals(request_stop: Callable[[], None]) -> None:
     """Have a thread of its own wait for SIGTERM, SIGINT and SIGUSR1.
 
     A signal handler would run inside of whatever the main thread does: setting an event there can deadlock on the
     event's own lock. The signals are blocked before any other thread starts, so that all threads inherit it.
     """
-    asked = {signal.SIGTERM, signal.SIGINT}
-    signal.pthread_sigmask(signal.SIG_BLOCK, {*asked, signal.SIGUSR1})
+    requested = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, {*requested, signal.SIGUSR1})
 
     def watch() -> None:
-        while (came := signal.sigwait({*asked, signal.SIGUSR1})) == signal.SIGUSR1:
+        while (came := signal.sigwait({*requested, signal.SIGUSR1})) == signal.SIGUSR1:
             for callback in _at_user_signal:
                 callback()
         log.info("%s: ending", signal.Signals(came).name)
-        ask_to_stop()
-        again = signal.sigtimedwait(asked, STOP_WITHIN)
+        request_stop()
+        again = signal.sigtimedwait(requested, STOP_WITHIN)
         log.error("ended %s", "at once: asked twice" if again else f"by force: something hung for {STOP_WITHIN} s")
         logs.drain()
         os._exit(EXIT_FAILED)

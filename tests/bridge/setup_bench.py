@@ -154,8 +154,8 @@ class Terminal:
                     return None
                 self.text += data.decode()
             elif QUESTION.search(self.text[self._seen :]):
-                asked, self._seen = self.text[self._seen :], len(self.text)
-                return asked
+                requested, self._seen = self.text[self._seen :], len(self.text)
+                return requested
         raise AssertionError(f"no question within {within:g} s:\n{self.text}")
 
     def answer(self, line: str = "") -> None:

@@ -67,12 +67,14 @@ def wait_until_serving(process: "subprocess.Popen[str]") -> None:
 
 
 @pytest.mark.parametrize("how", ["threads", "async"])
-@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_service_cleanly_with_exit_code_0(tmp_path: Path, how: str, asked: signal.Signals) -> None:
+@pytest.mark.parametrize("requested", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_service_cleanly_with_exit_code_0(
+    tmp_path: Path, how: str, requested: signal.Signals
+) -> None:
     with service(tmp_path, how) as process:
         wait_until_serving(process)
         begun = time.monotonic()
-        process.send_signal(asked)
+        process.send_signal(requested)
         assert process.wait(timeout=5) == 0
         assert time.monotonic() - begun < 1.0
 

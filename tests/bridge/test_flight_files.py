@@ -75,11 +75,11 @@ def test_both_ends_are_in_one_file_on_one_clock_as_they_were(chain: LoginChain, 
     assert not _of(records, "lost")
 
     requests = _of(records, "request")
-    asked = [json.loads(line) for line in chain.inverter.log.read_text().splitlines()]
+    requested = [json.loads(line) for line in chain.inverter.log.read_text().splitlines()]
     # The inverter writes its line once the answer is in; the server receives the request's last byte before that.
     for one in requests[:-1]:
         name = f"{one.start}-{one.start + one.count - 1}" if one.start is not None and one.count else ""
-        later = min(two["at"] for two in asked if two["range"] == name and two["at"] >= header.zero + one.t)
+        later = min(two["at"] for two in requested if two["range"] == name and two["at"] >= header.zero + one.t)
         assert later - header.zero - one.t < 0.12, one
     replies = _of(records, "reply")
     assert len(replies) > 20
@@ -179,8 +179,8 @@ class Comparison:
         self.off: list[float] = []
         """Seconds by which each question and each answer came sooner or later than recorded."""
         questions = [(one, after) for one, after in pairwise(_of(records, "request", "reply", "exception"))]
-        asked = [(one, answer) for one, answer in questions if one.what == "request"]
-        for (request, reply), again in zip(asked, got, strict=False):
+        requested = [(one, answer) for one, answer in questions if one.what == "request"]
+        for (request, reply), again in zip(requested, got, strict=False):
             assert request.start is not None
             assert request.count is not None
             assert again["range"] == str(RegisterRange(request.start, request.count)), "asked in the same order"

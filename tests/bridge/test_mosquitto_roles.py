@@ -30,7 +30,7 @@ from ksem_contract.health import (
     UnitHealth,
 )
 from ksem_contract.reasons import Reason, sentence
-from rtu_server.counters import MAX_ASKED
+from rtu_server.counters import MAX_REQUESTED
 from service_runtime.common_settings import MqttSettings
 from service_runtime.mqtt_connection import Incoming
 from service_runtime.mqtt_link import MqttLink
@@ -385,7 +385,7 @@ def test_our_largest_messages_are_well_under_the_packet_limit() -> None:
         transit=transit,
         reasons=(why,) * 8,
     )
-    asked = RequestEntry(
+    requested = RequestEntry(
         line=name,
         unit=247,
         meter=name,
@@ -397,7 +397,7 @@ def test_our_largest_messages_are_well_under_the_packet_limit() -> None:
         last_ago_ms=3_600_000,
         demanded=False,
     )
-    requests = RequestsMessage(requests=(asked,) * (MAX_ASKED * 4))
+    requests = RequestsMessage(requests=(requested,) * (MAX_REQUESTED * 4))
     sizes = {type(message).__name__: len(message.encode()) for message in (block, health, requests)}
     assert max(sizes.values()) + 200 < LARGEST_MESSAGE, sizes
 

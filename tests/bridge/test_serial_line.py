@@ -217,10 +217,10 @@ def test_no_answer_begins_before_the_silence_of_a_frame_is_over(wire: Wire) -> N
     waits = []
     for _ in range(50):
         wire.feed()
-        asked = time.perf_counter()
+        requested = time.perf_counter()
         wire.send(READ_TOTALS)
         begun = wire.received(1)
-        waits.append(time.perf_counter() - asked)
+        waits.append(time.perf_counter() - requested)
         assert begun + wire.received(61 - len(begun)) == data_reply(28, 7)
     assert min(waits) >= 0.00175
 

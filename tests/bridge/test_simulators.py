@@ -710,16 +710,16 @@ def test_the_inverter_finds_its_port_again(chain: _Chain, line: LineHandle) -> N
 def test_before_the_meter_is_recognised_nothing_else_is_asked(chain: _Chain, line: LineHandle) -> None:
     chain.inverter.stop()
     chain.responder.reply = lambda start, count: None
-    asked: list[int] = []
+    requested: list[int] = []
 
     def refuse(start: int, count: int) -> list[int] | None:
-        asked.append(start)
-        return None if len(asked) < 3 else chain.newest(start, count)
+        requested.append(start)
+        return None if len(requested) < 3 else chain.newest(start, count)
 
     chain.responder.reply = refuse
     log = WireLogReader(line.wire_log)
     before = boottime()
     chain.inverter.start()
     chain.inverter.wait_for("good", 4)
-    assert asked[:5] == [8244, 8244, 8244, 0, 40]
+    assert requested[:5] == [8244, 8244, 8244, 0, 40]
     assert {byte.direction for byte in log.since(before)} == {TO_SERVER, TO_CLIENT}

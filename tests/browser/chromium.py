@@ -47,7 +47,7 @@ class Chromium:
             time.sleep(0.05)
         options = {"args": [*FLAGS, f"--user-data-dir={self._folder / 'profile'}"]}
         wanted = {"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options}}}
-        self._session = self._ask("POST", "/session", wanted)["sessionId"]
+        self._session = self._request("POST", "/session", wanted)["sessionId"]
         return self
 
     def __exit__(
@@ -56,17 +56,17 @@ class Chromium:
         assert self._process is not None
         try:
             if self._session:
-                self._ask("DELETE", self._path())
+                self._request("DELETE", self._path())
         finally:
             self._process.terminate()
             self._process.wait(10)
 
     def open(self, address: str) -> None:
-        self._ask("POST", self._path("url"), {"url": address})
+        self._request("POST", self._path("url"), {"url": address})
 
     def run(self, script: str) -> Any:
         """What a function with this body returns in the page."""
-        return self._ask("POST", self._path("execute/sync"), {"script": script, "args": []})
+        return self._request("POST", self._path("execute/sync"), {"script": script, "args": []})
 
     def look(self, width: int, height: int | None = None, *, dark: bool = False, sharp: float = 1.0) -> bytes:
         """A picture (PNG) of the page this wide; the whole page where no height is given."""
@@ -78,7 +78,7 @@ class Chromium:
             size["height"] = int(self.run("return document.documentElement.scrollHeight"))
             self._tell("Emulation.setDeviceMetricsOverride", size)
         time.sleep(0.7)  # the plot is drawn anew, and transitions end
-        return base64.b64decode(self._ask("GET", self._path("screenshot")))
+        return base64.b64decode(self._request("GET", self._path("screenshot")))
 
     def network(self, *, offline: bool) -> None:
         """Cut the page off from everything, or let it on again."""
@@ -89,15 +89,15 @@ class Chromium:
 
     def console(self) -> list[str]:
         """What the page complained of since the last call."""
-        return [entry["message"] for entry in self._ask("POST", self._path("se/log"), {"type": "browser"})]
+        return [entry["message"] for entry in self._request("POST", self._path("se/log"), {"type": "browser"})]
 
     def _tell(self, command: str, parameters: dict[str, Any]) -> None:
-        self._ask("POST", self._path("goog/cdp/execute"), {"cmd": command, "params": parameters})
+        self._request("POST", self._path("goog/cdp/execute"), {"cmd": command, "params": parameters})
 
     def _path(self, rest: str = "") -> str:
         return f"/session/{self._session}" + (f"/{rest}" if rest else "")
 
-    def _ask(self, method: str, path: str, content: dict[str, Any] | None = None) -> Any:
+    def _request(self, method: str, path: str, content: dict[str, Any] | None = None) -> Any:
         request = urllib.request.Request(
             f"http://127.0.0.1:{self._port}{path}",
             data=None if content is None else json.dumps(content).encode(),

@@ -225,13 +225,13 @@ def test_a_client_that_lets_go_of_the_line_late_gets_whole_answers_by_a_setting(
 
 @pytest.mark.slow
 def test_every_function_code_gets_what_is_due(chain: Chain) -> None:
-    asked = {function: frame(f"01 {function:02x} {body}") for function, body in functions_and_bodies()}
+    requested = {function: frame(f"01 {function:02x} {body}") for function, body in functions_and_bodies()}
     # Each is asked for the first time, which is logged up to a bound.
     with line_fault(chain, "every function code, 0 to 255", recovery=1.0, lines=16):
-        silent = [one for function, one in asked.items() if not 0 < function < 128]
+        silent = [one for function, one in requested.items() if not 0 < function < 128]
         assert send(chain, *silent, gap_ms=35) == []
         # No reply is longer than an exception, so that an answer never meets the next request.
-        spoken = [frame("01 03 00 00 00 00"), *(asked[function] for function in range(1, 128) if function != 3)]
+        spoken = [frame("01 03 00 00 00 00"), *(requested[function] for function in range(1, 128) if function != 3)]
         due = {3: 3, 4: 2}
         expected = [frame(f"01 {one[1] + 128:02x} {due.get(one[1], 1):02x}") for one in spoken]
         assert [answer.frame for answer in send(chain, *spoken, gap_ms=60)] == expected

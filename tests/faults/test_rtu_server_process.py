@@ -51,8 +51,8 @@ class Wire:
 
     def answers_ms(self) -> list[float]:
         """How long after the newest request's end each answer began."""
-        asked = self.bursts(TO_SERVER)
-        return [1000 * (one.start - max(a.end for a in asked)) for one in self.bursts(TO_CLIENT)]
+        requested = self.bursts(TO_SERVER)
+        return [1000 * (one.start - max(a.end for a in requested)) for one in self.bursts(TO_CLIENT)]
 
 
 def wait_until(what: Callable[[], bool], within: float = 5.0) -> None:

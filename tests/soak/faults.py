@@ -30,10 +30,10 @@ def noise_on_the_line(chain: Chain, chance: random.Random) -> None:
 
 
 def other_units_talk(chain: Chain, chance: random.Random) -> None:
-    asked = append_crc(bytes((2, 3, 0, 0, 0, 4)))
+    requested = append_crc(bytes((2, 3, 0, 0, 0, 4)))
     answered = append_crc(bytes((2, 3, 8)) + append_crc(bytes((1, 3, 0, 0, 0, 28))))
     for _ in range(chance.randrange(1, 20)):
-        chain.line.command("inject", to="server", hex=chance.choice((asked, answered, asked + answered)).hex())
+        chain.line.command("inject", to="server", hex=chance.choice((requested, answered, requested + answered)).hex())
         time.sleep(chance.uniform(0.01, 0.1))
 
 

@@ -69,10 +69,10 @@ def served_badly(status: dict[str, Any]) -> list[str]:
 
 def _limit_ms(name: str) -> float | None:
     first, _, last = name.partition("-")
-    asked = RegisterRange(int(first), int(last or first) - int(first) + 1)
-    if asked.overlaps(LIVE):
+    requested = RegisterRange(int(first), int(last or first) - int(first) + 1)
+    if requested.overlaps(LIVE):
         return LIMIT_MS
-    return 1000 * (LIMITS["energy"] or 0.0) if asked.overlaps(ENERGY) else None
+    return 1000 * (LIMITS["energy"] or 0.0) if requested.overlaps(ENERGY) else None
 
 
 @dataclass

@@ -36,7 +36,7 @@ def character_time(baudrate: int, parity: str, stopbits: int) -> float:
     return (BITS[parity] + stopbits - 1) / baudrate
 
 
-class _Asked(NamedTuple):
+class _Requested(NamedTuple):
     """The request that waits for its reply."""
 
     record: CaptureRecord
@@ -53,7 +53,7 @@ class BusRecorder:
         self._times = ArrivalTimes(character)
         self._serial_number = serial_number
         self._last_end: float | None = None
-        self._asked: _Asked | None = None
+        self._requested: _Requested | None = None
 
     def arrived(self, data: bytes, now: float) -> None:
         """These bytes were handed over at `now`; call it before the frame reader is fed with them."""
@@ -78,43 +78,43 @@ class BusRecorder:
         t = end - self._zero
         if isinstance(received, Request) and not self._is_echoed(received):
             record = self._request(received, t, gap_ms)
-            self._asked = _Asked(record, received.frame, end)
+            self._requested = _Requested(record, received.frame, end)
         elif isinstance(received, Noise):
             data = received.data
             raw = data if self._serial_number else data[:SHOWN_OF_ANSWER]
             record = CaptureRecord(t=t, what="noise", gap_ms=gap_ms, length=len(data), raw=raw.hex(" "))
         else:
             record = self._reply(received, t, gap_ms, begin)
-            self._asked = None
+            self._requested = None
         return record if self._serial_number else record.without_serial_number()
 
     def _is_echoed(self, received: Request) -> bool:
-        return self._asked is not None and received.pdu[0] in ECHOED and received.frame == self._asked.frame
+        return self._requested is not None and received.pdu[0] in ECHOED and received.frame == self._requested.frame
 
     def _request(self, received: Request, t: float, gap_ms: float | None) -> CaptureRecord:
         base = CaptureRecord(
             t=t, what="request", gap_ms=gap_ms, unit=received.unit, function=received.pdu[0], length=len(received.frame)
         )
         try:
-            asked = decode_request(received.pdu)
+            requested = decode_request(received.pdu)
         except ModbusCodecError as error:
             raw = received.frame if self._serial_number else received.frame[:SHOWN]
             return replace(base, raw=raw.hex(" "), why=str(error))
-        if isinstance(asked, WriteMultipleRequest):
-            return replace(base, start=asked.start, count=len(asked.registers), values=asked.registers)
-        if isinstance(asked, WriteSingleRequest):
-            return replace(base, start=asked.address, count=1, values=(asked.value,))
-        return replace(base, start=asked.start, count=asked.count)
+        if isinstance(requested, WriteMultipleRequest):
+            return replace(base, start=requested.start, count=len(requested.registers), values=requested.registers)
+        if isinstance(requested, WriteSingleRequest):
+            return replace(base, start=requested.address, count=1, values=(requested.value,))
+        return replace(base, start=requested.start, count=requested.count)
 
     def _reply(self, received: Request | Reply, t: float, gap_ms: float | None, begin: float) -> CaptureRecord:
         function = received.pdu[0] & ~EXCEPTION_BIT
         base = CaptureRecord(
             t=t, what="reply", gap_ms=gap_ms, unit=received.unit, function=function, length=len(received.frame)
         )
-        asked = self._asked
-        if asked and (asked.record.unit, asked.record.function) == (received.unit, function):
-            delay_ms = max(0.0, 1000 * (begin - asked.end))
-            base = replace(base, start=asked.record.start, count=asked.record.count, delay_ms=delay_ms)
+        requested = self._requested
+        if requested and (requested.record.unit, requested.record.function) == (received.unit, function):
+            delay_ms = max(0.0, 1000 * (begin - requested.end))
+            base = replace(base, start=requested.record.start, count=requested.record.count, delay_ms=delay_ms)
         else:
             base = replace(base, why="nobody asked for it")
         if received.pdu[0] & EXCEPTION_BIT:

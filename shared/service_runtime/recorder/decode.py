@@ -31,7 +31,7 @@ class MeterDecoder:
         self._peer = about.get(PEER)
         self._unit = int(about.get(UNIT, "1"))
         self._serial_number = serial_number
-        self._asked: CaptureRecord | None = None
+        self._requested: CaptureRecord | None = None
         self._makers: dict[str, Callable[[WireEvent], CaptureRecord]] = {
             tape.CONNECTED: self._connection,
             tape.CLOSED: self._connection,
@@ -91,7 +91,7 @@ class MeterDecoder:
 
     def _poll(self, event: WireEvent) -> CaptureRecord:
         start, count = struct.unpack(">HH", event.data)
-        self._asked = CaptureRecord(
+        self._requested = CaptureRecord(
             t=event.at,
             what="poll",
             peer=self._peer,
@@ -100,13 +100,13 @@ class MeterDecoder:
             start=start,
             count=count,
         )
-        return self._asked
+        return self._requested
 
     def _answer(self, event: WireEvent, what: str) -> CaptureRecord:
-        asked, self._asked = self._asked, None
-        if asked is None:
+        requested, self._requested = self._requested, None
+        if requested is None:
             raise ValueError("nobody knows what was asked")
-        return replace(asked, t=event.at, what=what, delay_ms=max(0.0, 1000 * (event.at - asked.t)))
+        return replace(requested, t=event.at, what=what, delay_ms=max(0.0, 1000 * (event.at - requested.t)))
 
     def _reported(self, event: WireEvent) -> CaptureRecord:
         return replace(self._answer(event, "poll-reply"), values=_words(event.data))
@@ -115,7 +115,7 @@ class MeterDecoder:
         return replace(self._answer(event, "poll-exception"), code=event.data[0])
 
     def _failed(self, event: WireEvent) -> CaptureRecord:
-        if self._asked is None:  # it could not even be asked
+        if self._requested is None:  # it could not even be asked
             return CaptureRecord(t=event.at, what="poll-failed", peer=self._peer, why=_text(event))
         return replace(self._answer(event, "poll-failed"), why=_text(event))
 

@@ -13,9 +13,9 @@ from benchmarks.wire import CHARACTER, FRAME_GAP, Exchange, least_time
 def exchange(
     turnaround: float, *, begun: float = 10.0, handing: float = 0.0, count: int = 2, disturbed: bool = False
 ) -> Exchange:
-    asked = begun + 8 * CHARACTER
+    requested = begun + 8 * CHARACTER
     answer = bytes((1, 3, 2 * count)) + struct.pack(f">{count}H", *range(count)) + b"\0\0"
-    return Exchange(begun, asked, asked + turnaround, handing, 0, count, disturbed, answer)
+    return Exchange(begun, requested, requested + turnaround, handing, 0, count, disturbed, answer)
 
 
 def test_a_percentile_is_a_sample_that_so_many_do_not_exceed() -> None:

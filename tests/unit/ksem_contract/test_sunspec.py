@@ -35,12 +35,12 @@ def test_the_meter_s_model_is_found_before_and_since_firmware_2_6_0(common_lengt
 
 def test_the_walk_reads_heads_only() -> None:
     chain = SunspecChain()
-    asked = []
+    requested = []
     meter = _chain((1, 66), (203, 105))
     while chain.wanted is not None:
-        asked.append(str(chain.wanted))
+        requested.append(str(chain.wanted))
         chain.take([meter[address] for address in range(chain.wanted.start, chain.wanted.stop)])
-    assert asked == ["40000-40003", "40070-40071", "40177-40178"]
+    assert requested == ["40000-40003", "40070-40071", "40177-40178"]
 
 
 def test_a_device_without_the_marker_is_refused() -> None:

@@ -78,7 +78,7 @@ DOOR = UnitHealth(
     age_histogram_ms=Histogram((100.0, 500.0), (190, 399, 399), 41_000.0),
 )
 NODE_HEALTH = NodeHealth("0.1.0", WHEN, "ok", "", UP, (UNIT,), {"main": Transit(1.9, "aaaa")}, (DOOR,))
-ASKED = RequestEntry("rs485", 1, "main", 3, 40, 106, 6.2, "data", 80, False)
+REQUESTED = RequestEntry("rs485", 1, "main", 3, 40, 106, 6.2, "data", 80, False)
 
 INVERTER_HEALTH = InverterHealth(
     version="0.1.0",
@@ -149,7 +149,7 @@ class House:
         reported = replace(NODE_HEALTH, **changes)  # type: ignore[arg-type]
         self.to_log(self.topics.node_status("attic"), status, retained=True)
         self.to_log(self.topics.node_health("attic"), reported.encode(), retained=True)
-        self.to_log(self.topics.node_requests("attic"), RequestsMessage((ASKED,)).encode(), retained=True)
+        self.to_log(self.topics.node_requests("attic"), RequestsMessage((REQUESTED,)).encode(), retained=True)
 
     def inverter(self, status: bytes = b"online", power: float = -347.0, **changes: object) -> None:
         reported = replace(INVERTER_HEALTH, **changes)  # type: ignore[arg-type]

@@ -122,9 +122,9 @@ def _with_check() -> bytes:
 
 def test_the_grafana_dashboard_asks_only_for_metrics_that_there_are() -> None:
     board = json.loads((_DOCS / "grafana-dashboard.json").read_text(encoding="utf-8"))
-    asked = [target["expr"] for panel in board["panels"] for target in panel.get("targets", [])]
-    asked += [one["query"] for one in board["templating"]["list"] if isinstance(one.get("query"), str)]
-    names = {name for expression in asked for name in re.findall(r"\bksem_[a-z_]+", expression)}
+    requested = [target["expr"] for panel in board["panels"] for target in panel.get("targets", [])]
+    requested += [one["query"] for one in board["templating"]["list"] if isinstance(one.get("query"), str)]
+    names = {name for expression in requested for name in re.findall(r"\bksem_[a-z_]+", expression)}
     assert len(names) > 15
     assert names <= _NAMES
 

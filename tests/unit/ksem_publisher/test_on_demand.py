@@ -8,7 +8,7 @@ import pytest
 from ksem_contract.blocks import SEQLOCK_BODY, SEQLOCK_HEAD
 from ksem_contract.health import RequestEntry, RequestsMessage
 from ksem_contract.registers import RegisterRange
-from ksem_publisher.on_demand import ASKED_WITHIN, EVERY, REFUSED_FOR, UNANSWERED_FOR, Demand
+from ksem_publisher.on_demand import EVERY, REFUSED_FOR, REQUESTED_WITHIN, UNANSWERED_FOR, Demand
 from ksem_publisher.poll_plan import PollPlan
 
 from .test_poll_plan import Meter
@@ -32,7 +32,7 @@ def entry(wanted: RegisterRange, **changes: object) -> RequestEntry:
     return RequestEntry(**(known | changes))  # type: ignore[arg-type]
 
 
-def asked(*wanted: RegisterRange, now: float = 100.0, max_ranges: int = 8, **changes: object) -> Demand:
+def requested(*wanted: RegisterRange, now: float = 100.0, max_ranges: int = 8, **changes: object) -> Demand:
     demand = Demand("main", max_ranges)
     demand.on_status("attic", online=True)
     demand.on_requests("attic", RequestsMessage(tuple(entry(one, **changes) for one in wanted)), now)
@@ -40,13 +40,13 @@ def asked(*wanted: RegisterRange, now: float = 100.0, max_ranges: int = 8, **cha
 
 
 def test_a_range_is_wanted_for_a_minute_after_it_was_asked_last() -> None:
-    demand = asked(FLOW, now=100.0, last_ago_ms=5000)
-    assert demand.wanted(95.0 + ASKED_WITHIN) == (FLOW,)
-    assert demand.wanted(95.1 + ASKED_WITHIN) == ()
+    demand = requested(FLOW, now=100.0, last_ago_ms=5000)
+    assert demand.wanted(95.0 + REQUESTED_WITHIN) == (FLOW,)
+    assert demand.wanted(95.1 + REQUESTED_WITHIN) == ()
 
 
 def test_a_node_that_is_offline_demands_nothing() -> None:
-    demand = asked(FLOW)
+    demand = requested(FLOW)
     demand.on_status("attic", online=False)
     assert demand.wanted(100.0) == ()
     demand.on_status("attic", online=True)
@@ -68,23 +68,23 @@ def test_a_node_that_is_offline_demands_nothing() -> None:
     ],
 )
 def test_what_may_not_be_asked_is_not(wanted: RegisterRange, changes: dict[str, Any]) -> None:
-    assert asked(wanted, **changes).wanted(100.0) == ()
+    assert requested(wanted, **changes).wanted(100.0) == ()
 
 
 def test_no_more_ranges_than_allowed_and_those_chosen_earlier_stay() -> None:
     many = [RegisterRange(9000 + 100 * i, 10) for i in range(12)]
-    demand = asked(*many[:8])
+    demand = requested(*many[:8])
     first = demand.wanted(100.0)
     demand.on_requests("attic", RequestsMessage(tuple(map(entry, reversed(many)))), 101.0)
     assert set(demand.wanted(101.0)) == set(first) == set(many[:8])
 
 
 def test_a_range_inside_another_one_is_not_read_twice() -> None:
-    assert asked(FLOW, RegisterRange(40980, 4)).wanted(100.0) == (FLOW,)
+    assert requested(FLOW, RegisterRange(40980, 4)).wanted(100.0) == (FLOW,)
 
 
 def test_a_range_is_read_once_in_its_period_whatever_comes_of_it() -> None:
-    demand = asked(FLOW)
+    demand = requested(FLOW)
     assert demand.due(100.0) == FLOW
     demand.begin(FLOW, 100.0)
     assert demand.due(100.0 + EVERY - 0.1) is None
@@ -93,7 +93,7 @@ def test_a_range_is_read_once_in_its_period_whatever_comes_of_it() -> None:
 
 
 def test_a_refusal_is_remembered_even_while_nobody_asks() -> None:
-    demand = asked(FLOW)
+    demand = requested(FLOW)
     demand.begin(FLOW, 100.0)
     assert demand.refused(FLOW, 2, 100.1)
     assert demand.wanted(101.0) == ()
@@ -107,14 +107,14 @@ def test_a_refusal_is_remembered_even_while_nobody_asks() -> None:
 
 
 def test_a_busy_meter_is_asked_again_at_the_usual_pace() -> None:
-    demand = asked(FLOW)
+    demand = requested(FLOW)
     demand.begin(FLOW, 100.0)
     demand.refused(FLOW, 6, 100.0)
     assert demand.due(100.0 + EVERY) == FLOW
 
 
 def test_a_range_that_costs_the_connection_waits_a_minute() -> None:
-    demand = asked(FLOW)
+    demand = requested(FLOW)
     demand.begin(FLOW, 100.0)
     demand.unanswered(FLOW, 102.0)
     demand.on_requests("attic", RequestsMessage((entry(FLOW),)), 160.0)
@@ -139,7 +139,7 @@ def meter_with(demand: Demand, pace: float = 0.02) -> Meter:
 
 def test_the_meter_is_asked_in_spare_time_and_live_waits_for_one_read_at_most() -> None:
     many = [RegisterRange(9000 + 130 * i, 125) for i in range(8)]
-    meter = meter_with(asked(*many), pace=0.03)
+    meter = meter_with(requested(*many), pace=0.03)
     meter.run(30)
     begins = [
         at
@@ -156,7 +156,7 @@ def test_the_meter_is_asked_in_spare_time_and_live_waits_for_one_read_at_most() 
 
 
 def test_a_refused_range_is_asked_once_and_disturbs_nothing_else() -> None:
-    demand = asked(WALLBOX, FLOW)
+    demand = requested(WALLBOX, FLOW)
     meter = meter_with(demand)
     meter.refused[WALLBOX.start] = 2
     meter.run(50)
@@ -166,14 +166,14 @@ def test_a_refused_range_is_asked_once_and_disturbs_nothing_else() -> None:
 
 
 def test_nothing_is_asked_on_demand_of_a_device_that_is_no_ksem() -> None:
-    meter = meter_with(asked(FLOW))
+    meter = meter_with(requested(FLOW))
     meter.interval = 0
     meter.run(20)
     assert FLOW not in [one for _, one in meter.reads]
 
 
 def test_an_answer_that_never_came_puts_the_range_off() -> None:
-    demand = asked(FLOW)
+    demand = requested(FLOW)
     meter = meter_with(demand)
     while meter.plan.next(meter.now) != FLOW:
         meter.run(0.0005)

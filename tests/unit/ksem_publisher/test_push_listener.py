@@ -126,14 +126,14 @@ class NameServer:
         self.names = names
         self.answers = threading.Event()
         self.answers.set()
-        self.asked = threading.Semaphore(0)
+        self.requested = threading.Semaphore(0)
         self._real = socket.getaddrinfo
         monkeypatch.setattr(socket, "getaddrinfo", self._look_up)
 
     def _look_up(self, host: str, port: object, *args: object, **options: object) -> object:
         if host not in self.names:
             return self._real(host, port, *args, **options)  # type: ignore[arg-type]
-        self.asked.release()
+        self.requested.release()
         assert self.answers.wait(20)
         if not self.names[host]:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -319,7 +319,7 @@ def test_a_connection_from_an_address_that_a_name_no_longer_means_is_closed(monk
             assert await asyncio.to_thread(_answered, port, source="127.0.0.6")
             names.names["ksem"] = []
             for _ in range(4):
-                assert await asyncio.to_thread(names.asked.acquire, timeout=5)
+                assert await asyncio.to_thread(names.requested.acquire, timeout=5)
             assert await asyncio.to_thread(_answered, port, source="127.0.0.6"), "a name server that fails ends nothing"
 
     asyncio.run(main())

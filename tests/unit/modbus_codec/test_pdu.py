@@ -43,12 +43,12 @@ SPOKEN: list[tuple[Request, str, Reply, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("request_", "asked", "reply", "answered"), SPOKEN)
+@pytest.mark.parametrize(("request_", "requested", "reply", "answered"), SPOKEN)
 def test_requests_and_replies_are_the_specifications_bytes(
-    request_: Request, asked: str, reply: Reply, answered: str
+    request_: Request, requested: str, reply: Reply, answered: str
 ) -> None:
-    assert request_.encode() == bytes.fromhex(asked)
-    assert decode_request(bytes.fromhex(asked)) == request_
+    assert request_.encode() == bytes.fromhex(requested)
+    assert decode_request(bytes.fromhex(requested)) == request_
     assert reply.encode() == bytes.fromhex(answered)
     assert decode_reply(bytes.fromhex(answered), request_) == reply
 
@@ -123,7 +123,7 @@ def test_a_reply_to_anything_else_is_refused(request_: Request, answered: str, w
         decode_reply(bytes.fromhex(answered), request_)
 
 
-@pytest.mark.parametrize("request_", [asked for asked, _, _, _ in SPOKEN])
+@pytest.mark.parametrize("request_", [requested for requested, _, _, _ in SPOKEN])
 @pytest.mark.parametrize("code", ExceptionCode)
 def test_every_exception_is_read_as_the_answer_to_every_request(request_: Request, code: ExceptionCode) -> None:
     reply = ExceptionReply(request_.function, code)
@@ -170,7 +170,7 @@ def test_any_bytes_are_a_request_that_encodes_back_or_a_codec_error(pdu: bytes) 
     assert request.encode() == pdu
 
 
-@given(st.binary(max_size=260), st.sampled_from([asked for asked, _, _, _ in SPOKEN]))
+@given(st.binary(max_size=260), st.sampled_from([requested for requested, _, _, _ in SPOKEN]))
 def test_any_bytes_are_a_reply_that_encodes_back_or_a_codec_error(pdu: bytes, request_: Request) -> None:
     try:
         reply = decode_reply(pdu, request_)

@@ -104,10 +104,10 @@ def test_traffic_without_gaps_is_taken_apart_frame_by_frame(frames: list[bytes],
 
 
 def test_a_request_right_behind_another_units_traffic_is_found_at_once() -> None:
-    asked = append_crc(bytes((OTHER, 3, 0, 0, 0, 2)))
+    requested = append_crc(bytes((OTHER, 3, 0, 0, 0, 2)))
     answered = _registers(bytes((1, 2, 3, 4)))
-    received = RtuFrameReader().feed(asked + answered + READ_TOTALS, 1.0)
-    assert short(received) == [request(asked), reply(answered), request(READ_TOTALS)]
+    received = RtuFrameReader().feed(requested + answered + READ_TOTALS, 1.0)
+    assert short(received) == [request(requested), reply(answered), request(READ_TOTALS)]
     assert [one.frame for one in requests_for(US, received)] == [READ_TOTALS]
 
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 from ksem_contract.health import AGE_BOUNDS_MS, TURNAROUND_BOUNDS_MS, LinkHealth
 from modbus_codec.crc import append_crc
-from rtu_server.counters import SAMPLES, Asked, DurationCounts, LineCounters, UnitCounters
+from rtu_server.counters import SAMPLES, DurationCounts, LineCounters, RequestStats, UnitCounters
 from rtu_server.health import UnitReport, requests_message
 
 from .test_unit_state import SERVED
@@ -50,14 +50,14 @@ def test_what_is_told_while_the_line_goes_on_answering_is_whole() -> None:
 
 
 def test_a_rate_is_never_negative_and_never_divides_by_zero() -> None:
-    asked = Asked(window=0)
+    requested = RequestStats(window=0)
     for at in (0.0, 5.0, 9.99, 10.0, 10.0, 14.0):
-        asked.note("data", at)
+        requested.note("data", at)
         for now in (at - 1.0, at, at + 0.001, at + 9.0, at + 1000.0):
-            assert asked.rate(now) >= 0.0
-    assert asked.rate(15.0) == 0.3
-    assert asked.rate(20.0) == 0.3
-    assert asked.rate(31.0) == 0.0
+            assert requested.rate(now) >= 0.0
+    assert requested.rate(15.0) == 0.3
+    assert requested.rate(20.0) == 0.3
+    assert requested.rate(31.0) == 0.0
 
 
 def test_a_request_of_fewer_than_8_bytes_has_no_address() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from ksem_contract.health import MAX_ENTRIES, LinkHealth, NodeHealth, RequestsMessage, Transit
 from ksem_contract.reasons import Reason
 from modbus_codec.crc import append_crc
-from rtu_server.counters import MAX_ASKED, LineCounters, UnitCounters
+from rtu_server.counters import MAX_REQUESTED, LineCounters, UnitCounters
 from rtu_server.health import MAX_WHY, UnitReport, Verdict, judge, node_health, overall, requests_message
 from rtu_server.settings import MAX_UNITS
 
@@ -18,7 +18,7 @@ PORT = LinkHealth("down", "2026-11-22T10:00:00.123Z", str(GONE), 10**6, (GONE,))
 def unit_report(number: int, *, start: int = 9000) -> UnitReport:
     """A unit with the longest names, that was asked for as many ranges as are kept apart."""
     counters = UnitCounters()
-    for index in range(MAX_ASKED):
+    for index in range(MAX_REQUESTED):
         request = append_crc(bytes((number, 3)) + (start + index).to_bytes(2) + b"\0\1")
         counters.note(request, "exception-2", 50.0 + index / 10)
         counters.note_times(0.0123456, 0.123456)
@@ -30,18 +30,18 @@ def test_requests_of_units_that_were_fully_scanned_can_be_read_and_say_what_they
     message = requests_message([unit_report(number, start=300) for number in range(1, MAX_UNITS + 1)], 60.0)
     found = RequestsMessage.decode(message.encode())
     assert len(found.requests) == MAX_ENTRIES
-    assert found.left_out == MAX_UNITS * MAX_ASKED - MAX_ENTRIES
+    assert found.left_out == MAX_UNITS * MAX_REQUESTED - MAX_ENTRIES
 
 
 def test_what_the_meter_is_to_be_asked_for_is_not_left_out() -> None:
     others = [unit_report(number, start=0) for number in range(2, 10)]
     message = requests_message([*others, unit_report(1, start=9000)], 60.0)
-    assert sum(entry.demanded for entry in message.requests) == MAX_ASKED
+    assert sum(entry.demanded for entry in message.requests) == MAX_REQUESTED
 
 
 def test_a_few_requests_are_all_there_and_nothing_is_said_of_more() -> None:
     message = requests_message([unit_report(1)], 60.0)
-    assert (len(message.requests), message.left_out) == (MAX_ASKED, 0)
+    assert (len(message.requests), message.left_out) == (MAX_REQUESTED, 0)
     assert b"left_out" not in message.encode()
 
 

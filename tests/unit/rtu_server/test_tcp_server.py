@@ -100,12 +100,12 @@ def test_replies_kept_are_bounded(cache: RegisterCache) -> None:
 def test_requests_one_after_the_other_in_one_segment_are_all_answered_in_order(responder: Responder) -> None:
     client = DoorClient(100.0)
     client.feed(b"".join(MbapFrame(number, 1, READ_TOTALS).encode() for number in range(5)), 100.0)
-    assert not client.may_ask
+    assert not client.is_admitted
     for _ in range(5):
         client.answer_one(responder, 100.0)
     transactions = [client.unsent[i : i + 2] for i in range(0, len(client.unsent), 7 + 58)]
     assert transactions == [bytes((0, number)) for number in range(5)]
-    assert client.may_ask
+    assert client.is_admitted
 
 
 def test_what_is_no_modbus_closes_the_connection() -> None:

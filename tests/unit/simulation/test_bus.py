@@ -3,7 +3,7 @@ from functools import partial
 import pytest
 
 from modbus_codec.crc import append_crc, has_valid_crc
-from simulation.bus import US, Adapter, AskPlan, Inverter, Line, character_time, frame_gap
+from simulation.bus import US, Adapter, Inverter, Line, RequestPlan, character_time, frame_gap
 from simulation.world import Host, Process, World
 
 FRAME = append_crc(bytes((1, 3, 0, 0, 0, 28)))
@@ -119,9 +119,9 @@ def test_a_port_that_goes_is_told_and_opens_empty() -> None:
 
 def test_the_inverter_asks_again_after_its_time_out_and_goes_on_after_an_answer() -> None:
     bus = Bus()
-    inverter = Inverter(bus.line, AskPlan(), bus.world.random("inverter"))
+    inverter = Inverter(bus.line, RequestPlan(), bus.world.random("inverter"))
     bus.run(3.0)
-    assert inverter.asked in range(6, 9)  # 8244 alone, until it is answered
+    assert inverter.requested in range(6, 9)  # 8244 alone, until it is answered
     assert {bus.bytes[at : at + 8] for at in range(0, len(bus.bytes), 8)} == {bytes.fromhex("010320340001ce04")}
     answered: list[bytes] = []
 
@@ -143,7 +143,7 @@ def test_the_inverter_asks_again_after_its_time_out_and_goes_on_after_an_answer(
 
 def test_replies_of_other_units_hold_requests_to_us() -> None:
     bus = Bus()
-    inverter = Inverter(bus.line, AskPlan(others=True), bus.world.random("inverter"))
+    inverter = Inverter(bus.line, RequestPlan(others=True), bus.world.random("inverter"))
     inverter.recognised = True
     sent: list[tuple[str, bytes]] = []
 
