@@ -22,7 +22,7 @@ REPLACED_FOR = 3600.0
 """Seconds for which health names a meter that has another serial number than the last known one."""
 
 
-class BlockDesk:
+class BlockData:
     """Takes blocks that were read or pushed, publishes them."""
 
     def __init__(

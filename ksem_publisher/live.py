@@ -87,7 +87,7 @@ LEAST_FROZEN_AFTER = 2.0
 log = logging.getLogger(__name__)
 
 
-class LiveDesk:
+class LiveData:
     """Takes snapshots from the push and from polling, publishes those that count."""
 
     def __init__(

@@ -15,9 +15,9 @@ from ksem_contract.message_fields import InvalidMessage
 from ksem_contract.reasons import Reason, sentence
 from ksem_contract.topics import ParsedTopic, Topics
 from ksem_publisher.block_publisher import BlockPublisher, EchoAnswer, Message, OtherPublishers
-from ksem_publisher.blocks import BlockDesk, read_kept
+from ksem_publisher.blocks import BlockData, read_kept
 from ksem_publisher.health import MeterReport, MeterView
-from ksem_publisher.live import LiveDesk, LiveSource
+from ksem_publisher.live import LiveData, LiveSource
 from ksem_publisher.on_demand import Demand
 from ksem_publisher.plausibility import Remark
 from ksem_publisher.poll_client import PollClient
@@ -87,7 +87,9 @@ class MeterService:
         self._version = version
         self._announcer = Announcer(settings.homeassistant, lambda: self._devices(settings))
         self._demand = Demand(meter.id, settings.demand.max_ranges)
-        self._ear = DemandEar(self._demand, topics, self._on_demand, self.log) if settings.demand.enabled else None
+        self._demand_listener = (
+            DemandListener(self._demand, topics, self._on_demand, self.log) if settings.demand.enabled else None
+        )
         self._push_wanted = settings.push.enabled
         self._listener: PushListener | None = None
         self.link = link(
@@ -99,7 +101,7 @@ class MeterService:
                 topics.meter_status(meter.id),
                 *topics.meter_block_subscriptions(meter.id),
                 *self._announcer.subscriptions,
-                *(self._ear.subscriptions if self._ear else ()),
+                *(self._demand_listener.subscriptions if self._demand_listener else ()),
             ],
             on_message=self._on_message,
             on_link=self._on_link,
@@ -120,11 +122,11 @@ class MeterService:
         self._others = OtherPublishers(self.session)
         self._blocks = BlockPublisher(meter.id, topics, self.session, self.link.publish_together, clock, keys)
         self._source = LiveSource(push=settings.push.enabled)
-        self._desk = LiveDesk(self._blocks, values, self._source, settings.checks, self._on_live, clock)
-        self._block_desk = BlockDesk(
+        self._live_data = LiveData(self._blocks, values, self._source, settings.checks, self._on_live, clock)
+        self._block_data = BlockData(
             self._blocks,
             values,
-            lambda source: self._desk.doubts(source, clock()),
+            lambda source: self._live_data.doubts(source, clock()),
             self._announcer.again,
             clock,
             serial=meter.serial,
@@ -144,8 +146,8 @@ class MeterService:
         self._recorder = Recorder(wires, settings.recorder, self.log)
         tape = self._recorder.tape
         self.push = MeterPush(
-            self._desk,
-            self._block_desk,
+            self._live_data,
+            self._block_data,
             self._blocks,
             self._plan,
             settings.poll.energy,
@@ -159,8 +161,8 @@ class MeterService:
         self.poll = MeterPoll(
             client,
             self._plan,
-            self._desk,
-            self._block_desk,
+            self._live_data,
+            self._block_data,
             self._turn,
             self.log,
             clock,
@@ -181,10 +183,10 @@ class MeterService:
                 self._blocks.republish()
             with self._turn:
                 self._look_at_source(now)
-                self._set_status(online=self._desk.flows(now))
+                self._set_status(online=self._live_data.flows(now))
                 self._report.publish(self._view(now))
                 self._announcer.tick(self.link)
-                stops = self._desk.stops_at
+                stops = self._live_data.stops_at
             self._drop_unwanted(now)
             self._recorder.tick(now, self._report.trouble or ("" if self.link.connected else "no link to the broker"))
             beat = TICK_IN_TROUBLE if self._report.trouble else TICK
@@ -244,15 +246,15 @@ class MeterService:
                 settings.homeassistant.prefix,
                 self.id,
                 version=self._version,
-                texts=self._block_desk.texts,
+                texts=self._block_data.texts,
                 values=settings.values.enabled,
                 interval=settings.values.interval,
             )
         ]
 
     def _view(self, now: float) -> MeterView:
-        remarks = [*self._desk.remarks(), *self._block_desk.remarks, *self._plan.remarks(now)]
-        refusal = self._desk.refusal(now)
+        remarks = [*self._live_data.remarks(), *self._block_data.remarks, *self._plan.remarks(now)]
+        refusal = self._live_data.refusal(now)
         if refusal is not None:
             remarks.append(refusal)
         if self._key_file.problem:
@@ -274,7 +276,7 @@ class MeterService:
         if not self._push_wanted:
             push = ("waiting", (Reason.of("push-off"),))
         return MeterView(
-            flows=self._desk.flows(now),
+            flows=self._live_data.flows(now),
             refusal=refusal,
             push=push,
             push_wanted=self._push_wanted,
@@ -293,7 +295,7 @@ class MeterService:
 
     def _adopt(self, kept: BlockMessage, received: float) -> None:
         with self._turn:
-            self._block_desk.adopt(kept, received)
+            self._block_data.adopt(kept, received)
 
     def _on_demand(self, change: Callable[[], None]) -> None:
         def take() -> None:
@@ -327,8 +329,8 @@ class MeterService:
             return
         if topic.kind == "ping" and topic.node is not None:
             self._echo.on_ping(topic.node, message.payload)
-        elif topic.kind in {"node_status", "node_requests"} and self._ear is not None:
-            self._ear.on_message(topic, message)
+        elif topic.kind in {"node_status", "node_requests"} and self._demand_listener is not None:
+            self._demand_listener.on_message(topic, message)
         elif topic.kind == "status":
             self.status.on_message(message.payload, self._clock(), retained=message.retained)
         elif topic.kind == "block" and topic.name is not None:
@@ -345,7 +347,7 @@ class MeterService:
             self._loop.call_soon_threadsafe(self._adopt, kept, message.received)
 
 
-class DemandEar:
+class DemandListener:
     """Called in the link's own thread. `publish` hands a change over to the thread that polls."""
 
     def __init__(

@@ -10,8 +10,8 @@ from ksem_contract.blocks import parse_block_name
 from ksem_contract.health import LinkCondition
 from ksem_contract.reasons import Reason
 from ksem_contract.registers import RegisterRange
-from ksem_publisher.blocks import BlockDesk
-from ksem_publisher.live import LiveDesk
+from ksem_publisher.blocks import BlockData
+from ksem_publisher.live import LiveData
 from ksem_publisher.poll_client import PollError, RefusedError
 from ksem_publisher.poll_plan import PollPlan, Refusal
 from ksem_publisher.recording import note_answer, note_failure, note_poll, note_refusal
@@ -51,8 +51,8 @@ class MeterPoll:
         self,
         client: Client,
         plan: PollPlan,
-        desk: LiveDesk,
-        others: BlockDesk,
+        live_data: LiveData,
+        others: BlockData,
         turn: threading.Lock,
         log: logging.Logger,
         clock: Callable[[], float] = boottime,
@@ -64,7 +64,7 @@ class MeterPoll:
         self._tape = tape
         self._client = client
         self._plan = plan
-        self._desk = desk
+        self._live_data = live_data
         self._others = others
         self._turn = turn
         self._log = log
@@ -206,8 +206,8 @@ class MeterPoll:
         with self._turn:
             for result in results:
                 if isinstance(result, Snapshot):
-                    self._desk.polled(result, self._others.interval_ms)
+                    self._live_data.polled(result, self._others.interval_ms)
                 elif result.name == "gaps":
-                    self._desk.words.note(result.start, result.words)
+                    self._live_data.words.note(result.start, result.words)
                 else:
                     self._others.take(result, "poll")

@@ -23,8 +23,8 @@ from ksem_contract.reasons import Reason
 from ksem_contract.register_map import REGISTERS
 from ksem_contract.registers import RegisterRange, mask_of, mask_of_ranges, ranges_of
 from ksem_publisher.block_publisher import BlockPublisher
-from ksem_publisher.blocks import BlockDesk
-from ksem_publisher.live import HALF_SECOND, LiveDesk
+from ksem_publisher.blocks import BlockData
+from ksem_publisher.live import HALF_SECOND, LiveData
 from ksem_publisher.poll_plan import PollPlan
 from ksem_publisher.push_agreement import PushAgreement
 from ksem_publisher.push_assembler import PushAssembler, PushSender
@@ -56,8 +56,8 @@ class MeterPush:
 
     def __init__(
         self,
-        desk: LiveDesk,
-        others: BlockDesk,
+        live_data: LiveData,
+        others: BlockData,
         blocks: BlockPublisher,
         plan: PollPlan,
         energy_every: float,
@@ -84,7 +84,7 @@ class MeterPush:
         self._rival_since = self._rival_at = float("-inf")
         """When live data came on another connection than that of the cycles in use: since when, and lately."""
         self._tape = tape
-        self._desk = desk
+        self._live_data = live_data
         self._others = others
         self._blocks = blocks
         self._plan = plan
@@ -141,7 +141,7 @@ class MeterPush:
             if snapshot is not None:
                 self._take_cycle(connection, snapshot, write.at)
             if self._counts(write.at):
-                self._desk.words.note(write.start, write.registers)
+                self._live_data.words.note(write.start, write.registers)
             if not self._queued:
                 self._take_energy(write)
             self._note(connection, write)
@@ -180,7 +180,7 @@ class MeterPush:
         self._agreement.pushed(cycle, connection, now)
         self._look_at_agreement(now)
         if self._counts(now):
-            self._desk.pushed(cycle, self._others.interval_ms)
+            self._live_data.pushed(cycle, self._others.interval_ms)
         if self._agreement.check_due(now):
             self._plan.check_push(now)
             self._on_check()
@@ -206,14 +206,14 @@ class MeterPush:
         self._look_at_agreement(now)
 
     def _look_at_agreement(self, now: float) -> None:
-        if not self._counts(now) and self._desk.source.push_carries(now):
-            self._desk.source.drop_push()
+        if not self._counts(now) and self._live_data.source.push_carries(now):
+            self._live_data.source.drop_push()
             self._on_away()
 
     def watch(self, now: float) -> float:
         """Look whether the push stays away; when to look again, if nothing comes."""
         with self._turn:
-            change = self._desk.source.next_change(now)
+            change = self._live_data.source.next_change(now)
         if change is None:
             self._on_away()
             return inf
@@ -245,7 +245,7 @@ class MeterPush:
 
     def condition(self, now: float) -> tuple[LinkCondition, tuple[Reason, ...]]:
         """How the push is, and why."""
-        if self._desk.source.push_carries(now):
+        if self._live_data.source.push_carries(now):
             return "up", (Reason.of("push-arrives", period=self.period_ms), *self._energy_missing(now))
         if not self.writes:
             return "waiting", (Reason.of("push-not-begun"),)

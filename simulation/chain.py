@@ -16,8 +16,8 @@ from ksem_contract.mac import MessageKeys
 from ksem_contract.topics import Topics
 from ksem_publisher import block_publisher
 from ksem_publisher.block_publisher import BlockPublisher, EchoAnswer, OtherPublishers
-from ksem_publisher.blocks import BlockDesk, read_kept
-from ksem_publisher.live import LiveDesk, LiveSource
+from ksem_publisher.blocks import BlockData, read_kept
+from ksem_publisher.live import LiveData, LiveSource
 from ksem_publisher.on_demand import Demand
 from ksem_publisher.poll_plan import PollPlan
 from ksem_publisher.push_connection import PushConnection, WrittenRegisters
@@ -110,14 +110,14 @@ class PublisherSide:
         self.blocks = BlockPublisher(METER, TOPICS, session, self.link.publish_together, clock, _keys)
         self.source = LiveSource(push=True)
         self.status = StatusTopic(TOPICS.meter_status(METER), self.link.publish)
-        self.desk = LiveDesk(self.blocks, None, self.source, ChecksSettings(), self._on_live, clock)
-        self.others = BlockDesk(self.blocks, None, self._doubted, lambda: None, clock)
+        self.live_data = LiveData(self.blocks, None, self.source, ChecksSettings(), self._on_live, clock)
+        self.others = BlockData(self.blocks, None, self._doubted, lambda: None, clock)
         self.plan = PollPlan(live=0.25, energy=10, device=10, sunspec=10, demand=Demand(METER, 8))
         self.echo = EchoAnswer(METER, TOPICS, session, self.link.publish, clock, _keys)
         self.seen = OtherPublishers(session)
         self.poller = _Poller(self, self._network, self._meter)
         self.push = MeterPush(
-            self.desk,
+            self.live_data,
             self.others,
             self.blocks,
             self.plan,
@@ -149,7 +149,7 @@ class PublisherSide:
         }
 
     def _doubted(self, source: Source) -> bool:
-        return self.desk.doubts(source, self.clock())
+        return self.live_data.doubts(source, self.clock())
 
     def _look_at_source(self) -> None:
         self.poller.want_live(self.source.poll_wanted(self.clock()))
@@ -161,9 +161,9 @@ class PublisherSide:
     def _watch(self) -> None:
         now = self.clock()
         self._look_at_source()
-        if self.status.set(now, online=self.desk.flows(now)):
+        if self.status.set(now, online=self.live_data.flows(now)):
             self._log.info("live data %s", "flows" if self.status.online else "has stopped")
-        stops = self.desk.stops_at - now
+        stops = self.live_data.stops_at - now
         rest = min(0.5, stops + _SOON) if stops >= 0 else 0.5
         self.process.after(max(_SOON, rest), self._watch)
 
@@ -346,9 +346,9 @@ class _Poller:
         side = self._side
         for result in results:
             if isinstance(result, Snapshot):
-                side.desk.polled(result, side.others.interval_ms)
+                side.live_data.polled(result, side.others.interval_ms)
             elif result.name == "gaps":
-                side.desk.words.note(result.start, result.words)
+                side.live_data.words.note(result.start, result.words)
             else:
                 side.others.take(result, "poll")
 

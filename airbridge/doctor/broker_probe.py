@@ -24,7 +24,7 @@ _UP_WITHIN: Final = 8.0
 _log: Final = logging.getLogger("airbridge.doctor")
 
 
-class BrokerEar:
+class BrokerProbe:
     """What can be heard and said with one login. `news` is set whenever there is something new."""
 
     def __init__(
@@ -157,14 +157,14 @@ class BrokerEar:
 
 
 def listen(
-    ears: list[BrokerEar], is_reported: Callable[[], bool], *, least: float, most: float, news: threading.Event
+    ears: list[BrokerProbe], is_reported: Callable[[], bool], *, least: float, most: float, news: threading.Event
 ) -> None:
     """Let them listen for `least` to `most` seconds: until everything is told."""
     begun = boottime()
     while (elapsed := boottime() - begun) < most:
-        if all(ear.is_down for ear in ears):
+        if all(probe.is_down for probe in ears):
             return
-        if elapsed >= least and all(ear.is_done for ear in ears) and is_reported():
+        if elapsed >= least and all(probe.is_done for probe in ears) and is_reported():
             return
         news.clear()
         news.wait(0.25)

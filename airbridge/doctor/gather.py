@@ -9,7 +9,7 @@ from typing import Final
 
 from airbridge.doctor import gather_meter as gather_push
 from airbridge.doctor.broker_messages import merged_meters, merged_nodes
-from airbridge.doctor.broker_probe import BrokerEar, listen
+from airbridge.doctor.broker_probe import BrokerProbe, listen
 from airbridge.doctor.check_settings import Wanted, wanted
 from airbridge.doctor.facts import Facts, InverterFacts, InverterPlace, MeterPlace, Role, SettingsFacts
 from airbridge.doctor.gather_meter import gather_meter
@@ -125,26 +125,26 @@ def _discovery_prefix(settings: SettingsFacts) -> str | None:
 
 def _on_message(settings: tuple[SettingsFacts, ...], logins: list[_Login], to_do: Wanted, patience: float) -> Gathered:
     news = threading.Event()
-    ears = [BrokerEar(role, mqtt, to_do, news, prefix) for role, mqtt, prefix in logins]
+    ears = [BrokerProbe(role, mqtt, to_do, news, prefix) for role, mqtt, prefix in logins]
     if ears:
         with ThreadPoolExecutor(len(ears)) as threads:
-            list(threads.map(BrokerEar.start, ears))
+            list(threads.map(BrokerProbe.start, ears))
         listen(ears, lambda: _is_reported(ears, to_do), least=LEAST, most=patience, news=news)
-    received = tuple(ear.stop() for ear in ears)
-    seen = [ear.seen for ear in ears]
+    received = tuple(probe.stop() for probe in ears)
+    seen = [probe.seen for probe in ears]
     retained = {topic: payload for one in seen for topic, payload in one.retained.items()}
     facts = Facts(VERSION, settings, logins=received, seen_meters=merged_meters(seen), seen_nodes=merged_nodes(seen))
     return Gathered(facts, retained)
 
 
-def _is_reported(ears: list[BrokerEar], to_do: Wanted) -> bool:
+def _is_reported(ears: list[BrokerProbe], to_do: Wanted) -> bool:
     """Whether every half that is wanted or shows itself has said how it is, and that it is there."""
-    if all(ear.is_down for ear in ears):
+    if all(probe.is_down for probe in ears):
         return True
-    seen = [ear.seen for ear in ears]
+    seen = [probe.seen for probe in ears]
     meters = {one.id: one for one in merged_meters(seen)}
     nodes = {one.name: one for one in merged_nodes(seen)}
-    echoes = any(ear.role == "rtu" and not ear.is_down for ear in ears)
+    echoes = any(probe.role == "rtu" and not probe.is_down for probe in ears)
     return (
         set(to_do.meters) <= meters.keys()
         and set(to_do.nodes) <= nodes.keys()

@@ -24,11 +24,11 @@ FINE = {"inverter-agrees", "inverter-comparing"}
 class House:
     """A whole chain at noon, an inverter-reader beside it, and somebody who receives all of it."""
 
-    def __init__(self, chain: Chain, reader: Service, ear: Ear) -> None:
-        self.chain, self.reader, self.ear = chain, reader, ear
+    def __init__(self, chain: Chain, reader: Service, probe: Ear) -> None:
+        self.chain, self.reader, self.probe = chain, reader, probe
 
     def health(self) -> InverterHealth | None:
-        last = [one for one in self.ear.received if one.topic == HEALTH]
+        last = [one for one in self.probe.received if one.topic == HEALTH]
         return InverterHealth.decode(last[-1].payload) if last else None
 
     def codes(self) -> set[str]:
@@ -78,8 +78,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     ) as chain:
         chain.start()
         chain.await_well()
-        with Ear(chain.broker.port) as ear, Service("inverter_reader", settings(chain), folder) as reader:
-            yield House(chain, reader, ear)
+        with Ear(chain.broker.port) as probe, Service("inverter_reader", settings(chain), folder) as reader:
+            yield House(chain, reader, probe)
 
 
 @pytest.fixture(autouse=True)
@@ -90,11 +90,11 @@ def _healthy(house: House) -> None:
 
 
 def test_believed_values_are_published_and_are_those_that_were_served(house: House) -> None:
-    begun = len(house.ear.received)
+    begun = len(house.probe.received)
     time.sleep(5)  # what is watched is time itself
-    came = house.ear.received[begun:]
+    came = house.probe.received[begun:]
     believed = [json.loads(one.payload) for one in came if one.topic == VALUES]
-    served = {json.loads(one.payload)["power"] for one in house.ear.received if one.topic == "ksem/main/values"}
+    served = {json.loads(one.payload)["power"] for one in house.probe.received if one.topic == "ksem/main/values"}
     assert len(believed) >= 5
     for one in believed:
         assert min(abs(one["power"] - power) for power in served) < 0.2
@@ -143,10 +143,10 @@ def test_a_wrong_meter_is_named_within_seconds(house: House) -> None:
 def test_modbus_switched_off_is_named_and_its_return_noticed(house: House) -> None:
     house.modbus(on=False)
     house.await_code("inverter-modbus-off", 10)
-    house.ear.await_last(STATUS, b"offline", 5)
+    house.probe.await_last(STATUS, b"offline", 5)
     house.modbus(on=True)
     house.await_fine(15)
-    house.ear.await_last(STATUS, b"online", 5)
+    house.probe.await_last(STATUS, b"online", 5)
 
 
 def test_both_byte_orders_are_read(house: House) -> None:
@@ -193,7 +193,7 @@ def test_shared_it_leaves_the_only_connection_to_others(house: House, tmp_path: 
 
 def test_stopped_its_status_is_offline_and_the_inverter_still_gets_data(house: House) -> None:
     house.reader.stop()
-    house.ear.await_last(STATUS, b"offline", 5)
+    house.probe.await_last(STATUS, b"offline", 5)
     house.chain.await_good(10)
     house.chain.assert_never()
     house.reader.start()
@@ -222,8 +222,10 @@ def test_the_doctor_names_an_inverter_whose_modbus_is_off(house: House) -> None:
 
 
 def test_home_assistant_finds_a_device_of_its_own(house: House) -> None:
-    topic = next(one.topic for one in house.ear.received if one.topic.startswith("homeassistant/device/ksem_inverter/"))
-    device = json.loads(house.ear.last(topic) or b"{}")
+    topic = next(
+        one.topic for one in house.probe.received if one.topic.startswith("homeassistant/device/ksem_inverter/")
+    )
+    device = json.loads(house.probe.last(topic) or b"{}")
     assert device["device"]["via_device"] == "airbridge_ksem_main"
     assert device["components"]["believed_power"]["state_topic"] == VALUES
     assert device["components"]["read"]["state_topic"] == STATUS

@@ -31,36 +31,36 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
 
 
 @pytest.fixture(scope="module")
-def ear(chain: Chain) -> Iterator[FakePublisher]:
-    ear = FakePublisher(chain.broker.port, session="ear", answers=False).start()
-    yield ear
-    ear.stop()
+def probe(chain: Chain) -> Iterator[FakePublisher]:
+    probe = FakePublisher(chain.broker.port, session="ear", answers=False).start()
+    yield probe
+    probe.stop()
 
 
-def last_of(ear: FakePublisher, start: int) -> str:
-    entries = json.loads(ear.received[REQUESTS][-1])["requests"]
+def last_of(probe: FakePublisher, start: int) -> str:
+    entries = json.loads(probe.received[REQUESTS][-1])["requests"]
     (found,) = [entry for entry in entries if entry["start"] == start]
     assert found["demanded"] is True
     return str(found["last"])
 
 
-def await_outcome(chain: Chain, ear: FakePublisher, start: int, outcome: str, within: float = 15.0) -> None:
+def await_outcome(chain: Chain, probe: FakePublisher, start: int, outcome: str, within: float = 15.0) -> None:
     deadline = time.monotonic() + within
     while True:
         try:
-            if last_of(ear, start) == outcome:
+            if last_of(probe, start) == outcome:
                 return
         except (IndexError, ValueError):
             pass
-        assert time.monotonic() < deadline, f"{ear.received[REQUESTS][-1:]}\n{chain.logs()}"
-        ear.await_count(REQUESTS, len(ear.received[REQUESTS]) + 1, within)
+        assert time.monotonic() < deadline, f"{probe.received[REQUESTS][-1:]}\n{chain.logs()}"
+        probe.await_count(REQUESTS, len(probe.received[REQUESTS]) + 1, within)
 
 
-def test_a_range_the_meter_has_becomes_a_block_and_reaches_the_inverter(chain: Chain, ear: FakePublisher) -> None:
-    ear.await_count(FLOW_TOPIC, 1, within=15)
-    block = BlockMessage.decode(ear.received[FLOW_TOPIC][-1])
+def test_a_range_the_meter_has_becomes_a_block_and_reaches_the_inverter(chain: Chain, probe: FakePublisher) -> None:
+    probe.await_count(FLOW_TOPIC, 1, within=15)
+    block = BlockMessage.decode(probe.received[FLOW_TOPIC][-1])
     assert (block.start, len(block.registers), block.cycle_ms, block.source) == (40972, 41, 5000, "poll")
-    await_outcome(chain, ear, 40972, "data")
+    await_outcome(chain, probe, 40972, "data")
     chain.inverter.command("reset")
     chain.await_good(40)
     ages = chain.inverter.status()["ranges"][FLOW]["age_ms"]
@@ -69,46 +69,46 @@ def test_a_range_the_meter_has_becomes_a_block_and_reaches_the_inverter(chain: C
 
 
 @pytest.mark.slow
-def test_a_range_the_meter_refuses_stays_exception_2_and_is_asked_once(chain: Chain, ear: FakePublisher) -> None:
-    await_outcome(chain, ear, 49206, "exception-2")
+def test_a_range_the_meter_refuses_stays_exception_2_and_is_asked_once(chain: Chain, probe: FakePublisher) -> None:
+    await_outcome(chain, probe, 49206, "exception-2")
     chain.publisher.await_log("the meter refuses the block r49206-10")
-    ear.await_count(FLOW_TOPIC, len(ear.received[FLOW_TOPIC]) + 2, within=12)  # two further periods
+    probe.await_count(FLOW_TOPIC, len(probe.received[FLOW_TOPIC]) + 2, within=12)  # two further periods
     assert chain.publisher.log_text().count("r49206-10") == 1
-    assert "ksem/main/block/r49206-10" not in ear.received
+    assert "ksem/main/block/r49206-10" not in probe.received
 
 
-def test_refused_ranges_of_a_node_that_wants_any_number_fill_no_log(chain: Chain, ear: FakePublisher) -> None:
+def test_refused_ranges_of_a_node_that_wants_any_number_fill_no_log(chain: Chain, probe: FakePublisher) -> None:
     lines = chain.publisher.log_text().count("the meter refuses the block")
     wants = tuple(
         RequestEntry("rs485", 1, "main", 3, start, 1, 9.0, "exception-2", 1, demanded=True)
         for start in range(20_000, 20_120, 2)
     )
     refused = chain.meter.status()["server"]["refused"]
-    ear.link.publish("ksem/rtu/greedy/requests", RequestsMessage(wants).encode())
-    ear.link.publish("ksem/rtu/greedy/status", b"online")
+    probe.link.publish("ksem/rtu/greedy/requests", RequestsMessage(wants).encode())
+    probe.link.publish("ksem/rtu/greedy/status", b"online")
     deadline = time.monotonic() + 20
     while chain.meter.status()["server"]["refused"] < refused + 20:
         assert time.monotonic() < deadline, chain.logs()
         time.sleep(0.05)
-    ear.link.publish("ksem/rtu/greedy/status", b"offline")
+    probe.link.publish("ksem/rtu/greedy/status", b"offline")
     assert chain.publisher.log_text().count("the meter refuses the block") <= lines + DEMAND_LINES
 
 
-def test_garbage_on_a_requests_topic_is_ignored_and_told_once(chain: Chain, ear: FakePublisher) -> None:
+def test_garbage_on_a_requests_topic_is_ignored_and_told_once(chain: Chain, probe: FakePublisher) -> None:
     for garbage in (b"", b"{", b'{"v":9}', b"\xff" * 100, b'{"v":1,"requests":3}', b"[" * 5000, b"null"):
-        ear.link.publish("ksem/rtu/foreign/requests", garbage)
-        ear.link.publish("ksem/rtu/foreign/status", garbage)
-    ear.await_count(FLOW_TOPIC, len(ear.received[FLOW_TOPIC]) + 1, within=8)
+        probe.link.publish("ksem/rtu/foreign/requests", garbage)
+        probe.link.publish("ksem/rtu/foreign/status", garbage)
+    probe.await_count(FLOW_TOPIC, len(probe.received[FLOW_TOPIC]) + 1, within=8)
     assert chain.publisher.log_text().count("breaks the contract") == 1
 
 
 @pytest.mark.slow
-def test_a_range_that_is_asked_no_more_is_read_no_more(chain: Chain, ear: FakePublisher) -> None:
+def test_a_range_that_is_asked_no_more_is_read_no_more(chain: Chain, probe: FakePublisher) -> None:
     chain.server.stop()  # its status is offline then: nobody asks
-    ear.await_payload("ksem/rtu/attic/status", b"offline")
+    probe.await_payload("ksem/rtu/attic/status", b"offline")
     time.sleep(6)  # longer than the range's period: silence can't be awaited
-    count = len(ear.received[FLOW_TOPIC])
+    count = len(probe.received[FLOW_TOPIC])
     time.sleep(6)
-    assert len(ear.received[FLOW_TOPIC]) == count
-    health = json.loads(ear.received["ksem/main/health"][-1])
+    assert len(probe.received[FLOW_TOPIC]) == count
+    health = json.loads(probe.received["ksem/main/health"][-1])
     assert "r40972-41" not in health["blocks"]

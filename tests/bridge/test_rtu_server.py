@@ -307,15 +307,15 @@ def test_home_assistant_is_told_again_when_it_starts_and_forgets_the_device_when
     broker: Broker, wire: Wire, server: Service, publisher: FakePublisher, tmp_path: Path
 ) -> None:
     topic = "homeassistant/device/ksem_rtu/airbridge_ksem_rtu_attic/config"
-    ear = FakePublisher(broker.port, session="ear", subscriptions=[topic]).start()
-    ear.await_count(topic, 1)
-    assert json.loads(ear.received[topic][-1])["device"]["via_device"] == "airbridge_ksem_main"
+    probe = FakePublisher(broker.port, session="ear", subscriptions=[topic]).start()
+    probe.await_count(topic, 1)
+    assert json.loads(probe.received[topic][-1])["device"]["via_device"] == "airbridge_ksem_main"
     publisher.link.publish("homeassistant/status", b"online")
-    ear.await_count(topic, 2)
+    probe.await_count(topic, 2)
     server.stop()
     with Service("rtu_server", settings(broker, wire, "[homeassistant]\ndiscovery = false"), tmp_path):
-        ear.await_payload(topic, b"")
-    ear.stop()
+        probe.await_payload(topic, b"")
+    probe.stop()
 
 
 @pytest.mark.usefixtures("server")

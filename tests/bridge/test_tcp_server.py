@@ -120,13 +120,13 @@ def test_more_readers_than_there_is_room_for_cost_the_oldest_its_connection(hous
 @pytest.mark.slow
 def test_the_door_stands_in_health_beside_the_lines(house: House) -> None:
     raw(house, READ_TOTALS)
-    ear = FakePublisher(house.broker.port, session="ear", answers=False).start()
+    probe = FakePublisher(house.broker.port, session="ear", answers=False).start()
     try:
         topic = "ksem/rtu/attic/health"
-        ear.await_count(topic, 2, within=15)
-        health = json.loads(ear.received[topic][-1])
+        probe.await_count(topic, 2, within=15)
+        health = json.loads(probe.received[topic][-1])
     finally:
-        ear.stop()
+        probe.stop()
     doors = {door["unit"]: door for door in health["doors"]}
     assert doors.keys() == {1, 71}
     assert (doors[1]["line"], doors[1]["state"], doors[1]["port"]["state"]) == ("tcp", "ok", "up")

@@ -30,7 +30,7 @@ class MeterScene:
         self.meter = self.chain.meter
         self.inverter = self.chain.inverter
         self.publisher = self.chain.publisher
-        self.ear = Ear(self.chain.broker.port)
+        self.probe = Ear(self.chain.broker.port)
         self.audience: MeterAudience
         self._stack = ExitStack()
 
@@ -38,7 +38,7 @@ class MeterScene:
         """Start all, and wait for good answers."""
         with self._stack as stack:
             stack.enter_context(self.chain).start("broker", "meter")
-            stack.enter_context(self.ear)
+            stack.enter_context(self.probe)
             self.audience = stack.enter_context(MeterAudience(self.chain.broker.port, self.meter.truth))
             self.chain.start("publisher", "line", "server", "inverter")
             self.chain.await_good(10)
@@ -85,7 +85,7 @@ class MeterScene:
 
     def statuses(self) -> list[bytes]:
         """All that was said on the meter's status."""
-        return self.ear.payloads(METER_STATUS)
+        return self.probe.payloads(METER_STATUS)
 
     def await_health(self, state: str, *words: str, within: float = OLD_HEALTH) -> MeterHealth:
         """Wait for a health message in this state whose reasons or checks hold all these words."""
@@ -111,8 +111,8 @@ class MeterScene:
         return found
 
     def _await_statuses(self, payload: bytes, within: float) -> None:
-        self.ear.await_last(METER_STATUS, payload, within)
-        self.ear.await_last(NODE_STATUS, payload, within)
+        self.probe.await_last(METER_STATUS, payload, within)
+        self.probe.await_last(NODE_STATUS, payload, within)
 
 
 def kinds(outcomes: dict[str, int]) -> set[str]:

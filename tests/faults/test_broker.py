@@ -24,10 +24,10 @@ ACL = (ROOT / "mosquitto" / "acl").read_text()
 
 
 @pytest.fixture
-def ear(chain: Chain) -> Iterator[Ear]:
-    with Ear(chain.broker.port) as ear:
-        await_statuses(ear)
-        yield ear
+def probe(chain: Chain) -> Iterator[Ear]:
+    with Ear(chain.broker.port) as probe:
+        await_statuses(probe)
+        yield probe
 
 
 def log_in(chain: Chain, part: str, user: str) -> None:
@@ -50,10 +50,10 @@ def guarded(tmp_path: Path, kept_rows: list[object]) -> Iterator[Chain]:
         yield chain
 
 
-def await_statuses(ear: Ear) -> None:
+def await_statuses(probe: Ear) -> None:
     """Data flows: both statuses say so in time."""
-    ear.await_last(METER_STATUS, b"online", TOLD_WITHIN)
-    ear.await_last(NODE_STATUS, b"online", TOLD_WITHIN)
+    probe.await_last(METER_STATUS, b"online", TOLD_WITHIN)
+    probe.await_last(NODE_STATUS, b"online", TOLD_WITHIN)
 
 
 @pytest.mark.slow
@@ -69,8 +69,8 @@ def test_services_wait_for_a_broker_that_comes_last(tmp_path: Path, kept_rows: l
         assert "good" in row.inverter_saw
         for service in (chain.publisher, chain.server):
             assert service.log_text().count("broker: connection refused") == 1  # of several attempts
-        with Ear(chain.broker.port) as ear:
-            await_statuses(ear)
+        with Ear(chain.broker.port) as probe:
+            await_statuses(probe)
 
 
 @pytest.mark.parametrize(
@@ -89,8 +89,8 @@ def test_a_broker_that_restarts_costs_seconds(
         chain.rows = kept_rows  # type: ignore[assignment]
         chain.start()
         chain.await_well()
-        with Ear(chain.broker.port) as ear:
-            await_statuses(ear)
+        with Ear(chain.broker.port) as probe:
+            await_statuses(probe)
         memory = "with persistence" if persistence else "without persistence"
         name = f"the broker restarts {memory} ({'SIGTERM' if how == 'stop' else 'SIGKILL'}), {seconds:g} s"
         with quiet(chain.publisher, chain.server, at_most=6) as logged:
@@ -99,8 +99,8 @@ def test_a_broker_that_restarts_costs_seconds(
                 time.sleep(seconds)
                 chain.broker.start()
                 chain.watch(0 if seconds else LIMIT_MS / 1000)  # what was there before is used up
-            with Ear(chain.broker.port) as ear:
-                await_statuses(ear)
+            with Ear(chain.broker.port) as probe:
+                await_statuses(probe)
         for lines in logged:
             assert len(lines.with_word("broker:")) <= 3  # lost, refused, connected
 
@@ -113,8 +113,8 @@ def test_a_frozen_broker_is_left_and_met_again(chain: Chain) -> None:
             time.sleep(LIMIT_MS / 1000 + 0.1)
             assert set(chain.watch(8.4)) <= REFUSED
             chain.broker.thaw()
-        with Ear(chain.broker.port) as ear:
-            await_statuses(ear)
+        with Ear(chain.broker.port) as probe:
+            await_statuses(probe)
     for lines in logged:
         assert lines.with_word("no answer") or lines.with_word("does not answer")
 
@@ -130,19 +130,19 @@ def test_a_password_changed_at_the_broker_is_named_and_mended_there(guarded: Cha
     assert known is not None
     with (
         quiet(service, other, at_most=8) as (lines, _),
-        Ear(chain.broker.port, username="dashboard", password="d") as ear,
+        Ear(chain.broker.port, username="dashboard", password="d") as probe,
     ):
         with chain.fault(f"the password of {user} is changed at the broker for 4 s", FAMILY):
             known[user] = "another"
             chain.broker.reload()
             service.await_log("bad user name or password")
             if user == "publisher":  # mosquitto 2.0 sends no will for whom it throws out so; the other side tells
-                ear.await_last(NODE_STATUS, b"offline", LIMIT_MS / 1000 + TOLD_WITHIN)
+                probe.await_last(NODE_STATUS, b"offline", LIMIT_MS / 1000 + TOLD_WITHIN)
             time.sleep(LIMIT_MS / 1000)
             assert "good" not in chain.watch(1)
             known[user] = USERS[user]
             chain.broker.reload()
-        await_statuses(ear)
+        await_statuses(probe)
         assert len(lines.with_word("broker: not authorised")) == 1
 
 
@@ -171,18 +171,18 @@ def test_a_right_that_the_broker_denies_in_silence_is_named(guarded: Chain, faul
     user, right, words = STARVED[fault]
     chain.broker.acl = without(ACL, user, right)
     chain.start()
-    with Ear(chain.broker.port, username="dashboard", password="d") as ear:
+    with Ear(chain.broker.port, username="dashboard", password="d") as probe:
         with chain.fault(f"{fault} (ACL of the broker)", FAMILY):
             chain.server.await_log(words, within=6)
-            health = ear.await_node_health(lambda health: words in health.why)
+            health = probe.await_node_health(lambda health: words in health.why)
             assert health.state == "down"
-            assert ear.last(NODE_STATUS) == b"offline"
+            assert probe.last(NODE_STATUS) == b"offline"
             assert set(chain.watch(1)) <= REFUSED
             chain.broker.acl = ACL
             chain.broker.reload()
-        await_statuses(ear)
+        await_statuses(probe)
         assert chain.server.log_text().count(words) == 1
-        ear.await_node_health(lambda health: health.state == "ok")
+        probe.await_node_health(lambda health: health.state == "ok")
 
 
 @pytest.mark.slow
@@ -193,20 +193,20 @@ def test_a_publisher_that_may_read_nothing_says_so(guarded: Chain) -> None:
         acl = without(acl, "publisher", right)
     chain.broker.acl = acl
     chain.start("broker", "meter", "publisher")
-    with Ear(chain.broker.port, username="dashboard", password="d") as ear:
+    with Ear(chain.broker.port, username="dashboard", password="d") as probe:
         chain.publisher.await_log("let this user read ksem/main/status")
-        ear.await_meter_health(lambda health: "let this user read ksem/main/status" in health.why)
+        probe.await_meter_health(lambda health: "let this user read ksem/main/status" in health.why)
         chain.broker.acl = ACL
         chain.broker.reload()
-        ear.await_meter_health(lambda health: health.state == "ok", within=8)
+        probe.await_meter_health(lambda health: health.state == "ok", within=8)
 
 
 def recorded(chain: Chain, count: int) -> dict[str, bytes]:
     """Real blocks as they were published a while ago."""
-    with Ear(chain.broker.port) as ear:
+    with Ear(chain.broker.port) as probe:
         for _ in range(count):
-            ear.await_next(LIVE)
-        return {one.topic: one.payload for one in ear.received if "/block/" in one.topic}
+            probe.await_next(LIVE)
+        return {one.topic: one.payload for one in probe.received if "/block/" in one.topic}
 
 
 def changed(payload: bytes, **fields: object) -> bytes:
@@ -225,12 +225,12 @@ def test_yesterdays_retained_blocks_are_never_served(
         chain.start("broker", "meter", "publisher")
         blocks = recorded(chain, 3)
         chain.publisher.stop()
-        with Ear(broker.port) as ear:
+        with Ear(broker.port) as probe:
             for topic, payload in blocks.items():  # without an expiry, as an older release left them
                 old = payload if boot_ms is None else changed(payload, boot_ms=boot_ms)
-                ear.to_log(topic, changed(old, session="00000bad"))
-            ear.to_log(METER_STATUS, b"online")
-            ear.await_last(METER_STATUS, b"online", 5)
+                probe.to_log(topic, changed(old, session="00000bad"))
+            probe.to_log(METER_STATUS, b"online")
+            probe.await_last(METER_STATUS, b"online", 5)
         broker.stop()
     with Chain(tmp_path / "today", broker=broker) as chain:
         chain.rows = kept_rows  # type: ignore[assignment]
@@ -244,9 +244,9 @@ def test_yesterdays_retained_blocks_are_never_served(
 
 def broker_says(broker: Broker, topic: str) -> str:
     """The retained message on a topic."""
-    with Ear(broker.port) as ear:
-        ear.await_last(topic, lambda _payload: True, 2)
-        return (ear.last(topic) or b"").decode()
+    with Ear(broker.port) as probe:
+        probe.await_last(topic, lambda _payload: True, 2)
+        return (probe.last(topic) or b"").decode()
 
 
 def bridge_to(broker: Broker, *, both_ways: bool = False) -> list[str]:
@@ -263,7 +263,7 @@ def bridge_to(broker: Broker, *, both_ways: bool = False) -> list[str]:
 
 @pytest.mark.slow
 def test_a_bridge_that_replays_its_retained_blocks_as_news_changes_nothing(
-    chain: Chain, ear: Ear, tmp_path: Path
+    chain: Chain, probe: Ear, tmp_path: Path
 ) -> None:
     old = recorded(chain, 2)
     old = {topic: payload if topic == LIVE else changed(payload, session="00000bad") for topic, payload in old.items()}
@@ -274,11 +274,11 @@ def test_a_bridge_that_replays_its_retained_blocks_as_news_changes_nothing(
         other.stop()
         other.config = bridge_to(chain.broker)
         time.sleep(LIMIT_MS / 1000)
-        received = len(ear.received)
+        received = len(probe.received)
         name = "a mosquitto bridge comes up and replays old blocks without the retain flag"
         with chain.fault(name, FAMILY, recovery=None):
             other.start()
-            replayed = [ear.await_said(topic, payload, received, within=10) for topic, payload in old.items()]
+            replayed = [probe.await_said(topic, payload, received, within=10) for topic, payload in old.items()]
             assert chain.watch(2).keys() == {"good"}
     assert not any(message.retained for message in replayed)
 
@@ -297,8 +297,8 @@ def test_two_brokers_joined_by_a_bridge_that_breaks_and_heals(tmp_path: Path, ke
             far.kill()
             time.sleep(2)
             far.start()
-        with Ear(far.port) as ear:
-            await_statuses(ear)
+        with Ear(far.port) as probe:
+            await_statuses(probe)
 
 
 GARBAGE = [
@@ -323,19 +323,19 @@ TOPICS = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("retain", [False, True])
-def test_garbage_on_our_topics_changes_nothing_and_is_said_once(chain: Chain, ear: Ear, retain: bool) -> None:
+def test_garbage_on_our_topics_changes_nothing_and_is_said_once(chain: Chain, probe: Ear, retain: bool) -> None:
     with quiet(chain.publisher, chain.server, at_most=12) as (publisher, server):
         name = f"a foreign publisher with {'retained ' if retain else ''}garbage on all topics for 3 s"
         with chain.fault(name, FAMILY, recovery=None):
             for round_number in range(24):
                 payload = GARBAGE[round_number % len(GARBAGE)]
                 for topic in (*(f"ksem/main/{topic}" for topic in TOPICS), NODE_STATUS):
-                    ear.to_log(topic, payload, retain=retain)
+                    probe.to_log(topic, payload, retain=retain)
                 time.sleep(0.1)
             assert chain.watch(1).keys() == {"good"}
-        await_statuses(ear)
+        await_statuses(probe)
         assert len(server.with_word("breaks the contract")) == 1
-        ear.await_meter_health(lambda health: health.publishers == ("unreadable",))
+        probe.await_meter_health(lambda health: health.publishers == ("unreadable",))
         assert publisher.with_word("another publisher runs for this meter")
 
 
@@ -344,21 +344,21 @@ def test_retained_garbage_at_the_start_is_no_hindrance(tmp_path: Path, kept_rows
     with Chain(tmp_path) as chain:
         chain.rows = kept_rows  # type: ignore[assignment]
         chain.start("broker", "meter", "line")
-        with Ear(chain.broker.port) as ear:
+        with Ear(chain.broker.port) as probe:
             for number, topic in enumerate(TOPICS):
-                ear.to_log(f"ksem/main/{topic}", GARBAGE[1 + number % (len(GARBAGE) - 1)])
-            ear.to_log(NODE_STATUS, b"garbage")
+                probe.to_log(f"ksem/main/{topic}", GARBAGE[1 + number % (len(GARBAGE) - 1)])
+            probe.to_log(NODE_STATUS, b"garbage")
             chain.start("server", "inverter")
             with chain.fault("retained garbage on all topics at the start", FAMILY):
                 assert set(chain.watch(1)) <= REFUSED
                 chain.start("publisher")
-            await_statuses(ear)
+            await_statuses(probe)
             assert chain.server.log_text().count("breaks the contract") == 1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("answers", [False, True])
-def test_a_foreign_session_beside_ours_is_not_served_and_is_told(chain: Chain, ear: Ear, answers: bool) -> None:
+def test_a_foreign_session_beside_ours_is_not_served_and_is_told(chain: Chain, probe: Ear, answers: bool) -> None:
     foreign = FakePublisher(chain.broker.port, session="bbbb", answers=answers).start()
     try:
         kind = "that answers pings" if answers else "that answers no pings"
@@ -368,25 +368,25 @@ def test_a_foreign_session_beside_ours_is_not_served_and_is_told(chain: Chain, e
                 foreign.send("energy", fill=7)
                 time.sleep(0.1)
             assert chain.watch(1).keys() == {"good"}
-        ear.await_meter_health(lambda health: health.publishers == ("bbbb",))
+        probe.await_meter_health(lambda health: health.publishers == ("bbbb",))
         chain.publisher.await_log("another publisher runs for this meter (session bbbb)")
     finally:
         foreign.stop()
 
 
 @pytest.mark.slow
-def test_a_forged_sequence_number_of_our_session_starves_nobody(chain: Chain, ear: Ear) -> None:
+def test_a_forged_sequence_number_of_our_session_starves_nobody(chain: Chain, probe: Ear) -> None:
     with chain.fault("blocks of our own session with a huge seq", FAMILY, recovery=None):
         for _ in range(5):
-            live = ear.live()
-            ear.to_log(LIVE, changed(live.encode(), seq=live.seq + 10**12, boot_ms=live.boot_ms + 1))
+            live = probe.live()
+            probe.to_log(LIVE, changed(live.encode(), seq=live.seq + 10**12, boot_ms=live.boot_ms + 1))
         assert chain.watch(3).keys() == {"good"}
 
 
 @pytest.mark.slow
-def test_a_block_of_our_session_from_the_future_costs_no_more_than_an_echo(chain: Chain, ear: Ear) -> None:
+def test_a_block_of_our_session_from_the_future_costs_no_more_than_an_echo(chain: Chain, probe: Ear) -> None:
     chain.watch(1.2)  # the pings of the start are over, the next one would be due in 10 s
     with chain.fault("blocks of our own session, stamped an hour ahead, with a huge seq", FAMILY):
         for _ in range(5):
-            live = ear.live()
-            ear.to_log(LIVE, changed(live.encode(), seq=live.seq + 10**12, boot_ms=live.boot_ms + 3_600_000))
+            live = probe.live()
+            probe.to_log(LIVE, changed(live.encode(), seq=live.seq + 10**12, boot_ms=live.boot_ms + 3_600_000))

@@ -53,8 +53,8 @@ def repeat(work: Callable[[], None], seconds: float) -> None:
 class TopicGarbage:
     """What anybody who may write to the topics could send: forged blocks of ever new sessions and names, no JSON."""
 
-    def __init__(self, ear: Ear) -> None:
-        self._ear = ear
+    def __init__(self, probe: Ear) -> None:
+        self._ear = probe
         self._chance = random.Random(11)
 
     def __call__(self) -> None:
@@ -96,9 +96,9 @@ def test_garbage_on_topics_and_line_makes_the_rtu_server_grow_by_nothing(chain: 
     # The garbage itself, requests asked for the first time, and a unit that is not asked for seconds.
     with (
         line_fault(chain, "garbage on the topics and on the line", family=FAMILY, lines=30),
-        Ear(chain.broker.port) as ear,
+        Ear(chain.broker.port) as probe,
     ):
-        topics, line = TopicGarbage(ear), LineGarbage(chain)
+        topics, line = TopicGarbage(probe), LineGarbage(chain)
 
         def flood() -> None:
             topics()

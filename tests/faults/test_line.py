@@ -357,13 +357,13 @@ def test_a_port_that_comes_and_goes_is_told_and_survived(chain: Chain) -> None:
 
 @pytest.mark.slow
 def test_a_port_that_flaps_without_end_is_logged_a_few_times_and_then_counted(chain: Chain) -> None:
-    with Ear(chain.broker.port) as ear:
+    with Ear(chain.broker.port) as probe:
         # A dozen about the port, the rest in one line a minute; and what becomes of the unit.
         with line_fault(chain, "the port flaps 25 times", recovery=1.5, lines=30):
             for _ in range(25):
                 chain.line.command("unplug", seconds=0.05)
                 time.sleep(0.6)  # the server opens it again within this time
-        ear.await_node_health(lambda health: health.units[0].port.changes > 30, within=15)
+        probe.await_node_health(lambda health: health.units[0].port.changes > 30, within=15)
 
 
 @pytest.mark.slow

@@ -87,23 +87,23 @@ def hanging(chain: Chain) -> HangingServer:
 
 
 def test_a_line_s_thread_that_hangs_is_replaced_and_named(chain: Chain) -> None:
-    with Ear(chain.broker.port) as ear:
+    with Ear(chain.broker.port) as probe:
         with chain.fault("the thread of a line hangs for 9 s", "rtu-server"):
             server = hanging(chain)
-            ear.await_last(NODE_STATUS, b"offline", TOLD_WITHIN)
+            probe.await_last(NODE_STATUS, b"offline", TOLD_WITHIN)
             server.hang.unlink()
-        ear.await_last(NODE_STATUS, b"online", TOLD_WITHIN)
+        probe.await_last(NODE_STATUS, b"online", TOLD_WITHIN)
     assert server.log_text().count("thread line rs485 hangs for") == 1
     assert "its thread was started anew once, see the log" in server.log_text()
 
 
 def test_where_the_thread_hangs_again_the_process_ends_with_an_error_for_systemd_to_restart_it(chain: Chain) -> None:
-    with Ear(chain.broker.port) as ear:
+    with Ear(chain.broker.port) as probe:
         with chain.fault("the thread of a line hangs until the process is started anew", "rtu-server"):
             server = hanging(chain)
             assert server.wait(NOTICED_WITHIN + 2) == 1
             assert "again: the process ends" in server.log_text()
-            ear.await_last(NODE_STATUS, b"offline", TOLD_WITHIN)
+            probe.await_last(NODE_STATUS, b"offline", TOLD_WITHIN)
             server.hang.unlink()
             server.start()
-        ear.await_last(NODE_STATUS, b"online", TOLD_WITHIN)
+        probe.await_last(NODE_STATUS, b"online", TOLD_WITHIN)

@@ -270,17 +270,17 @@ def test_a_meter_that_comes_later_than_all_else_is_taken_up(
     with Chain(tmp_path, push=push) as chain, ExitStack() as stack:
         chain.rows = kept_rows
         chain.start("broker")
-        ear = stack.enter_context(Ear(chain.broker.port))
+        probe = stack.enter_context(Ear(chain.broker.port))
         chain.start("publisher", "line", "server", "inverter")
         chain.inverter.wait_for("exception-4")
         with chain.fault(f"the meter is absent at the start ({'pushed' if push else 'polled'})", "meter") as row:
             chain.inverter.wait_for("exception-4", 4)
-            ear.await_last(METER_STATUS, b"offline", TOLD_WITHIN)
-            ear.await_last(NODE_STATUS, b"offline", TOLD_WITHIN)
-            ear.await_meter_health(lambda health: health.state == "down" and "no connection to" in health.why)
+            probe.await_last(METER_STATUS, b"offline", TOLD_WITHIN)
+            probe.await_last(NODE_STATUS, b"offline", TOLD_WITHIN)
+            probe.await_meter_health(lambda health: health.state == "down" and "no connection to" in health.why)
             chain.start("meter")
-        ear.await_last(METER_STATUS, b"online", TOLD_WITHIN)
-        ear.await_last(NODE_STATUS, b"online", TOLD_WITHIN)
+        probe.await_last(METER_STATUS, b"online", TOLD_WITHIN)
+        probe.await_last(NODE_STATUS, b"online", TOLD_WITHIN)
         assert kinds(row.inverter_saw) == {"good", "exception-4"}
         assert len(chain.publisher.log_text().splitlines()) <= 14, chain.publisher.log_text()
 

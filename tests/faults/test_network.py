@@ -61,11 +61,11 @@ def hosts(tmp_path: Path, kept_rows: list[object]) -> Iterator[Hosts]:
 @contextmanager
 def ear_at(chain: TwoHosts) -> Iterator[Ear]:
     """Hears what the broker says, on its own host."""
-    ear = Ear(chain.broker.port, host=CELLAR)
+    probe = Ear(chain.broker.port, host=CELLAR)
     with ExitStack() as stack:
         with chain.network.cellar.entered():
-            stack.enter_context(ear)
-        yield ear
+            stack.enter_context(probe)
+        yield probe
 
 
 SERVER_AWAY = ("server",)
@@ -176,18 +176,18 @@ def test_a_half_open_link_is_noticed_told_and_healed(hosts: Hosts, away: tuple[s
     service, other = (chain.server, chain.publisher) if away == SERVER_AWAY else (chain.publisher, chain.server)
     own_status = NODE_STATUS if away == SERVER_AWAY else METER_STATUS
     who = "RTU server" if away == SERVER_AWAY else "publisher"
-    with ear_at(chain) as ear, quiet(service, other, at_most=8):
-        await_statuses(ear)
+    with ear_at(chain) as probe, quiet(service, other, at_most=8):
+        await_statuses(probe)
         with chain.fault(f"half-open link of the {who}: packets {lost} are lost", FAMILY):
             begun = time.monotonic()
             for direction in WAYS[lost]:
                 getattr(chain.network, direction).cut = True
             if away == PUBLISHER_AWAY:  # the other side sees that no data comes
-                ear.await_last(NODE_STATUS, b"offline", LIVE_LIMIT + TOLD_WITHIN)
+                probe.await_last(NODE_STATUS, b"offline", LIVE_LIMIT + TOLD_WITHIN)
             service.await_log("WARNING broker: ", within=begun + NOTICED_WITHIN - time.monotonic())
             # Linux gives a connection up without a word to the peer, so the broker must notice by itself.
-            ear.await_last(own_status, b"offline", begun + BROKER_NOTICES_WITHIN - time.monotonic())
+            probe.await_last(own_status, b"offline", begun + BROKER_NOTICES_WITHIN - time.monotonic())
             assert set(chain.watch(0.5)) <= REFUSED
             for way in chain.network.ways:
                 way.cut = False
-        await_statuses(ear)
+        await_statuses(probe)

@@ -31,33 +31,33 @@ LIVE_LIMIT = LIMIT_MS / 1000
 
 
 @pytest.fixture
-def ear(chain: Chain) -> Iterator[Ear]:
-    with Ear(chain.broker.port) as ear:
-        await_statuses(ear)
-        yield ear
+def probe(chain: Chain) -> Iterator[Ear]:
+    with Ear(chain.broker.port) as probe:
+        await_statuses(probe)
+        yield probe
 
 
 @pytest.mark.quick
-def test_a_publisher_that_is_killed_and_started_again(chain: Chain, ear: Ear) -> None:
+def test_a_publisher_that_is_killed_and_started_again(chain: Chain, probe: Ear) -> None:
     with quiet(chain.server, at_most=4):
         with chain.fault("the publisher is killed (SIGKILL) and started when both statuses tell it", FAMILY):
             chain.publisher.kill()
-            ear.await_last(METER_STATUS, b"offline", TOLD_WITHIN)
-            ear.await_last(NODE_STATUS, b"offline", LIVE_LIMIT + TOLD_WITHIN)
+            probe.await_last(METER_STATUS, b"offline", TOLD_WITHIN)
+            probe.await_last(NODE_STATUS, b"offline", LIVE_LIMIT + TOLD_WITHIN)
             chain.publisher.start()
-        await_statuses(ear)
+        await_statuses(probe)
 
 
 @pytest.mark.slow
-def test_a_publisher_that_is_restarted_as_systemd_does(chain: Chain, ear: Ear) -> None:
+def test_a_publisher_that_is_restarted_as_systemd_does(chain: Chain, probe: Ear) -> None:
     with quiet(chain.server, at_most=4):
         with chain.fault("the publisher is restarted (SIGTERM)", FAMILY):
             assert chain.publisher.stop() == 0
-            ear.await_last(METER_STATUS, b"offline", 1)
+            probe.await_last(METER_STATUS, b"offline", 1)
             chain.publisher.start()
             chain.watch(LIVE_LIMIT)  # what was there before is used up
-        await_statuses(ear)
-    sessions = {BlockMessage.decode(payload).session for payload in ear.payloads(LIVE)}
+        await_statuses(probe)
+    sessions = {BlockMessage.decode(payload).session for payload in probe.payloads(LIVE)}
     assert len(sessions) == 2
 
 
@@ -75,20 +75,20 @@ def test_a_frozen_publisher_serves_nothing_old_when_it_goes_on(
         chain.publisher.await_log("push is up")
         chain.await_well()
         listeners = Ear(chain.broker.port), MeterAudience(chain.broker.port, chain.meter.truth)
-        with listeners[0] as ear, listeners[1] as audience:
+        with listeners[0] as probe, listeners[1] as audience:
             how = "until the broker notices, the meter does not wait for answers" if options else "for 5 s"
-            await_statuses(ear)
+            await_statuses(probe)
             with quiet(chain.server, chain.publisher, at_most=8):
                 with chain.fault(f"the publisher is stopped (SIGSTOP) {how}", FAMILY):
                     begun = time.monotonic()
                     chain.publisher.freeze()
-                    ear.await_last(NODE_STATUS, b"offline", LIVE_LIMIT + TOLD_WITHIN)
+                    probe.await_last(NODE_STATUS, b"offline", LIVE_LIMIT + TOLD_WITHIN)
                     if seconds == BROKER_NOTICES_WITHIN:
-                        ear.await_last(METER_STATUS, b"offline", begun + seconds - time.monotonic())
+                        probe.await_last(METER_STATUS, b"offline", begun + seconds - time.monotonic())
                     chain.inverter.wait_for("exception-4", 1, 2)  # the last good answer may be on the line still
                     assert set(chain.watch(max(0.5, begun + 5 - time.monotonic()))) <= REFUSED
                     chain.publisher.thaw()
-                await_statuses(ear)
+                await_statuses(probe)
             assert not audience.wrong  # in the burst is what the inverter asks too seldom to see
 
 
@@ -115,35 +115,35 @@ def second_publisher(chain: Chain, folder: Path, *, broker: Broker | None = None
 
 @pytest.mark.slow
 def test_a_second_publisher_on_one_broker_is_noticed_by_its_session_and_costs_nothing(
-    chain: Chain, ear: Ear, tmp_path: Path
+    chain: Chain, probe: Ear, tmp_path: Path
 ) -> None:
     with second_publisher(chain, tmp_path / "second") as second:
         with chain.fault("a second publisher for one meter on one broker", FAMILY, recovery=None):
             for each in (chain.publisher, second):
                 each.await_log("another publisher runs for this meter (session", within=20)
             connections = chain.broker.log_text().count("as ksem-pub-main")
-            ear.await_meter_health(lambda health: bool(health.publishers) and "stop one" in health.why, within=15)
+            probe.await_meter_health(lambda health: bool(health.publishers) and "stop one" in health.why, within=15)
             assert chain.watch(3).keys() == {"good"}
-            await_statuses(ear)
+            await_statuses(probe)
         # Neither throws the other out.
         assert chain.broker.log_text().count("as ksem-pub-main") == connections == 2
 
 
 @pytest.mark.slow
-def test_three_restarts_of_the_broker_within_seconds_are_no_second_instance(chain: Chain, ear: Ear) -> None:
+def test_three_restarts_of_the_broker_within_seconds_are_no_second_instance(chain: Chain, probe: Ear) -> None:
     before = {service: len(service.log_text()) for service in (chain.publisher, chain.server)}
     with chain.fault("the broker is restarted three times within seconds", "broker"):
         for times in (2, 3, 4):
             chain.broker.restart()
             for service in before:
                 service.await_log("broker: connected to", times=times)
-    await_statuses(ear)
+    await_statuses(probe)
     for service, length in before.items():
         assert not re.search(r"instance|another (publisher|RTU server)|in 30 s", service.log_text()[length:])
 
 
 @pytest.mark.slow
-def test_who_guesses_client_ids_takes_no_service_over(chain: Chain, ear: Ear) -> None:
+def test_who_guesses_client_ids_takes_no_service_over(chain: Chain, probe: Ear) -> None:
     up = [threading.Event(), threading.Event()]
     thieves = [
         MqttLink(
@@ -167,7 +167,7 @@ def test_who_guesses_client_ids_takes_no_service_over(chain: Chain, ear: Ear) ->
         for thief in thieves:
             thief.stop()
     assert [service.log_text().count("broker: ") for service in services] == before
-    assert (ear.last(METER_STATUS), ear.last(NODE_STATUS)) == (b"online", b"online")
+    assert (probe.last(METER_STATUS), probe.last(NODE_STATUS)) == (b"online", b"online")
 
 
 @pytest.mark.slow
@@ -179,27 +179,27 @@ def test_of_two_publishers_one_is_served_until_it_dies(tmp_path: Path, kept_rows
         chain.start()
         chain.await_well()
         far = Broker(tmp_path / "far", config=bridge_to(chain.broker, both_ways=True))
-        with far, Ear(chain.broker.port) as ear:
-            first = ear.live().session
+        with far, Ear(chain.broker.port) as probe:
+            first = probe.live().session
             with second_publisher(chain, tmp_path / "second", broker=far, push_port=port) as second:
                 with chain.fault("two publishers for one meter", FAMILY, recovery=None):
                     for each in (chain.publisher, second):
                         each.await_log("another publisher runs for this meter (session")
                     assert chain.watch(2).keys() == {"good"}
-                assert {BlockMessage.decode(one).session for one in ear.payloads(LIVE)[-10:]} - {first}
+                assert {BlockMessage.decode(one).session for one in probe.payloads(LIVE)[-10:]} - {first}
                 with chain.fault("of two publishers the one that is served is killed", FAMILY):
                     chain.publisher.kill()
                     chain.watch(LIVE_LIMIT)  # what was there before is used up
-                await_statuses(ear)
-                health = ear.await_node_health(lambda health: health.transit["main"].session != first, within=11)
+                await_statuses(probe)
+                health = probe.await_node_health(lambda health: health.transit["main"].session != first, within=11)
                 assert health.transit["main"].session is not None
 
 
 @pytest.mark.slow
-def test_somebody_elses_word_on_our_statuses_is_corrected(chain: Chain, ear: Ear) -> None:
+def test_somebody_elses_word_on_our_statuses_is_corrected(chain: Chain, probe: Ear) -> None:
     with chain.fault("a late last will says offline while data flows", FAMILY, recovery=None):
         for topic in (METER_STATUS, NODE_STATUS):
-            ear.await_correction(topic, b"offline", b"online", TOLD_WITHIN)
+            probe.await_correction(topic, b"offline", b"online", TOLD_WITHIN)
         assert chain.watch(1).keys() == {"good"}
 
 
@@ -219,14 +219,14 @@ def test_a_step_of_the_wall_clock_changes_nothing(tmp_path: Path, kept_rows: lis
         setattr(chain, part, Service(service.module, text, tmp_path, environ=environ))
         chain.start()
         chain.await_well()
-        with Ear(chain.broker.port) as ear:
-            await_statuses(ear)
+        with Ear(chain.broker.port) as probe:
+            await_statuses(probe)
             for seconds, words in ((3600, "on by 1 h"), (-3600, "back by 1 h")):
                 with chain.fault(f"the wall clock of the {part}'s host steps {words}", FAMILY, recovery=None):
                     step.write_text(str(seconds))
                     assert chain.watch(1.7).keys() == {"good"}
-                    assert abs(clock_of(part, chain, ear) - time.time() - seconds) < 60  # it has stepped
-                assert (ear.last(METER_STATUS), ear.last(NODE_STATUS)) == (b"online", b"online")
+                    assert abs(clock_of(part, chain, probe) - time.time() - seconds) < 60  # it has stepped
+                assert (probe.last(METER_STATUS), probe.last(NODE_STATUS)) == (b"online", b"online")
 
 
 @pytest.mark.slow
@@ -255,10 +255,10 @@ def test_a_clock_that_a_time_service_slows_down_makes_no_limit_longer(tmp_path: 
         assert row.longest_age_ms > LIMIT_MS - 300, "the limit was not met"
 
 
-def clock_of(part: str, chain: Chain, ear: Ear) -> float:
+def clock_of(part: str, chain: Chain, probe: Ear) -> float:
     """What the wall clock of a service shows."""
     if part == "publisher":
-        return datetime.fromisoformat(ear.live().time).timestamp()
+        return datetime.fromisoformat(probe.live().time).timestamp()
     before = len(chain.server.log_text())
     chain.inverter.command("plan", ranges=f"0-27,40-145,{next(_new_ranges)}-140")  # a new request is logged
     chain.server.await_log("first request", times=chain.server.log_text()[:before].count("first request") + 1)

@@ -107,38 +107,38 @@ def test_stalls_at_any_moment_cost_requests_and_nothing_else(chain: Chain) -> No
 
 @pytest.mark.slow
 def test_a_frozen_server_is_noticed_by_the_broker_and_serves_nothing_old_when_it_goes_on(chain: Chain) -> None:
-    with Ear(chain.broker.port) as ear:
-        ear.await_last(NODE_STATUS, b"online", TOLD_WITHIN)
+    with Ear(chain.broker.port) as probe:
+        probe.await_last(NODE_STATUS, b"online", TOLD_WITHIN)
         # Broker lost and found, and the unit's state.
         with line_fault(chain, "SIGSTOP until the broker notices, 5 s at least", family=FAMILY, lines=8) as (row, _):
             begun = boottime()
             chain.server.freeze()
-            ear.await_last(NODE_STATUS, b"offline", BROKER_NOTICES_WITHIN)
+            probe.await_last(NODE_STATUS, b"offline", BROKER_NOTICES_WITHIN)
             time.sleep(max(0.0, begun + 5 - boottime()))
             chain.server.thaw()
-        ear.await_last(NODE_STATUS, b"online", TOLD_WITHIN)
+        probe.await_last(NODE_STATUS, b"online", TOLD_WITHIN)
     assert set(row.inverter_saw) <= {"good", "timeout", "exception-4"}
 
 
 @pytest.mark.slow
 def test_a_server_that_is_killed_serves_again_as_soon_as_it_runs(chain: Chain) -> None:
-    with Ear(chain.broker.port) as ear:
+    with Ear(chain.broker.port) as probe:
         with line_fault(chain, "the RTU server is killed, started 2 s later", family=FAMILY, recovery=1.5, lines=8):
             chain.server.kill()
-            ear.await_last(NODE_STATUS, b"offline", TOLD_WITHIN)
+            probe.await_last(NODE_STATUS, b"offline", TOLD_WITHIN)
             time.sleep(2)
             chain.server.start()
-        ear.await_last(NODE_STATUS, b"online", TOLD_WITHIN)
+        probe.await_last(NODE_STATUS, b"online", TOLD_WITHIN)
 
 
 @pytest.mark.slow
 def test_a_clean_restart_costs_no_more_than_its_time(chain: Chain) -> None:
-    with Ear(chain.broker.port) as ear:
+    with Ear(chain.broker.port) as probe:
         with line_fault(chain, "the RTU server is restarted", family=FAMILY, recovery=1.5, lines=8):
             assert chain.server.stop() == 0
-            ear.await_last(NODE_STATUS, b"offline", TOLD_WITHIN)
+            probe.await_last(NODE_STATUS, b"offline", TOLD_WITHIN)
             chain.server.start()
-        ear.await_last(NODE_STATUS, b"online", TOLD_WITHIN)
+        probe.await_last(NODE_STATUS, b"online", TOLD_WITHIN)
 
 
 @pytest.mark.slow
@@ -160,13 +160,13 @@ def test_a_second_instance_with_the_same_name_is_noticed_and_said_once(
     settings = chain.server_settings().replace(str(chain.line.server), str(tmp_path / "no-port"))
     written = "another RTU server is called attic"
     with (
-        Ear(chain.broker.port) as ear,
+        Ear(chain.broker.port) as probe,
         line_fault(chain, "a second RTU server of the same name", family=FAMILY, recovery=None, lines=10) as (_, first),
         Service("rtu_server", settings, tmp_path) as second,
     ):
         reported = [first, Lines(second)]
         wait_until(lambda: all(lines.with_word(written) for lines in reported), within=20)
-        ear.await_node_health(lambda health: health.state != "ok" and written in health.why, within=15)
+        probe.await_node_health(lambda health: health.state != "ok" and written in health.why, within=15)
         assert chain.watch(2).keys() == {"good"}
     assert not any(lines.with_word("broker: connection") for lines in reported)  # neither throws the other out
     # Not waited for: the next test needs data now.
@@ -205,7 +205,7 @@ def test_two_noisy_lines_end_together_in_time_and_with_a_final_message(tmp_path:
         chain.start()
         chain.await_good()
         with (
-            Ear(chain.broker.port) as ear,
+            Ear(chain.broker.port) as probe,
             line_fault(chain, "noise on two lines, and a restart", family=FAMILY, lines=16),
         ):
             received = cellar.status()["to_server"]
@@ -213,7 +213,7 @@ def test_two_noisy_lines_end_together_in_time_and_with_a_final_message(tmp_path:
                 line.command("inject", to="server", hex=noise)
             wait_until(lambda: cellar.status()["to_server"] > received + 500)
             assert chain.server.stop(within=3.0) == 0
-            ear.await_last(NODE_STATUS, b"offline", 1.0)
+            probe.await_last(NODE_STATUS, b"offline", 1.0)
             chain.server.start()
 
 

@@ -111,11 +111,11 @@ def connections_are_cut(chain: Chain, chance: random.Random) -> None:
 
 
 def garbage_on_the_topics(chain: Chain, chance: random.Random) -> None:
-    with Ear(chain.broker.port) as ear:
+    with Ear(chain.broker.port) as probe:
         for _ in range(chance.randrange(1, 200)):
             forged = block(at=boottime(), seq=chance.randrange(1 << 40), session=f"{chance.getrandbits(32):08x}")
-            ear.shout("ksem/main/block/live", forged.encode())
-            ear.shout("ksem/main/block/live", chance.randbytes(300))
+            probe.shout("ksem/main/block/live", forged.encode())
+            probe.shout("ksem/main/block/live", chance.randbytes(300))
 
 
 def requests_of_all_kinds(chain: Chain, chance: random.Random) -> None:
