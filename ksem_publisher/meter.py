@@ -82,7 +82,7 @@ class MeterService:
         self.session = secrets.token_hex(4)
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._topics = topics = Topics(settings.mqtt.prefix)
         self._version = version
         self._announcer = Announcer(settings.homeassistant, lambda: self._devices(settings))
@@ -151,7 +151,7 @@ class MeterService:
             self._blocks,
             self._plan,
             settings.poll.energy,
-            self._turn,
+            self._lock,
             self._on_push_away,
             self.log,
             tape,
@@ -163,7 +163,7 @@ class MeterService:
             self._plan,
             self._live_data,
             self._block_data,
-            self._turn,
+            self._lock,
             self.log,
             clock,
             tape,
@@ -181,7 +181,7 @@ class MeterService:
             now = self._clock()
             if self._key_file.look():
                 self._blocks.republish()
-            with self._turn:
+            with self._lock:
                 self._look_at_source(now)
                 self._set_status(online=self._live_data.flows(now))
                 self._report.publish(self._view(now))
@@ -215,7 +215,7 @@ class MeterService:
         """In the listener's thread."""
 
         def look() -> None:
-            with self._turn:
+            with self._lock:
                 self._look_at_source(self._clock())
 
         with contextlib.suppress(RuntimeError):  # the loop has ended
@@ -294,7 +294,7 @@ class MeterService:
         )
 
     def _adopt(self, kept: BlockMessage, received: float) -> None:
-        with self._turn:
+        with self._lock:
             self._block_data.adopt(kept, received)
 
     def _on_demand(self, change: Callable[[], None]) -> None:

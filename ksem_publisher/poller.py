@@ -45,7 +45,7 @@ class Client(Protocol):
 
 
 class MeterPoll:
-    """Runs the plan against the meter. `turn` is held while results are handed on: the push has a thread of its own."""
+    """Runs the plan against the meter. `lock` is held while results are handed on: the push has a thread of its own."""
 
     def __init__(
         self,
@@ -53,20 +53,20 @@ class MeterPoll:
         plan: PollPlan,
         live_data: LiveData,
         others: BlockData,
-        turn: threading.Lock,
+        lock: threading.Lock,
         log: logging.Logger,
         clock: Callable[[], float] = boottime,
         tape: Tape = OFF,
         on_answer: Callable[[int, Sequence[int], float, float], None] = lambda *_: None,
     ) -> None:
-        """`on_answer` is called with each answer, `turn` held: first register, registers, when sent, when received."""
+        """`on_answer` is called with each answer, `lock` held: first register, registers, when sent, when received."""
         self._on_answer = on_answer
         self._tape = tape
         self._client = client
         self._plan = plan
         self._live_data = live_data
         self._others = others
-        self._turn = turn
+        self._lock = lock
         self._log = log
         self._clock = clock
         self._wake = asyncio.Event()
@@ -162,7 +162,7 @@ class MeterPoll:
                 self._plan.fail(self._clock())
                 return
             self._no_link, self._reached = None, True
-            with self._turn:
+            with self._lock:
                 self._on_answer(wanted.start, registers, sent, self._clock())
             results = self._plan.answer(registers, sent, self._clock())
             if any(isinstance(one, Snapshot) or one.name == "device" for one in results):
@@ -203,7 +203,7 @@ class MeterPoll:
     def _take(self, results: tuple[Snapshot | BlockRead, ...]) -> None:
         if not results:
             return
-        with self._turn:
+        with self._lock:
             for result in results:
                 if isinstance(result, Snapshot):
                     self._live_data.polled(result, self._others.interval_ms)

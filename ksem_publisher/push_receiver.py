@@ -51,7 +51,7 @@ _COUNTERS = tuple(one.range for one in REGISTERS if ENERGY.covers(one.range))
 class MeterPush:
     """Takes what one meter writes, in the listener's thread; the rest is asked of it in the event loop's.
 
-    `turn` is held by whoever changes or reads what both threads know of the meter.
+    `lock` is held by whoever changes or reads what both threads know of the meter.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class MeterPush:
         blocks: BlockPublisher,
         plan: PollPlan,
         energy_every: float,
-        turn: threading.Lock,
+        lock: threading.Lock,
         on_away: Callable[[], None],
         log: logging.Logger,
         tape: Tape = OFF,
@@ -90,7 +90,7 @@ class MeterPush:
         self._plan = plan
         self._energy_every = energy_every
         self._energy_due = float("-inf")
-        self._turn = turn
+        self._lock = lock
         self._log = log
         self._live = PushAssembler(LIVE, VALUES, sums_up)
         self._energy = PushAssembler(ENERGY, _COUNTERS, None)
@@ -124,7 +124,7 @@ class MeterPush:
 
     def on_writes(self, connection: PushConnection, writes: Sequence[PushedWrite]) -> None:
         """The meter has written, and has its answer already."""
-        with self._turn:
+        with self._lock:
             self._take(connection, writes)
 
     def _take(self, connection: PushConnection, writes: Sequence[PushedWrite]) -> None:
@@ -201,7 +201,7 @@ class MeterPush:
         return connection is self._passed_over and write.at < self._passed_over_until
 
     def polled(self, start: int, registers: Sequence[int], sent: float, now: float) -> None:
-        """The meter has answered a read. `turn` is held."""
+        """The meter has answered a read. `lock` is held."""
         self._agreement.polled(start, registers, sent, now)
         self._look_at_agreement(now)
 
@@ -212,7 +212,7 @@ class MeterPush:
 
     def watch(self, now: float) -> float:
         """Look whether the push stays away; when to look again, if nothing comes."""
-        with self._turn:
+        with self._lock:
             change = self._live_data.source.next_change(now)
         if change is None:
             self._on_away()
@@ -221,14 +221,14 @@ class MeterPush:
 
     def on_moved(self, now: float) -> None:
         """The meter's name means another address now."""
-        with self._turn:
+        with self._lock:
             self._agreement.forget_polled(now)
             self._look_at_agreement(now)
         self._on_moved()
 
     def on_closed(self, connection: PushConnection) -> None:
         """A connection has ended."""
-        with self._turn:
+        with self._lock:
             if self._tape.on:
                 note_connection(self._tape, CLOSED, connection)
             self._live_sender.closed(connection)
