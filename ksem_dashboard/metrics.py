@@ -226,7 +226,7 @@ _BLOCK: Final = ("meter", "block")
 _NODE: Final = ("node",)
 _UNIT: Final = ("node", "line", "unit", "meter")
 _INVERTER: Final = ("inverter",)
-_DOOR: Final = ("node", "door", "unit", "meter")
+_TCP: Final = ("node", "door", "unit", "meter")
 
 GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "ksem_dashboard_broker_up": ("Whether this service is connected to the broker.", ()),
@@ -267,14 +267,14 @@ GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "ksem_inverter_believed_power_watts": ("Power that the inverter believes; above 0: from the grid.", _INVERTER),
     "ksem_inverter_delay_seconds": ("How far the inverter is behind the meter.", (*_INVERTER, "quantile")),
     "ksem_inverter_reason": ("1 for each reason why the inverter is not well.", (*_INVERTER, "code")),
-    "ksem_door_up": ("Whether a side door (Modbus TCP) is open, and has fresh data for who asks.", _DOOR),
-    "ksem_door_last_request_age_seconds": ("Time since a reader asked last at a side door.", _DOOR),
+    "ksem_door_up": ("Whether a side door (Modbus TCP) is open, and has fresh data for who asks.", _TCP),
+    "ksem_door_last_request_age_seconds": ("Time since a reader asked last at a side door.", _TCP),
 }
 HISTOGRAMS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "ksem_turnaround_seconds": ("From a request's last byte to its answer's first.", _UNIT),
     "ksem_inverter_data_age_seconds": ("Age of the data as the inverter got it.", _UNIT),
-    "ksem_door_turnaround_seconds": ("From a request's taking up at a side door to its answer's sending.", _DOOR),
-    "ksem_door_data_age_seconds": ("Age of the data as readers at a side door got it.", _DOOR),
+    "ksem_door_turnaround_seconds": ("From a request's taking up at a side door to its answer's sending.", _TCP),
+    "ksem_door_data_age_seconds": ("Age of the data as readers at a side door got it.", _TCP),
 }
 """Told as `_bucket` with the label `le`, `_sum` and `_count`, since the RTU server's start."""
 COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
@@ -293,7 +293,7 @@ COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "ksem_answers": ("What the inverter got.", (*_UNIT, "outcome")),
     "ksem_foreign_frames": ("Frames on the line that were for others.", _UNIT),
     "ksem_noise_bytes": ("Bytes on the line that were no frame.", _UNIT),
-    "ksem_door_requests": ("Requests of readers at a side door to this unit.", _DOOR),
-    "ksem_door_answers": ("What readers at a side door got.", (*_DOOR, "outcome")),
+    "ksem_door_requests": ("Requests of readers at a side door to this unit.", _TCP),
+    "ksem_door_answers": ("What readers at a side door got.", (*_TCP, "outcome")),
 }
 """Names without the `_total` that they are told with."""

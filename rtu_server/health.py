@@ -272,7 +272,7 @@ def requests_message(reports: Iterable[UnitReport], now: float) -> RequestsMessa
     return RequestsMessage(tuple(sorted(entries[:MAX_ENTRIES], key=lambda entry: -entry.per_s)), left_out)
 
 
-def door_health(
+def tcp_health(
     name: str, unit: UnitSettings, counters: LineCounters, port: LinkHealth, fresh_since: float | None, now: float
 ) -> UnitHealth:
     """Tell how one unit behind a TCP door is: fine while readers could have data, whether they ask or not."""

@@ -16,14 +16,14 @@ from ksem_contract.topics import Topics
 from rtu_server.block_feed import BlockFeed
 from rtu_server.counters import UnitCounters
 from rtu_server.drill import Drill, WithheldBook
-from rtu_server.health import UnitReport, UnitView, Verdict, door_health, judge, overall, why_refused
+from rtu_server.health import UnitReport, UnitView, Verdict, judge, overall, tcp_health, why_refused
 from rtu_server.health_publisher import NodeReporter, Surroundings
 from rtu_server.register_cache import FreshnessLimits
 from rtu_server.responder import Book, Responder, Unit
 from rtu_server.serial_line import SerialLine, character_time
-from rtu_server.settings import DoorSettings, FreshnessSettings, LineSettings, RtuServerSettings, UnitSettings
-from rtu_server.tcp_server import TcpDoor
-from rtu_server.tcp_session import DoorBook
+from rtu_server.settings import FreshnessSettings, LineSettings, RtuServerSettings, TcpSettings, UnitSettings
+from rtu_server.tcp_server import TcpServer
+from rtu_server.tcp_session import TcpReplyCache
 from service_runtime.announcer import Announcer
 from service_runtime.clock import boottime, until_beat, wall_time
 from service_runtime.key_file import KeyFile
@@ -98,8 +98,8 @@ class RtuServer:
         self._ports = {name: LinkState(Reason.of("port-not-opened"), boottime(), self._since) for name in names}
         self._responders: dict[str, Responder] = {}
         self._lines = {line.name: self._build_line(line) for line in settings.line}
-        self._doors = {door.name: self._build_door(door) for door in settings.tcp}
-        self._parts: dict[str, SerialLine | TcpDoor] = {**self._lines, **self._doors}
+        self._tcp_servers = {door.name: self._build_tcp(door) for door in settings.tcp}
+        self._parts: dict[str, SerialLine | TcpServer] = {**self._lines, **self._tcp_servers}
         for name, part in self._parts.items():
             part.thread.on_restart = partial(self._on_restart, name)
         self._quiet = QuietLog()
@@ -176,10 +176,10 @@ class RtuServer:
     def _build_unit(self, unit: UnitSettings) -> Unit:
         return unit_of(unit, WithheldBook(self._feeds[unit.meter].book, self.drill))
 
-    def _build_door(self, door: DoorSettings) -> TcpDoor:
-        books = {meter: DoorBook(feed.book) for meter, feed in self._feeds.items()}
+    def _build_tcp(self, door: TcpSettings) -> TcpServer:
+        books = {meter: TcpReplyCache(feed.book) for meter, feed in self._feeds.items()}
         units = {unit.id: unit_of(unit, books[unit.meter]) for unit in door.unit}
-        return TcpDoor(door, Responder(units), partial(self._on_change, "door", door.name), self._limits.of)
+        return TcpServer(door, Responder(units), partial(self._on_change, "door", door.name), self._limits.of)
 
     def _subscriptions(self) -> Sequence[str]:
         feeds = [topic for feed in self._feeds.values() for topic in feed.subscriptions(self._node)]
@@ -306,14 +306,14 @@ class RtuServer:
         return UnitReport(view, counters, port)
 
     def _surroundings(self, now: float) -> Surroundings:
-        return Surroundings(self._door_reports(now), self._broker.health, self._transit())
+        return Surroundings(self._tcp_reports(now), self._broker.health, self._transit())
 
-    def _door_reports(self, now: float) -> list[UnitHealth]:
+    def _tcp_reports(self, now: float) -> list[UnitHealth]:
         return [
-            door_health(
+            tcp_health(
                 door.name,
                 unit,
-                self._doors[door.name].counters,
+                self._tcp_servers[door.name].counters,
                 self._ports[door.name].health,
                 self._feeds[unit.meter].fresh_since,
                 now,

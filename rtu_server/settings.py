@@ -113,7 +113,7 @@ class LineSettings:
 
 
 @attrs.frozen(kw_only=True)
-class DoorSettings:
+class TcpSettings:
     """A table [[tcp]]: the same registers on Modbus TCP, read-only, for any number of readers."""
 
     name: str = setting(default="tcp", help="the door's name in logs and health", allowed=name())
@@ -169,7 +169,7 @@ class RtuServerSettings:
 
     node: NodeSettings = setting(factory=NodeSettings, help="this node")
     line: tuple[LineSettings, ...] = setting(help="the RS485 ports", allowed=not_empty())
-    tcp: tuple[DoorSettings, ...] = setting(factory=tuple, help="doors for readers over Modbus TCP")
+    tcp: tuple[TcpSettings, ...] = setting(factory=tuple, help="doors for readers over Modbus TCP")
     freshness: FreshnessSettings = setting(factory=FreshnessSettings, help="age limits")
     mqtt: MqttSettings = setting(factory=MqttSettings, help="the broker")
     integrity: IntegritySettings = setting(factory=IntegritySettings, help="the key of both services")

@@ -18,8 +18,8 @@ from rtu_server.answer_watch import AnswerWatch
 from rtu_server.counters import LineCounters, UnitCounters, is_live
 from rtu_server.reply_cache import DATA, Answer
 from rtu_server.responder import Responder
-from rtu_server.settings import DoorSettings
-from rtu_server.tcp_session import DoorClient, DoorPeers
+from rtu_server.settings import TcpSettings
+from rtu_server.tcp_session import AllowList, TcpSession
 from service_runtime.clock import boottime
 from service_runtime.news import QuietLog
 from service_runtime.tcp_listener import open_listener
@@ -43,12 +43,12 @@ MAX_REST: Final = 0.05
 log = logging.getLogger(__name__)
 
 
-class TcpDoor:
+class TcpServer:
     """Serves readers until stopped; opens its port again for ever."""
 
     def __init__(
         self,
-        settings: DoorSettings,
+        settings: TcpSettings,
         responder: Responder,
         on_port: Callable[[bool, tuple[Reason, ...]], None],
         limit_of: Callable[[BlockMessage], float] | None = None,
@@ -62,9 +62,9 @@ class TcpDoor:
         self._any_unit = settings.unit[0].id if settings.any_unit and len(settings.unit) == 1 else None
         self._responder = responder
         self._on_port = on_port
-        self._peers = DoorPeers(settings.allow)
+        self._peers = AllowList(settings.allow)
         self._selector = selectors.DefaultSelector()
-        self._readers: dict[socket.socket, DoorClient] = {}
+        self._readers: dict[socket.socket, TcpSession] = {}
         self._quiet = QuietLog()
         self._lines: deque[str] = deque(maxlen=MAX_LINES)
         self._stopping = threading.Event()
@@ -157,7 +157,7 @@ class TcpDoor:
             self._log_change("full", f"more than {MAX_READERS} readers: the one that asked longest ago was closed")
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._readers[connection] = DoorClient(boottime())
+        self._readers[connection] = TcpSession(boottime())
         self._selector.register(connection, selectors.EVENT_READ)
 
     def _move(self, connection: socket.socket, events: int) -> None:
@@ -182,7 +182,7 @@ class TcpDoor:
             self._log_change("bad", f"a reader was closed, what it sent is not Modbus TCP: {bad}")
             self._close(connection)
 
-    def _answer(self, connection: socket.socket, reader: DoorClient) -> None:
+    def _answer(self, connection: socket.socket, reader: TcpSession) -> None:
         began = boottime()
         request, answer = reader.answer_one(self._responder, began, self._any_unit)
         if answer.outcome == DATA:
@@ -202,12 +202,12 @@ class TcpDoor:
             counters.note_times(ended - began, age)
         time.sleep(min(REST * (ended - began), MAX_REST))
 
-    def _send(self, connection: socket.socket, reader: DoorClient) -> None:
+    def _send(self, connection: socket.socket, reader: TcpSession) -> None:
         if reader.unsent:
             with contextlib.suppress(BlockingIOError):
                 reader.unsent = reader.unsent[connection.send(reader.unsent) :]
 
-    def _listen_for(self, connection: socket.socket, reader: DoorClient) -> None:
+    def _listen_for(self, connection: socket.socket, reader: TcpSession) -> None:
         """Read on once all is answered, and write on while something is left."""
         wanted = (selectors.EVENT_READ if reader.is_admitted else 0) | (selectors.EVENT_WRITE if reader.unsent else 0)
         known = connection in self._selector.get_map()

@@ -22,7 +22,7 @@ MOST_UNSENT: Final = 4096
 
 
 @dataclass(slots=True)
-class DoorClient:
+class TcpSession:
     """What was asked and not answered yet, and what was answered and not sent yet."""
 
     last: float
@@ -69,7 +69,7 @@ MAX_REPLIES = 64
 
 
 @dataclass(slots=True)
-class DoorBook:
+class TcpReplyCache:
     """Encodes when asked, from the state that the lines are served from. Used by one thread."""
 
     shared: RegisterCache
@@ -100,7 +100,7 @@ class DoorBook:
         return reply
 
 
-class DoorPeers:
+class AllowList:
     """The allow-list of one door. Empty: this host alone."""
 
     def __init__(self, allow: Sequence[str]) -> None:

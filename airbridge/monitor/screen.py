@@ -55,7 +55,7 @@ def screen(picture: Picture, now: float, *, width: int, broker: str) -> Renderab
             _meter(meter, now),
             [
                 *(_node(node, meter.meter, now) for node in nodes),
-                *_doors(picture, meter.meter, now),
+                *_tcp_servers(picture, meter.meter, now),
                 _blocks(meter, now),
             ],
         )
@@ -140,7 +140,7 @@ def _node(view: NodeView, meter: str, now: float) -> RenderableType:
     return Group(*lines)
 
 
-def _doors(picture: Picture, meter: str, now: float) -> Iterator[RenderableType]:
+def _tcp_servers(picture: Picture, meter: str, now: float) -> Iterator[RenderableType]:
     """Who else reads this meter's registers, over Modbus TCP."""
     for node in picture.nodes.values():
         doors = [door for door in (node.health.doors if node.health and node.runs(now) else ()) if door.meter == meter]

@@ -7,7 +7,7 @@ from rtu_server.counters import LineCounters, UnitCounters
 from rtu_server.line import LineCore, Timing
 from rtu_server.register_cache import FreshnessLimits, RegisterCache
 from rtu_server.responder import Responder, Unit
-from rtu_server.settings import DoorSettings, UnitSettings
+from rtu_server.settings import TcpSettings, UnitSettings
 
 from .blocks import block, echo
 
@@ -127,7 +127,7 @@ def test_an_answer_begins_no_earlier_than_the_unit_s_setting_and_the_line_s_sile
 
 def test_earliest_behind_a_tcp_port_is_a_mistake_that_names_the_table_it_belongs_to() -> None:
     with pytest.raises(ValueError, match=r"earliest is for \[\[line\.unit\]\] alone"):
-        DoorSettings(unit=(UnitSettings(earliest=0.01),))
+        TcpSettings(unit=(UnitSettings(earliest=0.01),))
 
 
 def test_a_refusal_whose_leaving_the_port_does_not_confirm_begins_stay_all_the_same() -> None:

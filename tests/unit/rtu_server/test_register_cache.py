@@ -8,7 +8,7 @@ from ksem_contract.freshness import Pong
 from ksem_contract.registers import RegisterRange
 from rtu_server.register_cache import MAX_ON_DEMAND, MAX_SESSIONS, SILENT, BlockResult, FreshnessLimits, RegisterCache
 from rtu_server.reply_cache import Refused, Reply, Words
-from rtu_server.tcp_session import DoorBook
+from rtu_server.tcp_session import TcpReplyCache
 
 from .blocks import block, echo
 
@@ -292,7 +292,7 @@ def make_hot(cache: RegisterCache, now: float) -> None:
 def test_a_disproved_clock_empties_all_that_is_served(dated: RegisterCache) -> None:
     make_hot(dated, 100.1)
     dated.on_block(block(at=100.1, seq=2), 100.1)
-    door = DoorBook(dated)
+    door = TcpReplyCache(dated)
     assert door.ready(REQUEST, 100.1) is None
     assert isinstance(door.find(REQUEST, 1, TOTALS, 100.1), Reply)
     assert dated.ready(REQUEST, 100.15) is not None
@@ -434,7 +434,7 @@ def test_after_a_doubt_nothing_is_served_before_a_new_echo_whatever_was_encoded_
     dated.doubt(100.3)
     assert dated.ready(request, 100.3) is None
     assert dated.find(request, 1, TOTALS, 100.3) is Refused.STALE
-    assert DoorBook(dated).find(request, 1, TOTALS, 100.3) is Refused.STALE
+    assert TcpReplyCache(dated).find(request, 1, TOTALS, 100.3) is Refused.STALE
     dated.on_block(block(at=100.4, seq=3, fill=3), 100.4)
     assert served(dated, TOTALS, 100.4) is Refused.STALE
     assert dated.settle_doubt()

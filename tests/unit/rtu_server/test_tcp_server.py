@@ -12,9 +12,9 @@ from modbus_codec.tcp import MbapFrame
 from rtu_server import tcp_server
 from rtu_server.register_cache import FreshnessLimits, RegisterCache
 from rtu_server.responder import Responder, Unit
-from rtu_server.settings import DoorSettings, RtuServerSettings, UnitSettings
-from rtu_server.tcp_server import TcpDoor
-from rtu_server.tcp_session import DoorBook, DoorClient, DoorPeers
+from rtu_server.settings import RtuServerSettings, TcpSettings, UnitSettings
+from rtu_server.tcp_server import TcpServer
+from rtu_server.tcp_session import AllowList, TcpReplyCache, TcpSession
 from service_runtime.setting import is_network
 from service_runtime.settings import SettingsError, load
 
@@ -33,12 +33,12 @@ def cache() -> RegisterCache:
 
 @pytest.fixture
 def responder(cache: RegisterCache) -> Responder:
-    return Responder({1: Unit(1, "main", DoorBook(cache))})
+    return Responder({1: Unit(1, "main", TcpReplyCache(cache))})
 
 
 def ask(responder: Responder, pdu: bytes, *, now: float = 100.0, unit: int = 1) -> tuple[bytes, str]:
     """The reply's PDU, and what became of the request."""
-    client = DoorClient(now)
+    client = TcpSession(now)
     client.feed(MbapFrame(0x1234, unit, pdu).encode(), now)
     _, answer = client.answer_one(responder, now)
     assert client.unsent[:2] in (b"", b"\x12\x34")
@@ -89,7 +89,7 @@ def test_another_unit_is_told_that_there_is_no_way_to_it(responder: Responder) -
 
 
 def test_replies_kept_are_bounded(cache: RegisterCache) -> None:
-    book = DoorBook(cache)
+    book = TcpReplyCache(cache)
     for start in range(148):
         request = bytes((start,))
         assert book.ready(request, 100.0) is None
@@ -98,7 +98,7 @@ def test_replies_kept_are_bounded(cache: RegisterCache) -> None:
 
 
 def test_requests_one_after_the_other_in_one_segment_are_all_answered_in_order(responder: Responder) -> None:
-    client = DoorClient(100.0)
+    client = TcpSession(100.0)
     client.feed(b"".join(MbapFrame(number, 1, READ_TOTALS).encode() for number in range(5)), 100.0)
     assert not client.is_admitted
     for _ in range(5):
@@ -110,18 +110,18 @@ def test_requests_one_after_the_other_in_one_segment_are_all_answered_in_order(r
 
 def test_what_is_no_modbus_closes_the_connection() -> None:
     with pytest.raises(BadFrame):
-        DoorClient(100.0).feed(b"GET / HTTP/1.1\r\n", 100.0)
+        TcpSession(100.0).feed(b"GET / HTTP/1.1\r\n", 100.0)
 
 
 def test_nobody_but_this_host_comes_in_unless_allowed() -> None:
-    peers = DoorPeers(())
+    peers = AllowList(())
     assert peers.allows("127.0.0.1")
     assert peers.allows("::1")
     assert not peers.allows("192.168.1.5")
 
 
 def test_addresses_and_networks_can_be_allowed() -> None:
-    peers = DoorPeers(("192.168.1.0/24", "10.0.0.7", "fd00::/8"))
+    peers = AllowList(("192.168.1.0/24", "10.0.0.7", "fd00::/8"))
     assert peers.allows("192.168.1.200")
     assert peers.allows("::ffff:192.168.1.200")
     assert peers.allows("10.0.0.7")
@@ -153,7 +153,7 @@ def test_mistakes_in_the_settings_are_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("unit", [0, 2, 71, 240, 255])
 def test_a_server_with_one_unit_answers_any_unit_id_as_a_meter_does(responder: Responder, unit: int) -> None:
-    client = DoorClient(100.0)
+    client = TcpSession(100.0)
     client.feed(MbapFrame(1, unit, READ_TOTALS).encode(), 100.0)
     request, answer = client.answer_one(responder, 100.0, any_unit=1)
     assert (answer.outcome, request[0]) == ("data", 1)
@@ -163,11 +163,11 @@ def test_a_server_with_one_unit_answers_any_unit_id_as_a_meter_does(responder: R
 def test_a_host_that_stood_still_in_the_middle_of_an_answer_holds_up_no_other_reader(
     responder: Responder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    door = TcpDoor(DoorSettings(unit=(UnitSettings(id=1),)), responder, lambda *_: None)
+    door = TcpServer(TcpSettings(unit=(UnitSettings(id=1),)), responder, lambda *_: None)
     times, rests = iter((100.0, 3700.0)), list[float]()
     monkeypatch.setattr(tcp_server, "boottime", lambda: next(times))
     monkeypatch.setattr("time.sleep", rests.append)
-    client = DoorClient(100.0)
+    client = TcpSession(100.0)
     client.feed(MbapFrame(1, 1, READ_TOTALS).encode(), 100.0)
     ours, theirs = socket.socketpair()
     with ours, theirs:
