@@ -12,7 +12,7 @@ from ksem_contract.reasons import Reason
 from ksem_contract.values import decode_texts
 from ksem_publisher.block_publisher import BlockPublisher
 from ksem_publisher.on_demand import EVERY
-from ksem_publisher.plausibility import CountersCheck, Remark, foreign_device, masked, other_meter
+from ksem_publisher.plausibility import Anomaly, CountersCheck, foreign_device, masked, other_meter
 from ksem_publisher.snapshot import BlockRead, Words
 from ksem_publisher.value_publisher import ValuePublisher
 from service_runtime.clock import boottime, wall_time
@@ -40,7 +40,7 @@ class BlockData:
         `on_texts`: `texts` are other ones now. `serial`: the serial number of the only meter that counts.
         """
         self._serial = serial
-        self._replaced: Remark | None = None
+        self._replaced: Anomaly | None = None
         self._replaced_at = float("-inf")
         self._blocks = blocks
         self._values = values
@@ -49,17 +49,17 @@ class BlockData:
         self._clock = clock
         self._wall = wall
         self._counters = CountersCheck()
-        self._withheld: Remark | None = None
+        self._withheld: Anomaly | None = None
         self.texts: dict[str, str] = {}
         """What the meter says it is: vendor, product, serial number, firmware."""
         self.interval_ms: int | None = None
         """The meter's measuring interval, once it was asked."""
 
     @property
-    def remarks(self) -> tuple[Remark, ...]:
+    def anomalies(self) -> tuple[Anomaly, ...]:
         """What is strange about the newest blocks."""
         replaced = self._replaced if self._clock() - self._replaced_at <= REPLACED_FOR else None
-        return tuple(remark for remark in (self._counters.remark, self._withheld, replaced) if remark is not None)
+        return tuple(anomaly for anomaly in (self._counters.anomaly, self._withheld, replaced) if anomaly is not None)
 
     def take(self, block: BlockRead, source: Source) -> None:
         """A whole block, from the meter. A meter that boots has no counters to tell, so they are left out then."""
@@ -109,7 +109,7 @@ class BlockData:
         self._new_meter()
         self._replaced_at = self._clock()
         reason = Reason.of("serial-changed", serial=masked(after), before=masked(before))
-        self._replaced = Remark("serial-changed", reason)
+        self._replaced = Anomaly("serial-changed", reason)
         return True
 
     def _new_meter(self) -> None:
@@ -124,7 +124,7 @@ class BlockData:
             return
         withheld = self._values.energy(block.words, block.at, self._clock())
         text = "; ".join(f"{one.key} of {one.value:g} kWh follows {one.last} kWh" for one in withheld)
-        self._withheld = Remark("counters-withheld", Reason.of("counters-withheld", counters=text)) if text else None
+        self._withheld = Anomaly("counters-withheld", Reason.of("counters-withheld", counters=text)) if text else None
 
 
 def kept_age(message: BlockMessage, now: float, wall: str) -> float:

@@ -19,7 +19,7 @@ from ksem_contract.health import (
 from ksem_contract.reasons import Reason, sentence
 from ksem_contract.registers import RegisterRange
 from ksem_publisher.block_publisher import Publish
-from ksem_publisher.plausibility import Remark
+from ksem_publisher.plausibility import Anomaly
 from service_runtime.clock import boottime, wall_time
 from service_runtime.news import LinkState, SettledChange
 from service_runtime.status import HealthTopic
@@ -33,7 +33,7 @@ class MeterView:
     """What there is to tell now."""
 
     flows: bool
-    refusal: Remark | None
+    rejection: Anomaly | None
     push: tuple[LinkCondition, tuple[Reason, ...]]
     push_wanted: bool
     peer: str | None
@@ -45,7 +45,7 @@ class MeterView:
     errors: int
     seqlock_retries: int
     blocks: Mapping[str, BlockHealth]
-    remarks: Sequence[Remark]
+    anomalies: Sequence[Anomaly]
     publishers: tuple[str, ...]
 
 
@@ -94,13 +94,13 @@ class MeterReport:
         self.trouble = "" if state == "ok" else f"{state}: {why}"
         news = self._note_link("push", self._push, view.push, now, wall)
         news |= self._note_link("poll", self._poll, (view.poll[0], (view.poll[1],)), now, wall)
-        news |= self._note_flags(view.remarks, now, wall)
+        news |= self._note_flags(view.anomalies, now, wall)
         news |= view.groups != self._groups
         self._groups = view.groups
         self._topic.set(state, reasons, wall)
         if self._settled["state"].is_due(state, why, now, at_once=state == "ok"):
             news = True
-            if state != "degraded" or not view.remarks:  # remarks have lines of their own
+            if state != "degraded" or not view.anomalies:  # remarks have lines of their own
                 self._topic.log("state", state, f"{state}: {why}", now)
         if news:
             self._topic.news()
@@ -119,17 +119,17 @@ class MeterReport:
         self._topic.log(name, link.state, f"{name} is {link.state}: {link.why}", now)
         return True
 
-    def _note_flags(self, remarks: Sequence[Remark], now: float, wall: str) -> bool:
-        found = {remark.name: remark for remark in remarks}
+    def _note_flags(self, anomalies: Sequence[Anomaly], now: float, wall: str) -> bool:
+        found = {anomaly.name: anomaly for anomaly in anomalies}
         gone = [name for name in self._flags if name not in found]
         new = [name for name in found if name not in self._flags]
         for name in gone:
             del self._flags[name]
-        for name, remark in found.items():
+        for name, anomaly in found.items():
             since = self._flags[name].since if name in self._flags else wall
-            self._flags[name] = CheckFlag(name, since, remark.reason)
+            self._flags[name] = CheckFlag(name, since, anomaly.reason)
             if name in new:
-                self._topic.log(f"check {name}", "down", f"check {name}: {remark.reason}", now)
+                self._topic.log(f"check {name}", "down", f"check {name}: {anomaly.reason}", now)
         return bool(gone or new)
 
     def _health(self, view: MeterView, state: HealthCondition, reasons: tuple[Reason, ...]) -> MeterHealth:
@@ -151,13 +151,13 @@ class MeterReport:
 def _judge(view: MeterView) -> tuple[HealthCondition, tuple[Reason, ...]]:
     """The meter's state as a whole, and why: each effect is followed by its causes."""
     if not view.flows:
-        if view.refusal is not None:
-            return "down", (view.refusal.reason,)
+        if view.rejection is not None:
+            return "down", (view.rejection.reason,)
         push, poll = view.push[1], (view.poll[1],)
         # A meter that can't be reached explains a push that stays away.
         causes = (*poll, *push) if view.poll[0] == "down" else (*push, *poll)
         return "down", (Reason.of("no-live-data"), *causes)
-    if missing := [*_missing_links(view), *_missing_blocks(view), *(remark.reason for remark in view.remarks)]:
+    if missing := [*_missing_links(view), *_missing_blocks(view), *(anomaly.reason for anomaly in view.anomalies)]:
         return "degraded", tuple(missing)
     return "ok", (Reason.of("live-pushed" if view.push[0] == "up" else "live-polled"),)
 

@@ -10,7 +10,7 @@ from ksem_contract.block_message import Source
 from ksem_contract.blocks import LIVE
 from ksem_contract.registers import RegisterRange
 from ksem_publisher.block_publisher import BlockPublisher
-from ksem_publisher.plausibility import LiveChecks, Remark
+from ksem_publisher.plausibility import Anomaly, LiveChecks
 from ksem_publisher.push_cycle import is_off_pace
 from ksem_publisher.settings import ChecksSettings
 from ksem_publisher.snapshot import AWAY_PERIODS, AWAY_SECONDS, Snapshot, Words, unmeasured_in
@@ -116,8 +116,11 @@ class LiveData:
             name: LiveChecks(plausible=settings.plausible, frozen_after=frozen_after, outage=settings.outage)
             for name in ("push", "poll")
         }
-        self._checks["push"].twin, self._checks["poll"].twin = self._checks["poll"], self._checks["push"]
-        self._refusals: dict[str, tuple[Remark, float]] = {}
+        self._checks["push"].other_source, self._checks["poll"].other_source = (
+            self._checks["poll"],
+            self._checks["push"],
+        )
+        self._refusals: dict[str, tuple[Anomaly, float]] = {}
         self._judged: dict[str, float] = {}
         self._measured = float("-inf")
         self.source = source
@@ -132,20 +135,20 @@ class LiveData:
         """Until when live data flows if no more is published."""
         return self._measured + FLOWS
 
-    def refusal(self, now: float) -> Remark | None:
+    def rejection(self, now: float) -> Anomaly | None:
         """Why the newest snapshot was refused, if one was lately."""
-        lately = [(at, remark) for remark, at in self._refusals.values() if now - at <= FLOWS]
+        lately = [(at, anomaly) for anomaly, at in self._refusals.values() if now - at <= FLOWS]
         return max(lately, key=lambda item: item[0])[1] if lately else None
 
     def doubts(self, source: Source, now: float) -> bool:
         """Whether other blocks by this source are in doubt: by its own cycles, or where it has none by the other's."""
         if now - self._judged.get(source, float("-inf")) <= FLOWS:
             return source in self._refusals
-        return self.refusal(now) is not None
+        return self.rejection(now) is not None
 
-    def remarks(self) -> tuple[Remark, ...]:
+    def anomalies(self) -> tuple[Anomaly, ...]:
         """What is strange about the newest snapshots that counted."""
-        return self._checks["push" if self.source.push_carries(self._clock()) else "poll"].remarks
+        return self._checks["push" if self.source.push_carries(self._clock()) else "poll"].anomalies
 
     def pushed(self, snapshot: Snapshot, interval_ms: int | None) -> None:
         """A whole cycle was pushed; `interval_ms` as in `polled`."""
@@ -162,12 +165,12 @@ class LiveData:
             self._publish("poll", snapshot, interval_ms)
 
     def _passes(self, source: Source, snapshot: Snapshot, now: float) -> bool:
-        refusal = self._checks[source].refusal(snapshot.words, now)
+        rejection = self._checks[source].rejection(snapshot.words, now)
         self._judged[source] = now
-        if refusal is None:
+        if rejection is None:
             self._refusals.pop(source, None)
             return True
-        self._refusals[source] = (refusal, now)
+        self._refusals[source] = (rejection, now)
         return False
 
     def _publish(self, source: Source, snapshot: Snapshot, cycle_ms: int | None) -> None:

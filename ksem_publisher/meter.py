@@ -19,7 +19,7 @@ from ksem_publisher.blocks import BlockData, read_kept
 from ksem_publisher.health import MeterReport, MeterView
 from ksem_publisher.live import LiveData, LiveSource
 from ksem_publisher.on_demand import Demand
-from ksem_publisher.plausibility import Remark
+from ksem_publisher.plausibility import Anomaly
 from ksem_publisher.poll_client import PollClient
 from ksem_publisher.poll_plan import PollPlan
 from ksem_publisher.poller import Client, MeterPoll
@@ -253,31 +253,31 @@ class MeterService:
         ]
 
     def _view(self, now: float) -> MeterView:
-        remarks = [*self._live_data.remarks(), *self._block_data.remarks, *self._plan.remarks(now)]
-        refusal = self._live_data.refusal(now)
-        if refusal is not None:
-            remarks.append(refusal)
+        anomalies = [*self._live_data.anomalies(), *self._block_data.anomalies, *self._plan.anomalies(now)]
+        rejection = self._live_data.rejection(now)
+        if rejection is not None:
+            anomalies.append(rejection)
         if self._key_file.problem:
-            remarks.append(Remark("key-file", Reason.of("key-file", error=self._key_file.problem)))
+            anomalies.append(Anomaly("key-file", Reason.of("key-file", error=self._key_file.problem)))
         status = self.status.topic
         if self.status.is_starved(now):
-            remarks.append(Remark("starved", Reason.of("broker-delivers-nothing", topic=status)))
+            anomalies.append(Anomaly("starved", Reason.of("broker-delivers-nothing", topic=status)))
         rival = self.push.rival(now)
         if rival is not None:
-            remarks.append(Remark("push-rival", rival))
+            anomalies.append(Anomaly("push-rival", rival))
         if self.status.is_contradicted(now):
-            remarks.append(Remark("other-instance", Reason.of("publisher-contradicted", topic=status)))
+            anomalies.append(Anomaly("other-instance", Reason.of("publisher-contradicted", topic=status)))
         push = self.push.condition(now)
         if self._listener is not None:
             refused = self._listener.refused(self.id)
-            remarks += [Remark(f"push-refused-{number}", reason) for number, reason in enumerate(refused)]
+            anomalies += [Anomaly(f"push-refused-{number}", reason) for number, reason in enumerate(refused)]
             if self._listener.why_closed and push[0] != "up":
                 push = ("down", (self._listener.why_closed,))
         if not self._push_wanted:
             push = ("waiting", (Reason.of("push-off"),))
         return MeterView(
             flows=self._live_data.flows(now),
-            refusal=refusal,
+            rejection=rejection,
             push=push,
             push_wanted=self._push_wanted,
             peer=self.push.peer,
@@ -289,7 +289,7 @@ class MeterService:
             errors=self.poll.errors,
             seqlock_retries=self._plan.seqlock_retries,
             blocks=self._blocks.health(now),
-            remarks=remarks,
+            anomalies=anomalies,
             publishers=self._others.seen(now),
         )
 

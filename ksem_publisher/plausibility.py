@@ -39,7 +39,7 @@ _MEASURED = tuple((part.start, part.stop) for part in VALUES)
 
 
 @dataclass(frozen=True, slots=True)
-class Remark:
+class Anomaly:
     """Something about the meter's values."""
 
     name: str
@@ -51,7 +51,7 @@ class LiveChecks:
     """Judges the snapshots that come from one meter by one way, in the order of their measuring."""
 
     def __init__(self, *, plausible: bool, frozen_after: float, outage: bool = False) -> None:
-        self.twin: LiveChecks | None = None
+        self.other_source: LiveChecks | None = None
         """The checks of the other way: values that stood still there have stood still."""
         self._plausible = plausible
         self._outage = outage
@@ -59,38 +59,38 @@ class LiveChecks:
         self._measured: tuple[Words, ...] = ()
         self._same_since = self._last = self._remarked = float("-inf")
         self._counts: dict[str, int] = {}
-        self._remarks: tuple[Remark, ...] = ()
+        self._anomalies: tuple[Anomaly, ...] = ()
 
     @property
-    def remarks(self) -> tuple[Remark, ...]:
+    def anomalies(self) -> tuple[Anomaly, ...]:
         """What is strange about the newest snapshots."""
-        return self._remarks
+        return self._anomalies
 
-    def refusal(self, words: Words, now: float) -> Remark | None:
+    def rejection(self, words: Words, now: float) -> Anomaly | None:
         """Why these words of `live`, which arrived at `now`, must not be served; None if they may."""
         frozen = self._is_frozen(words, now)
         if self._counts or now - self._remarked >= _LOOK_EVERY:
             self._remarked = now
-            self._remark(words)
+            self._anomaly(words)
         frequency = _frequency(words)
         grid_is_away = self._outage and not frequency
         if self._plausible and not grid_is_away and not FREQUENCY_LIMITS[0] <= frequency <= FREQUENCY_LIMITS[1]:
             low, high = FREQUENCY_LIMITS
             measured = f"{frequency:.1f}"
-            return Remark("frequency", Reason.of("frequency-impossible", frequency=measured, low=low, high=high))
+            return Anomaly("frequency", Reason.of("frequency-impossible", frequency=measured, low=low, high=high))
         for at in (0, 2) if self._plausible else ():
             power = _pair(words, at)
             if power > MOST_POWER:
                 span = f"{at} to {at + 1}"
-                return Remark("power", Reason.of("power-impossible", registers=span, value=f"{power:#010x}"))
+                return Anomaly("power", Reason.of("power-impossible", registers=span, value=f"{power:#010x}"))
         if frozen and not grid_is_away:  # nothing is measured then
-            return Remark("frozen", Reason.of("values-frozen", seconds=f"{self._frozen_after:g}"))
+            return Anomaly("frozen", Reason.of("values-frozen", seconds=f"{self._frozen_after:g}"))
         return None
 
     def _is_frozen(self, words: Words, now: float) -> bool:
         measured = tuple([words[start:stop] for start, stop in _MEASURED])
         if self.still_since(measured, now) == now:
-            self._same_since = self.twin.still_since(measured, now) if self.twin else now
+            self._same_since = self.other_source.still_since(measured, now) if self.other_source else now
             self._measured = measured
         self._last = now
         return bool(self._frozen_after) and now - self._same_since >= self._frozen_after
@@ -99,12 +99,12 @@ class LiveChecks:
         """Since when these words have stood still, as far as is known here."""
         return self._same_since if measured == self._measured and now - self._last <= _PAUSE else now
 
-    def _remark(self, words: Words) -> None:
-        found = {remark.name: remark for remark in _strange(words)}
+    def _anomaly(self, words: Words) -> None:
+        found = {anomaly.name: anomaly for anomaly in _strange(words)}
         if not found and not self._counts:
             return
         self._counts = {name: self._counts.get(name, 0) + 1 for name in found}
-        self._remarks = tuple(found[name] for name, count in self._counts.items() if count >= _REPORT_AFTER)
+        self._anomalies = tuple(found[name] for name, count in self._counts.items() if count >= _REPORT_AFTER)
 
 
 class CountersCheck:
@@ -113,7 +113,7 @@ class CountersCheck:
     def __init__(self) -> None:
         self._before: Words | None = None
         self._reported = float("-inf")
-        self.remark: Remark | None = None
+        self.anomaly: Anomaly | None = None
         """The newest step backwards, for a minute."""
 
     def look(self, words: Words, now: float) -> None:
@@ -121,9 +121,9 @@ class CountersCheck:
         found = None if self._before is None else counters_backwards(self._before, words)
         self._before = words
         if found is not None:
-            self.remark, self._reported = found, now
+            self.anomaly, self._reported = found, now
         elif now - self._reported >= _REPORT_FOR:
-            self.remark = None
+            self.anomaly = None
 
 
 def foreign_device(words: Sequence[int | None]) -> str | None:
@@ -160,31 +160,31 @@ def masked(serial: str) -> str:
     return f"...{serial[-4:]}" if len(serial) > 4 else "..."
 
 
-def counters_backwards(before: Words, after: Words) -> Remark | None:
+def counters_backwards(before: Words, after: Words) -> Anomaly | None:
     """A remark where one of the energy counters (4 words each) went down. Both are words of `energy`."""
     for at in (start - ENERGY.start for start in _COUNTERS):
         if _count(after, at) < _count(before, at):
-            return Remark("counters", Reason.of("counter-backwards", register=ENERGY.start + at))
+            return Anomaly("counters", Reason.of("counter-backwards", register=ENERGY.start + at))
     return None
 
 
-def _strange(words: Words) -> Iterable[Remark]:
+def _strange(words: Words) -> Iterable[Anomaly]:
     if not phases_fit_total(words):
         gap = (power_gap(words) or 0) / 10
-        yield Remark("phases", Reason.of("phases-differ", gap=f"{gap:.1f}"))
+        yield Anomaly("phases", Reason.of("phases-differ", gap=f"{gap:.1f}"))
     if missing := [str(place) for place, odd in _NO_VALUE.items() if _pair(words, place.start) in odd]:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-        yield Remark("no-value", Reason.of("values-missing", registers=", ".join(missing[:3]) + more))
+        yield Anomaly("no-value", Reason.of("values-missing", registers=", ".join(missing[:3]) + more))
     for phase, at in (("L1", 40), ("L2", 80), ("L3", 120)):
         # "No value" is more than that, and told above.
         tenths = max(_pair(words, at), _pair(words, at + 2))
         if MOST_POWER < tenths < 0x8000_0000:
             reason = Reason.of("phase-power-strange", phase=phase, power=f"{tenths / 10:.0f}")
-            yield Remark(f"power-{phase.lower()}", reason)
+            yield Anomaly(f"power-{phase.lower()}", reason)
         volts = _pair(words, at + 22) / 1000
         if volts and not VOLTAGE_LIMITS[0] <= volts <= VOLTAGE_LIMITS[1] and volts < 0x8000_0000 / 1000:
             reason = Reason.of("phase-voltage-strange", phase=phase, voltage=f"{volts:.0f}")
-            yield Remark(f"voltage-{phase.lower()}", reason)
+            yield Anomaly(f"voltage-{phase.lower()}", reason)
 
 
 def _frequency(words: Words) -> float:

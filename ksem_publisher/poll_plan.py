@@ -16,7 +16,7 @@ from ksem_contract.reasons import Reason
 from ksem_contract.registers import RegisterRange
 from ksem_contract.values import decode_texts
 from ksem_publisher.on_demand import Demand
-from ksem_publisher.plausibility import Remark, foreign_device, other_meter
+from ksem_publisher.plausibility import Anomaly, foreign_device, other_meter
 from ksem_publisher.poll_reads import (
     OverlapReader,
     Reading,
@@ -53,7 +53,7 @@ _BUSY = frozenset((5, 6))
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Rejection:
     """What came of an exception. `given_up`: the read is not sent again at once."""
 
     block: str
@@ -136,12 +136,12 @@ class PollPlan:
         """Whether the meter, on this connection, refuses to say who it is."""
         return self._unknown and self._device.refused is not None
 
-    def remarks(self, now: float = 0.0) -> tuple[Remark, ...]:
+    def anomalies(self, now: float = 0.0) -> tuple[Anomaly, ...]:
         """What the meter refuses of the blocks that an inverter needs, and why live data lacks a part."""
         slow = Reason.of("answers-slow", duration=f"{self._took * 1000:.0f}")
-        part = (Remark("slow-answers", slow),) if self.live_wanted and now - self._part_at < 2 * PART_AFTER else ()
+        part = (Anomaly("slow-answers", slow),) if self.live_wanted and now - self._part_at < 2 * PART_AFTER else ()
         return part + tuple(
-            Remark(
+            Anomaly(
                 f"refused-{job.name}",
                 Reason.of("block-refused", registers=where, block=job.name, exception=job.refused),
             )
@@ -212,16 +212,16 @@ class PollPlan:
             self._device.due = now
         return ()
 
-    def refuse(self, code: int, now: float) -> Refusal:
+    def refuse(self, code: int, now: float) -> Rejection:
         """The meter answered the last read with an exception."""
         requested, self._requested = self._requested, None
         if requested is self._check:
             self._check.reading, self._check.due = None, float("inf")
-            return Refusal("live", given_up=False)
+            return Rejection("live", given_up=False)
         name = requested.name if isinstance(requested, _Job) else "live"
         self._busy = self._busy + 1 if code in _BUSY else 0
         if 0 < self._busy <= AT_ONCE:
-            return Refusal(name, given_up=False)
+            return Rejection(name, given_up=False)
         self._busy = 0
         if not isinstance(requested, _Job):
             self._live = self._overlap = None
@@ -231,14 +231,14 @@ class PollPlan:
             self._demand.refused(requested.demanded, code, now)
         elif requested is self._device and code in _ILLEGAL and requested.begin is device_reading:
             requested.begin, requested.reading = short_device_reading, None
-            return Refusal(name, given_up=False)
+            return Rejection(name, given_up=False)
         else:
             requested.refused = code
             self._put_off(requested, now, code)
             if requested is self._device:
                 requested.begin = device_reading
                 self._held.clear()  # nobody knows whose these blocks are
-        return Refusal(name, given_up=True)
+        return Rejection(name, given_up=True)
 
     def fail(self, now: float) -> None:
         """The last read got no answer: the connection is gone. The block must not keep the others from theirs."""

@@ -13,8 +13,8 @@ from ksem_contract.registers import RegisterRange
 from ksem_publisher.blocks import BlockData
 from ksem_publisher.live import LiveData
 from ksem_publisher.poll_client import PollError, RefusedError
-from ksem_publisher.poll_plan import PollPlan, Refusal
-from ksem_publisher.recording import note_answer, note_failure, note_poll, note_refusal
+from ksem_publisher.poll_plan import PollPlan, Rejection
+from ksem_publisher.recording import note_answer, note_failure, note_poll, note_rejection
 from ksem_publisher.snapshot import BlockRead, Snapshot
 from service_runtime.clock import boottime
 from service_runtime.news import QuietLog
@@ -150,7 +150,7 @@ class MeterPoll:
         except RefusedError as error:
             self.errors += 1
             if self._tape.on:
-                note_refusal(self._tape, self._clock(), error)
+                note_rejection(self._tape, self._clock(), error)
             self._refused(error, self._plan.refuse(error.code, self._clock()))
         except PollError as error:
             self.errors += 1
@@ -171,7 +171,7 @@ class MeterPoll:
         for line in self._quiet.due(self._clock()):
             self._log.warning("%s", line)
 
-    def _refused(self, error: RefusedError, what: Refusal) -> None:
+    def _refused(self, error: RefusedError, what: Rejection) -> None:
         self._no_link, self._reached = None, True
         if not what.given_up:
             return

@@ -52,7 +52,7 @@ def note_answer(tape: Tape, at: float, registers: Sequence[int]) -> None:
     tape.add(at, ANSWERED, "", _packed(registers))
 
 
-def note_refusal(tape: Tape, at: float, error: RefusedError) -> None:
+def note_rejection(tape: Tape, at: float, error: RefusedError) -> None:
     """The meter has refused."""
     tape.add(at, REFUSED, "", bytes((error.code & 0xFF,)))
 

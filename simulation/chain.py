@@ -309,9 +309,9 @@ class _Poller:
         now, pdu = side.clock(), frame.pdu
         if pdu[0] == 0x83 and len(pdu) == 2:
             self._done()
-            refusal = side.plan.refuse(pdu[1], now)
-            if refusal.given_up and refusal.block not in {"live", "device", "energy"}:
-                side._log.warning("the meter refuses the block %s", refusal.block)  # noqa: SLF001
+            rejection = side.plan.refuse(pdu[1], now)
+            if rejection.given_up and rejection.block not in {"live", "device", "energy"}:
+                side._log.warning("the meter refuses the block %s", rejection.block)  # noqa: SLF001
         elif pdu[0] != 3 or len(pdu) != 2 + pdu[1] or pdu[1] != 2 * self._wanted.count:
             self._failed("another answer")
             return

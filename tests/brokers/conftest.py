@@ -39,5 +39,5 @@ def kind(request: pytest.FixtureRequest) -> type[NamedBroker]:
 def facts(request: pytest.FixtureRequest, kind: type[NamedBroker]) -> dict[str, Any]:
     """What the page says of this broker."""
     every: dict[str, Any] = request.config.stash[_FACTS]
-    found: dict[str, Any] = every.setdefault(kind.name, {"version": kind.version(), "remarks": kind.remarks})
+    found: dict[str, Any] = every.setdefault(kind.name, {"version": kind.version(), "remarks": kind.anomalies})
     return found

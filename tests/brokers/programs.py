@@ -44,7 +44,7 @@ class NamedBroker(Broker):
     patience: ClassVar[float] = 60.0
     login: ClassVar[tuple[str, str] | None] = None
     """User and password, where it lets nobody in without."""
-    remarks: ClassVar[str] = ""
+    anomalies: ClassVar[str] = ""
     """What a user must know, for the table."""
 
     def __init__(self, folder: Path, *, tls: Certificates | None = None) -> None:
@@ -132,7 +132,7 @@ class RabbitMq(ErlangBroker):
     """Debian's package, with the plugin rabbitmq_mqtt. Its start script is taken, not the wrapper that wants root."""
 
     name = "RabbitMQ"
-    remarks = "name the meters and nodes in `[dashboard]`; MQTT 5 only from 3.13 on"
+    anomalies = "name the meters and nodes in `[dashboard]`; MQTT 5 only from 3.13 on"
     keeps_retained = True
 
     @classmethod
@@ -182,7 +182,7 @@ class Ejabberd(ErlangBroker):
     newest = 5
     keeps_retained = True
     login = ("airbridge", "any")
-    remarks = "wants a user name, also where guests are allowed"
+    anomalies = "wants a user name, also where guests are allowed"
 
     @classmethod
     def program(cls) -> Path | None:
@@ -238,7 +238,7 @@ class Nats(NamedBroker):
     """One server with JetStream, which MQTT needs for sessions and retained messages."""
 
     name = "NATS"
-    remarks = "MQTT needs JetStream switched on and a `server_name`"
+    anomalies = "MQTT needs JetStream switched on and a `server_name`"
     keeps_retained = True
 
     @classmethod

@@ -234,12 +234,12 @@ def test_pushes_of_anyone_but_the_meter_are_refused_and_of_its_own_never_mixed(
             assert stranger.status()["push"][0]["cycles"] == 0
         assert only_good(row), row
         told_once(lines, "push from 127.0.0.2 was refused")
-        twin = KsemHandle(
+        other_source = KsemHandle(
             tmp_path, name="twin", push=receiver, options=("--seed", "7", "--offset", "90", "--gap", "20")
         )
-        with scene.fault("another meter pushes from the same address", "push", recovery=None) as row, twin:
+        with scene.fault("another meter pushes from the same address", "push", recovery=None) as row, other_source:
             scene.inverter.wait_for("good", 60)
-            assert twin.status()["push"][0]["cycles"] > 5, "it was not heard"
+            assert other_source.status()["push"][0]["cycles"] > 5, "it was not heard"
         assert only_good(row), row
         scene.carried_by("push", within=5)
         scene.assert_never_offline(statuses)

@@ -23,41 +23,41 @@ def checks(*, plausible: bool = True, frozen_after: float = 10.0) -> LiveChecks:
     ("mhz", "refused"), [(0, True), (39_999, True), (40_000, False), (65_000, False), (0xFFFF, False)]
 )
 def test_a_frequency_no_grid_has_is_refused(mhz: int, refused: bool) -> None:
-    remark = checks().refusal(words(w26=0, w27=mhz), 0.0)
-    assert (remark is not None and remark.name == "frequency") is refused
+    anomaly = checks().rejection(words(w26=0, w27=mhz), 0.0)
+    assert (anomaly is not None and anomaly.name == "frequency") is refused
 
 
 def test_a_frequency_above_70_hz_is_refused() -> None:
-    assert checks().refusal(words(w26=1, w27=4500), 0.0) is not None
+    assert checks().rejection(words(w26=1, w27=4500), 0.0) is not None
 
 
 def test_switched_off_nothing_is_refused() -> None:
     off = checks(plausible=False, frozen_after=0)
-    assert all(off.refusal(words(w26=0, w27=0), at / 5) is None for at in range(200))
+    assert all(off.rejection(words(w26=0, w27=0), at / 5) is None for at in range(200))
 
 
 def test_measured_words_unchanged_for_ten_seconds_of_cycles_are_a_frozen_meter() -> None:
     judge = checks()
-    verdicts = [judge.refusal(words(w30=at), at / 5) for at in range(60)]  # register 30 is measured by nobody
+    verdicts = [judge.rejection(words(w30=at), at / 5) for at in range(60)]  # register 30 is measured by nobody
     assert all(verdict is None for verdict in verdicts[:50])
     assert all(verdict is not None and verdict.name == "frozen" for verdict in verdicts[50:])
-    assert judge.refusal(words(2), 12.0) is None
+    assert judge.rejection(words(2), 12.0) is None
 
 
 def test_what_stood_still_when_pushed_is_frozen_when_polled_too() -> None:
     pushed, polled = checks(), checks()
-    pushed.twin, polled.twin = polled, pushed
-    verdicts = [pushed.refusal(words(), at / 5) for at in range(51)]
+    pushed.other_source, polled.other_source = polled, pushed
+    verdicts = [pushed.rejection(words(), at / 5) for at in range(51)]
     assert verdicts[-1] is not None
     gaps = {f"w{address}": None for address in range(8, 16)}
-    assert polled.refusal(words(**gaps), 10.5) is not None  # type: ignore[arg-type]
-    assert polled.refusal(words(2), 10.7) is None
+    assert polled.rejection(words(**gaps), 10.5) is not None  # type: ignore[arg-type]
+    assert polled.rejection(words(2), 10.7) is None
 
 
 def test_a_pause_without_cycles_does_not_count_as_frozen() -> None:
     judge = checks()
-    assert judge.refusal(words(), 0.0) is None
-    assert judge.refusal(words(), 100.0) is None
+    assert judge.rejection(words(), 0.0) is None
+    assert judge.rejection(words(), 100.0) is None
 
 
 @pytest.mark.parametrize(
@@ -74,25 +74,25 @@ def test_other_strange_things_are_remarked_upon_after_three_cycles_and_never_blo
     judge = checks()
     assert callable(strange)
     for at in range(9):
-        assert judge.refusal(strange(at), at / 5) is None
-    assert name in [remark.name for remark in judge.remarks]
-    judge.refusal(words(7), 1.8)
-    assert judge.remarks == ()
+        assert judge.rejection(strange(at), at / 5) is None
+    assert name in [anomaly.name for anomaly in judge.anomalies]
+    judge.rejection(words(7), 1.8)
+    assert judge.anomalies == ()
 
 
 def test_what_is_strange_for_less_than_three_cycles_is_no_news() -> None:
     judge = checks()
     for at in range(30):
-        judge.refusal(words(w1=9000 + at) if at in (10, 11) else words(at), at / 5)
-        assert judge.remarks == ()
+        judge.rejection(words(w1=9000 + at) if at in (10, 11) else words(at), at / 5)
+        assert judge.anomalies == ()
 
 
 def test_a_counter_that_goes_back_is_remarked_upon() -> None:
     before, after = [0] * 280, [0] * 280
     before[0:4], after[0:4] = [0, 0, 1, 0], [0, 0, 0, 0xFFFF]
-    remark = counters_backwards(tuple(before), tuple(after))
-    assert remark is not None
-    assert "512" in remark.reason.text
+    anomaly = counters_backwards(tuple(before), tuple(after))
+    assert anomaly is not None
+    assert "512" in anomaly.reason.text
     assert counters_backwards(tuple(after), tuple(before)) is None
 
 
@@ -107,10 +107,10 @@ def test_a_word_between_the_counters_may_go_down() -> None:
 def test_no_value_or_more_than_a_megawatt_in_the_total_is_refused(start: int, high_low: tuple[int, int]) -> None:
     checks = LiveChecks(plausible=True, frozen_after=0)
     broken = words(**{f"w{start}": high_low[0], f"w{start + 1}": high_low[1]})
-    remark = checks.refusal(broken, 1.0)
-    assert remark is not None
-    assert f"registers {start} to {start + 1}" in remark.reason.text
-    assert checks.refusal(words(), 2.0) is None
+    anomaly = checks.rejection(broken, 1.0)
+    assert anomaly is not None
+    assert f"registers {start} to {start + 1}" in anomaly.reason.text
+    assert checks.rejection(words(), 2.0) is None
 
 
 def test_a_counter_that_went_back_is_told_for_a_minute_however_often_counters_are_read() -> None:
@@ -119,7 +119,7 @@ def test_a_counter_that_went_back_is_told_for_a_minute_however_often_counters_ar
     for tenth in range(0, 1000, 4):
         counted = 1000 + tenth if tenth < 200 else tenth
         check.look((0, 0, 0, counted) * 70, tenth / 10)
-        if check.remark is not None:
+        if check.anomaly is not None:
             reported.append(tenth / 10)
     assert (reported[0], reported[-1]) == (20.0, 79.6)
     assert len(reported) == 150

@@ -182,7 +182,7 @@ def test_a_meter_that_is_busy_at_every_other_read_is_read_all_the_same(code: int
     measured = [snapshot.at for snapshot in meter.results if isinstance(snapshot, Snapshot)]
     assert max(later - earlier for earlier, later in pairwise(measured)) < 0.5
     assert len(meter.blocks("energy")) == 3
-    assert not meter.plan.remarks()
+    assert not meter.plan.anomalies()
 
 
 def test_a_meter_that_is_always_busy_is_not_asked_without_end() -> None:
