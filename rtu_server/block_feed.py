@@ -56,7 +56,7 @@ class BlockFeed:
         self.bad_macs = 0
         """Blocks and pongs that were refused because of their code."""
         self._bad_mac: tuple[MacFault, float] | None = None
-        self.book = RegisterCache(limits)
+        self.cache = RegisterCache(limits)
         """What requests are answered from."""
         self.online: bool | None = None
         """What the meter's retained status says; None = it was not heard yet."""
@@ -77,12 +77,12 @@ class BlockFeed:
     @property
     def state(self) -> Served:
         """What may be served now."""
-        return self.book.state
+        return self.cache.state
 
     @property
     def publisher_clock(self) -> tuple[str, float, float] | None:
         """Session, offset and uncertainty of the publisher's clock in seconds, as far as echoes tell."""
-        return self.book.publisher_clock(boottime())
+        return self.cache.publisher_clock(boottime())
 
     def subscriptions(self, node: str) -> list[str]:
         """Return what this feed needs of the broker: blocks, status and pongs, so a cycle is one small message."""
@@ -134,9 +134,9 @@ class BlockFeed:
 
     def _settle_doubt(self, now: float) -> None:
         """Where a line found that this host stood still, ping: no echo of before counts."""
-        if self.book.settle_doubt():
+        if self.cache.settle_doubt():
             self._echo.void()
-            for session in self.book.undated_sessions():
+            for session in self.cache.undated_sessions():
                 self._echo.want(session, now)
             self.tick()
 
@@ -148,7 +148,7 @@ class BlockFeed:
         if (block.meter, block.block) != (topic.meter, topic.name):
             raise InvalidMessage(f"it is {block.meter}'s block {block.block}")
         self.last_block = message.received
-        received = self.book.on_block(block, message.received)
+        received = self.cache.on_block(block, message.received)
         waits = received in (BlockResult.UNDATED, BlockResult.DISPROVED)
         self.undated = waits or (self.undated and received is not BlockResult.HELD)
         if received is BlockResult.DISPROVED:
@@ -169,7 +169,7 @@ class BlockFeed:
             return
         self._echo.pace(pong.every_ms)
         self.round_trip_ms = round(1000 * (message.received - sent), 2)
-        if self.book.on_pong(pong, sent=sent, received=message.received):
+        if self.cache.on_pong(pong, sent=sent, received=message.received):
             self._echo.dated(pong.session)
         else:
             self._echo.void()
@@ -181,7 +181,7 @@ class BlockFeed:
             raise InvalidMessage("status is online or offline")
         self.online = message.payload == b"online"
         if not self.online:
-            self.book.on_offline()
+            self.cache.on_offline()
 
     def _complain(self, message: Incoming, kind: str, text: str) -> None:
         line = self._quiet.to_log(kind, text, message.received)

@@ -9,7 +9,7 @@ from typing import Final
 
 from ksem_contract.registers import RegisterRange
 from rtu_server.reply_cache import Refused, Reply
-from rtu_server.responder import Book
+from rtu_server.responder import ReplySource
 
 HOLD: Final = 1.0
 """Seconds that one signal withholds data for: longer than a busy host keeps the tool from its next signal."""
@@ -38,10 +38,10 @@ class Drill:
 
 
 class WithheldBook:
-    """Replies of `book`, none while a drill is on: every range is stale then, as if the meter were gone."""
+    """Replies of `cache`, none while a drill is on: every range is stale then, as if the meter were gone."""
 
-    def __init__(self, book: Book, drill: Drill) -> None:
-        self._book = book
+    def __init__(self, cache: ReplySource, drill: Drill) -> None:
+        self._book = cache
         self._drill = drill
 
     def ready(self, request: bytes, now: float) -> Reply | None:

@@ -15,7 +15,7 @@ from ksem_contract.block_message import BlockMessage
 from ksem_contract.blocks import MOST_ON_DEMAND, in_map, parse_block_name, touches_map
 from ksem_contract.freshness import EchoClock, Pong
 from ksem_contract.registers import RegisterRange
-from rtu_server.reply_cache import HotRequests, Refused, Reply, Words, encode
+from rtu_server.reply_cache import PrecomputedRequests, Refused, Reply, Words, encode
 
 MAX_SESSIONS = 4
 """Publisher sessions kept in mind: the one served, and what may replace it. Garbage on the topics can't grow it."""
@@ -153,7 +153,7 @@ class RegisterCache:
         self._has_ended = False
         self._last_block = -inf
         """When a block of the served session came in last."""
-        self._hot = HotRequests()
+        self._precomputed = PrecomputedRequests()
         self._trust = Trust()
         self.state = Served()
 
@@ -181,12 +181,12 @@ class RegisterCache:
         """Return a reply that lies encoded and is true at `now`: the usual case, one look-up and two comparisons."""
         reply = self.state.ready(request, now)
         if reply is not None:
-            self._hot.renew(request, now)
+            self._precomputed.renew(request, now)
         return reply
 
     def find(self, request: bytes, unit: int, wanted: RegisterRange, now: float) -> Reply | Refused:
         """Return the reply to a read request (its whole frame, the unit and range in it), or why there is none."""
-        self._hot.note(request, unit, wanted, now)
+        self._precomputed.note(request, unit, wanted, now)
         words = self.state.read(wanted, now)
         return words if isinstance(words, Refused) else encode(unit, words)
 
@@ -317,7 +317,7 @@ class RegisterCache:
         for name in _too_many(sorted(blocks, key=lambda name: blocks[name].expires)):
             del blocks[name]
         blank = Served(session, blocks, self._vital_expires(blocks), trust=self._trust)
-        replies = self._hot.encode(blank.assemble, self.state.replies, _changed(self.state.blocks, blocks), now)
+        replies = self._precomputed.encode(blank.assemble, self.state.replies, _changed(self.state.blocks, blocks), now)
         self.state = replace(blank, replies=replies)
 
     def _disown(self, *disproving: BlockMessage) -> None:

@@ -12,9 +12,9 @@ from modbus_codec.crc import append_crc
 from modbus_codec.pdu import FunctionCode
 
 DATA = "data"
-HOT_FOR = 5.0
+PRECOMPUTED_FOR = 5.0
 """Seconds for which a range that was asked is encoded ahead: a Plenticore asks every 0.16 s."""
-MAX_HOT = 16
+MAX_PRECOMPUTED = 16
 """Ranges encoded ahead; one that asks for ever new ones is answered all the same, each encoded when asked."""
 
 
@@ -60,32 +60,32 @@ class Reply(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Hot:
+class _Precomputed:
     unit: int
     wanted: RegisterRange
     requested: float
 
 
-class HotRequests:
+class PrecomputedRequests:
     """The requests that are worth encoding ahead. The lines note them, the thread of the broker's link encodes."""
 
     def __init__(self) -> None:
-        self._hot: dict[bytes, _Hot] = {}
+        self._precomputed: dict[bytes, _Precomputed] = {}
 
     def __len__(self) -> int:
-        return len(self._hot)
+        return len(self._precomputed)
 
     def note(self, request: bytes, unit: int, wanted: RegisterRange, now: float) -> None:
         """A range was requested: encode its reply ahead from now on."""
-        if not self.renew(request, now) and len(self._hot) < MAX_HOT:
-            self._hot[request] = _Hot(unit, wanted, now)
+        if not self.renew(request, now) and len(self._precomputed) < MAX_PRECOMPUTED:
+            self._precomputed[request] = _Precomputed(unit, wanted, now)
 
     def renew(self, request: bytes, now: float) -> bool:
         """A request came again; False where it is not among these."""
-        hot = self._hot.get(request)
-        if hot is not None:
-            hot.requested = now
-        return hot is not None
+        precomputed = self._precomputed.get(request)
+        if precomputed is not None:
+            precomputed.requested = now
+        return precomputed is not None
 
     def encode(
         self,
@@ -97,17 +97,17 @@ class HotRequests:
         """Return the replies to them from new blocks. A `known` reply that no `changed` range touches is still true."""
         changed = tuple(changed)
         replies = {}
-        for request, hot in list(self._hot.items()):
-            if now - hot.requested > HOT_FOR:
-                self._hot.pop(request, None)
+        for request, precomputed in list(self._precomputed.items()):
+            if now - precomputed.requested > PRECOMPUTED_FOR:
+                self._precomputed.pop(request, None)
                 continue
             reply = known.get(request)
-            if reply is not None and not any(each.overlaps(hot.wanted) for each in changed):
+            if reply is not None and not any(each.overlaps(precomputed.wanted) for each in changed):
                 replies[request] = reply
                 continue
-            words = assemble(hot.wanted)
+            words = assemble(precomputed.wanted)
             if isinstance(words, Words):
-                replies[request] = encode(hot.unit, words, reply)
+                replies[request] = encode(precomputed.unit, words, reply)
         return replies
 
 

@@ -35,7 +35,7 @@ ON_STALE: Mapping[str, ExceptionCode | None] = {
 STAY_SILENT = Answer(SILENCE, SILENT)
 
 
-class Book(Protocol):
+class ReplySource(Protocol):
     """Where replies are found: see `RegisterCache`."""
 
     def ready(self, request: bytes, now: float) -> Reply | None: ...
@@ -51,7 +51,7 @@ class Unit:
 
     id: int
     meter: str
-    book: Book
+    cache: ReplySource
     on_stale: str = "exception-4"
     enabled: bool = True
     stay: float = 0.0
@@ -122,14 +122,14 @@ class Responder:
     def doubt_clock(self, now: float) -> None:
         """Take note that this host stood still before `now` and its clock did not count that."""
         for unit in self._units.values():
-            unit.book.doubt(now)
+            unit.cache.doubt(now)
 
     def answer(self, request: bytes, now: float) -> Answer:
         """Answer a request frame whose CRC is right, judged at `now`, the moment of writing."""
         unit = self._units.get(request[0])
         if unit is None or unit.id in self._silenced:
             return STAY_SILENT
-        ready = unit.book.ready(request, now)
+        ready = unit.cache.ready(request, now)
         if ready is not None and now >= self._calm[unit.id].until:
             return ready.answer
         try:
@@ -147,7 +147,7 @@ class Responder:
 
     def _read(self, unit: Unit, request: bytes, requested: ReadRequest, now: float) -> Answer:
         wanted = RegisterRange(requested.start, requested.count)
-        found = unit.book.find(request, unit.id, wanted, now)
+        found = unit.cache.find(request, unit.id, wanted, now)
         if isinstance(found, Reply) and now >= self._calm[unit.id].until:
             return found.answer
         if found is Refused.UNMAPPED:

@@ -19,7 +19,7 @@ from rtu_server.drill import Drill, WithheldBook
 from rtu_server.health import UnitReport, UnitView, Verdict, judge, overall, tcp_health, why_refused
 from rtu_server.health_publisher import NodeReporter, Surroundings
 from rtu_server.register_cache import FreshnessLimits
-from rtu_server.responder import Book, Responder, Unit
+from rtu_server.responder import ReplySource, Responder, Unit
 from rtu_server.serial_line import SerialLine, character_time
 from rtu_server.settings import FreshnessSettings, LineSettings, RtuServerSettings, TcpSettings, UnitSettings
 from rtu_server.tcp_server import TcpServer
@@ -60,12 +60,12 @@ def limits_of(settings: FreshnessSettings) -> FreshnessLimits:
     return FreshnessLimits(MappingProxyType(by_block), settings.vital)
 
 
-def unit_of(settings: UnitSettings, book: Book) -> Unit:
-    """Return the unit of these settings, answered from `book`."""
+def unit_of(settings: UnitSettings, cache: ReplySource) -> Unit:
+    """Return the unit of these settings, answered from `cache`."""
     return Unit(
         id=settings.id,
         meter=settings.meter,
-        book=book,
+        cache=cache,
         on_stale=settings.on_stale,
         enabled=settings.enabled,
         stay=settings.stay,
@@ -174,10 +174,10 @@ class RtuServer:
         return SerialLine(line, responder, on_port, self._recorder.tape, self._limits.of)
 
     def _build_unit(self, unit: UnitSettings) -> Unit:
-        return unit_of(unit, WithheldBook(self._feeds[unit.meter].book, self.drill))
+        return unit_of(unit, WithheldBook(self._feeds[unit.meter].cache, self.drill))
 
     def _build_tcp(self, door: TcpSettings) -> TcpServer:
-        books = {meter: TcpReplyCache(feed.book) for meter, feed in self._feeds.items()}
+        books = {meter: TcpReplyCache(feed.cache) for meter, feed in self._feeds.items()}
         units = {unit.id: unit_of(unit, books[unit.meter]) for unit in door.unit}
         return TcpServer(door, Responder(units), partial(self._on_change, "door", door.name), self._limits.of)
 

@@ -399,7 +399,7 @@ class NodeSide:
         setattr(block_feed, "boottime", clock)  # noqa: B010  (it takes no clock yet)
         limits = FreshnessLimits(vital=self._vital)
         self.feed = BlockFeed(METER, NODE, TOPICS, limits, self._send, _keys)
-        self.responder = Responder({1: Unit(1, METER, self.feed.book, stay=self._stay, earliest=self._earliest)})
+        self.responder = Responder({1: Unit(1, METER, self.feed.cache, stay=self._stay, earliest=self._earliest)})
         line = self.adapter.line
         self.core = line_core(self.responder, line.gap, self._idle_gap, line.character)
         self._last_request: float | None = None
@@ -437,9 +437,9 @@ class NodeSide:
     def sizes(self) -> dict[str, tuple[int, int]]:
         """What is kept, and what may be."""
         return {
-            "sessions": (_size(self.feed.book, "_clocks"), 5),
-            "sessions that wait": (_size(self.feed.book, "_waiting"), 5),
-            "hot ranges": (_size(self.feed.book, "_hot"), 16),
+            "sessions": (_size(self.feed.cache, "_clocks"), 5),
+            "sessions that wait": (_size(self.feed.cache, "_waiting"), 5),
+            "hot ranges": (_size(self.feed.cache, "_hot"), 16),
             "blocks": (len(self.feed.state.blocks), 25),
         }
 

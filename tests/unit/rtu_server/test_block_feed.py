@@ -58,7 +58,7 @@ def test_after_a_doubt_the_next_block_is_followed_by_a_ping_and_no_pong_of_befor
     stage.feed.tick()
     before = stage.pings[-1]
     stage.publish()
-    stage.feed.book.doubt(stage.now)
+    stage.feed.cache.doubt(stage.now)
     assert not stage.serves()
     stage.publish()
     assert stage.pings[-1] != before

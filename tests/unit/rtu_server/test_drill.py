@@ -8,7 +8,7 @@ from rtu_server.reply_cache import Refused, Reply
 STEP = 0.1
 
 
-class Book:
+class ReplySource:
     """One that has an answer to everything."""
 
     def ready(self, _request: bytes, _now: float) -> Reply | None:
@@ -59,13 +59,13 @@ def test_a_pause_shorter_than_the_rest_does_not_begin_another_one() -> None:
 
 def test_every_range_is_stale_while_it_lasts() -> None:
     drill = Drill()
-    book = WithheldBook(Book(), drill)
+    cache = WithheldBook(ReplySource(), drill)
     wanted = RegisterRange(0, 28)
-    assert book.ready(b"", 1.0) is not None
+    assert cache.ready(b"", 1.0) is not None
     drill.extend(1.0)
-    assert book.ready(b"", 1.1) is None
-    assert book.find(b"", 1, wanted, 1.1) is Refused.STALE
-    assert book.ready(b"", 1.0 + HOLD) is not None
+    assert cache.ready(b"", 1.1) is None
+    assert cache.find(b"", 1, wanted, 1.1) is Refused.STALE
+    assert cache.ready(b"", 1.0 + HOLD) is not None
 
 
 def test_the_tool_knows_how_long_a_signal_holds() -> None:

@@ -297,9 +297,9 @@ def test_a_disproved_clock_empties_all_that_is_served(dated: RegisterCache) -> N
     assert isinstance(door.find(REQUEST, 1, TOTALS, 100.1), Reply)
     assert dated.ready(REQUEST, 100.15) is not None
     dated.on_block(block(at=112.2, seq=3), 100.2)
-    for book in (dated, door):
-        assert book.ready(REQUEST, 100.2) is None
-        assert book.find(REQUEST, 1, TOTALS, 100.2) is Refused.STALE
+    for cache in (dated, door):
+        assert cache.ready(REQUEST, 100.2) is None
+        assert cache.find(REQUEST, 1, TOTALS, 100.2) is Refused.STALE
     assert (dated.state.vital_expires, dated.state.session) == (-inf, None)
 
 

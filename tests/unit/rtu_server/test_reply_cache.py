@@ -5,7 +5,7 @@ import pytest
 from ksem_contract.registers import RegisterRange
 from modbus_codec.crc import append_crc
 from rtu_server.register_cache import FreshnessLimits, RegisterCache
-from rtu_server.reply_cache import HOT_FOR, Refused, Reply
+from rtu_server.reply_cache import PRECOMPUTED_FOR, Refused, Reply
 
 from .blocks import block, echo
 
@@ -51,7 +51,7 @@ def test_a_new_block_replaces_what_lies_encoded(cache: RegisterCache) -> None:
 
 
 def test_a_range_that_is_asked_no_more_is_encoded_no_more(cache: RegisterCache) -> None:
-    later = 100.0 + HOT_FOR + 0.1
+    later = 100.0 + PRECOMPUTED_FOR + 0.1
     cache.on_block(block("live", at=later), later)
     assert cache.ready(REQUESTS[TOTALS], later) is None
     assert isinstance(cache.find(REQUESTS[TOTALS], 1, TOTALS, later), Reply)

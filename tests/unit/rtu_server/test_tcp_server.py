@@ -80,7 +80,7 @@ def test_a_new_block_is_answered_at_once_and_versions_do_not_mix(responder: Resp
 def test_readers_make_nothing_hot_for_the_lines(responder: Responder, cache: RegisterCache) -> None:
     for start in range(100):
         ask(responder, b"\x03" + start.to_bytes(2) + b"\x00\x01")
-    assert len(cache._hot) == 0
+    assert len(cache._precomputed) == 0
 
 
 def test_another_unit_is_told_that_there_is_no_way_to_it(responder: Responder) -> None:
