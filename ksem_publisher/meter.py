@@ -25,7 +25,7 @@ from ksem_publisher.poll_plan import PollPlan
 from ksem_publisher.poller import Client, MeterPoll
 from ksem_publisher.push_listener import PushListener
 from ksem_publisher.push_receiver import MeterPush
-from ksem_publisher.recording import held_now, meter_wires
+from ksem_publisher.recording import held_now, meter_source
 from ksem_publisher.settings import MeterSettings, PublisherSettings
 from ksem_publisher.value_publisher import ValuePublisher
 from service_runtime.announcer import Announcer
@@ -142,9 +142,9 @@ class MeterService:
         client = client or PollClient(
             meter.host, meter.poll_port, unit=meter.unit, timeout=meter.timeout, tls=meter.tls
         )
-        wires = meter_wires(meter, client.where, lambda: held_now(self._blocks, self.session, clock()))
-        self._recorder = Recorder(wires, settings.recorder, self.log)
-        tape = self._recorder.tape
+        recording_source = meter_source(meter, client.where, lambda: held_now(self._blocks, self.session, clock()))
+        self._recorder = Recorder(recording_source, settings.recorder, self.log)
+        event_queue = self._recorder.event_queue
         self.push = MeterPush(
             self._live_data,
             self._block_data,
@@ -154,7 +154,7 @@ class MeterService:
             self._lock,
             self._on_push_away,
             self.log,
-            tape,
+            event_queue,
             self._on_push_check,
             self._on_moved,
         )
@@ -166,7 +166,7 @@ class MeterService:
             self._lock,
             self.log,
             clock,
-            tape,
+            event_queue,
             self.push.polled,
         )
         self._report = MeterReport(topics.meter_health(meter.id), version, self.session, publish, self.log, clock)
@@ -311,7 +311,7 @@ class MeterService:
 
     def _on_link(self, up: bool, reasons: tuple[Reason, ...]) -> None:
         """In the link's own thread, as `_on_message` is."""
-        self._recorder.tape.note(self._clock(), "broker", sentence(reasons))
+        self._recorder.event_queue.note(self._clock(), "broker", sentence(reasons))
         if not up:
             self.status.on_lost()
             return

@@ -18,7 +18,7 @@ from ksem_publisher.recording import note_answer, note_failure, note_poll, note_
 from ksem_publisher.snapshot import BlockRead, Snapshot
 from service_runtime.clock import boottime
 from service_runtime.news import QuietLog
-from service_runtime.recorder.tape import OFF, Tape
+from service_runtime.recorder.tape import OFF, EventQueue
 
 RETRY = 0.25
 """Seconds between two attempts to reach a meter whose live data is needed."""
@@ -56,12 +56,12 @@ class MeterPoll:
         lock: threading.Lock,
         log: logging.Logger,
         clock: Callable[[], float] = boottime,
-        tape: Tape = OFF,
+        event_queue: EventQueue = OFF,
         on_answer: Callable[[int, Sequence[int], float, float], None] = lambda *_: None,
     ) -> None:
         """`on_answer` is called with each answer, `lock` held: first register, registers, when sent, when received."""
         self._on_answer = on_answer
-        self._tape = tape
+        self._event_queue = event_queue
         self._client = client
         self._plan = plan
         self._live_data = live_data
@@ -143,21 +143,21 @@ class MeterPoll:
     async def _read(self, wanted: RegisterRange) -> None:
         sent = self._clock()
         self.requests += 1
-        if self._tape.on:
-            note_poll(self._tape, sent, wanted)
+        if self._event_queue.on:
+            note_poll(self._event_queue, sent, wanted)
         try:
             registers = await self._client.read(wanted, self._plan.patience)
         except RefusedError as error:
             self.errors += 1
-            if self._tape.on:
-                note_rejection(self._tape, self._clock(), error)
+            if self._event_queue.on:
+                note_rejection(self._event_queue, self._clock(), error)
             self._refused(error, self._plan.refuse(error.code, self._clock()))
         except PollError as error:
             self.errors += 1
             await self._failed(error)
         else:
-            if self._tape.on:
-                note_answer(self._tape, self._clock(), registers)
+            if self._event_queue.on:
+                note_answer(self._event_queue, self._clock(), registers)
             if self._moved:  # the answer is that of the old address
                 self._plan.fail(self._clock())
                 return
@@ -186,8 +186,8 @@ class MeterPoll:
                 self._log.warning("%s", line)
 
     async def _failed(self, error: PollError) -> None:
-        if self._tape.on:
-            note_failure(self._tape, self._clock(), error)
+        if self._event_queue.on:
+            note_failure(self._event_queue, self._clock(), error)
         self._plan.fail(self._clock())
         self._no_link = error.reason
         await self._rest(RETRY if self._plan.live_wanted else RETRY_SLOW)

@@ -32,7 +32,7 @@ from ksem_publisher.push_connection import PushConnection, PushedWrite
 from ksem_publisher.push_cycle import PushPace, is_off_pace
 from ksem_publisher.recording import note_connection, note_writes
 from ksem_publisher.snapshot import AWAY_PERIODS, VALUES, BlockRead, Snapshot, sums_up
-from service_runtime.recorder.tape import CLOSED, CONNECTED, OFF, Tape
+from service_runtime.recorder.tape import CLOSED, CONNECTED, OFF, EventQueue
 
 MOST_SHAPES = 200
 _LISTENING = 3.0
@@ -64,7 +64,7 @@ class MeterPush:
         lock: threading.Lock,
         on_away: Callable[[], None],
         log: logging.Logger,
-        tape: Tape = OFF,
+        event_queue: EventQueue = OFF,
         on_check: Callable[[], None] = lambda: None,
         on_moved: Callable[[], None] = lambda: None,
     ) -> None:
@@ -83,7 +83,7 @@ class MeterPush:
         self._passed_over_until = float("-inf")
         self._rival_since = self._rival_at = float("-inf")
         """When live data came on another connection than that of the cycles in use: since when, and lately."""
-        self._tape = tape
+        self._event_queue = event_queue
         self._live_data = live_data
         self._others = others
         self._blocks = blocks
@@ -119,8 +119,8 @@ class MeterPush:
 
     def on_opened(self, connection: PushConnection) -> None:
         """A connection has begun."""
-        if self._tape.on:
-            note_connection(self._tape, CONNECTED, connection)
+        if self._event_queue.on:
+            note_connection(self._event_queue, CONNECTED, connection)
 
     def on_writes(self, connection: PushConnection, writes: Sequence[PushedWrite]) -> None:
         """The meter has written, and has its answer already."""
@@ -145,8 +145,8 @@ class MeterPush:
             if not self._queued:
                 self._take_energy(write)
             self._note(connection, write)
-        if self._tape.on:
-            note_writes(self._tape, connection, writes)
+        if self._event_queue.on:
+            note_writes(self._event_queue, connection, writes)
 
     @property
     def _interval(self) -> float | None:
@@ -229,8 +229,8 @@ class MeterPush:
     def on_closed(self, connection: PushConnection) -> None:
         """A connection has ended."""
         with self._lock:
-            if self._tape.on:
-                note_connection(self._tape, CLOSED, connection)
+            if self._event_queue.on:
+                note_connection(self._event_queue, CLOSED, connection)
             self._live_sender.closed(connection)
             self._energy_sender.closed(connection)
             self._connections.discard(connection)

@@ -10,14 +10,14 @@ from ksem_publisher.poll_client import PollError, RefusedError
 from ksem_publisher.push_connection import PushConnection, PushedWrite
 from ksem_publisher.settings import MeterSettings
 from service_runtime.clock import boottime
-from service_runtime.recorder.recorder import Wires
-from service_runtime.recorder.tape import ANSWERED, FAILED, HELD, POLL, REFUSED, SESSION, WRITE, Tape, WireEvent
+from service_runtime.recorder.recorder import RecordingSource
+from service_runtime.recorder.tape import ANSWERED, FAILED, HELD, POLL, REFUSED, SESSION, WRITE, EventQueue, WireEvent
 
 if TYPE_CHECKING:
     from service_runtime.recorder.flight_file import Decoder
 
 
-def meter_wires(meter: MeterSettings, where: str, held: Callable[[], Iterable[WireEvent]]) -> Wires:
+def meter_source(meter: MeterSettings, where: str, held: Callable[[], Iterable[WireEvent]]) -> RecordingSource:
     """The wires of one meter; `where` it is polled."""
     about = {"peer": where, "unit": str(meter.unit)}
 
@@ -26,40 +26,40 @@ def meter_wires(meter: MeterSettings, where: str, held: Callable[[], Iterable[Wi
 
         return MeterDecoder(meter.id, about, serial_number=False)
 
-    return Wires(name=meter.id, decoder=decoder, held=held)
+    return RecordingSource(name=meter.id, decoder=decoder, held=held)
 
 
-def note_connection(tape: Tape, what: str, connection: PushConnection) -> None:
+def note_connection(event_queue: EventQueue, what: str, connection: PushConnection) -> None:
     """The meter has come to push, or has gone."""
-    tape.add(boottime(), what, connection.peer_name, b"")
+    event_queue.add(boottime(), what, connection.peer_name, b"")
 
 
-def note_writes(tape: Tape, connection: PushConnection, writes: Sequence[PushedWrite]) -> None:
+def note_writes(event_queue: EventQueue, connection: PushConnection, writes: Sequence[PushedWrite]) -> None:
     """The meter has written."""
     peer = connection.peer_name
     for one in writes:
         head = struct.pack(">BBH", one.function, one.unit, one.start)
-        tape.add(one.at, WRITE, peer, head + _packed(one.registers))
+        event_queue.add(one.at, WRITE, peer, head + _packed(one.registers))
 
 
-def note_poll(tape: Tape, at: float, wanted: RegisterRange) -> None:
+def note_poll(event_queue: EventQueue, at: float, wanted: RegisterRange) -> None:
     """The meter is asked."""
-    tape.add(at, POLL, "", struct.pack(">HH", wanted.start, wanted.count))
+    event_queue.add(at, POLL, "", struct.pack(">HH", wanted.start, wanted.count))
 
 
-def note_answer(tape: Tape, at: float, registers: Sequence[int]) -> None:
+def note_answer(event_queue: EventQueue, at: float, registers: Sequence[int]) -> None:
     """The meter has answered."""
-    tape.add(at, ANSWERED, "", _packed(registers))
+    event_queue.add(at, ANSWERED, "", _packed(registers))
 
 
-def note_rejection(tape: Tape, at: float, error: RefusedError) -> None:
+def note_rejection(event_queue: EventQueue, at: float, error: RefusedError) -> None:
     """The meter has refused."""
-    tape.add(at, REFUSED, "", bytes((error.code & 0xFF,)))
+    event_queue.add(at, REFUSED, "", bytes((error.code & 0xFF,)))
 
 
-def note_failure(tape: Tape, at: float, error: PollError) -> None:
+def note_failure(event_queue: EventQueue, at: float, error: PollError) -> None:
     """The meter has not answered."""
-    tape.add(at, FAILED, "", str(error).encode()[:200])
+    event_queue.add(at, FAILED, "", str(error).encode()[:200])
 
 
 def held_now(blocks: BlockPublisher, session: str, now: float) -> Iterator[WireEvent]:

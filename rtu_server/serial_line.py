@@ -21,7 +21,7 @@ from rtu_server.serial_port import PortGone, SerialPort, be_real_time, in_force,
 from rtu_server.settings import LineSettings
 from service_runtime.clock import boottime
 from service_runtime.news import QuietLog
-from service_runtime.recorder.tape import FORGET, IN, OFF, OUT, Tape
+from service_runtime.recorder.tape import FORGET, IN, OFF, OUT, EventQueue
 from service_runtime.threads import WatchedThread
 
 REOPEN: Final = 0.4
@@ -72,13 +72,13 @@ class SerialLine:
         settings: LineSettings,
         responder: Responder,
         on_port: Callable[[bool, tuple[Reason, ...]], None],
-        tape: Tape = OFF,
+        event_queue: EventQueue = OFF,
         limit_of: Callable[[BlockMessage], float] | None = None,
     ) -> None:
         """`limit_of`: seconds that a block may be old, for the check of what was sent."""
         self.settings = settings
         self._watch = AnswerWatch(f"line {settings.name}", responder, limit_of)
-        self._tape = tape
+        self._event_queue = event_queue
         self.counters = LineCounters({unit.id: UnitCounters() for unit in settings.unit})
         self._on_port = on_port
         self._core = LineCore(timing_of(settings), responder, self.counters)
@@ -198,16 +198,16 @@ class SerialLine:
             self._restore(port, before)
         data = port.read() if ready or port.unread() else b""
         now = boottime()
-        if data and self._tape.on:
-            self._tape.add(before, IN, self.settings.name, data)
+        if data and self._event_queue.on:
+            self._event_queue.add(before, IN, self.settings.name, data)
         if not core.receive(data, before, now):
             self._forget(port, now)
         if core.unconfirmed and not core.sent(core.unconfirmed - port.unsent(), now):
             port.drop_output()
         frame = core.due(now)
         if frame:
-            if self._tape.on:
-                self._tape.add(now, OUT, self.settings.name, frame)
+            if self._event_queue.on:
+                self._event_queue.add(now, OUT, self.settings.name, frame)
             if not port.write(frame):
                 core.failed()
 
@@ -255,8 +255,8 @@ class SerialLine:
     def _forget(self, port: SerialPort, now: float) -> None:
         """Nothing that lies here can be dated: the process stood still since it came."""
         port.drop_input()
-        if self._tape.on:
-            self._tape.add(now, FORGET, self.settings.name, b"the process stood still")
+        if self._event_queue.on:
+            self._event_queue.add(now, FORGET, self.settings.name, b"the process stood still")
 
 
 def timing_of(settings: LineSettings) -> Timing:

@@ -30,7 +30,7 @@ from service_runtime.key_file import KeyFile
 from service_runtime.mqtt_connection import Incoming
 from service_runtime.mqtt_link import MqttLink, client_id_of
 from service_runtime.news import LinkState, QuietLog
-from service_runtime.recorder.recorder import Recorder, Wires
+from service_runtime.recorder.recorder import Recorder, RecordingSource
 from service_runtime.recorder.tape import CLOCK, WireEvent
 from service_runtime.systemd import HealthFile, notify, watchdog_interval
 from service_runtime.threads import all_work
@@ -92,7 +92,7 @@ class RtuServer:
             meter: BlockFeed(meter, self._node, self._topics, limits, self._send, self._key_file.keys)
             for meter in meters
         }
-        self._recorder = Recorder(node_wires(self._node, settings.line, self._clocks), settings.recorder, log)
+        self._recorder = Recorder(node_source(self._node, settings.line, self._clocks), settings.recorder, log)
         self._port_lock = threading.Lock()
         names = [*(line.name for line in settings.line), *(door.name for door in settings.tcp)]
         self._ports = {name: LinkState(Reason.of("port-not-opened"), boottime(), self._since) for name in names}
@@ -171,7 +171,7 @@ class RtuServer:
         units = {unit.id: self._build_unit(unit) for unit in line.unit}
         responder = self._responders[line.name] = Responder(units)
         on_port = partial(self._on_change, "line", line.name)
-        return SerialLine(line, responder, on_port, self._recorder.tape, self._limits.of)
+        return SerialLine(line, responder, on_port, self._recorder.event_queue, self._limits.of)
 
     def _build_unit(self, unit: UnitSettings) -> Unit:
         return unit_of(unit, WithheldBook(self._feeds[unit.meter].cache, self.drill))
@@ -199,7 +199,7 @@ class RtuServer:
         now, text = boottime(), sentence(reasons)
         with self._port_lock:
             if self._ports[name].update("up" if up else "down", reasons, now, wall_time()):
-                self._recorder.tape.note(now, "port", f"{name}: {text}")
+                self._recorder.event_queue.note(now, "port", f"{name}: {text}")
                 self._log_port(logging.INFO if up else logging.WARNING, f"{what} {name}", text, now)
 
     def _log_counted_changes(self, now: float) -> None:
@@ -213,7 +213,7 @@ class RtuServer:
             log.log(level, "%s", line)
 
     def _on_link(self, up: bool, reasons: tuple[Reason, ...]) -> None:
-        self._recorder.tape.note(boottime(), "broker", sentence(reasons))
+        self._recorder.event_queue.note(boottime(), "broker", sentence(reasons))
         self._broker.update("up" if up else "down", reasons, boottime(), wall_time())
         if up:
             for feed in self._feeds.values():
@@ -328,7 +328,7 @@ class RtuServer:
         }
 
 
-def node_wires(node: str, lines: Sequence[LineSettings], held: Callable[[], Iterable[WireEvent]]) -> Wires:
+def node_source(node: str, lines: Sequence[LineSettings], held: Callable[[], Iterable[WireEvent]]) -> RecordingSource:
     """Return the wires of a node: its lines."""
     about = {line.name: f"{1e6 * character_time(line.baudrate, line.stopbits, line.parity):.2f}" for line in lines}
 
@@ -337,4 +337,4 @@ def node_wires(node: str, lines: Sequence[LineSettings], held: Callable[[], Iter
 
         return NodeDecoder(node, about, serial_number=False)
 
-    return Wires(name=node, decoder=decoder, held=held)
+    return RecordingSource(name=node, decoder=decoder, held=held)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from service_runtime.common_settings import RecorderSettings
-from service_runtime.recorder.tape import Tape, WireEvent
+from service_runtime.recorder.tape import EventQueue, WireEvent
 
 if TYPE_CHECKING:
     from service_runtime.recorder.flight_file import Decoder
@@ -23,7 +23,7 @@ TICK: Final = 0.25
 
 
 @attrs.frozen(kw_only=True)
-class Wires:
+class RecordingSource:
     """Whose wires these are."""
 
     name: str
@@ -37,9 +37,9 @@ class Wires:
 class Recorder:
     """Without a folder to write to it costs one look at a switch for each event."""
 
-    def __init__(self, wires: Wires, settings: RecorderSettings, log: logging.Logger) -> None:
-        self.tape = Tape()
-        self._wires = wires
+    def __init__(self, recording_source: RecordingSource, settings: RecorderSettings, log: logging.Logger) -> None:
+        self.event_queue = EventQueue()
+        self._source = recording_source
         self._log = log
         self._due = 0.0
         self._trouble: str | None = None
@@ -50,9 +50,9 @@ class Recorder:
             from service_runtime.recorder import kept  # noqa: PLC0415
 
             self._flight = kept.FlightRecorder()
-            self.tape.on = True
+            self.event_queue.on = True
             # What a service that was stopped while it wrote has left behind.
-            for unfinished in self._directory.glob(f"{wires.name}-????????-??????.jsonl.new"):
+            for unfinished in self._directory.glob(f"{recording_source.name}-????????-??????.jsonl.new"):
                 with contextlib.suppress(OSError):
                     unfinished.unlink()
 
@@ -72,16 +72,16 @@ class Recorder:
         except Exception:  # noqa: BLE001  (whatever it is, it must not take the bridge down)
             self._log.exception("recording what goes over the wires failed; it is switched off")
             self._flight = None
-            self.tape.on = False
+            self.event_queue.on = False
 
     def _look(self, flight: "FlightRecorder", now: float, trouble: str) -> None:
         if trouble != self._trouble:
             self._trouble = trouble
-            self.tape.note(now, "state", trouble or "ok")
-        flight.keep(self.tape.take())
-        dropped, self.tape.dropped = self.tape.dropped, 0
+            self.event_queue.note(now, "state", trouble or "ok")
+        flight.keep(self.event_queue.take())
+        dropped, self.event_queue.dropped = self.event_queue.dropped, 0
         if dropped:
-            self.tape.note(now, "lost", f"no room for {dropped} events")
+            self.event_queue.note(now, "lost", f"no room for {dropped} events")
         requested, self._requested = self._requested, False
         why = flight.look(trouble, now) or ("on request" if requested else None)
         if why is not None and self._directory is not None:
@@ -90,9 +90,16 @@ class Recorder:
     def _write(self, flight: "FlightRecorder", why: str) -> None:
         from service_runtime.recorder.flight_file import start_writing  # noqa: PLC0415
 
-        wires = self._wires
+        recording_source = self._source
         assert self._directory is not None, "without a folder there is no flight recorder"
-        start_writing(self._directory, wires.name, flight.copy(wires.held()), wires.decoder(), why, self._log)
+        start_writing(
+            self._directory,
+            recording_source.name,
+            flight.copy(recording_source.held()),
+            recording_source.decoder(),
+            why,
+            self._log,
+        )
 
 
 def _directory(settings: RecorderSettings, log: logging.Logger) -> Path | None:

@@ -54,7 +54,7 @@ class WireEvent(NamedTuple):
     data: bytes
 
 
-class Tape:
+class EventQueue:
     """Takes events from any thread while it is `on`; whoever notes one asks that first."""
 
     __slots__ = ("_fresh", "_waiting", "dropped", "on")
@@ -88,5 +88,5 @@ class Tape:
         return taken
 
 
-OFF: Final = Tape()
+OFF: Final = EventQueue()
 """Stands where nobody records; it is never switched on."""

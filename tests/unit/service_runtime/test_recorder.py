@@ -14,8 +14,8 @@ from service_runtime.common_settings import RecorderSettings
 from service_runtime.recorder.decode import MeterDecoder, NodeDecoder
 from service_runtime.recorder.flight_file import MOST_FILES
 from service_runtime.recorder.kept import PAUSE, KeptEvents, unpacked
-from service_runtime.recorder.recorder import TICK, Recorder, Wires
-from service_runtime.recorder.tape import MOST_WAITING, OFF, Tape, WireEvent
+from service_runtime.recorder.recorder import TICK, Recorder, RecordingSource
+from service_runtime.recorder.tape import MOST_WAITING, OFF, EventQueue, WireEvent
 
 ABOUT = {"peer": "meter:502", "unit": "1"}
 
@@ -26,7 +26,7 @@ class _Bench:
     def __init__(self, directory: Path | None = None) -> None:
         self.now = 1000.0
         self.recorder = Recorder(
-            Wires(
+            RecordingSource(
                 name="main",
                 decoder=lambda: MeterDecoder("main", ABOUT, serial_number=True),
                 held=lambda: [
@@ -48,7 +48,7 @@ class _Bench:
                     thread.join()
 
     def is_on(self) -> bool:
-        return self.recorder.tape.on
+        return self.recorder.event_queue.on
 
 
 def test_without_a_folder_nothing_is_noted() -> None:
@@ -59,12 +59,12 @@ def test_without_a_folder_nothing_is_noted() -> None:
 
 
 def test_a_flood_between_two_ticks_is_bounded_and_counted() -> None:
-    tape = Tape()
+    event_queue = EventQueue()
     for _ in range(1000):
-        tape.add(1.0, "in", "rs485", bytes(1024))
-    taken = tape.take()
+        event_queue.add(1.0, "in", "rs485", bytes(1024))
+    taken = event_queue.take()
     assert sum(len(event.data) for event in taken) <= MOST_WAITING
-    assert len(taken) + tape.dropped == 1000
+    assert len(taken) + event_queue.dropped == 1000
 
 
 def test_kept_events_are_the_newest_in_bounded_memory() -> None:
@@ -95,8 +95,8 @@ class TestAfterAFault:
     def test_a_file_is_written_some_seconds_later_and_once(self, tmp_path: Path) -> None:
         bench = _Bench(tmp_path)
         bench.run("", 3.0)
-        bench.recorder.tape.add(bench.now, "poll", "", struct.pack(">HH", 8228, 2))
-        bench.recorder.tape.add(bench.now, "told", "", struct.pack(">HH", 7, 8))
+        bench.recorder.event_queue.add(bench.now, "poll", "", struct.pack(">HH", 8228, 2))
+        bench.recorder.event_queue.add(bench.now, "told", "", struct.pack(">HH", 7, 8))
         bench.run("down: no live data", 4.0)
         assert not list(tmp_path.iterdir())
         bench.run("down: no live data", 20.0)
@@ -144,7 +144,7 @@ class TestAfterAFault:
 
     def test_a_file_is_written_on_request_with_what_is_held_and_the_session(self, tmp_path: Path) -> None:
         bench = _Bench(tmp_path)
-        bench.recorder.tape.add(bench.now, "write", "meter:1", struct.pack(">BBHH", 16, 1, 0, 9))
+        bench.recorder.event_queue.add(bench.now, "write", "meter:1", struct.pack(">BBHH", 16, 1, 0, 9))
         bench.run("", 1.0)
         bench.recorder.request_file()
         bench.run("", 0.25)
