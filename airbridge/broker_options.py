@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from airbridge.demo.options import Place
+from airbridge.demo.options import Address
 from ksem_contract.topics import Topics
 from service_runtime.common_settings import MqttSettings
 
@@ -24,7 +24,7 @@ def broker_settings(
     broker: str, user: str | None, password_file: Path | None, ca_file: Path | None, prefix: str
 ) -> MqttSettings:
     """How a command reaches the broker, from its options. ValueError or OSError for what can't be."""
-    place = Place.parse(broker, MQTT_TLS_PORT if ca_file else MQTT_PORT)
+    place = Address.parse(broker, MQTT_TLS_PORT if ca_file else MQTT_PORT)
     Topics(prefix)
     return MqttSettings(
         host=place.host,

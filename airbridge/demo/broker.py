@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from airbridge.demo.options import Place
+from airbridge.demo.options import Address
 
 _SEARCH: Final = os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/sbin" + os.pathsep + "/usr/local/sbin"
 _REMEDY: Final = (
@@ -31,7 +31,7 @@ class BrokerProgram:
     argv: tuple[str, ...]
 
 
-def own_broker(folder: Path, place: Place) -> BrokerProgram:
+def own_broker(folder: Path, place: Address) -> BrokerProgram:
     """A broker that listens at `place` alone; its configuration goes to `folder`. Raises NoBroker."""
     mosquitto = shutil.which("mosquitto", path=_SEARCH)
     if mosquitto:
@@ -51,14 +51,14 @@ def _mosquitto_name(program: str) -> str:
     return written.replace(" version", "") if written.startswith("mosquitto version") else "mosquitto"
 
 
-def _mosquitto_conf(place: Place) -> str:
+def _mosquitto_conf(place: Address) -> str:
     lines = [f"listener {place.port} {place.host}", "allow_anonymous true", "set_tcp_nodelay true"]
     if os.geteuid() == 0:
         lines.append("user root")  # else it becomes a user that may not read this folder
     return "\n".join(lines) + "\n"
 
 
-def _iotcore_toml(place: Place) -> str:
+def _iotcore_toml(place: Address) -> str:
     # Its own defaults listen everywhere and keep 100 MB of old messages.
     return f"""\
 id = 0

@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 
 from airbridge.demo.broker import own_broker
 from airbridge.demo.child import LOOPBACK, Child, accepts, clean_environ, free_port, log_tail
-from airbridge.demo.options import Options, Place
+from airbridge.demo.options import Address, Options
 from airbridge.demo.settings_files import inverter_reader_toml, mqtt_settings, publisher_toml, rtu_server_toml
 from ksem_simulators.control import CommandRefused
 from ksem_simulators.recording import Recording
@@ -40,15 +40,15 @@ class Chain:
         self._ending = ExitStack()
         self._environ = clean_environ()
         self.broker_name = ""
-        self.broker_place = options.broker or Place(LOOPBACK, free_port())
+        self.broker_address = options.broker or Address(LOOPBACK, free_port())
         # A real meter pushes from the network; a simulated one from this host.
-        self.push_place = (
-            Place("0.0.0.0", options.push_port or PUSH_PORT)  # noqa: S104
+        self.push_address = (
+            Address("0.0.0.0", options.push_port or PUSH_PORT)  # noqa: S104
             if options.meter
-            else Place(LOOPBACK, options.push_port or free_port())
+            else Address(LOOPBACK, options.push_port or free_port())
         )
         self.mqtt = mqtt_settings(
-            self.broker_place,
+            self.broker_address,
             prefix=FOREIGN_PREFIX if options.broker else PREFIX,
             username=options.username,
             password_file=options.password_file,
@@ -67,19 +67,19 @@ class Chain:
         if self._options.broker is None:
             self._start_broker()
         else:
-            self.broker_name = f"the broker at {self.broker_place}"
-        self._publish_change(f"broker: {self.broker_name}, {self.broker_place}, topics {self.mqtt.prefix}/#")
+            self.broker_name = f"the broker at {self.broker_address}"
+        self._publish_change(f"broker: {self.broker_name}, {self.broker_address}, topics {self.mqtt.prefix}/#")
         if self._options.meter is None:
             replayed = self._replayed(bool(self.recording and self.recording.registers))
-            push = (self.push_place.host, self.push_place.port)
+            push = (self.push_address.host, self.push_address.port)
             self.ksem = KsemHandle(self._folder, push=push, options=replayed)
             self._begin(self.ksem)
-            meter = Place(LOOPBACK, self.ksem.port)
-            what = "says what was recorded" if replayed else f"pushes to {self.push_place} every 200 ms"
+            meter = Address(LOOPBACK, self.ksem.port)
+            what = "says what was recorded" if replayed else f"pushes to {self.push_address} every 200 ms"
             self._publish_change(f"meter: a simulated KSEM, {meter}, {what}")
         else:
             meter = self._options.meter
-            self._publish_change(f"meter: {meter}; let it push to this computer, port {self.push_place.port}")
+            self._publish_change(f"meter: {meter}; let it push to this computer, port {self.push_address.port}")
         if self._options.serial is None:
             self.line = LineHandle(self._folder)
             self._begin(self.line)
@@ -88,7 +88,7 @@ class Chain:
         else:
             port = self._options.serial
             self._publish_change(f"RS485: {port}, with whatever inverter asks there")
-        publisher = self._write("publisher.toml", publisher_toml(meter, self.push_place, self.mqtt))
+        publisher = self._write("publisher.toml", publisher_toml(meter, self.push_address, self.mqtt))
         rtu_server = self._write("rtu-server.toml", rtu_server_toml(port, self.mqtt, low_latency=self.line is None))
         self._serve("publisher", "ksem_publisher", publisher)
         self._serve("rtu-server", "rtu_server", rtu_server)
@@ -98,7 +98,7 @@ class Chain:
             options = (*replayed, "--modbus-port", "0")
             self.inverter = PlenticoreHandle(self._folder, line=self.line, truth=truth, options=options)
             self._begin(self.inverter)
-            place = Place(LOOPBACK, self.inverter.modbus_port)
+            place = Address(LOOPBACK, self.inverter.modbus_port)
             reader = self._write("inverter-reader.toml", inverter_reader_toml(place, self.mqtt))
             self._serve("inverter-reader", "inverter_reader", reader)
             what = "what was recorded" if replayed else "for 8244, then for 0-27 and 40-145 every 160 ms"
@@ -154,11 +154,11 @@ class Chain:
         self._ending.close()
 
     def _start_broker(self) -> None:
-        program = own_broker(self._folder, self.broker_place)
+        program = own_broker(self._folder, self.broker_address)
         self.broker_name = program.name
         self.broker = self._child("broker", program.argv)
         deadline = boottime() + BROKER_WITHIN
-        while not accepts(self.broker_place):
+        while not accepts(self.broker_address):
             self.check()
             if boottime() > deadline:
                 raise ChainBroken(f"{program.name} does not accept connections:\n{log_tail(self.broker.log)}")

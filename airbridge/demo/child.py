@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
-from airbridge.demo.options import Place
+from airbridge.demo.options import Address
 
 END_WITHIN: Final = 3.0
 """Seconds for a clean end; services promise 2."""
@@ -100,7 +100,7 @@ def free_port() -> int:
         return port
 
 
-def accepts(place: Place) -> bool:
+def accepts(place: Address) -> bool:
     """Whether somebody listens there."""
     try:
         with socket.create_connection((place.host, place.port), timeout=1.0):

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from airbridge.demo.options import Options, Place
+from airbridge.demo.options import Address, Options
 from airbridge.demo.run import Demo
 
 MODBUS_PORT = 502
@@ -64,10 +64,10 @@ def demo(
         options = Options(
             plain=plain,
             seconds=seconds,
-            meter=Place.parse(meter, MODBUS_PORT) if meter else None,
+            meter=Address.parse(meter, MODBUS_PORT) if meter else None,
             push_port=push_port,
             serial=serial,
-            broker=Place.parse(broker, MQTT_PORT) if broker else None,
+            broker=Address.parse(broker, MQTT_PORT) if broker else None,
             username=username,
             password_file=password_file,
             export_svg=export_svg,

@@ -8,7 +8,7 @@ ANSWERS_PER_SECOND = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Address:
     """A host and a port."""
 
     host: str
@@ -18,7 +18,7 @@ class Place:
         return f"{self.host}:{self.port}"
 
     @classmethod
-    def parse(cls, text: str, default_port: int) -> "Place":
+    def parse(cls, text: str, default_port: int) -> "Address":
         """`HOST`, `HOST:PORT` or `[IPv6]:PORT`. ValueError for a port that is none."""
         host, port = text, ""
         if text.startswith("["):
@@ -38,13 +38,13 @@ class Options:
     plain: bool = False
     seconds: float | None = None
     """Ends so long after the first good answers; None: by a key or Ctrl-C."""
-    meter: Place | None = None
+    meter: Address | None = None
     """A real meter; None: the simulated one."""
     push_port: int | None = None
     """Where a real meter writes to."""
     serial: str | None = None
     """A real RS485 port with a real inverter; None: the simulated line and inverter."""
-    broker: Place | None = None
+    broker: Address | None = None
     """A real broker; None: one of the demo's own."""
     username: str | None = None
     password_file: Path | None = None

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from airbridge.demo.options import Place
+from airbridge.demo.options import Address
 from service_runtime.common_settings import MqttSettings
 
 METER = "main"
@@ -11,7 +11,7 @@ NODE = "demo"
 LINE = "rs485"
 
 
-def publisher_toml(meter: Place, push: Place, mqtt: MqttSettings) -> str:
+def publisher_toml(meter: Address, push: Address, mqtt: MqttSettings) -> str:
     """publisher.toml: where the meter is, and where it may push to."""
     return f"""\
 [[meter]]
@@ -44,7 +44,7 @@ low_latency = {str(low_latency).lower()}
 {_common(mqtt)}"""
 
 
-def inverter_reader_toml(inverter: Place, mqtt: MqttSettings) -> str:
+def inverter_reader_toml(inverter: Address, mqtt: MqttSettings) -> str:
     """inverter-reader.toml: where the simulated inverter shows what it believes."""
     return f"""\
 [[inverter]]
@@ -55,7 +55,7 @@ meter = {_text(METER)}
 {_common(mqtt)}"""
 
 
-def mqtt_settings(broker: Place, *, prefix: str, username: str | None, password_file: Path | None) -> MqttSettings:
+def mqtt_settings(broker: Address, *, prefix: str, username: str | None, password_file: Path | None) -> MqttSettings:
     """How everything in the demo reaches the broker. ValueError or OSError for settings that can't be."""
     password = password_file.read_text(encoding="utf-8").rstrip("\n") if password_file else None
     return MqttSettings(

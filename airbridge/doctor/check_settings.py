@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airbridge.doctor.facts import Facts, Finding, MeterPlace, SettingsFacts
+from airbridge.doctor.facts import Facts, Finding, MeterAddress, SettingsFacts
 
 
 def check_settings(facts: Facts) -> Iterator[Finding]:
@@ -47,7 +47,7 @@ TLS_PORT = 802
 class Wanted:
     """Meters to ask, meters and nodes to hear of, ports to look at."""
 
-    places: tuple[MeterPlace, ...]
+    places: tuple[MeterAddress, ...]
     meters: tuple[str, ...]
     nodes: tuple[str, ...]
     ports: tuple[str, ...]
@@ -55,7 +55,7 @@ class Wanted:
     push_port: int
 
 
-def wanted(settings: tuple[SettingsFacts, ...], meter: MeterPlace | None, serial: str | None) -> Wanted:
+def wanted(settings: tuple[SettingsFacts, ...], meter: MeterAddress | None, serial: str | None) -> Wanted:
     """Everything the settings name; what the command line names is looked at in its place."""
     tables = {one.service: one.tables for one in settings}
     publisher, server = tables.get("ksem-publisher", {}), tables.get("rtu-server", {})
@@ -74,10 +74,10 @@ def wanted(settings: tuple[SettingsFacts, ...], meter: MeterPlace | None, serial
     )
 
 
-def _place(one: Mapping[str, Any]) -> MeterPlace:
+def _place(one: Mapping[str, Any]) -> MeterAddress:
     port = int(one["port"])
     tls = bool(one["tls"])
-    return MeterPlace(
+    return MeterAddress(
         id=str(one["id"]),
         host=str(one["host"]),
         port=TLS_PORT if tls and port == 502 else port,

@@ -7,10 +7,10 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from airbridge.demo.options import Place
+from airbridge.demo.options import Address
 from airbridge.doctor.bundle import write_bundle
 from airbridge.doctor.examine import examine
-from airbridge.doctor.facts import InverterPlace, MeterPlace, is_well
+from airbridge.doctor.facts import InverterPlace, MeterAddress, is_well
 from airbridge.doctor.gather import NothingToDo, Requested, gather
 from airbridge.doctor.report import as_json, report
 from ksem_contract.topics import check_meter
@@ -115,18 +115,18 @@ def doctor(
 
 
 def _broker(place: str, username: str | None, password_file: Path | None, prefix: str) -> MqttSettings:
-    where = Place.parse(place, 1883)
+    where = Address.parse(place, 1883)
     password = password_file.read_text(encoding="utf-8").rstrip("\r\n") if password_file else None
     return MqttSettings(host=where.host, port=where.port, username=username, password=password, prefix=prefix)
 
 
-def _meter(place: str) -> MeterPlace:
-    where = Place.parse(place, 502)
-    return MeterPlace("meter", where.host, where.port, tls=where.port == 802)
+def _meter(place: str) -> MeterAddress:
+    where = Address.parse(place, 502)
+    return MeterAddress("meter", where.host, where.port, tls=where.port == 802)
 
 
 def _inverter(place: str, meter: str) -> InverterPlace:
-    where = Place.parse(place, 1502)
+    where = Address.parse(place, 1502)
     return InverterPlace(where.host, where.port, meter=check_meter(meter))
 
 

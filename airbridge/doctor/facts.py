@@ -28,7 +28,7 @@ class SettingsFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class MeterPlace:
+class MeterAddress:
     """Where a meter is said to be."""
 
     id: str
@@ -55,7 +55,7 @@ class RegisterAnswer:
 class MeterFacts:
     """What is at the place where the meter should be."""
 
-    place: MeterPlace
+    place: MeterAddress
     reach: Reach
     why: str = ""
     device: RegisterAnswer | None = None

@@ -11,7 +11,7 @@ from airbridge.doctor import gather_meter as gather_push
 from airbridge.doctor.broker_messages import merged_meters, merged_nodes
 from airbridge.doctor.broker_probe import BrokerProbe, listen
 from airbridge.doctor.check_settings import Wanted, wanted
-from airbridge.doctor.facts import Facts, InverterFacts, InverterPlace, MeterPlace, Role, SettingsFacts
+from airbridge.doctor.facts import Facts, InverterFacts, InverterPlace, MeterAddress, Role, SettingsFacts
 from airbridge.doctor.gather_meter import gather_meter
 from airbridge.doctor.gather_port import gather_port
 from airbridge.doctor.gather_settings import gather_services, gather_settings
@@ -35,7 +35,7 @@ class Requested:
     server_config: Path | None = None
     dashboard_config: Path | None = None
     broker: MqttSettings | None = None
-    meter: MeterPlace | None = None
+    meter: MeterAddress | None = None
     inverter: InverterPlace | None = None
     serial: str | None = None
     listen_seconds: float | None = None

@@ -15,7 +15,7 @@ from typing import Final
 
 from airbridge.capture.push_records import WrittenRegisters, answer
 from airbridge.doctor.check_meter import INVERTER_PORT
-from airbridge.doctor.facts import ListenFacts, MeterFacts, MeterPlace, PushedBy, Reach, RegisterAnswer
+from airbridge.doctor.facts import ListenFacts, MeterAddress, MeterFacts, PushedBy, Reach, RegisterAnswer
 from ksem_contract.blocks import DEVICE, MEASURING_INTERVAL, PUSH_GROUPS, SEQLOCK_HEAD
 from ksem_contract.registers import RegisterRange
 from modbus_codec.pdu import BadFrame, BadReply, ExceptionReply, FunctionCode, ReadReply, ReadRequest, decode_reply
@@ -32,7 +32,7 @@ ILLEGAL: Final = (2, 3)
 """Exceptions that refuse an address or a count."""
 
 
-def gather_meter(place: MeterPlace) -> MeterFacts:
+def gather_meter(place: MeterAddress) -> MeterFacts:
     """Look at the meter, and where it does not answer as it should, at what else that host offers."""
     try:
         address = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)[0][4][0]

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from airbridge.broker_options import CaFile, PasswordFile, broker_settings
-from airbridge.demo.options import Place
+from airbridge.demo.options import Address
 from airbridge.doctor.gather_settings import PLACES, settings_of_this_host
 from airbridge.drill.report import Belief, Drilled, report
 from airbridge.drill.server_process import NoServer, ServerProcess, find_server
@@ -75,7 +75,7 @@ def drill(
     """
     try:
         mqtt = _mqtt(broker, user, password_file, ca_file, prefix, config)
-        place = Place.parse(inverter, INVERTER_PORT) if inverter else None
+        place = Address.parse(inverter, INVERTER_PORT) if inverter else None
         server = find_server(pid)
     except (ValueError, OSError, NoServer) as error:
         _refuse(str(error))
@@ -111,7 +111,7 @@ def _drill(
     return Drilled(seconds, over - begun, ended_early, before, after, beliefs)
 
 
-def _direct_watch(place: Place, unit: int) -> "DirectWatch":
+def _direct_watch(place: Address, unit: int) -> "DirectWatch":
     from airbridge.drill.direct_watch import DirectWatch  # noqa: PLC0415  it takes long to load
 
     return DirectWatch(place.host, place.port, unit)

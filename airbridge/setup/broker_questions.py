@@ -8,12 +8,12 @@ from typing import Any, Final
 from airbridge.setup.meter_questions import parse_place
 from airbridge.setup.settings_text import Key
 from airbridge.setup.steps import BrokerAnswer, Enter, NewFile, Show, Steps, TryBroker, do, text
-from airbridge.setup.wizard_input import ROLES, Existing, Given, Place
+from airbridge.setup.wizard_input import ROLES, Address, Existing, Given
 from service_runtime.common_settings import MqttSettings
 
 PORT: Final = 1883
 TLS_PORT: Final = 8883
-LOCAL: Final = (Place("127.0.0.1", 1884), Place("localhost", PORT))
+LOCAL: Final = (Address("127.0.0.1", 1884), Address("localhost", PORT))
 """The listener that install.sh gives the services of the broker's own host, and any broker's."""
 
 
@@ -96,11 +96,11 @@ def choose_broker(given: Given, existing: Existing, services: tuple[str, ...]) -
     return (yield from _request(given, existing, services))
 
 
-def _known(existing: Existing) -> tuple[Place, ...]:
+def _known(existing: Existing) -> tuple[Address, ...]:
     for service in ROLES:
         values = existing.values(service)
         if ("mqtt", "host") in values:
-            return (Place(str(values["mqtt", "host"]), int(values.get(("mqtt", "port"), PORT))),)
+            return (Address(str(values["mqtt", "host"]), int(values.get(("mqtt", "port"), PORT))),)
     return ()
 
 
@@ -111,7 +111,7 @@ def _request(given: Given, existing: Existing, services: tuple[str, ...]) -> Ste
             return (yield from _log_in(parse_place(answer), given, existing, services))
 
 
-def _log_in(place: Place, given: Given, existing: Existing, services: tuple[str, ...]) -> Steps[BrokerChoice]:
+def _log_in(place: Address, given: Given, existing: Existing, services: tuple[str, ...]) -> Steps[BrokerChoice]:
     """Log in as long as it takes. Another address may be named where nobody answers."""
     choice = _choice(place, given, existing)
     while True:
@@ -129,7 +129,7 @@ def _log_in(place: Place, given: Given, existing: Existing, services: tuple[str,
         choice = replace(choice, username=username or None, password=password or None, logins=frozenset(), names={})
 
 
-def _choice(place: Place, given: Given, existing: Existing) -> BrokerChoice:
+def _choice(place: Address, given: Given, existing: Existing) -> BrokerChoice:
     kept = next((one for one in map(existing.values, ROLES) if one.get(("mqtt", "host")) == place.host), {})
     ca_file = given.ca_file or (Path(kept["mqtt", "ca_file"]) if ("mqtt", "ca_file") in kept else None)
     tls = ca_file is not None or bool(kept.get(("mqtt", "tls"))) or place.port == TLS_PORT

@@ -16,7 +16,7 @@ from airbridge.setup.settings_text import UnreadableSettings
 from airbridge.setup.steps import text
 from airbridge.setup.texts import render
 from airbridge.setup.wizard import setup as wizard
-from airbridge.setup.wizard_input import FILES, Given, Place
+from airbridge.setup.wizard_input import FILES, Address, Given
 
 USAGE, UNANSWERED, INTERRUPTED = 2, 3, 130
 FOLDER = Path("/etc/ksem-airbridge")
@@ -89,7 +89,7 @@ def setup(
     raise typer.Exit(code)
 
 
-def _place(given: str | None) -> Place | None:
+def _place(given: str | None) -> Address | None:
     return parse_place(given) if given else None
 
 

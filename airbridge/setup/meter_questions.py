@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from airbridge.doctor.check_meter import describe, identify, interval_ms
-from airbridge.doctor.facts import MeterFacts, MeterPlace
+from airbridge.doctor.facts import MeterAddress, MeterFacts
 from airbridge.setup.settings_text import Key
 from airbridge.setup.steps import (
     Choose,
@@ -22,7 +22,7 @@ from airbridge.setup.steps import (
     do,
     text,
 )
-from airbridge.setup.wizard_input import PUSH_PORT, Existing, Given, Place
+from airbridge.setup.wizard_input import PUSH_PORT, Address, Existing, Given
 from ksem_contract.blocks import DEVICE
 from ksem_contract.values import decode_texts
 
@@ -78,7 +78,7 @@ ELSEWHERE: Final = "elsewhere"
 class MeterChoice:
     """The meter that was chosen. `own_address`: this host's, as the meter reaches it."""
 
-    place: MeterPlace
+    place: MeterAddress
     own_address: str | None = None
 
     def settings(self) -> dict[Key, Any]:
@@ -151,16 +151,16 @@ def _enter(given: Given, existing: Existing) -> Steps[MeterChoice]:
             return tested
 
 
-def _test(place: Place, given: Given) -> Steps[MeterChoice | None]:
+def _test(place: Address, given: Given) -> Steps[MeterChoice | None]:
     """Look at one place; where only TLS answers there, with TLS. None: the user wants to name another one."""
     tls = given.meter_tls or place.port == TLS_PORT
-    wanted = MeterPlace("main", place.host, place.port or (TLS_PORT if tls else PLAIN_PORT), tls=tls)
+    wanted = MeterAddress("main", place.host, place.port or (TLS_PORT if tls else PLAIN_PORT), tls=tls)
     facts = yield from do(LookAtMeter(wanted))
     verdict = judge(facts)
     if verdict.kind == "tls":
         yield from do(Show(text("tls only", host=place.host)))
         port = wanted.port if facts.speaks_tls else TLS_PORT
-        facts = yield from do(LookAtMeter(MeterPlace("main", place.host, port, tls=True)))
+        facts = yield from do(LookAtMeter(MeterAddress("main", place.host, port, tls=True)))
         verdict = judge(facts)
     if verdict.kind == "ksem":
         yield from do(Show(_shown(facts, verdict), "good"))
@@ -195,7 +195,7 @@ def show_meter_menu(meter: MeterChoice, given: Given, existing: Existing) -> Ste
             return
 
 
-def parse_place(given: str) -> Place:
+def parse_place(given: str) -> Address:
     """A host out of what a browser's address line holds, and its port where one is named."""
     bare = given.rpartition("://")[2].partition("/")[0].rpartition("@")[2]
     if bare.startswith("["):
@@ -205,7 +205,7 @@ def parse_place(given: str) -> Place:
         host, _, port = bare.partition(":")
     else:
         host, port = bare, ""
-    return Place(host, int(port) if port.isdigit() and 0 < int(port) < 65536 else None)
+    return Address(host, int(port) if port.isdigit() and 0 < int(port) < 65536 else None)
 
 
 def _shown(facts: MeterFacts, verdict: Verdict) -> Text:

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from airbridge.doctor.facts import MeterFacts, MeterPlace
+from airbridge.doctor.facts import MeterAddress, MeterFacts
 from airbridge.doctor.gather_meter import PLAIN_PORT, TLS_PORT, gather_meter
 
 PATIENCE: Final = 2.0
@@ -92,9 +92,9 @@ def _look(hosts: list[str]) -> tuple[MeterFacts, ...]:
 
 def _look_at(host: str) -> MeterFacts:
     """By plain Modbus; by TLS where only that is there."""
-    facts = gather_meter(MeterPlace("main", host, PLAIN_PORT))
+    facts = gather_meter(MeterAddress("main", host, PLAIN_PORT))
     if facts.reach == "refused" and facts.tls_port:
-        return gather_meter(MeterPlace("main", host, TLS_PORT, tls=True))
+        return gather_meter(MeterAddress("main", host, TLS_PORT, tls=True))
     return facts
 
 

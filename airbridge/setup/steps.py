@@ -8,7 +8,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
-from airbridge.doctor.facts import MeterFacts, MeterPlace
+from airbridge.doctor.facts import MeterAddress, MeterFacts
 from airbridge.setup.adapters import Adapter
 from service_runtime.common_settings import MqttSettings
 
@@ -105,7 +105,7 @@ class ScanNetworks(Step[tuple[MeterFacts, ...]]):
 class LookAtMeter(Step[MeterFacts]):
     """Connect to one place and read who is there."""
 
-    place: MeterPlace
+    place: MeterAddress
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ PUSH_PORT: Final = 5020
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Address:
     """A host, and a port where one was named."""
 
     host: str
@@ -33,10 +33,10 @@ class Given:
     """The command line. What is named there is not asked for."""
 
     services: tuple[str, ...] = ()
-    meter: Place | None = None
+    meter: Address | None = None
     meter_tls: bool = False
     port: str | None = None
-    broker: Place | None = None
+    broker: Address | None = None
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     ca_file: Path | None = None

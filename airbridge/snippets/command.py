@@ -10,7 +10,7 @@ import typer
 
 from airbridge.doctor.gather_settings import gather_settings
 from airbridge.snippets import evcc, homeassistant, node_red, openwb, telegraf, uni_meter
-from airbridge.snippets.place import LOGINS, Place
+from airbridge.snippets.place import LOGINS, Address
 from ksem_contract.topics import Topics
 from service_runtime.common_settings import MqttSettings
 
@@ -26,7 +26,7 @@ class Program(StrEnum):
     NODE_RED = "node-red"
 
 
-_RENDER: dict[Program, Callable[[Place], str]] = {
+_RENDER: dict[Program, Callable[[Address], str]] = {
     Program.EVCC: evcc.render,
     Program.HOME_ASSISTANT: homeassistant.render,
     Program.UNI_METER: uni_meter.render,
@@ -71,7 +71,7 @@ def snippets(
         has_login = mqtt is not None and (mqtt.username is not None or mqtt.cert_file is not None)
         username = role if has_login or _has_login(role) else ""
     try:
-        place = Place(
+        place = Address(
             broker or _reached_at(mqtt.host if mqtt is not None else "localhost", elsewhere=mqtt is not None),
             port or own_port or (8883 if secure else 1883),
             secure,

@@ -2,7 +2,7 @@
 
 import json
 
-from airbridge.snippets.place import PASSWORD, Place
+from airbridge.snippets.place import PASSWORD, Address
 
 _HEAD = """\
 # evcc.yaml. Every source has a timeout: without one evcc takes values of any age.
@@ -12,7 +12,7 @@ _HEAD = """\
 """
 
 
-def render(place: Place) -> str:
+def render(place: Address) -> str:
     """The settings."""
     lines = [_HEAD + "\n".join(place.login_notes()), "mqtt:"]
     lines.append(f"  broker: {json.dumps(place.url('tcp', 'tls') if place.tls else place.address)}")
@@ -33,5 +33,5 @@ def render(place: Place) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _source(place: Place, key: str, timeout: int) -> str:
+def _source(place: Address, key: str, timeout: int) -> str:
     return f"{{ source: mqtt, topic: {json.dumps(place.value(key))}, timeout: {timeout}s }}"

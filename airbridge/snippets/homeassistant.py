@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from airbridge.snippets.place import Place
+from airbridge.snippets.place import Address
 from ksem_contract.home_assistant import meter_device
 from service_runtime.version import VERSION
 
@@ -15,7 +15,7 @@ _HEAD = """\
 """
 
 
-def render(place: Place) -> str:
+def render(place: Address) -> str:
     """The settings. JSON texts are YAML, too."""
     found: dict[str, Any] = json.loads(
         meter_device(place.topics, "homeassistant", place.meter, version=VERSION, interval=place.interval).payload

@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
-from airbridge.snippets.place import LIVE_TIMEOUT, Place
+from airbridge.snippets.place import LIVE_TIMEOUT, Address
 
 
-def render(place: Place) -> str:
+def render(place: Address) -> str:
     """The flow, as JSON. Node-RED imports no logins: a comment in the flow has what to type in."""
     notes = [f"In the node of the broker, Security: user {place.username}."] if place.username else []
     if place.tls:

@@ -3,7 +3,7 @@
 Source: openWB's packages/modules/devices/generic/mqtt.
 """
 
-from airbridge.snippets.place import Place
+from airbridge.snippets.place import Address
 from service_runtime.setting import toml_word
 
 _TEXT = """\
@@ -31,6 +31,6 @@ id = {counter}
 """
 
 
-def render(place: Place, counter: int) -> str:
+def render(place: Address, counter: int) -> str:
     """The settings."""
     return _TEXT.format(meter=toml_word(place.meter), counter=counter)

@@ -17,7 +17,7 @@ PASSWORD: Final = "PASSWORD"  # noqa: S105  (a placeholder: what is printed may 
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Address:
     """The broker and the meter's topics on it."""
 
     broker: str

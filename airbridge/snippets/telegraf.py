@@ -1,10 +1,10 @@
 """telegraf.conf: an MQTT consumer. Source: Telegraf's docs, inputs/mqtt_consumer and parsers/json."""
 
-from airbridge.snippets.place import PASSWORD, Place
+from airbridge.snippets.place import PASSWORD, Address
 from service_runtime.setting import toml_word
 
 
-def render(place: Place) -> str:
+def render(place: Address) -> str:
     """The settings: one point for each measuring cycle, at the time the meter was read."""
     lines = [
         "# telegraf.conf. One point for each measuring cycle; topics that stop leave a gap, never a repeated value.",

@@ -2,7 +2,7 @@
 
 import json
 
-from airbridge.snippets.place import LIVE_TIMEOUT, PASSWORD, Place
+from airbridge.snippets.place import LIVE_TIMEOUT, PASSWORD, Address
 
 _JAVA = (
     "# uni-meter has no settings for certificates; Java takes them from two stores. Make them of the three files:",
@@ -19,7 +19,7 @@ _CHANNELS = (
 )
 
 
-def render(place: Place) -> str:
+def render(place: Address) -> str:
     """The settings: every channel out of one JSON, so that all are of one measuring cycle."""
     lines = [
         "# /etc/uni-meter.conf. All channels come from one message, so they belong to one measuring cycle.",

@@ -185,7 +185,7 @@ class Variable:
 
 
 @attrs.frozen
-class Place:
+class Address:
     """A table of the settings: its path, `("line", "0", "unit", "1")`, and the file it is looked for in."""
 
     file: str
@@ -215,7 +215,7 @@ class TreeReader:
 
     def table(self, cls: type[Any], raw: object, variables: object, path: tuple[str, ...]) -> Any:
         """One table as an instance of `cls`, or WRONG."""
-        place = Place(self.file, path)
+        place = Address(self.file, path)
         if not isinstance(raw, Mapping):
             hint = f"write [{path[-1]}], it stands once" if isinstance(raw, list) else "must be a table"
             self.mistakes.append(f"{place}: {hint}")
@@ -280,7 +280,7 @@ class TreeReader:
         self, field: Any, kind: Any, raw: Mapping[str, Any], variables: Mapping[str, Any], parent: tuple[str, ...]
     ) -> tuple[Any] | None:
         """The field's value in a tuple of one; None where the default holds (or where there is a mistake)."""
-        place = Place(self.file, parent)
+        place = Address(self.file, parent)
         path = (*parent, field.name)
         nested = table_class(kind)
         if nested is not None and typing.get_origin(kind) is tuple:
@@ -359,7 +359,7 @@ class TreeReader:
         return found
 
     def _refuse_unknown(
-        self, names: Sequence[str], raw: Mapping[str, Any], variables: Mapping[str, Any], place: Place
+        self, names: Sequence[str], raw: Mapping[str, Any], variables: Mapping[str, Any], place: Address
     ) -> None:
         for key in raw:
             if key not in names:
@@ -369,7 +369,7 @@ class TreeReader:
                 hint = suggestion(key, names)
                 self.mistakes += [f"environment: {leaf.name}: unknown key; {hint}" for leaf in leaves(node)]
 
-    def _read_secret_files(self, cls: type[Any], values: dict[str, Any], place: Place) -> None:
+    def _read_secret_files(self, cls: type[Any], values: dict[str, Any], place: Address) -> None:
         for field in attrs.fields(cls):
             by_file = f"{field.name}_file"
             path = values.get(by_file)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from airbridge.doctor.facts import MeterFacts, MeterPlace, RegisterAnswer
+from airbridge.doctor.facts import MeterAddress, MeterFacts, RegisterAnswer
 from airbridge.setup.adapters import Adapter
 from airbridge.setup.settings_text import EMPTY
 from airbridge.setup.steps import (
@@ -58,7 +58,7 @@ def ksem(host: str, *, tls: bool = False, serial: str = "71234567") -> MeterFact
         start: tuple(image.get(at, 0) for at in range(start, start + count)) for start, count in ((0, 28), (8192, 58))
     }
     return MeterFacts(
-        MeterPlace("main", host, 802 if tls else 502, tls=tls),
+        MeterAddress("main", host, 802 if tls else 502, tls=tls),
         "reached",
         device=RegisterAnswer("registers", words[8192]),
         head=RegisterAnswer("registers", words[0]),
@@ -68,13 +68,13 @@ def ksem(host: str, *, tls: bool = False, serial: str = "71234567") -> MeterFact
 
 def refuses(host: str, port: int = 502, **more: Any) -> MeterFacts:
     """A device whose port is closed."""
-    return MeterFacts(MeterPlace("main", host, port), "refused", "connection refused", **more)
+    return MeterFacts(MeterAddress("main", host, port), "refused", "connection refused", **more)
 
 
 def other(host: str) -> MeterFacts:
     """A Modbus device that has none of a KSEM's registers."""
     refused = RegisterAnswer("exception", code=2)
-    return MeterFacts(MeterPlace("main", host), "reached", device=refused, head=refused)
+    return MeterFacts(MeterAddress("main", host), "reached", device=refused, head=refused)
 
 
 def existing(folder: Path = Path("/etc/ksem-airbridge"), **texts: str) -> Existing:

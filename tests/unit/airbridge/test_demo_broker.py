@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from airbridge.demo import broker
-from airbridge.demo.options import Place
+from airbridge.demo.options import Address
 
-_PLACE = Place("127.0.0.1", 18830)
+_PLACE = Address("127.0.0.1", 18830)
 
 
 def test_where_there_is_no_broker_the_ways_to_get_one_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from airbridge.demo.options import Place
+from airbridge.demo.options import Address
 from airbridge.demo.settings_files import mqtt_settings, publisher_toml, rtu_server_toml
 from ksem_publisher.settings import PublisherSettings
 from rtu_server.settings import RtuServerSettings
@@ -16,8 +16,8 @@ def _file(folder: Path, text: str) -> Path:
 
 
 def test_the_publisher_reads_its_file(tmp_path: Path) -> None:
-    mqtt = mqtt_settings(Place("192.0.2.1", 1884), prefix="ksem-demo", username=None, password_file=None)
-    text = publisher_toml(Place("192.0.2.7", 1502), Place("127.0.0.1", 5999), mqtt)
+    mqtt = mqtt_settings(Address("192.0.2.1", 1884), prefix="ksem-demo", username=None, password_file=None)
+    text = publisher_toml(Address("192.0.2.7", 1502), Address("127.0.0.1", 5999), mqtt)
     settings = load(PublisherSettings, path=_file(tmp_path, text), environ={})
     (meter,) = settings.meter
     assert (meter.id, meter.host, meter.port) == ("main", "192.0.2.7", 1502)
@@ -29,7 +29,7 @@ def test_the_publisher_reads_its_file(tmp_path: Path) -> None:
 def test_the_rtu_server_reads_its_file(tmp_path: Path) -> None:
     secret = tmp_path / 'a "quoted" name'
     secret.write_text("s3cret\n")
-    mqtt = mqtt_settings(Place("127.0.0.1", 1883), prefix="ksem", username="me", password_file=secret)
+    mqtt = mqtt_settings(Address("127.0.0.1", 1883), prefix="ksem", username="me", password_file=secret)
     assert mqtt.password == "s3cret"
     text = rtu_server_toml("/dev/serial/by-id/usb-x", mqtt, low_latency=False)
     assert "s3cret" not in text

@@ -18,8 +18,8 @@ from airbridge.doctor.facts import (
     Finding,
     Holder,
     LoginFacts,
+    MeterAddress,
     MeterFacts,
-    MeterPlace,
     MeterSeen,
     NodeSeen,
     PortFacts,
@@ -111,7 +111,7 @@ def only(findings: Iterable[Finding], check: str) -> Finding:
     ],
 )
 def test_a_meter_that_is_not_reached(reach: Reach, more: dict[str, bool], words: str) -> None:
-    facts = MeterFacts(MeterPlace("main", "ksem.lan"), reach, **more)  # type: ignore[arg-type]
+    facts = MeterFacts(MeterAddress("main", "ksem.lan"), reach, **more)  # type: ignore[arg-type]
     (found,) = check_meters(Facts("1", meters=(facts,)))
     assert (found.state, words in found.text, bool(found.remedy)) == ("wrong", True, True), found
 
@@ -236,7 +236,7 @@ def test_the_troubleshooting_page_quotes_what_the_doctor_really_says() -> None:
 @pytest.mark.parametrize("kind", ["silent", "closed"])
 def test_a_meter_that_takes_one_client_is_not_wrong_while_it_serves_our_publisher(kind: Answer) -> None:
     answer = RegisterAnswer(kind)
-    meter = MeterFacts(MeterPlace("main", "10.0.0.2"), "reached", device=answer, head=answer)
+    meter = MeterFacts(MeterAddress("main", "10.0.0.2"), "reached", device=answer, head=answer)
     served = MeterSeen("main", status="online", health=meter_health(), alive=True)
     (finding,) = check_meters(Facts("1", meters=(meter,), seen_meters=(served,)))
     assert finding.state == "note"
@@ -257,7 +257,7 @@ def test_a_block_that_the_meter_refuses_is_named_with_its_registers(block: str, 
 
 def test_another_device_is_wrong_whatever_the_publisher_reports() -> None:
     answer = RegisterAnswer("exception", code=2)
-    meter = MeterFacts(MeterPlace("main", "10.0.0.2"), "reached", device=answer, head=answer)
+    meter = MeterFacts(MeterAddress("main", "10.0.0.2"), "reached", device=answer, head=answer)
     served = MeterSeen("main", status="online", health=meter_health(), alive=True)
     (finding,) = check_meters(Facts("1", meters=(meter,), seen_meters=(served,)))
     assert finding.state == "wrong"

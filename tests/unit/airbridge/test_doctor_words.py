@@ -7,7 +7,7 @@ import pytest
 
 from airbridge.doctor.check_meter import Device, identify
 from airbridge.doctor.check_settings import wanted
-from airbridge.doctor.facts import MeterPlace, SettingsFacts
+from airbridge.doctor.facts import MeterAddress, SettingsFacts
 from airbridge.doctor.scrub import GONE, scrub, serial_texts, without_serial_registers
 from ksem_contract.block_message import BlockMessage
 from ksem_contract.blocks import DEVICE, SEQLOCK_HEAD
@@ -97,8 +97,8 @@ def test_what_is_to_be_looked_at_comes_from_both_settings_files() -> None:
     lines = [{"port": "/dev/a", "unit": [{"meter": "main"}, {"meter": "heat"}]}]
     server = SettingsFacts("rtu-server", "r", tables={"node": {"name": "attic"}, "line": lines})
     to_do = wanted((publisher, server), None, None)
-    assert to_do.places == (MeterPlace("main", "ksem.lan", 802, 1, tls=True),)
+    assert to_do.places == (MeterAddress("main", "ksem.lan", 802, 1, tls=True),)
     assert (to_do.meters, to_do.nodes, to_do.ports) == (("main", "heat"), ("attic",), ("/dev/a",))
     assert to_do.push_port == 5021
-    other = wanted((publisher, server), MeterPlace("meter", "h"), "/dev/b")
+    other = wanted((publisher, server), MeterAddress("meter", "h"), "/dev/b")
     assert ([one.host for one in other.places], other.ports) == (["h"], ("/dev/b",))

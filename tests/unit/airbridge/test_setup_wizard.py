@@ -23,7 +23,7 @@ from airbridge.setup.steps import (
     WaitForPush,
 )
 from airbridge.setup.texts import ENGLISH, OPTIONS
-from airbridge.setup.wizard_input import Given, Place
+from airbridge.setup.wizard_input import Address, Given
 from tests.unit.airbridge.setup_script import CH340, FTDI, STICK, Script, all_devices, existing, ksem, other, refuses
 
 BOTH = ("ksem-publisher", "rtu-server")
@@ -86,7 +86,7 @@ class TestMeter:
     def test_an_inverter_instead_of_the_meter_is_named_and_not_taken(self) -> None:
         found = all_devices(refuses("192.168.1.6", inverter_port=True), ksem("192.168.1.50"))
         script = Script({"meter": "192.168.1.50"}, found)
-        given = Given(services=("ksem-publisher",), meter=Place("192.168.1.6"))
+        given = Given(services=("ksem-publisher",), meter=Address("192.168.1.6"))
         assert script.run(given, existing()) == 0
         assert script.has_shown("192.168.1.6", "an inverter, not the meter")
         assert 'host = "192.168.1.50"' in script.saved["publisher.toml"]
@@ -94,13 +94,13 @@ class TestMeter:
     def test_a_meter_that_speaks_tls_only_is_set_up_with_tls(self) -> None:
         answers = [refuses("192.168.1.50", tls_port=True), ksem("192.168.1.50", tls=True)]
         script = Script(results={LookAtMeter: answers})
-        given = Given(services=("ksem-publisher",), meter=Place("192.168.1.50"))
+        given = Given(services=("ksem-publisher",), meter=Address("192.168.1.50"))
         assert script.run(given, existing()) == 0
         assert tomllib.loads(script.saved["publisher.toml"])["meter"] == [{"host": "192.168.1.50", "tls": True}]
 
     def test_what_failed_its_test_is_written_only_when_that_is_wanted(self) -> None:
         script = Script({"untested": True}, all_devices())
-        given = Given(services=("ksem-publisher",), meter=Place("192.168.1.9"))
+        given = Given(services=("ksem-publisher",), meter=Address("192.168.1.9"))
         assert script.run(given, existing()) == 0
         assert 'host = "192.168.1.9"' in script.saved["publisher.toml"]
 
@@ -243,14 +243,14 @@ class TestRunAgain:
 
     def test_an_option_names_what_is_changed(self) -> None:
         script = Script(results=all_devices(ksem("192.168.1.51")))
-        given = Given(services=("ksem-publisher",), meter=Place("192.168.1.51"))
+        given = Given(services=("ksem-publisher",), meter=Address("192.168.1.51"))
         assert script.run(given, existing(publisher=PUBLISHER)) == 0
         assert script.questions == ["save"]
         assert not any(isinstance(step, TryBroker) for step in script.steps)
 
     def test_the_same_answer_again_writes_nothing(self) -> None:
         script = Script(results=all_devices(ksem("192.168.1.50")))
-        given = Given(services=("ksem-publisher",), meter=Place("192.168.1.50"))
+        given = Given(services=("ksem-publisher",), meter=Address("192.168.1.50"))
         assert script.run(given, existing(publisher=PUBLISHER)) == 0
         assert not script.saved
         assert not any(isinstance(step, Save | Restart) for step in script.steps)
