@@ -14,7 +14,7 @@ from ksem_contract.reasons import Reason, sentence
 from ksem_contract.topics import Topics
 from ksem_contract.values_message import ValuesMessage
 from service_runtime.announcer import Announcer
-from service_runtime.clock import boottime, until_beat, wall_time
+from service_runtime.clock import boottime, until_tick, wall_time
 from service_runtime.mqtt_connection import Incoming
 from service_runtime.mqtt_link import MqttLink, client_id_of
 from service_runtime.news import LinkState
@@ -131,7 +131,7 @@ class InverterReader:
             one.start()
         notify("READY=1")
         try:
-            while not stopping.wait(until_beat(min(TICK, self._watchdog or TICK), boottime())):
+            while not stopping.wait(until_tick(min(TICK, self._watchdog or TICK), boottime())):
                 if not all(one.works(boottime()) for one in self._inverters):
                     break
                 self._tick(boottime())

@@ -29,7 +29,7 @@ from ksem_publisher.recording import held_now, meter_source
 from ksem_publisher.settings import MeterSettings, PublisherSettings
 from ksem_publisher.value_publisher import ValuePublisher
 from service_runtime.announcer import Announcer
-from service_runtime.clock import boottime, until_beat
+from service_runtime.clock import boottime, until_tick
 from service_runtime.key_file import KeyFile
 from service_runtime.mqtt_connection import Farewell, Incoming
 from service_runtime.mqtt_link import MqttLink, client_id_of
@@ -189,8 +189,8 @@ class MeterService:
                 stops = self._live_data.stops_at
             self._drop_unwanted(now)
             self._recorder.tick(now, self._report.trouble or ("" if self.link.connected else "no link to the broker"))
-            beat = TICK_IN_TROUBLE if self._report.trouble else TICK
-            sleep = until_beat(beat, now)
+            tick = TICK_IN_TROUBLE if self._report.trouble else TICK
+            sleep = until_tick(tick, now)
             # What stops before the next beat is told at once, without another look while all is well.
             await asyncio.sleep(max(_SOON, min(sleep, stops + _SOON - now) if stops >= now else sleep))
 

@@ -12,7 +12,7 @@ from ksem_publisher.meter import MeterService
 from ksem_publisher.push_listener import PushListener
 from ksem_publisher.settings import PublisherSettings
 from service_runtime import systemd
-from service_runtime.clock import boottime, until_beat
+from service_runtime.clock import boottime, until_tick
 from service_runtime.command import on_user_signal
 from service_runtime.systemd import HealthFile
 from service_runtime.threads import all_work
@@ -81,7 +81,7 @@ class Publisher:
             if interval is not None:
                 systemd.notify("WATCHDOG=1")
             file.publish(not missing, missing, now)
-            await asyncio.sleep(until_beat(min(interval or _TICK, _TICK), now))
+            await asyncio.sleep(until_tick(min(interval or _TICK, _TICK), now))
 
     def _missing(self) -> list[str]:
         return [why for meter in self.meters if (why := meter.why_not_served())]

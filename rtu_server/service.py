@@ -25,7 +25,7 @@ from rtu_server.settings import FreshnessSettings, LineSettings, RtuServerSettin
 from rtu_server.tcp_server import TcpServer
 from rtu_server.tcp_session import TcpReplyCache
 from service_runtime.announcer import Announcer
-from service_runtime.clock import boottime, until_beat, wall_time
+from service_runtime.clock import boottime, until_tick, wall_time
 from service_runtime.key_file import KeyFile
 from service_runtime.mqtt_connection import Incoming
 from service_runtime.mqtt_link import MqttLink, client_id_of
@@ -164,8 +164,8 @@ class RtuServer:
         expire = [
             feed.state.vital_expires + _SOON - now for feed in self._feeds.values() if feed.fresh_since is not None
         ]
-        beat = TICK if self._reporter.has_logged else TICK / 2
-        return max(_SOON, min([until_beat(beat, now), *expire]))
+        tick = TICK if self._reporter.has_logged else TICK / 2
+        return max(_SOON, min([until_tick(tick, now), *expire]))
 
     def _build_line(self, line: LineSettings) -> SerialLine:
         units = {unit.id: self._build_unit(unit) for unit in line.unit}

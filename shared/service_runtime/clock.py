@@ -44,7 +44,7 @@ def uptime() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def until_beat(period: float, now: float) -> float:
+def until_tick(period: float, now: float) -> float:
     """Seconds until the next whole multiple of `period`, or the one after it where that is at hand.
 
     What is done now and then is done on such beats: one wake-up for all of it, where each at a time of its own would

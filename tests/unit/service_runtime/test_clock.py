@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service_runtime.clock import until_beat, without_slewing
+from service_runtime.clock import until_tick, without_slewing
 
 _SECOND = 1_000_000_000
 
@@ -92,6 +92,6 @@ def test_the_real_one_goes_on_with_the_kernel_s() -> None:
 
 @given(st.floats(0, 1e9), st.sampled_from((0.25, 0.5, 1.0)))
 def test_a_beat_is_a_whole_multiple_of_its_period_and_never_at_hand(now: float, period: float) -> None:
-    wait = until_beat(period, now)
+    wait = until_tick(period, now)
     assert period / 10 <= wait <= 1.1 * period
     assert round((now + wait) / period) * period == pytest.approx(now + wait, abs=1e-6)
