@@ -68,7 +68,7 @@ class MeterReport:
         self._clock = clock
         self._push = LinkState(Reason.of("push-not-begun"), now, wall)
         self._poll = LinkState(Reason.of("poll-not-begun", where="the meter"), now, wall)
-        self._settled = {
+        self._resolved = {
             "push": SettledChange("waiting"),
             "poll": SettledChange("waiting"),
             "state": SettledChange(None),
@@ -98,7 +98,7 @@ class MeterReport:
         news |= view.groups != self._groups
         self._groups = view.groups
         self._topic.set(state, reasons, wall)
-        if self._settled["state"].is_due(state, why, now, at_once=state == "ok"):
+        if self._resolved["state"].is_due(state, why, now, at_once=state == "ok"):
             news = True
             if state != "degraded" or not view.anomalies:  # remarks have lines of their own
                 self._topic.log("state", state, f"{state}: {why}", now)
@@ -113,7 +113,7 @@ class MeterReport:
         """True if there is news: the link's state has changed, or the reason for it is clear."""
         before = link.state
         link.update(*reported, now, wall)
-        settled = self._settled[name]
+        settled = self._resolved[name]
         if not settled.is_due(link.state, link.why, now, at_once=link.state == "up"):
             return link.state != before or (link.state != "up" and settled.is_clearer(now))
         self._topic.log(name, link.state, f"{name} is {link.state}: {link.why}", now)

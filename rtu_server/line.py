@@ -16,10 +16,10 @@ from rtu_server.responder import Responder
 STALL: Final = 0.1
 """Seconds after which a request is too old to be answered: the answer would be taken for the next one's. As long
 without a look at the port, and the process stood still: what an adapter held meanwhile can't be dated."""
-LOOK: Final = 0.05
+MAX_SLEEP: Final = 0.05
 """Seconds between looks at a port at rest, at most. The rest to `STALL` is what a busy host may be late by, twice: on a
 core with four others at work a thread waits up to 24 ms (the scheduler's latency target)."""
-GLANCE: Final = 0.001
+POLL_STEP: Final = 0.001
 """Seconds between looks while it is open where a frame ends."""
 LATE: Final = 0.0005
 """Seconds after which an answer that was prepared ahead is judged again, or a look is too old to answer."""
@@ -154,7 +154,7 @@ class LineCore:
         """When to look at the port again at the latest."""
         if self._request is not None and not self._is_unsure:
             return self._last + self._silence
-        look = self._looked + (LOOK if self.is_at_rest else GLANCE)
+        look = self._looked + (MAX_SLEEP if self.is_at_rest else POLL_STEP)
         return look if self._sending is None else min(look, self._looked + WATCH)
 
     def due(self, now: float) -> bytes:
@@ -250,8 +250,8 @@ class LineCore:
         if self._request is None:
             return
         # No client goes on without a silence: both may lie in another unit's frame whose head was lost.
-        self._reader.crowd()
-        if self._reader.pending + count > self._request.stray:
+        self._reader.no_gap()
+        if self._reader.pending + count > self._request.trailing:
             self._request = None
 
     def _take(self, events: list[FrameEvent]) -> None:
@@ -262,13 +262,13 @@ class LineCore:
             self._request = self._prepared = None
             if not isinstance(event, Request) or not self._responder.serves(event.unit):
                 self._counters.foreign += 1
-            elif not event.overtaken and not self._deaf:
+            elif not event.superseded and not self._deaf:
                 self._request, self._received_at = event, event.at
                 self._silence = max(self._timing.gap, self._responder.earliest(event.unit))
 
     @property
     def _is_unsure(self) -> bool:
-        return self._request is not None and (self._request.dug_out or self._reader.pending > 0)
+        return self._request is not None and (self._request.resynced or self._reader.pending > 0)
 
     def _is_due(self) -> bool:
         """Whether the port was empty at a look when the silence after the request at hand was over."""

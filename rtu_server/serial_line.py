@@ -41,7 +41,7 @@ LATER, EARLIER = 0.000001, 0.000009
 in ten, by little, and what is left to spin is no more than this host's sleep asks for."""
 MAX_EVENTS: Final = 64
 """Log lines that wait for the main thread, at most."""
-NUDGE: Final = b"!"
+WAKE: Final = b"!"
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ def character_time(baudrate: int, stopbits: int, parity: str) -> float:
 class SerialLine:
     """Answers on one port, opens it again for ever, and never answers late.
 
-    Its thread writes no log, for a log may block: the main thread does, in `settle`.
+    Its thread writes no log, for a log may block: the main thread does, in `count_answers`.
     """
 
     def __init__(
@@ -101,14 +101,14 @@ class SerialLine:
     def begin_stop(self) -> None:
         """Let the thread end and give the port back."""
         self._stopping.set()
-        os.write(self._waker, NUDGE)
+        os.write(self._waker, WAKE)
 
     def stop(self) -> None:
         """End the thread and give the port back."""
         self.begin_stop()
         self.thread.join(1.0)
 
-    def settle(self) -> None:
+    def count_answers(self) -> None:
         """Count what was answered since the last call, and log what happened.
 
         For another thread than the line's: what runs once a request runs cold there, at ten times the cost.

@@ -239,7 +239,7 @@ class RtuServer:
             feed.tick()
         self._log_counted_changes(now)
         for part in self._parts.values():
-            part.settle()
+            part.count_answers()
         reports = [self._report(line, unit) for line in self._settings.line for unit in line.unit]
         verdicts = [judge(report.view, now) for report in reports]
         node = overall([*verdicts, *self._reporter.other_instance(now), *self._integrity_verdicts(now)])

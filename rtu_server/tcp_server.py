@@ -108,7 +108,7 @@ class TcpServer:
                 for connection in list(self._readers):
                     self._close(connection)
 
-    def settle(self) -> None:
+    def count_answers(self) -> None:
         """Check an answer and log what happened since the last call: the door's thread writes no log, it may block."""
         sample, self._sample = self._sample, None
         if sample is not None:

@@ -134,11 +134,11 @@ class Request:
     pdu: bytes
     at: float
     """When the bytes came after which it was known to be whole."""
-    overtaken: bool = False
-    """More than `stray` bytes came in behind it: not to be answered."""
-    stray: int = GLITCH
+    superseded: bool = False
+    """More than `trailing` bytes came in behind it: not to be answered."""
+    trailing: int = GLITCH
     """So many bytes behind it may be a glitch: none where any noise lies before it."""
-    dug_out: bool = False
+    resynced: bool = False
     """More than a glitch lies before it, or another request without a silence between: it may be a part of something
     longer, of which more is still to come, so only an idle gap tells that it ends here."""
     since: float = field(default=0.0, compare=False)
@@ -218,7 +218,7 @@ class RtuFrameReader:
         """Give what is held if nothing came for `idle_gap`, else nothing. Frames keep their time of arrival."""
         return self._search(ended=True) if now >= self._at + self.idle_gap else []
 
-    def crowd(self) -> None:
+    def no_gap(self) -> None:
         """What comes next follows the request heard last without the silence that ends a frame.
 
         No client does that, so both may lie in another unit's frame whose head was lost.
@@ -275,21 +275,21 @@ class RtuFrameReader:
     def _take(self, received: list[FrameEvent], kind: Kind, length: int, behind: int) -> None:
         unclear = self._crowded or not self._after_gap
         after_noise = unclear or self._begin > 0
-        dug_out = unclear or self._begin > GLITCH
+        resynced = unclear or self._begin > GLITCH
         self._crowded = False
         self._drop_noise(received)
         frame = bytes(self._held[:length])
         since = next(since for end, since in self._arrivals if end >= length)
         self._remove(length)
         if kind is Kind.REPLY:
-            self._after_gap = not dug_out
+            self._after_gap = not resynced
             received.append(Reply(frame, frame[0], frame[1:-2], self._at))
             return
-        stray = 0 if after_noise else GLITCH
-        overtaken = len(self._held) + behind > stray
+        trailing = 0 if after_noise else GLITCH
+        superseded = len(self._held) + behind > trailing
         # What follows may be the rest of what this one lay in: the registers of another unit's reply without its head.
-        self._after_gap = not dug_out and not overtaken
-        received.append(Request(frame, frame[0], frame[1:-2], self._at, overtaken, stray, dug_out, since))
+        self._after_gap = not resynced and not superseded
+        received.append(Request(frame, frame[0], frame[1:-2], self._at, superseded, trailing, resynced, since))
 
     def _drop_noise(self, received: list[FrameEvent]) -> None:
         """Let go of the bytes that begin no frame."""

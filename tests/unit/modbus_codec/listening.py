@@ -58,7 +58,7 @@ def single_bytes(data: bytes | bytearray) -> list[bytes]:
 
 def requests_for(unit: int, received: Iterable[FrameEvent]) -> list[Request]:
     """What unit `unit` would answer."""
-    return [one for one in received if isinstance(one, Request) and one.unit == unit and not one.overtaken]
+    return [one for one in received if isinstance(one, Request) and one.unit == unit and not one.superseded]
 
 
 def replies(received: Iterable[FrameEvent]) -> list[Reply]:

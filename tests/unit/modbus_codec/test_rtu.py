@@ -98,7 +98,7 @@ def test_a_read_request_to_unit_1_behind_any_stray_byte_is_found_with_its_last_b
         reader = RtuFrameReader()
         received = [one for place, chunk in enumerate(chunks) for one in reader.feed(chunk, place * CHARACTER)]
         assert short(received) == [noise(glitch), request(READ_TOTALS)]
-        assert [one.overtaken for one in received if isinstance(one, Request)] == [False]
+        assert [one.superseded for one in received if isinstance(one, Request)] == [False]
 
 
 @every_example

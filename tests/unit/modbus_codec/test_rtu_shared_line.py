@@ -113,21 +113,21 @@ def test_a_request_right_behind_another_units_traffic_is_found_at_once() -> None
 
 def test_only_the_last_of_a_run_of_requests_is_to_be_answered() -> None:
     received = RtuFrameReader().feed(READ_TOTALS + KSEM[3].frame + KSEM[0].frame, 1.0)
-    assert [one.overtaken for one in received if isinstance(one, Request)] == [True, True, False]
+    assert [one.superseded for one in received if isinstance(one, Request)] == [True, True, False]
 
 
-@pytest.mark.parametrize(("after", "overtaken"), [(0, False), (1, False), (2, False), (3, True), (7, True)])
-def test_a_request_is_overtaken_by_more_bytes_than_a_driver_leaves_behind(after: int, overtaken: bool) -> None:
+@pytest.mark.parametrize(("after", "superseded"), [(0, False), (1, False), (2, False), (3, True), (7, True)])
+def test_a_request_is_overtaken_by_more_bytes_than_a_driver_leaves_behind(after: int, superseded: bool) -> None:
     (received,) = RtuFrameReader().feed(READ_TOTALS + READ_TOTALS[:after], 1.0)
     assert isinstance(received, Request)
-    assert received.overtaken is overtaken
+    assert received.superseded is superseded
 
 
 def test_a_request_is_overtaken_by_bytes_of_the_same_feed_however_long_it_is() -> None:
     received = RtuFrameReader().feed(bytes(248) + READ_TOTALS + bytes(3), 1.0)
-    assert [one.overtaken for one in received if isinstance(one, Request)] == [True]
+    assert [one.superseded for one in received if isinstance(one, Request)] == [True]
     received = RtuFrameReader().feed(READ_TOTALS * 1000, 1.0)
-    assert [one.overtaken for one in received if isinstance(one, Request)] == [True] * 999 + [False]
+    assert [one.superseded for one in received if isinstance(one, Request)] == [True] * 999 + [False]
 
 
 def test_a_request_dug_out_of_noise_is_overtaken_by_a_single_byte() -> None:
@@ -135,13 +135,13 @@ def test_a_request_dug_out_of_noise_is_overtaken_by_a_single_byte() -> None:
     (_, followed) = RtuFrameReader().feed(b"\xff" + READ_TOTALS + b"\xff", 1.0)
     assert isinstance(alone, Request)
     assert isinstance(followed, Request)
-    assert (alone.overtaken, followed.overtaken) == (False, True)
+    assert (alone.superseded, followed.superseded) == (False, True)
 
 
-@pytest.mark.parametrize(("before", "dug_out"), [(0, False), (2, False), (3, True), (40, True)])
-def test_a_request_behind_more_than_a_glitch_may_be_a_part_of_something_longer(before: int, dug_out: bool) -> None:
+@pytest.mark.parametrize(("before", "resynced"), [(0, False), (2, False), (3, True), (40, True)])
+def test_a_request_behind_more_than_a_glitch_may_be_a_part_of_something_longer(before: int, resynced: bool) -> None:
     found = [one for one in RtuFrameReader().feed(b"\xff" * before + READ_TOTALS, 1.0) if isinstance(one, Request)]
-    assert [one.dug_out for one in found] == [dug_out]
+    assert [one.resynced for one in found] == [resynced]
 
 
 @pytest.mark.parametrize("lost", range(1, 10))
@@ -243,10 +243,10 @@ def test_a_damaged_request_does_not_hold_up_the_good_one_behind_it() -> None:
     assert short(RtuFrameReader().feed(damaged + READ_TOTALS, 1.0)) == [noise(damaged), request(READ_TOTALS)]
 
 
-@pytest.mark.parametrize("stray", ["ff00", "ff80"])
-def test_functions_that_can_not_exist_do_not_hold_up_the_request_behind_them(stray: str) -> None:
-    received = RtuFrameReader().feed(bytes.fromhex(stray) + READ_TOTALS, 1.0)
-    assert short(received) == [noise(bytes.fromhex(stray)), request(READ_TOTALS)]
+@pytest.mark.parametrize("trailing", ["ff00", "ff80"])
+def test_functions_that_can_not_exist_do_not_hold_up_the_request_behind_them(trailing: str) -> None:
+    received = RtuFrameReader().feed(bytes.fromhex(trailing) + READ_TOTALS, 1.0)
+    assert short(received) == [noise(bytes.fromhex(trailing)), request(READ_TOTALS)]
 
 
 def test_other_functions_with_a_wrong_crc_are_noise() -> None:

@@ -90,7 +90,7 @@ def serve(line: SerialLine, port: Port) -> list[bytes]:
     line._turn(port)  # type: ignore[arg-type]
     while port.coming or not line._core.is_at_rest:
         line._turn(port)  # type: ignore[arg-type]
-    line.settle()
+    line.count_answers()
     return port.written
 
 
@@ -105,7 +105,7 @@ def test_an_answer_that_stays_in_the_port_is_thrown_away_and_counts_as_unsent_an
     while "output" not in port.dropped:
         assert time.monotonic() < until
         line._turn(port)  # type: ignore[arg-type]
-    line.settle()
+    line.count_answers()
     assert line.counters.unsent == 1
     assert line.counters.units[1].outcomes == {"unsent": 1}
     assert line.counters.unsent_since is not None

@@ -2,7 +2,7 @@
 
 from service_runtime.news import PATIENCE, STILL, SettledChange
 
-LOOK = 0.25
+MAX_SLEEP = 0.25
 """Seconds between two looks: four of them are the first moment at which STILL is over."""
 
 
@@ -12,8 +12,8 @@ def reported(change: SettledChange, *looks: tuple[float, str, str]) -> list[floa
 
 
 def test_a_change_is_told_once_when_its_reason_stands_still() -> None:
-    looks = [(at * LOOK, "down", "a group is off" if at > 2 else "a write is missing") for at in range(40)]
-    assert reported(SettledChange("up"), *looks) == [7 * LOOK]
+    looks = [(at * MAX_SLEEP, "down", "a group is off" if at > 2 else "a write is missing") for at in range(40)]
+    assert reported(SettledChange("up"), *looks) == [7 * MAX_SLEEP]
 
 
 def test_a_reason_that_never_stands_still_is_told_after_a_while() -> None:
@@ -40,7 +40,7 @@ def test_another_reason_for_what_was_told_is_clearer_once_when_it_stands_still()
     change = SettledChange("up")
     clearer = []
     for at in range(40):
-        now, why = at * LOOK, "no rhythm" if at < 20 else "too slow"
+        now, why = at * MAX_SLEEP, "no rhythm" if at < 20 else "too slow"
         if not change.is_due("down", why, now, at_once=False) and change.is_clearer(now):
             clearer.append(now)
-    assert clearer == [24 * LOOK]
+    assert clearer == [24 * MAX_SLEEP]
