@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from ksem_dashboard.picture import MeterView, NodeView, Picture
+from ksem_dashboard.picture import BridgeState, MeterView, NodeView
 
 Condition = Literal["up", "warned", "down", "unknown"]
 
@@ -40,33 +40,33 @@ class Chain:
     links: tuple[Link, ...]
 
 
-def chains(picture: Picture, meter: MeterView, now: float) -> list[Chain]:
+def chains(state: BridgeState, meter: MeterView, now: float) -> list[Chain]:
     """One for each RTU server that this meter's data goes to; one that ends at the broker if there is none."""
-    head = (_meter(picture, meter, now), _publisher(picture, meter, now), _broker(picture))
-    links = (_from_meter(picture, meter, now), _published(picture, meter, now))
-    nodes = [node for node in picture.nodes.values() if meter.meter in node.meters]
+    head = (_meter(state, meter, now), _publisher(state, meter, now), _broker(state))
+    links = (_from_meter(state, meter, now), _published(state, meter, now))
+    nodes = [node for node in state.nodes.values() if meter.meter in node.meters]
     if not nodes:
         return [Chain(head, links)]
     return [
         Chain(
-            (*head, _node(picture, node, now), _inverter(picture, node, meter.meter, now)),
-            (*links, _delivered(picture, node, meter.meter, now), _rs485(picture, node, meter.meter, now)),
+            (*head, _node(state, node, now), _inverter(state, node, meter.meter, now)),
+            (*links, _delivered(state, node, meter.meter, now), _rs485(state, node, meter.meter, now)),
         )
         for node in nodes
     ]
 
 
-def _meter(picture: Picture, view: MeterView, now: float) -> Part:
-    if not picture.link_up:
+def _meter(state: BridgeState, view: MeterView, now: float) -> Part:
+    if not state.link_up:
         return Part("meter", "meter", "unknown", _seen(view.last_seen, now), view.meter)
-    if view.flows(now):
+    if view.is_live(now):
         return Part("meter", "meter", "up", "measures", view.meter)
     return Part("meter", "meter", "down" if view.status == "offline" else "unknown", "no data", view.meter)
 
 
-def _publisher(picture: Picture, view: MeterView, now: float) -> Part:
+def _publisher(state: BridgeState, view: MeterView, now: float) -> Part:
     name = "publisher"
-    if not picture.link_up or view.status is None:
+    if not state.link_up or view.status is None:
         return Part("publisher", name, "unknown", "")
     if view.status == "online":
         degraded = view.health is not None and view.health.state != "ok"
@@ -76,14 +76,14 @@ def _publisher(picture: Picture, view: MeterView, now: float) -> Part:
     return Part("publisher", name, "down", _seen(view.last_seen, now) or "does not run")
 
 
-def _broker(picture: Picture) -> Part:
-    if picture.link_up is None:
+def _broker(state: BridgeState) -> Part:
+    if state.link_up is None:
         return Part("broker", "broker", "unknown", "connecting")
-    return Part("broker", "broker", "up" if picture.link_up else "down", "connected" if picture.link_up else "away")
+    return Part("broker", "broker", "up" if state.link_up else "down", "connected" if state.link_up else "away")
 
 
-def _node(picture: Picture, view: NodeView, now: float) -> Part:
-    if not picture.link_up or view.status is None:
+def _node(state: BridgeState, view: NodeView, now: float) -> Part:
+    if not state.link_up or view.status is None:
         return Part("node", "rtu-server", "unknown", _seen(view.last_seen, now), view.node)
     if view.status == "online":
         return Part("node", "rtu-server", "up", "runs", view.node)
@@ -95,20 +95,20 @@ def _node(picture: Picture, view: NodeView, now: float) -> Part:
     return Part("node", "rtu-server", "warned" if waits else "down", text, view.node)
 
 
-def _inverter(picture: Picture, view: NodeView, meter: str, now: float) -> Part:
-    if not picture.link_up or not view.runs(now):
+def _inverter(state: BridgeState, view: NodeView, meter: str, now: float) -> Part:
+    if not state.link_up or not view.runs(now):
         return Part("inverter", "inverter", "unknown", "")
     if view.status == "online":
-        own = [one for one in picture.inverters.values() if one.health is not None and one.health.meter == meter]
+        own = [one for one in state.inverters.values() if one.health is not None and one.health.meter == meter]
         condition: Condition = "warned" if any(one.wrong(now) for one in own) else "up"
         return Part("inverter", "inverter", condition, next(filter(None, (one.words(now) for one in own)), "gets data"))
     asks = view.per_s(meter) > 0
     return Part("inverter", "inverter", "down" if asks else "unknown", "gets no data" if asks else "does not ask")
 
 
-def _from_meter(picture: Picture, view: MeterView, now: float) -> Link:
+def _from_meter(state: BridgeState, view: MeterView, now: float) -> Link:
     live = view.blocks.get("live")
-    if not picture.link_up or live is None:
+    if not state.link_up or live is None:
         return Link("push", "unknown", "", "")
     name = "push" if live.source == "push" else "poll"
     if not view.is_fresh(now):
@@ -117,16 +117,16 @@ def _from_meter(picture: Picture, view: MeterView, now: float) -> Link:
     return Link(name, "up" if live.source == "push" else "warned", rate, f"{live.age_ms} ms", "old")
 
 
-def _published(picture: Picture, view: MeterView, now: float) -> Link:
-    if not picture.link_up or view.status is None:
-        return Link("MQTT", "unknown" if picture.link_up is not False else "down", "", "")
+def _published(state: BridgeState, view: MeterView, now: float) -> Link:
+    if not state.link_up or view.status is None:
+        return Link("MQTT", "unknown" if state.link_up is not False else "down", "", "")
     if not view.is_fresh(now):
         return Link("MQTT", "warned" if view.status == "online" else "down", "", "")
     return Link("MQTT", "up", _rate(view.arrivals.per_s(now)), "")
 
 
-def _delivered(picture: Picture, view: NodeView, meter: str, now: float) -> Link:
-    if not picture.link_up or view.status is None or view.health is None:
+def _delivered(state: BridgeState, view: NodeView, meter: str, now: float) -> Link:
+    if not state.link_up or view.status is None or view.health is None:
         return Link("MQTT", "unknown", "", "")
     if not view.runs(now):
         return Link("MQTT", "down" if view.is_gone(now) else "unknown", "", "")
@@ -135,8 +135,8 @@ def _delivered(picture: Picture, view: NodeView, meter: str, now: float) -> Link
     return Link("MQTT", "up" if view.health.broker.state == "up" else "down", "", trip, "round trip")
 
 
-def _rs485(picture: Picture, view: NodeView, meter: str, now: float) -> Link:
-    if not picture.link_up or view.health is None or not view.runs(now):
+def _rs485(state: BridgeState, view: NodeView, meter: str, now: float) -> Link:
+    if not state.link_up or view.health is None or not view.runs(now):
         return Link("RS485", "unknown", "", "")
     units = [unit for unit in view.health.units if unit.meter == meter]
     if any(unit.port.state != "up" for unit in units):

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from ksem_contract.health import MeterHealth
 from ksem_contract.reasons import Reason, without
-from ksem_dashboard.picture import SILENT_AFTER, InverterView, MeterView, NodeView, Picture
+from ksem_dashboard.picture import SILENT_AFTER, BridgeState, InverterView, MeterView, NodeView
 
 Severity = Literal["bad", "warn"]
 
@@ -49,38 +49,38 @@ class Verdict:
     text: str
 
 
-def find_faults(picture: Picture, now: float) -> list[Fault]:
+def find_faults(state: BridgeState, now: float) -> list[Fault]:
     """All that is wrong now, what stops data first."""
-    if not picture.link_up:
-        return [_link_fault(picture)]
-    found = [*_nobody(picture, now), *_unreadable(picture, now)]
+    if not state.link_up:
+        return [_link_fault(state)]
+    found = [*_nobody(state, now), *_unreadable(state, now)]
     lost = set()
-    for meter in picture.meters.values():
-        faults = list(_of_meter(picture, meter, now))
+    for meter in state.meters.values():
+        faults = list(_of_meter(state, meter, now))
         found += faults
         if any(fault.severity == "bad" for fault in faults):
             lost.add(meter.meter)
-    for node in picture.nodes.values():
-        found += _of_node(picture, node, now, lost)
-    for inverter in picture.inverters.values():
+    for node in state.nodes.values():
+        found += _of_node(state, node, now, lost)
+    for inverter in state.inverters.values():
         found += _of_inverter(inverter, now)
     return sorted(found, key=lambda fault: fault.severity)
 
 
-def judge(picture: Picture, faults: list[Fault]) -> Verdict:
+def judge(state: BridgeState, faults: list[Fault]) -> Verdict:
     """Sum it up."""
-    served = bool(picture.nodes)
+    served = bool(state.nodes)
     for fault in faults:
         if fault.severity == "bad":
             return Verdict("bad", fault.headline or fault.text)
-    flows = "The inverter gets fresh data" if served else "The meter's data flows"
-    if faults and (not picture.link_up or not picture.meters):
+    is_live = "The inverter gets fresh data" if served else "The meter's data flows"
+    if faults and (not state.link_up or not state.meters):
         return Verdict("warn", faults[0].text)
     if len(faults) == 1 and faults[0].headline:
-        return Verdict("warn", f"{flows}. {faults[0].headline}")
+        return Verdict("warn", f"{is_live}. {faults[0].headline}")
     if faults:
-        return Verdict("warn", f"{flows}, but something is missing.")
-    return Verdict("ok", f"All is well. {flows}.")
+        return Verdict("warn", f"{is_live}, but something is missing.")
+    return Verdict("ok", f"All is well. {is_live}.")
 
 
 def _fault(severity: Severity, where: str, reason: Reason, headline: str = "", *, prefix: str = "") -> Fault:
@@ -94,38 +94,38 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _link_fault(picture: Picture) -> Fault:
-    if picture.link_up is None:
+def _link_fault(state: BridgeState) -> Fault:
+    if state.link_up is None:
         return _fault("warn", "broker", Reason.of("link-connecting"), "Connecting.")
     headline = "No link to the broker."
-    if not picture.link_reasons:
+    if not state.link_reasons:
         return _fault("bad", "broker", Reason.of("link-down"), headline)
-    return _fault("bad", "broker", picture.link_reasons[0], headline, prefix="No link to the broker: ")
+    return _fault("bad", "broker", state.link_reasons[0], headline, prefix="No link to the broker: ")
 
 
-def _nobody(picture: Picture, now: float) -> Iterator[Fault]:
-    patient = now - (picture.link_since or now) < GRACE
-    if not picture.meters:
-        reason = Reason.of("no-publisher-seen", prefix=picture.topics.prefix)
+def _nobody(state: BridgeState, now: float) -> Iterator[Fault]:
+    patient = now - (state.link_since or now) < GRACE
+    if not state.meters:
+        reason = Reason.of("no-publisher-seen", prefix=state.topics.prefix)
         yield _fault("warn" if patient else "bad", "publisher", reason)
-    elif not picture.nodes and not patient and any(meter.flows(now) for meter in picture.meters.values()):
+    elif not state.nodes and not patient and any(meter.is_live(now) for meter in state.meters.values()):
         yield _fault("warn", "inverter", Reason.of("no-node-seen"), "No inverter is served yet.")
 
 
-def _unreadable(picture: Picture, now: float) -> Iterator[Fault]:
-    last = picture.last_unreadable
+def _unreadable(state: BridgeState, now: float) -> Iterator[Fault]:
+    last = state.last_unreadable
     if last is not None and now - last.received < _UNREADABLE_FOR:
         yield _fault("warn", "broker", Reason.of("message-unreadable", topic=last.topic, error=last.why))
 
 
-def _of_meter(picture: Picture, view: MeterView, now: float) -> Iterator[Fault]:
-    where, meter, prefix = f"meter {view.meter}", view.meter, picture.topics.prefix
+def _of_meter(state: BridgeState, view: MeterView, now: float) -> Iterator[Fault]:
+    where, meter, prefix = f"meter {view.meter}", view.meter, state.topics.prefix
     reported, health = view.reported, view.health
-    headline = "No data from the meter." if len(picture.meters) == 1 else f"No data from meter {meter}."
-    is_patient = now - (picture.link_since or now) < GRACE
-    if picture.is_memory(view):
+    headline = "No data from the meter." if len(state.meters) == 1 else f"No data from meter {meter}."
+    is_patient = now - (state.link_since or now) < GRACE
+    if state.is_memory(view):
         yield _fault(
-            "warn", where, Reason.of("meter-only-retained", meter=meter, topic=picture.topics.meter_status(meter))
+            "warn", where, Reason.of("meter-only-retained", meter=meter, topic=state.topics.meter_status(meter))
         )
     elif view.status is None:
         if not is_patient:
@@ -188,12 +188,12 @@ def _lacks(where: str, health: MeterHealth) -> Iterator[Fault]:
         yield fault
 
 
-def _of_node(picture: Picture, view: NodeView, now: float, lost: set[str]) -> Iterator[Fault]:
+def _of_node(state: BridgeState, view: NodeView, now: float, lost: set[str]) -> Iterator[Fault]:
     where, node, health = f"RTU server {view.node}", view.node, view.health
-    patient = now - (picture.link_since or now) < GRACE
+    patient = now - (state.link_since or now) < GRACE
     headline = "The inverter gets no data."
-    if picture.is_memory(view):
-        yield _fault("warn", where, Reason.of("node-only-retained", node=node, topic=picture.topics.node_status(node)))
+    if state.is_memory(view):
+        yield _fault("warn", where, Reason.of("node-only-retained", node=node, topic=state.topics.node_status(node)))
         return
     if view.status is None or health is None:
         if not patient:

@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from ksem_contract.health import HealthCondition, Histogram, LinkHealth, Percentiles, UnitHealth
-from ksem_dashboard.picture import InverterView, MeterView, NodeView, Picture
+from ksem_dashboard.picture import BridgeState, InverterView, MeterView, NodeView
 from service_runtime.version import VERSION
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -69,25 +69,25 @@ class _Families:
                 yield family
 
 
-class PictureCollector(Collector):
+class StateCollector(Collector):
     """Walks the picture at each scrape."""
 
-    def __init__(self, picture: Picture, clock: Callable[[], float]) -> None:
-        self._picture = picture
+    def __init__(self, state: BridgeState, clock: Callable[[], float]) -> None:
+        self._state = state
         self._clock = clock
 
     def collect(self) -> Iterable[Metric]:
         """All families that have a sample now."""
-        picture, now, families = self._picture, self._clock(), _Families()
-        families.gauge("ksem_dashboard_broker_up", bool(picture.link_up))
+        state, now, families = self._state, self._clock(), _Families()
+        families.gauge("ksem_dashboard_broker_up", bool(state.link_up))
         families.gauge("ksem_build_info", 1, "dashboard", "dashboard", VERSION)
-        families.count("ksem_dashboard_messages", picture.messages)
-        families.count("ksem_dashboard_unreadable_messages", picture.unreadable)
-        for meter in picture.meters.values():
+        families.count("ksem_dashboard_messages", state.messages)
+        families.count("ksem_dashboard_unreadable_messages", state.unreadable)
+        for meter in state.meters.values():
             _add_meter(families, meter, now)
-        for node in picture.nodes.values():
+        for node in state.nodes.values():
             _add_node(families, node, now)
-        for inverter in picture.inverters.values():
+        for inverter in state.inverters.values():
             _add_inverter(families, inverter, now)
         return list(families.filled())
 
@@ -95,9 +95,9 @@ class PictureCollector(Collector):
 class Exposition:
     """What `/metrics` answers."""
 
-    def __init__(self, picture: Picture, clock: Callable[[], float]) -> None:
+    def __init__(self, state: BridgeState, clock: Callable[[], float]) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(PictureCollector(picture, clock))
+        self._registry.register(StateCollector(state, clock))
 
     def text(self) -> bytes:
         """In Prometheus's text format."""
@@ -107,11 +107,11 @@ class Exposition:
 def _add_meter(families: _Families, view: MeterView, now: float) -> None:
     meter = view.meter
     families.gauge("ksem_meter_online", view.status == "online", meter)
-    families.gauge("ksem_meter_fresh", view.flows(now), meter)
+    families.gauge("ksem_meter_fresh", view.is_live(now), meter)
     families.count("ksem_live_blocks", view.cycles, meter)
     for name in view.blocks:
         families.gauge("ksem_block_age_seconds", view.age(name, now), meter, name)
-    if view.flows(now):
+    if view.is_live(now):
         _add_values(families, meter, view.values)
     for way in ("import", "export"):
         counter = view.counters.get(f"energy_{way}")

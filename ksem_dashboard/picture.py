@@ -67,7 +67,7 @@ class MeterView:
     def on_block(self, block: BlockMessage, retained: bool, now: float, local: datetime) -> bool:
         """Take in a block; False if it does not count."""
         if block.session != self._session:
-            if self.flows(now):
+            if self.is_live(now):
                 return False  # a second publisher: this one's word counts while it has any
             self._session, self._clock = block.session, ArrivalClock()
         held = self.blocks.get(block.block)
@@ -96,7 +96,7 @@ class MeterView:
         age = self.age("live", now)
         return self._clock.received >= _ENOUGH and bool(self.values) and age is not None and age <= self._old_after
 
-    def flows(self, now: float) -> bool:
+    def is_live(self, now: float) -> bool:
         """Fresh, and the publisher says so too."""
         return self.status == "online" and self.is_fresh(now)
 
@@ -168,7 +168,7 @@ class Unreadable:
     received: float
 
 
-class Picture:
+class BridgeState:
     """`meters`, `nodes`: whom to show; empty: all that are heard of."""
 
     def __init__(

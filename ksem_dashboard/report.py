@@ -12,31 +12,31 @@ from ksem_contract.reasons import reasons_json, sentence
 from ksem_dashboard.chain import chains
 from ksem_dashboard.faults import find_faults, judge
 from ksem_dashboard.history import SLOTS, STEP, slot_of
-from ksem_dashboard.picture import InverterView, MeterView, NodeView, Picture
+from ksem_dashboard.picture import BridgeState, InverterView, MeterView, NodeView
 from service_runtime.version import VERSION
 
 Json = dict[str, Any]
 
 
-def report(picture: Picture, now: float) -> Json:
+def report(state: BridgeState, now: float) -> Json:
     """Everything but the hour of power."""
-    faults = find_faults(picture, now)
+    faults = find_faults(state, now)
     return {
         "v": 1,
         "version": VERSION,
         "at": int(1000 * now),
-        "old_after_ms": int(1000 * picture.old_after),
-        "verdict": asdict(judge(picture, faults)),
+        "old_after_ms": int(1000 * state.old_after),
+        "verdict": asdict(judge(state, faults)),
         "faults": [asdict(fault) for fault in faults],
-        "meters": {name: _meter(picture, view, now) for name, view in sorted(picture.meters.items())},
-        "nodes": {name: _node(view, now) for name, view in sorted(picture.nodes.items())},
-        "inverters": {name: _inverter(view, now) for name, view in sorted(picture.inverters.items())},
+        "meters": {name: _meter(state, view, now) for name, view in sorted(state.meters.items())},
+        "nodes": {name: _node(view, now) for name, view in sorted(state.nodes.items())},
+        "inverters": {name: _inverter(view, now) for name, view in sorted(state.inverters.items())},
     }
 
 
 def live(view: MeterView, now: float) -> Json:
     """What changes with each measuring cycle of a meter. No values where they would be old."""
-    fresh = view.flows(now)
+    fresh = view.is_live(now)
     return {
         "at": int(1000 * now),
         "meter": view.meter,
@@ -62,7 +62,7 @@ def _ms(seconds: float | None) -> int | None:
     return None if seconds is None else int(1000 * seconds)
 
 
-def _meter(picture: Picture, view: MeterView, now: float) -> Json:
+def _meter(state: BridgeState, view: MeterView, now: float) -> Json:
     health, today = view.health, view.today.energy
     limits = {name: block.limit_ms for name, block in health.blocks.items()} if health else {}
     rates = {name: block.per_s for name, block in health.blocks.items()} if health else {}
@@ -85,7 +85,7 @@ def _meter(picture: Picture, view: MeterView, now: float) -> Json:
         "poll": _link(health.poll.link) if health else None,
         "why": health.why if health else None,
         "reasons": reasons_json(health.reasons) if health else [],
-        "chains": [asdict(chain) for chain in chains(picture, view, now)],
+        "chains": [asdict(chain) for chain in chains(state, view, now)],
     }
 
 
@@ -157,18 +157,18 @@ def _histogram(reported: Histogram | None) -> Json | None:
     return reported.to_json() if reported else None
 
 
-def health_verdict(picture: Picture, now: float) -> tuple[bool, str]:
+def health_verdict(state: BridgeState, now: float) -> tuple[bool, str]:
     """True only while every meter's fresh data arrives here and every inverter that is known gets data; and why."""
-    if not picture.link_up:
-        return False, f"no link to the broker: {sentence(picture.link_reasons) or 'not connected yet'}"
-    faults = find_faults(picture, now)
+    if not state.link_up:
+        return False, f"no link to the broker: {sentence(state.link_reasons) or 'not connected yet'}"
+    faults = find_faults(state, now)
     for fault in faults:
         if fault.severity == "bad":
             return False, fault.text
-    silent = [meter.meter for meter in picture.meters.values() if not meter.flows(now) and not picture.is_memory(meter)]
-    if silent or not picture.meters:
+    silent = [meter.meter for meter in state.meters.values() if not meter.is_live(now) and not state.is_memory(meter)]
+    if silent or not state.meters:
         return False, f"no fresh data yet of meter {', '.join(silent)}" if silent else "no meter has been heard of yet"
-    waiting = [node.node for node in picture.nodes.values() if node.status != "online" and not picture.is_memory(node)]
+    waiting = [node.node for node in state.nodes.values() if node.status != "online" and not state.is_memory(node)]
     if waiting:
         return False, f"no inverter gets data yet at RTU server {', '.join(waiting)}"
-    return True, judge(picture, faults).text
+    return True, judge(state, faults).text

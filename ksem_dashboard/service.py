@@ -13,7 +13,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ksem_contract.reasons import Reason
 from ksem_contract.topics import Topics
-from ksem_dashboard.picture import Picture
+from ksem_dashboard.picture import BridgeState
 from ksem_dashboard.report import health_verdict
 from ksem_dashboard.settings import DashboardSettings, KsemDashboardSettings
 from ksem_dashboard.web import Stream, make_app
@@ -35,10 +35,10 @@ class Dashboard:
     def __init__(self, settings: KsemDashboardSettings) -> None:
         own = settings.dashboard
         self._settings = own
-        self._picture = Picture(
+        self._state = BridgeState(
             Topics(settings.mqtt.prefix), meters=own.meters, nodes=own.nodes, old_after=own.old_after
         )
-        self._stream = Stream(self._picture, boottime)
+        self._stream = Stream(self._state, boottime)
         self._health_file = HealthFile()
         self._reported = ""
         self._watchdog = watchdog_interval()
@@ -48,7 +48,7 @@ class Dashboard:
             # Several pages may run: a random end keeps them from taking the link from one another.
             client_id=f"{settings.mqtt.prefix.replace('/', '-')}-dashboard-{secrets.token_hex(4)}",
             will=None,
-            subscriptions=self._picture.subscriptions,
+            subscriptions=self._state.subscriptions,
             on_message=lambda message: self._in_loop(self._on_message, message),
             on_link=lambda up, reasons: self._in_loop(self._on_link, up, reasons),
             log=log,
@@ -63,7 +63,7 @@ class Dashboard:
             log.error("%s", error)  # noqa: TRY400  (the trace would say no more)
             return 1
         server = _Server(
-            _web_settings(make_app(self._picture, self._stream, boottime, self._settings.hosts, self._settings.proxy))
+            _web_settings(make_app(self._state, self._stream, boottime, self._settings.hosts, self._settings.proxy))
         )
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         self._link.start()
@@ -87,25 +87,25 @@ class Dashboard:
             self._loop.call_soon_threadsafe(function, *arguments)  # type: ignore[arg-type]
 
     def _on_link(self, up: bool, reasons: tuple[Reason, ...]) -> None:
-        self._picture.on_link(up, reasons, boottime())
+        self._state.on_link(up, reasons, boottime())
         self._stream.changed()
 
     def _on_message(self, message: Incoming) -> None:
-        before = self._picture.unreadable
-        self._picture.on_message(
+        before = self._state.unreadable
+        self._state.on_message(
             message.topic,
             message.payload,
             retained=message.retained,
             now=message.received,
             local=datetime.now().astimezone(),
         )
-        if self._picture.unreadable == before + 1 == 1 and self._picture.last_unreadable:
-            last = self._picture.last_unreadable
+        if self._state.unreadable == before + 1 == 1 and self._state.last_unreadable:
+            last = self._state.last_unreadable
             log.warning("a message on %s can't be read: %s; further ones are only counted", last.topic, last.why)
         self._stream.changed()
 
     def _tick(self, now: float) -> None:
-        ok, why = health_verdict(self._picture, now)
+        ok, why = health_verdict(self._state, now)
         self._health_file.publish(ok, why, now)
         if why != self._reported:
             self._reported = why

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ksem_dashboard.history import slot_of
 from ksem_dashboard.metrics import CONTENT_TYPE, Exposition
-from ksem_dashboard.picture import Picture
+from ksem_dashboard.picture import BridgeState
 from ksem_dashboard.report import health_verdict, history, live, point, report
 
 MOST: Final = 32
@@ -34,8 +34,8 @@ LIVE_EVERY: Final = 0.19
 class Stream:
     """Hands the picture to any number of pages. A slow one gets fewer events, and always the newest."""
 
-    def __init__(self, picture: Picture, clock: Callable[[], float]) -> None:
-        self._picture = picture
+    def __init__(self, picture: BridgeState, clock: Callable[[], float]) -> None:
+        self._state = picture
         self._clock = clock
         self._news = asyncio.Event()
         self._ended = False
@@ -60,7 +60,7 @@ class Stream:
         """What one page gets, until it or the service ends."""
         yield "retry: 1000\n\n"
         now = self._clock()
-        for view in self._picture.meters.values():
+        for view in self._state.meters.values():
             yield _event("history", history(view, now))
         async for text in self._follow(slot_of(now)):
             yield text
@@ -71,14 +71,14 @@ class Stream:
         while not self._ended:
             news, now = self._news, self._clock()
             while slot < slot_of(now):
-                for view in self._picture.meters.values():
+                for view in self._state.meters.values():
                     yield _event("point", point(view, slot))
                 slot += 1
-            if now >= state_due or changes != self._picture.changes:
-                state_due, changes = now + STATE_EVERY, self._picture.changes
-                cycles = {name: view.cycles for name, view in self._picture.meters.items()}
-                yield _event("state", report(self._picture, now))
-            for name, view in self._picture.meters.items():
+            if now >= state_due or changes != self._state.changes:
+                state_due, changes = now + STATE_EVERY, self._state.changes
+                cycles = {name: view.cycles for name, view in self._state.meters.items()}
+                yield _event("state", report(self._state, now))
+            for name, view in self._state.meters.items():
                 if cycles.get(name) != view.cycles:
                     cycles[name] = view.cycles
                     yield _event("live", live(view, now))
@@ -117,7 +117,7 @@ HEADERS: Final = {
 
 
 def make_app(
-    picture: Picture, stream: Stream, clock: Callable[[], float], hosts: Iterable[str] = (), proxy: str = ""
+    picture: BridgeState, stream: Stream, clock: Callable[[], float], hosts: Iterable[str] = (), proxy: str = ""
 ) -> ASGIApp:
     """The application; everything it needs is given. `hosts`: more names by which browsers may reach it.
 

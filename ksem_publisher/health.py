@@ -21,7 +21,7 @@ from ksem_contract.registers import RegisterRange
 from ksem_publisher.block_publisher import Publish
 from ksem_publisher.plausibility import Anomaly
 from service_runtime.clock import boottime, wall_time
-from service_runtime.news import LinkState, SettledChange
+from service_runtime.news import LinkState, StableChange
 from service_runtime.status import HealthTopic
 
 GRACE = 2.0
@@ -32,7 +32,7 @@ GRACE = 2.0
 class MeterView:
     """What there is to tell now."""
 
-    flows: bool
+    is_live: bool
     rejection: Anomaly | None
     push: tuple[LinkCondition, tuple[Reason, ...]]
     push_wanted: bool
@@ -69,9 +69,9 @@ class MeterReport:
         self._push = LinkState(Reason.of("push-not-begun"), now, wall)
         self._poll = LinkState(Reason.of("poll-not-begun", where="the meter"), now, wall)
         self._resolved = {
-            "push": SettledChange("waiting"),
-            "poll": SettledChange("waiting"),
-            "state": SettledChange(None),
+            "push": StableChange("waiting"),
+            "poll": StableChange("waiting"),
+            "state": StableChange(None),
         }
         self._flags: dict[str, CheckFlag] = {}
         self._groups: tuple[RegisterRange, ...] = ()
@@ -150,7 +150,7 @@ class MeterReport:
 
 def _judge(view: MeterView) -> tuple[HealthCondition, tuple[Reason, ...]]:
     """The meter's state as a whole, and why: each effect is followed by its causes."""
-    if not view.flows:
+    if not view.is_live:
         if view.rejection is not None:
             return "down", (view.rejection.reason,)
         push, poll = view.push[1], (view.poll[1],)

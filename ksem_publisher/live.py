@@ -78,7 +78,7 @@ class LiveSource:
         return self._last_push + min(AWAY_PERIODS * self._period, AWAY_SECONDS)
 
 
-FLOWS = 1.5
+LIVE_LIMIT = 1.5
 """Seconds: live data flows while the newest published cycle is no older."""
 
 LEAST_FROZEN_AFTER = 2.0
@@ -126,23 +126,23 @@ class LiveData:
         self.source = source
         self.words = LiveWords()
 
-    def flows(self, now: float) -> bool:
+    def is_live(self, now: float) -> bool:
         """True while live data flows."""
         return now <= self.stops_at
 
     @property
     def stops_at(self) -> float:
         """Until when live data flows if no more is published."""
-        return self._measured + FLOWS
+        return self._measured + LIVE_LIMIT
 
     def rejection(self, now: float) -> Anomaly | None:
         """Why the newest snapshot was refused, if one was lately."""
-        lately = [(at, anomaly) for anomaly, at in self._refusals.values() if now - at <= FLOWS]
+        lately = [(at, anomaly) for anomaly, at in self._refusals.values() if now - at <= LIVE_LIMIT]
         return max(lately, key=lambda item: item[0])[1] if lately else None
 
     def doubts(self, source: Source, now: float) -> bool:
         """Whether other blocks by this source are in doubt: by its own cycles, or where it has none by the other's."""
-        if now - self._judged.get(source, float("-inf")) <= FLOWS:
+        if now - self._judged.get(source, float("-inf")) <= LIVE_LIMIT:
             return source in self._refusals
         return self.rejection(now) is not None
 

@@ -31,7 +31,7 @@ from ksem_publisher.value_publisher import ValuePublisher
 from service_runtime.announcer import Announcer
 from service_runtime.clock import boottime, until_tick
 from service_runtime.key_file import KeyFile
-from service_runtime.mqtt_connection import Farewell, Incoming
+from service_runtime.mqtt_connection import FinalMessage, Incoming
 from service_runtime.mqtt_link import MqttLink, client_id_of
 from service_runtime.news import QuietLog
 from service_runtime.recorder.recorder import Recorder
@@ -61,7 +61,7 @@ class Link(Protocol):
 
     def publish_together(self, messages: Sequence[Message]) -> bool: ...
 
-    def stop(self, farewell: list[Farewell] = ...) -> None: ...
+    def stop(self, final_messages: list[FinalMessage] = ...) -> None: ...
 
 
 class MeterService:
@@ -183,7 +183,7 @@ class MeterService:
                 self._blocks.republish()
             with self._lock:
                 self._look_at_source(now)
-                self._set_status(online=self._live_data.flows(now))
+                self._set_status(online=self._live_data.is_live(now))
                 self._report.publish(self._view(now))
                 self._announcer.tick(self.link)
                 stops = self._live_data.stops_at
@@ -276,7 +276,7 @@ class MeterService:
         if not self._push_wanted:
             push = ("waiting", (Reason.of("push-off"),))
         return MeterView(
-            flows=self._live_data.flows(now),
+            is_live=self._live_data.is_live(now),
             rejection=rejection,
             push=push,
             push_wanted=self._push_wanted,

@@ -10,7 +10,7 @@ from ksem_contract.topics import Topics
 from rtu_server.health import Overall, UnitReport, Verdict, node_health, requests_message
 from service_runtime.clock import wall_time
 from service_runtime.mqtt_link import MqttLink
-from service_runtime.news import SettledChange
+from service_runtime.news import StableChange
 from service_runtime.status import HealthTopic, StatusTopic
 from service_runtime.version import VERSION
 
@@ -39,7 +39,7 @@ class NodeReporter:
         self._link = link
         name_taken = Reason.of("node-name-taken", node=node, topic=self._status.topic)
         self._other_instance = Verdict("degraded", (name_taken,))
-        self._settled = SettledChange("down", still=SETTLED)
+        self._settled = StableChange("down", still=SETTLED)
         self._requests_due = 0.0
         self._requests_seen: list[tuple[bytes, str]] | None = None
         self.has_logged = True

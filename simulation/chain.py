@@ -161,7 +161,7 @@ class PublisherSide:
     def _watch(self) -> None:
         now = self.clock()
         self._look_at_source()
-        if self.status.set(now, online=self.live_data.flows(now)):
+        if self.status.set(now, online=self.live_data.is_live(now)):
             self._log.info("live data %s", "flows" if self.status.online else "has stopped")
         stops = self.live_data.stops_at - now
         rest = min(0.5, stops + _SOON) if stops >= 0 else 0.5

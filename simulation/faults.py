@@ -74,10 +74,10 @@ def note_meter(scene: Scene) -> None:
     bad = meter.poll.share == 1.0 and meter.poll.how not in {"good", "doubled"}
     polls = ("cabinet", 502) in scene.network.listening and not bad
     reached = scene.network.path("cabinet", "here").up and meter.process.alive and not meter.foreign
-    flows = reached and (pushes or polls)
-    if flows != scene.meter_flows:
-        scene.meter_flows = flows
-        scene.oracle.meter(flows=flows)
+    is_live = reached and (pushes or polls)
+    if is_live != scene.meter_is_live:
+        scene.meter_is_live = is_live
+        scene.oracle.meter(is_live=is_live)
 
 
 def draw(seed: str, seconds: float) -> list[Fault]:

@@ -190,9 +190,9 @@ class Oracle:
         self._noticing_until = max(self._noticing_until, self.world.now + STATUS_NOTICED_WITHIN)
         self._stands_at = self.world.now
 
-    def meter(self, *, flows: bool) -> None:
+    def meter(self, *, is_live: bool) -> None:
         """Whether the meter can be reached in any way, and measures."""
-        self._meter_gone_since = None if flows else self.world.now
+        self._meter_gone_since = None if is_live else self.world.now
 
     def status(self, topic: str, payload: bytes, *, inherited: bool = False) -> None:
         """A status that the broker holds from now on; `inherited`: it had it as it started.

@@ -101,7 +101,7 @@ class Scene:
 
     def __init__(self, seed: str, house: House, *, trace: bool = False) -> None:
         self.house = house
-        self.meter_flows = True
+        self.meter_is_live = True
         self.world = world = World(seed, trace=trace)
         random = world.random("hosts")
         self.network = Network(world)

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from rich.console import Console
 from rich.live import Live
 
-from airbridge.demo.picture import Picture
+from airbridge.demo.picture import BridgeState
 from airbridge.demo.plain import status_line
 from airbridge.demo.view import screen
 from airbridge.demo.watch import Watch
@@ -18,14 +18,14 @@ DRAW_EVERY: Final = 0.25
 PLAIN_EVERY: Final = 5.0
 
 
-class Face(Protocol):
+class View(Protocol):
     """How a run is shown."""
 
     def show(self, watch: Watch, now: float, left: float | None) -> None:
         """Show how it is now."""
 
 
-class PlainFace:
+class PlainView:
     """Lines of text: a status every few seconds, and what happens between."""
 
     def __init__(self, console: Console) -> None:
@@ -36,20 +36,20 @@ class PlainFace:
     def show(self, watch: Watch, now: float, left: float | None) -> None:
         """Print what is new."""
         _ = left
-        events = watch.picture.events
-        new = watch.picture.happened - self._reported
-        self._reported = watch.picture.happened
+        events = watch.state.events
+        new = watch.state.happened - self._reported
+        self._reported = watch.state.happened
         for event in list(events)[len(events) - min(new, len(events)) :]:
             self._print(f"  {event.time} {event.who}: {event.text}")
         if now >= self._due:
             self._due = now + PLAIN_EVERY
-            self._print(status_line(watch.picture, now))
+            self._print(status_line(watch.state, now))
 
     def _print(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-class ScreenFace:
+class ScreenView:
     """The whole terminal."""
 
     def __init__(self, live: Live, broker: str, can_pull: dict[str, bool]) -> None:
@@ -65,7 +65,7 @@ class ScreenFace:
         self._due = now + DRAW_EVERY
         width, height = self._live.console.size
         drawn = screen(
-            watch.picture,
+            watch.state,
             now,
             width=width,
             height=height,
@@ -80,14 +80,14 @@ SIZE: Final = (104, 30)
 _font_faces = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 
 
-def write_svg(path: Path, picture: Picture, broker: str, can_pull: dict[str, bool]) -> None:
+def write_svg(path: Path, state: BridgeState, broker: str, can_pull: dict[str, bool]) -> None:
     """Write the screen as it is now. It loads nothing from elsewhere: the reader's own monospace font is used."""
     width, height = SIZE
     console = Console(
         record=True, width=width, height=height, file=io.StringIO(), force_terminal=True, color_system="standard"
     )
     drawn = screen(
-        picture,
+        state,
         boottime(),
         width=width,
         height=height,

@@ -9,7 +9,7 @@ from typing import Final
 from ksem_contract.reasons import Reason
 from ksem_contract.topics import Topics
 from service_runtime.common_settings import MqttSettings
-from service_runtime.mqtt_connection import Farewell, Incoming
+from service_runtime.mqtt_connection import FinalMessage, Incoming
 from service_runtime.mqtt_link import MqttLink
 
 _log: Final = logging.getLogger("airbridge.demo")
@@ -51,5 +51,5 @@ class Feed:
 
     def stop(self, *, clear: bool = False) -> None:
         """End. `clear` takes the demo's retained messages from the broker, once the services are gone."""
-        farewell: list[Farewell] = [(topic, b"", 1, True) for topic in self._retained] if clear else []
-        self._link.stop(farewell)
+        final_messages: list[FinalMessage] = [(topic, b"", 1, True) for topic in self._retained] if clear else []
+        self._link.stop(final_messages)

@@ -11,7 +11,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from airbridge.demo.picture import BlockView, Picture
+from airbridge.demo.picture import BlockView, BridgeState
 from airbridge.demo.verdict import BAD, GOOD
 from ksem_contract.health import Percentiles
 
@@ -21,9 +21,9 @@ LATELY: Final = 15_000
 _BARS: Final = "▁▂▃▄▅▆▇█"
 
 
-def meter_section(picture: Picture) -> RenderableType:
+def meter_section(state: BridgeState) -> RenderableType:
     """What the meter measures; six lines, and the last minute as a curve."""
-    values = picture.values
+    values = state.values
     table = Table.grid(padding=(0, 1), expand=True)
     for justify in ("left", "right", "right", "right"):
         table.add_column(justify=justify, no_wrap=True)
@@ -38,12 +38,12 @@ def meter_section(picture: Picture) -> RenderableType:
     table.add_row(
         "import", _value(values, "energy_import", "kWh", 1), "export", _value(values, "energy_export", "kWh", 1)
     )
-    return Group(heading("Meter", _curve(picture.powers)), table)
+    return Group(heading("Meter", _curve(state.powers)), table)
 
 
-def inverter_section(picture: Picture, now: float) -> RenderableType:
+def inverter_section(state: BridgeState, now: float) -> RenderableType:
     """What the inverter asks, gets and believes; seven lines."""
-    counts = picture.counts
+    counts = state.counts
     good = Text.assemble("good ", (f"{counts.good}", "bold green" if counts.good else "dim"))
     for name in BAD[:3]:
         good.append_text(_count(name, counts.bad.get(name, 0), "bold red"))
@@ -57,19 +57,19 @@ def inverter_section(picture: Picture, now: float) -> RenderableType:
     table.add_column(no_wrap=True)
     for _ in range(3):
         table.add_column(justify="right", no_wrap=True)
-    table.add_row("turnaround", *_figures(picture.turnaround_ms, 1))
-    table.add_row("age of data", *_figures(picture.age_ms, 0))
-    return Group(heading("Inverter", _lately(picture, now)), good, late, gets, table, _requested(picture))
+    table.add_row("turnaround", *_figures(state.turnaround_ms, 1))
+    table.add_row("age of data", *_figures(state.age_ms, 0))
+    return Group(heading("Inverter", _lately(state, now)), good, late, gets, table, _requested(state))
 
 
-def blocks_section(picture: Picture, now: float, width: int) -> RenderableType:
+def blocks_section(state: BridgeState, now: float, width: int) -> RenderableType:
     """How old each block is; five lines."""
     table = Table.grid(padding=(0, 1), expand=True)
     for justify in ("left", "left", "right", "left", "right"):
         table.add_column(justify=justify, no_wrap=True)
     cells = max(8, min(30, width - 46))
     for name, limit in LIMITS.items():
-        block = picture.blocks.get(name)
+        block = state.blocks.get(name)
         if block is None:
             table.add_row(name, Text("not yet", "dim"), "", "", "")
         else:
@@ -107,16 +107,16 @@ def _figures(times: Percentiles, decimals: int) -> tuple[Text, ...]:
     return tuple(Text.assemble((name, "dim"), f"{time:.{decimals}f}", (unit, "dim")) for name, time, unit in figures)
 
 
-def _lately(picture: Picture, now: float) -> str:
+def _lately(state: BridgeState, now: float) -> str:
     """What it got last; what it believes while that is data."""
-    if picture.lately in GOOD and (words := picture.believed.words(now)):
+    if state.lately in GOOD and (words := state.believed.words(now)):
         return words
-    return "" if picture.lately is None else f"gets {picture.lately}"
+    return "" if state.lately is None else f"gets {state.lately}"
 
 
-def _requested(picture: Picture) -> Text:
+def _requested(state: BridgeState) -> Text:
     line = Text("asks ", "dim", no_wrap=True, overflow="ellipsis")
-    entries = picture.requests.requests if picture.requests else ()
+    entries = state.requests.requests if state.requests else ()
     # A real one's start is told in its log; here it is what it goes on asking for.
     for index, entry in enumerate(
         sorted((one for one in entries if one.last_ago_ms < LATELY), key=lambda one: one.start)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from airbridge.demo.picture import Picture
+from airbridge.demo.picture import BridgeState
 
 OLD_MS: Final = 1_500
 """Live data older than this does not flow; the RTU server's limit by default."""
@@ -21,7 +21,7 @@ class Part:
     """A figure or a word that belongs to it."""
 
 
-def chain(picture: Picture, now: float, broker: str) -> tuple[list[Part], list[Part]]:
+def chain(picture: BridgeState, now: float, broker: str) -> tuple[list[Part], list[Part]]:
     """The five parts and the four links between them, from the meter to the inverter."""
     parts = [_meter(picture), _publisher(picture), _broker(picture, broker, now), _rtu_server(picture)]
     parts.append(_inverter(picture, now))
@@ -29,7 +29,7 @@ def chain(picture: Picture, now: float, broker: str) -> tuple[list[Part], list[P
     return parts, links
 
 
-def _meter(picture: Picture) -> Part:
+def _meter(picture: BridgeState) -> Part:
     name = "KSEM"
     if "meter" in picture.pulled:
         return Part(name, "down", "unplugged")
@@ -39,7 +39,7 @@ def _meter(picture: Picture) -> Part:
     return Part(name, "up", f"{power:+.0f} W")
 
 
-def _publisher(picture: Picture) -> Part:
+def _publisher(picture: BridgeState) -> Part:
     name = "publisher"
     if not picture.link_up or picture.meter_status is None:
         return Part(name, "unknown", "?")
@@ -49,7 +49,7 @@ def _publisher(picture: Picture) -> Part:
     return Part(name, "down", picture.meter_status)
 
 
-def _broker(picture: Picture, name: str, now: float) -> Part:
+def _broker(picture: BridgeState, name: str, now: float) -> Part:
     name = name.partition(" ")[0]
     if "broker" in picture.pulled:
         return Part(name, "down", "pulled")
@@ -58,7 +58,7 @@ def _broker(picture: Picture, name: str, now: float) -> Part:
     return Part(name, "up", f"{picture.messages.per_s(now):.0f} msg/s")
 
 
-def _rtu_server(picture: Picture) -> Part:
+def _rtu_server(picture: BridgeState) -> Part:
     name = "rtu-server"
     if not picture.link_up or picture.node_status is None:
         return Part(name, "unknown", "?")
@@ -67,7 +67,7 @@ def _rtu_server(picture: Picture) -> Part:
     return Part(name, condition, picture.node_status)
 
 
-def _inverter(picture: Picture, now: float) -> Part:
+def _inverter(picture: BridgeState, now: float) -> Part:
     name = "Plenticore" if picture.inverter else "inverter"
     if not picture.inverter:
         served = picture.node_status == "online"
@@ -81,7 +81,7 @@ def _inverter(picture: Picture, now: float) -> Part:
     return Part(name, "warned" if last.startswith("exception") else "down", "no data")
 
 
-def _push_or_poll(picture: Picture, now: float) -> Part:
+def _push_or_poll(picture: BridgeState, now: float) -> Part:
     live = picture.blocks.get("live")
     if "meter" in picture.pulled:
         return Part("push", "down", "")
@@ -96,7 +96,7 @@ def _push_or_poll(picture: Picture, now: float) -> Part:
     return Part("push", "down", "0/s")
 
 
-def _published(picture: Picture, now: float) -> Part:
+def _published(picture: BridgeState, now: float) -> Part:
     if not picture.link_up:
         return Part("MQTT", "unknown" if picture.link_up is None else "down", "")
     live = picture.blocks.get("live")
@@ -106,7 +106,7 @@ def _published(picture: Picture, now: float) -> Part:
     return Part("MQTT", "up" if live.age_ms(now) < OLD_MS else "warned", _rate(live.all_per_s(now)))
 
 
-def _delivered(picture: Picture) -> Part:
+def _delivered(picture: BridgeState) -> Part:
     if not picture.link_up:
         return Part("MQTT", "unknown" if picture.link_up is None else "down", "")
     health = picture.node_health
@@ -116,7 +116,7 @@ def _delivered(picture: Picture) -> Part:
     return Part("MQTT", "up" if health.broker.state == "up" else "down", f"{trips[0]:.0f} ms" if trips else "")
 
 
-def _rs485(picture: Picture, now: float) -> Part:
+def _rs485(picture: BridgeState, now: float) -> Part:
     name = "RS485"
     if "plug" in picture.pulled:
         return Part(name, "down", "")

@@ -22,7 +22,7 @@ HISTORY: Final = 300
 """Powers kept for the little curve: a minute of cycles."""
 
 
-class Picture:
+class BridgeState:
     """Facts, by who told them. Times are seconds of CLOCK_BOOTTIME."""
 
     def __init__(self, topics: Topics, now: float) -> None:

@@ -3,7 +3,7 @@
 from airbridge.demo.chain import Chain
 
 
-class Pulls:
+class Unplug:
     """What is pulled, of what can be."""
 
     def __init__(self, chain: Chain) -> None:

@@ -11,12 +11,12 @@ from rich.live import Live
 
 from airbridge.demo.broker import NoBroker
 from airbridge.demo.chain import Chain, ChainBroken
-from airbridge.demo.faces import Face, PlainFace, ScreenFace, write_svg
+from airbridge.demo.faces import PlainView, ScreenView, View, write_svg
 from airbridge.demo.feed import Feed
 from airbridge.demo.keys import Keys
 from airbridge.demo.options import Options
 from airbridge.demo.plain import summary_lines
-from airbridge.demo.pulls import Pulls
+from airbridge.demo.pulls import Unplug
 from airbridge.demo.verdict import faults
 from airbridge.demo.watch import Watch
 from service_runtime.clock import boottime
@@ -71,12 +71,12 @@ class Demo:
             chain.start()
             feed.start()
             watch = Watch(chain, feed, folder)
-            pulls = Pulls(chain)
+            unplug = Unplug(chain)
             try:
                 with ExitStack() as shown:
                     keys = shown.enter_context(Keys())
-                    face = self._face(chain.broker_name, pulls, shown)
-                    self._loop(pulls, watch, keys, face, chain.replay_ends)
+                    view = self._view(chain.broker_name, unplug, shown)
+                    self._loop(unplug, watch, keys, view, chain.replay_ends)
                 watch.look(boottime())
             except ChainBroken as error:
                 self._troubles.append("a process ended by itself")
@@ -84,38 +84,38 @@ class Demo:
             else:
                 self._log_again(watch)
             if options.export_svg:
-                write_svg(options.export_svg, watch.picture, chain.broker_name, pulls.possible)
+                write_svg(options.export_svg, watch.state, chain.broker_name, unplug.possible)
                 self._log_change(f"picture: {options.export_svg}")
             return self._sum_up(watch)
 
-    def _face(self, broker: str, pulls: Pulls, shown: ExitStack) -> Face:
+    def _view(self, broker: str, unplug: Unplug, shown: ExitStack) -> View:
         if self._options.plain or not self._console.is_terminal:
-            return PlainFace(self._console)
+            return PlainView(self._console)
         live = Live(
             console=self._console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
         )
         shown.enter_context(live)
-        return ScreenFace(live, broker, pulls.possible)
+        return ScreenView(live, broker, unplug.possible)
 
-    def _loop(self, pulls: Pulls, watch: Watch, keys: Keys, face: Face, ends: float | None) -> None:
+    def _loop(self, unplug: Unplug, watch: Watch, keys: Keys, view: View, ends: float | None) -> None:
         """`ends`: when a recording is over; None: there is none."""
-        picture, seconds = watch.picture, self._options.seconds
+        state, seconds = watch.state, self._options.seconds
         while not self._stopped:
             watch.turn()
             now = boottime()
-            left = None if seconds is None or picture.ready_at is None else picture.ready_at + seconds - now
+            left = None if seconds is None or state.ready_at is None else state.ready_at + seconds - now
             if ends is not None:
                 left = min(ends - now, left if left is not None else ends)
             if left is not None and left <= 0:
                 return
-            if picture.ready_at is None and now - picture.started > START_WITHIN and self._is_bounded:
+            if state.ready_at is None and now - state.started > START_WITHIN and self._is_bounded:
                 self._troubles.append(f"no good answers within {START_WITHIN:.0f} s")
                 return
-            face.show(watch, now, left)
+            view.show(watch, now, left)
             for key in keys.wait(TURN):
                 if key in {"q", "Q", "\x03", "\x04"}:
                     return
-                self._pull(KEYS.get(key.lower()), pulls, watch)
+                self._pull(KEYS.get(key.lower()), unplug, watch)
 
     @property
     def _is_bounded(self) -> bool:
@@ -124,23 +124,23 @@ class Demo:
         is_simulated = options.meter is None and options.serial is None and options.broker is None
         return is_simulated or options.seconds is not None
 
-    def _pull(self, what: str | None, pulls: Pulls, watch: Watch) -> None:
-        if what is None or not pulls.possible[what]:
+    def _pull(self, what: str | None, unplug: Unplug, watch: Watch) -> None:
+        if what is None or not unplug.possible[what]:
             return
-        is_pulled = pulls.toggle(what)
-        watch.picture.pulled = set(pulls.pulled)
+        is_pulled = unplug.toggle(what)
+        watch.state.pulled = set(unplug.pulled)
         watch.publish(
             "you", f"{'pulled' if is_pulled else 'put back'} {WORDS[what]}", "warning" if is_pulled else "info"
         )
 
     def _sum_up(self, watch: Watch) -> int:
-        picture, options = watch.picture, self._options
+        state, options = watch.state, self._options
         now = boottime()
-        elapsed = now - (picture.ready_at or picture.started)
+        elapsed = now - (state.ready_at or state.started)
         # Ended early, by hand or by a fault: as many answers as there was time for.
         wanted = None if options.seconds is None else min(options.seconds, elapsed)
         expected = options.expected_good(wanted)
-        if picture.ready_at is None and not self._stopped:
+        if state.ready_at is None and not self._stopped:
             self._complain("Where it got stuck shows what each part said last:")
             self._print_events(watch, 12)
         if options.serial is not None:
@@ -151,16 +151,16 @@ class Demo:
             self._log_change(
                 "The meter is real: what it said is not known here, so answers were checked by their form alone."
             )
-        for line in summary_lines(picture, elapsed, expected, self._troubles):
+        for line in summary_lines(state, elapsed, expected, self._troubles):
             self._log_change(line)
-        return 1 if self._troubles or faults(picture.counts, expected) else 0
+        return 1 if self._troubles or faults(state.counts, expected) else 0
 
     def _log_again(self, watch: Watch) -> None:
         if not self._options.plain and self._console.is_terminal:
             self._print_events(watch, 5)  # the screen is gone, and what happened on it too
 
     def _print_events(self, watch: Watch, lines: int) -> None:
-        for event in list(watch.picture.events)[-lines:]:
+        for event in list(watch.state.events)[-lines:]:
             self._log_change(f"  {event.time} {event.who}: {event.text}")
 
     def _log_change(self, text: str) -> None:

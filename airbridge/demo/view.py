@@ -15,7 +15,7 @@ from rich.text import Text
 from airbridge.demo.events import Event
 from airbridge.demo.figures import blocks_section, heading, inverter_section, meter_section
 from airbridge.demo.links import Condition, Part, chain
-from airbridge.demo.picture import Picture
+from airbridge.demo.picture import BridgeState
 
 WIDE = 120
 """From here on the three sections stand side by side."""
@@ -25,31 +25,38 @@ BLOCK_LINES = 5
 
 
 def screen(
-    picture: Picture, now: float, *, width: int, height: int, broker: str, can_pull: dict[str, bool], left: float | None
+    state: BridgeState,
+    now: float,
+    *,
+    width: int,
+    height: int,
+    broker: str,
+    can_pull: dict[str, bool],
+    left: float | None,
 ) -> RenderableType:
     """Everything. `left`: seconds until it ends by itself."""
-    parts, links = chain(picture, now, broker)
-    title = _title(picture, now, broker, left)
+    parts, links = chain(state, now, broker)
+    title = _title(state, now, broker, left)
     top = [title, chain_section(parts, links, width)]
     used = 1 + CHAIN_LINES
     if width >= WIDE:
         third = (width - 4) // 3
-        top.append(_beside(meter_section(picture), inverter_section(picture, now), blocks_section(picture, now, third)))
+        top.append(_beside(meter_section(state), inverter_section(state, now), blocks_section(state, now, third)))
         used += SECTION_LINES
     else:
-        top += [_beside(meter_section(picture), inverter_section(picture, now)), blocks_section(picture, now, width)]
+        top += [_beside(meter_section(state), inverter_section(state, now)), blocks_section(state, now, width)]
         used += SECTION_LINES + BLOCK_LINES
     rest = max(0, height - used - 1)
-    return Group(*top, *events_section(picture.events, rest, width), keys_line(picture.pulled, can_pull))
+    return Group(*top, *events_section(state.events, rest, width), keys_line(state.pulled, can_pull))
 
 
-def _title(picture: Picture, now: float, broker: str, left: float | None) -> Text:
+def _title(state: BridgeState, now: float, broker: str, left: float | None) -> Text:
     line = Text("KSEM AirBridge demo", "bold", no_wrap=True, overflow="ellipsis")
     line.append(f"  broker: {broker}", "dim")
-    if picture.ready_at is None:
-        line.append(f"  starting for {now - picture.started:.0f} s", "yellow")
+    if state.ready_at is None:
+        line.append(f"  starting for {now - state.started:.0f} s", "yellow")
     else:
-        line.append(f"  {now - picture.ready_at:.0f} s since the first good answers", "")
+        line.append(f"  {now - state.ready_at:.0f} s since the first good answers", "")
     if left is not None:
         line.append(f"  ends in {max(0.0, left):.0f} s", "dim")
     return line

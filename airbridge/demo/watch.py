@@ -7,7 +7,7 @@ from typing import Final
 from airbridge.demo.chain import Chain
 from airbridge.demo.events import Event, FileFollower, InverterWatch, Level, parse_log_line
 from airbridge.demo.feed import Feed
-from airbridge.demo.picture import Picture
+from airbridge.demo.picture import BridgeState
 from airbridge.demo.verdict import Counts
 from service_runtime.clock import boottime
 from service_runtime.mqtt_connection import Incoming
@@ -22,7 +22,7 @@ class Watch:
     def __init__(self, chain: Chain, feed: Feed, folder: Path) -> None:
         self._chain = chain
         self._feed = feed
-        self.picture = Picture(feed.topics, boottime())
+        self.state = BridgeState(feed.topics, boottime())
         self._logs = {service.name: FileFollower(service.log) for service in chain.services}
         self._records = FileFollower(chain.inverter.log if chain.inverter else folder / "none")
         self._inverter = InverterWatch()
@@ -34,9 +34,9 @@ class Watch:
         self._read_logs()
         for one in self._feed.news():
             if isinstance(one, Incoming):
-                self.picture.on_message(one.topic, one.payload, one.received)
+                self.state.on_message(one.topic, one.payload, one.received)
             else:
-                self.picture.on_link(*one)
+                self.state.on_link(*one)
         now = boottime()
         if now >= self._due:
             self._due = now + STATUS_EVERY
@@ -45,26 +45,26 @@ class Watch:
     def look(self, now: float) -> None:
         """Fetch the simulators' counters."""
         chain = self._chain
-        self.picture.on_statuses(chain.status(chain.ksem), chain.status(chain.line), chain.status(chain.inverter), now)
-        if self.picture.ready_at is None and self.picture.is_served:
-            self.picture.start_counts = Counts.of_inverter(chain.count_anew())
-            self.picture.ready_at = now
+        self.state.on_statuses(chain.status(chain.ksem), chain.status(chain.line), chain.status(chain.inverter), now)
+        if self.state.ready_at is None and self.state.is_served:
+            self.state.start_counts = Counts.of_inverter(chain.count_anew())
+            self.state.ready_at = now
             self.look(now)
             self.publish("demo", "everything flows; counting from here on")
 
     def publish(self, who: str, text: str, level: Level = "info") -> None:
         """Add something that the demo itself did or saw."""
-        self.picture.on_event(Event(_time(), who, text, level))
+        self.state.on_event(Event(_time(), who, text, level))
 
     def _read_logs(self) -> None:
         for name, follower in self._logs.items():
             for line in follower.lines():
                 if event := parse_log_line(name, line, _time()):
-                    self.picture.on_event(event)
+                    self.state.on_event(event)
         for record in self._records.lines():
             if event := self._inverter.take(record, _time()):
-                self.picture.on_event(event)
-        self.picture.lately = self._inverter.lately
+                self.state.on_event(event)
+        self.state.lately = self._inverter.lately
 
 
 def _time() -> str:

@@ -20,7 +20,7 @@ def check_broker(facts: Facts) -> Iterator[Finding]:
             yield from (Finding("broker", about, "wrong", one.text, one.remedy) for one in login.reasons)
             continue
         yield Finding("broker", about, "ok", "reached, logged in")
-        missing = [*_missing(login, about), *_starved(login, about, facts.wanted_meters, online)]
+        missing = [*_missing(login, about), *_no_delivery(login, about, facts.wanted_meters, online)]
         missing += _unanswered(login, about, facts)
         yield from missing
         if not missing and login.role != "other":
@@ -63,7 +63,7 @@ def _unanswered(login: LoginFacts, about: str, facts: Facts) -> Iterator[Finding
             yield Finding("rights", about, "wrong", text, f"{remedy}, and the publisher's read and write these: {_ACL}")
 
 
-def _starved(login: LoginFacts, about: str, wanted: tuple[str, ...], online: set[str]) -> Iterator[Finding]:
+def _no_delivery(login: LoginFacts, about: str, wanted: tuple[str, ...], online: set[str]) -> Iterator[Finding]:
     """Of the inverter's half: blocks of a publisher that runs do not reach it."""
     if login.role != "rtu":
         return

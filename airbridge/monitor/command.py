@@ -9,7 +9,7 @@ from rich.console import Console
 
 from airbridge.broker_options import CaFile, PasswordFile, broker_settings
 from airbridge.doctor.gather_settings import settings_of_this_host
-from airbridge.monitor.run import Face, Monitor
+from airbridge.monitor.run import Monitor, View
 
 
 def monitor(
@@ -38,7 +38,7 @@ def monitor(
     every known inverter got it; else 1.
     """
     console = Console()
-    face: Face = "json" if as_json else "once" if once else "plain" if plain or not console.is_terminal else "screen"
+    view: View = "json" if as_json else "once" if once else "plain" if plain or not console.is_terminal else "screen"
     try:
         settings = None
         if not any((broker, user, password_file, ca_file, prefix)):
@@ -47,4 +47,4 @@ def monitor(
     except (ValueError, OSError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
-    sys.exit(Monitor(settings, tuple(meter or ()), tuple(node or ()), face, seconds).run(console))
+    sys.exit(Monitor(settings, tuple(meter or ()), tuple(node or ()), view, seconds).run(console))

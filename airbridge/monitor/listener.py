@@ -7,7 +7,7 @@ from queue import Empty, SimpleQueue
 from typing import Final, Self
 
 from ksem_contract.reasons import Reason
-from ksem_dashboard.picture import Picture
+from ksem_dashboard.picture import BridgeState
 from service_runtime.clock import boottime
 from service_runtime.common_settings import MqttSettings
 from service_runtime.mqtt_connection import Incoming
@@ -17,10 +17,10 @@ _log: Final = logging.getLogger("airbridge.monitor")
 
 
 class Listener:
-    """Fills `picture` from the broker; `take_in` is called by whoever shows it."""
+    """Fills `state` from the broker; `take_in` is called by whoever shows it."""
 
-    def __init__(self, mqtt: MqttSettings, picture: Picture) -> None:
-        self._picture = picture
+    def __init__(self, mqtt: MqttSettings, state: BridgeState) -> None:
+        self._picture = state
         self._news: SimpleQueue[Incoming | tuple[bool, tuple[Reason, ...]]] = SimpleQueue()
         _log.addHandler(logging.NullHandler())
         _log.propagate = False  # the picture shows the link; its lines would tear the screen
@@ -28,7 +28,7 @@ class Listener:
             mqtt,
             client_id=f"airbridge-monitor-{secrets.token_hex(4)}",
             will=None,
-            subscriptions=picture.subscriptions,
+            subscriptions=state.subscriptions,
             on_message=self._news.put,
             on_link=lambda up, reasons: self._news.put((up, reasons)),
             log=_log,

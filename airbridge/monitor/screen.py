@@ -14,7 +14,7 @@ from ksem_contract.health import Percentiles, UnitHealth
 from ksem_dashboard.chain import Chain, chains
 from ksem_dashboard.faults import find_faults, judge
 from ksem_dashboard.history import slot_of
-from ksem_dashboard.picture import MeterView, NodeView, Picture
+from ksem_dashboard.picture import BridgeState, MeterView, NodeView
 
 _TONES: Final = {"ok": "green", "warn": "yellow", "bad": "red"}
 _BARS: Final = "▁▂▃▄▅▆▇█"
@@ -28,10 +28,10 @@ def printable(text: str) -> str:
     return "".join(one if one.isprintable() else "?" for one in text)
 
 
-def screen(picture: Picture, now: float, *, width: int, broker: str) -> RenderableType:
+def screen(state: BridgeState, now: float, *, width: int, broker: str) -> RenderableType:
     """Everything, for a terminal this wide."""
-    faults = find_faults(picture, now)
-    verdict = judge(picture, faults)
+    faults = find_faults(state, now)
+    verdict = judge(state, faults)
     tone = _TONES[verdict.state]
     lines: list[RenderableType] = [
         Text.assemble(
@@ -46,16 +46,16 @@ def screen(picture: Picture, now: float, *, width: int, broker: str) -> Renderab
         )
         lines.append(Text(f"  {printable(fault.remedy)}", "dim"))
         lines += [Text(f"  {printable(one)}", "dim") for one in fault.details]
-    for meter in sorted(picture.meters.values(), key=lambda view: view.meter):
-        lines += [_chain(chain, width) for chain in chains(picture, meter, now)]
-        lines += _inverters(picture, meter.meter, now)
-        nodes = [node for node in picture.nodes.values() if meter.meter in node.meters]
+    for meter in sorted(state.meters.values(), key=lambda view: view.meter):
+        lines += [_chain(chain, width) for chain in chains(state, meter, now)]
+        lines += _inverters(state, meter.meter, now)
+        nodes = [node for node in state.nodes.values() if meter.meter in node.meters]
         lines += _beside(
             width,
             _meter(meter, now),
             [
                 *(_node(node, meter.meter, now) for node in nodes),
-                *_tcp_servers(picture, meter.meter, now),
+                *_tcp_servers(state, meter.meter, now),
                 _blocks(meter, now),
             ],
         )
@@ -71,9 +71,9 @@ def _chain(chain: Chain, width: int) -> RenderableType:
     return chain_section(parts, links, width)
 
 
-def _inverters(picture: Picture, meter: str, now: float) -> Iterator[RenderableType]:
+def _inverters(state: BridgeState, meter: str, now: float) -> Iterator[RenderableType]:
     """What inverters that get this meter's values believe."""
-    for name, view in sorted(picture.inverters.items()):
+    for name, view in sorted(state.inverters.items()):
         words = view.words(now)
         if words and view.health is not None and view.health.meter == meter:
             yield Text.assemble((f"inverter {name}: ", "dim"), words)
@@ -92,7 +92,7 @@ def _beside(width: int, left: RenderableType, right: list[RenderableType]) -> It
 
 
 def _meter(view: MeterView, now: float) -> RenderableType:
-    fresh = view.flows(now)
+    fresh = view.is_live(now)
     values = view.values if fresh else {}
     age = view.age("live", now)
     state = Text("live", "green") if fresh else Text("no data" if age is None else f"old, {age:.1f} s", "bold red")
@@ -140,9 +140,9 @@ def _node(view: NodeView, meter: str, now: float) -> RenderableType:
     return Group(*lines)
 
 
-def _tcp_servers(picture: Picture, meter: str, now: float) -> Iterator[RenderableType]:
+def _tcp_servers(state: BridgeState, meter: str, now: float) -> Iterator[RenderableType]:
     """Who else reads this meter's registers, over Modbus TCP."""
-    for node in picture.nodes.values():
+    for node in state.nodes.values():
         doors = [door for door in (node.health.doors if node.health and node.runs(now) else ()) if door.meter == meter]
         if doors:
             yield heading(f"Side doors at {node.node}")

@@ -62,7 +62,7 @@ class Inverter:
         self.paused = False
         self._open_port = open_port
         self._baudrate = baudrate
-        self._witness = Witness(truth)
+        self._oracle = Oracle(truth)
         self._wire_log_path = wire_log
         self._log = log
         self._stop = threading.Event()
@@ -160,7 +160,7 @@ class Inverter:
             self.words[str(wanted)] = answer.words
             self.belief.read(wanted, answer.words, boottime())
             start = exchange.times.answer_start
-            verdict = self._witness.judge(wanted, answer.words, boottime() if start is None else start)
+            verdict = self._oracle.judge(wanted, answer.words, boottime() if start is None else start)
         turnaround = exchange.times.turnaround
         outcome = judge_outcome(answer, turnaround, plan.timeout, verdict, plan.limit(wanted))
         self.without_wire_times += not exchange.from_log
@@ -204,7 +204,7 @@ class Inverter:
         return WireLogReader(self._wire_log_path) if self._wire_log_path else None
 
 
-class Witness:
+class Oracle:
     """The truth file of a simulated meter, which may start later than the inverter; None: a real meter, no witness."""
 
     def __init__(self, path: Path | None) -> None:

@@ -85,7 +85,7 @@ _READS_IN_A_ROW = 64
 
 Publication = MQTTMessageInfo
 """A message that was handed over; `wait_for_publish(seconds)` waits until it is sent, and acknowledged with QoS 1."""
-Farewell = tuple[str, bytes, int, bool]
+FinalMessage = tuple[str, bytes, int, bool]
 """topic, payload, qos, retain"""
 
 
@@ -308,7 +308,7 @@ class Connection:
         else:
             self._client.subscribe([(topic, 0) for topic in topics])
 
-    def publish(self, message: Farewell, expiry: int | None) -> Publication | None:
+    def publish(self, message: FinalMessage, expiry: int | None) -> Publication | None:
         """Leave a message to paho; None where it was dropped. `expiry` in seconds; only MQTT 5 knows it."""
         topic, payload, qos, retain = message
         if self.ended is not None:

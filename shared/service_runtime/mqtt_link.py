@@ -25,7 +25,7 @@ from service_runtime.mqtt_connection import (
     WOKEN,
     AttemptFailedError,
     Connection,
-    Farewell,
+    FinalMessage,
     Incoming,
     Publication,
     TlsContexts,
@@ -37,7 +37,7 @@ from service_runtime.threads import WatchedThread
 STOP_TIMEOUT = 1.5
 TURN_WITHIN = 60.0
 """Seconds without a turn after which the link's thread counts as hanging: a name server may take half a minute."""
-_FAREWELL_TIMEOUT = 1.0
+_FINAL_TIMEOUT = 1.0
 # Lines a minute about changes of the link's state; a link that flaps faster is summarised.
 _CHANGES_LOGGED = 6
 
@@ -144,21 +144,23 @@ class MqttLink:
             self._look_after(connection)
             return None not in sent
 
-    def stop(self, farewell: Sequence[Farewell] = ()) -> None:
-        """Publish `farewell`, wait for its acknowledgements, disconnect cleanly; 1.5 s at most in all."""
+    def stop(self, final_messages: Sequence[FinalMessage] = ()) -> None:
+        """Publish `final_messages`, wait for its acknowledgements, disconnect cleanly; 1.5 s at most in all."""
         deadline = boottime() + STOP_TIMEOUT
         waiting = []
         connection = None
         if self._lock.acquire(timeout=STOP_TIMEOUT / 2):
             try:
                 if self._up and not self._stopping and (connection := self._connection) is not None:
-                    infos = [self._hand_over(connection, one, None) for one in farewell]
-                    waiting = [info for info, one in zip(infos, farewell, strict=True) if info is not None and one[2]]
+                    infos = [self._hand_over(connection, one, None) for one in final_messages]
+                    waiting = [
+                        info for info, one in zip(infos, final_messages, strict=True) if info is not None and one[2]
+                    ]
                 self._stopping = True
             finally:
                 self._lock.release()
         self._stopping = True
-        give_up = min(deadline - 0.3, boottime() + _FAREWELL_TIMEOUT)
+        give_up = min(deadline - 0.3, boottime() + _FINAL_TIMEOUT)
         for info in waiting:
             try:
                 info.wait_for_publish(max(0.0, give_up - boottime()))
@@ -174,7 +176,7 @@ class MqttLink:
         if self.thread.is_started and not self.thread.is_own:
             self.thread.join(max(0.0, deadline - boottime()))  # it may sit in connect(); it is a daemon
 
-    def _hand_over(self, connection: Connection, message: Farewell, expiry: int | None) -> Publication | None:
+    def _hand_over(self, connection: Connection, message: FinalMessage, expiry: int | None) -> Publication | None:
         """Give one message to paho, under the lock; None where it was dropped."""
         topic, _payload, qos, _retain = message
         info = None
@@ -316,7 +318,7 @@ class MqttLink:
 
     def _drain(self, connection: Connection) -> None:
         """While `stop()` waits for acknowledgements: read them, until it disconnects or the link is lost."""
-        deadline = boottime() + _FAREWELL_TIMEOUT + 0.2
+        deadline = boottime() + _FINAL_TIMEOUT + 0.2
         while connection.ended is None and boottime() < deadline:
             self._turn(connection, deadline - boottime())
 

@@ -77,7 +77,7 @@ PATIENCE: Final = 2.5
 """Seconds after which it is told although it does not."""
 
 
-class SettledChange:
+class StableChange:
     """Watches one state and its reason. Times are seconds of any clock."""
 
     def __init__(self, reported: str | None, *, still: float = STILL) -> None:

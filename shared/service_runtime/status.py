@@ -17,7 +17,7 @@ from service_runtime.news import QuietLog
 from service_runtime.other_instance import OtherInstance
 
 ONLINE, OFFLINE = b"online", b"offline"
-STARVED_AFTER: Final = 5.0
+NO_DELIVERY_AFTER: Final = 5.0
 """Seconds without receiving our own status: subscriptions are accepted, but nothing is delivered."""
 REPEAT: Final = 30.0
 """Seconds after which the status is published again, so that two instances of one name notice each other."""
@@ -63,7 +63,7 @@ class StatusTopic:
 
     def is_starved(self, now: float) -> bool:
         """True if what we publish does not come back although we subscribed to it."""
-        return self._unheard_since is not None and now - self._unheard_since > STARVED_AFTER
+        return self._unheard_since is not None and now - self._unheard_since > NO_DELIVERY_AFTER
 
     def is_contradicted(self, now: float) -> bool:
         """True if another instance has published this status within the last minute, again and again."""

@@ -210,33 +210,33 @@ def test_nothing_from_before_an_outage_is_sent_after_it(broker: Broker, version:
         assert not peer.link.publish("t/old", b"while down qos 0")
         assert not peer.link.publish("t/old", b"while down qos 1", qos=1)
         broker.start()
-        with Peer(broker.port, "witness", version=version) as witness:
-            witness.until_up()
+        with Peer(broker.port, "witness", version=version) as oracle:
+            oracle.until_up()
             peer.until_up(times=2)
             peer.link.publish("t/new", b"new", qos=1)
-            witness.until(lambda: b"new" in witness.payloads())
-            assert [m for m in witness.messages if m.topic == "t/old"] == []
+            oracle.until(lambda: b"new" in oracle.payloads())
+            assert [m for m in oracle.messages if m.topic == "t/old"] == []
 
 
 def test_the_last_will_is_published_when_the_process_is_gone_and_not_after_a_clean_stop(broker: Broker) -> None:
-    with Peer(broker.port, "witness") as witness:
-        witness.until_up()
+    with Peer(broker.port, "witness") as oracle:
+        oracle.until_up()
         dying = Peer(broker.port, "dying", will=("t/status", b"offline"))
         dying.link.start()
         dying.until_up()
         connection = dying.link._connection
         assert connection is not None
         connection._client.socket().shutdown(2)  # type: ignore[union-attr]
-        witness.until(lambda: b"offline" in witness.payloads())
+        oracle.until(lambda: b"offline" in oracle.payloads())
         dying.link.stop()
         polite = Peer(broker.port, "polite", will=("t/polite", b"offline"))
         polite.link.start()
         polite.until_up()
         polite.link.stop([("t/polite", b"farewell", 1, True)])
-        witness.until(lambda: b"farewell" in witness.payloads())
-        witness.link.publish("t/end", b"end")
-        witness.until(lambda: b"end" in witness.payloads())
-        assert [m.payload for m in witness.messages if m.topic == "t/polite"] == [b"farewell"]
+        oracle.until(lambda: b"farewell" in oracle.payloads())
+        oracle.link.publish("t/end", b"end")
+        oracle.until(lambda: b"end" in oracle.payloads())
+        assert [m.payload for m in oracle.messages if m.topic == "t/polite"] == [b"farewell"]
 
 
 def test_a_wrong_password_is_told_with_the_keys_to_look_at(tmp_path: Path, version: int) -> None:

@@ -32,7 +32,7 @@ SEED = 1
 
 def fill_hour(dashboard: Dashboard) -> None:
     """What the same household did in the hour before."""
-    view = dashboard._picture.meters["main"]
+    view = dashboard._state.meters["main"]
     now, household = boottime(), Household(seed=SEED, seconds=START * 3600 - 3600, charge=0.3)
     for second in range(3600):
         if second in (900, 2300):
@@ -98,10 +98,10 @@ def take(work: Path, folder: Path) -> None:
             running.join()
 
 
-def keep(path: Path, picture: bytes) -> None:
+def keep(path: Path, state: bytes) -> None:
     """A palette is enough for a page like this: a third of the size (Debian's pngquant)."""
     command = ["pngquant", "--quality", "80-100", "--speed", "1", "-"]
-    path.write_bytes(subprocess.run(command, input=picture, capture_output=True, check=True).stdout)
+    path.write_bytes(subprocess.run(command, input=state, capture_output=True, check=True).stdout)
     print(f"{path}: {path.stat().st_size // 1000} kB")
 
 

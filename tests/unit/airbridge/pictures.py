@@ -3,7 +3,7 @@
 from typing import Any
 
 from airbridge.demo.events import Event
-from airbridge.demo.picture import Picture
+from airbridge.demo.picture import BridgeState
 from ksem_contract.block_message import BlockMessage, Source
 from ksem_contract.health import (
     LinkHealth,
@@ -100,14 +100,14 @@ def requests() -> RequestsMessage:
     )
 
 
-def flowing(now: float, source: Source = "push") -> Picture:
+def flowing(now: float, source: Source = "push") -> BridgeState:
     """All is well since 10 s."""
-    picture = Picture(TOPICS, now - 12)
-    picture.on_link(True, ())
-    picture.on_message("ksem/main/status", b"online", now - 10)
-    picture.on_message("ksem/rtu/demo/status", b"online", now - 10)
-    picture.on_message("ksem/rtu/demo/health", node_health().encode(), now - 10)
-    picture.on_message("ksem/rtu/demo/requests", requests().encode(), now - 10)
+    state = BridgeState(TOPICS, now - 12)
+    state.on_link(True, ())
+    state.on_message("ksem/main/status", b"online", now - 10)
+    state.on_message("ksem/rtu/demo/status", b"online", now - 10)
+    state.on_message("ksem/rtu/demo/health", node_health().encode(), now - 10)
+    state.on_message("ksem/rtu/demo/requests", requests().encode(), now - 10)
     health = MeterHealth(
         version="0.1.0",
         session="5f1c9a2e",
@@ -118,18 +118,18 @@ def flowing(now: float, source: Source = "push") -> Picture:
         poll=PollHealth(UP, 10, 0, 0),
         blocks={},
     )
-    picture.on_message("ksem/main/health", health.encode(), now - 10)
+    state.on_message("ksem/main/health", health.encode(), now - 10)
     for index in range(51):
         at = now - 10 + 0.2 * index
         payload = block("live", 0, 148, at, seq=1 + index, source=source)
-        picture.on_message("ksem/main/block/live", payload, at)
+        state.on_message("ksem/main/block/live", payload, at)
     for name, start, count in (("energy", 512, 280), ("device", 8192, 58), ("sunspec", 40000, 179)):
-        picture.on_message(f"ksem/main/block/{name}", block(name, start, count, now - 9, source="poll"), now - 9)
+        state.on_message(f"ksem/main/block/{name}", block(name, start, count, now - 9, source="poll"), now - 9)
     for index in range(20):
         total = 12 * index // 2
         status = {"power_w": -140.7, "server": {"requests": index}}
-        picture.on_statuses(status, {}, inverter_status(total, good=total), now - 10 + 0.5 * index)
-    picture.lately = "data"
-    picture.ready_at = now - 10
-    picture.on_event(Event("10:00:00", "publisher", "push is up: a whole cycle every 200 ms"))
-    return picture
+        state.on_statuses(status, {}, inverter_status(total, good=total), now - 10 + 0.5 * index)
+    state.lately = "data"
+    state.ready_at = now - 10
+    state.on_event(Event("10:00:00", "publisher", "push is up: a whole cycle every 200 ms"))
+    return state

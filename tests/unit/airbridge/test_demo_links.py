@@ -1,13 +1,13 @@
 from airbridge.demo.links import Condition, chain
-from airbridge.demo.picture import Picture
+from airbridge.demo.picture import BridgeState
 
 from .pictures import BROKER, TOPICS, flowing
 
 _NOW = 5000.0
 
 
-def _conditions(picture: Picture, now: float = _NOW) -> tuple[list[Condition], list[Condition]]:
-    parts, links = chain(picture, now, BROKER)
+def _conditions(state: BridgeState, now: float = _NOW) -> tuple[list[Condition], list[Condition]]:
+    parts, links = chain(state, now, BROKER)
     return [part.condition for part in parts], [link.condition for link in links]
 
 
@@ -20,7 +20,7 @@ def test_all_is_up_while_everything_flows() -> None:
 
 
 def test_nothing_is_known_at_the_start() -> None:
-    parts, links = _conditions(Picture(TOPICS, _NOW))
+    parts, links = _conditions(BridgeState(TOPICS, _NOW))
     assert {*parts, *links} == {"unknown"}
 
 
@@ -30,10 +30,10 @@ def test_polling_in_the_place_of_the_push_is_shown_as_such() -> None:
 
 
 def test_a_meter_that_is_away_breaks_the_first_link_and_no_other() -> None:
-    picture = flowing(_NOW)
-    picture.pulled = {"meter"}
-    picture.meter_status = "offline"
-    parts, links = _conditions(picture, _NOW + 1.0)
+    state = flowing(_NOW)
+    state.pulled = {"meter"}
+    state.meter_status = "offline"
+    parts, links = _conditions(state, _NOW + 1.0)
     assert (parts[0], parts[1], links[0]) == ("down", "down", "down")
     assert links[1:3] == ["up", "up"]
 
@@ -44,23 +44,23 @@ def test_live_data_that_has_stopped_is_shown_though_the_links_stand() -> None:
 
 
 def test_a_broker_that_is_away_breaks_both_of_its_links_and_hides_the_services() -> None:
-    picture = flowing(_NOW)
-    picture.pulled = {"broker"}
-    picture.on_link(False, ())
-    parts, links = _conditions(picture)
+    state = flowing(_NOW)
+    state.pulled = {"broker"}
+    state.on_link(False, ())
+    parts, links = _conditions(state)
     assert parts[1:4] == ["unknown", "down", "unknown"]
     assert links[1:3] == ["down", "down"]
 
 
 def test_a_plug_that_is_pulled_breaks_the_line() -> None:
-    picture = flowing(_NOW)
-    picture.pulled = {"plug"}
-    picture.lately = "timeout"
-    parts, links = _conditions(picture)
+    state = flowing(_NOW)
+    state.pulled = {"plug"}
+    state.lately = "timeout"
+    parts, links = _conditions(state)
     assert (links[3], parts[4]) == ("down", "down")
 
 
 def test_an_inverter_that_is_refused_is_warned() -> None:
-    picture = flowing(_NOW)
-    picture.lately = "exception-4"
-    assert _conditions(picture)[0][4] == "warned"
+    state = flowing(_NOW)
+    state.lately = "exception-4"
+    assert _conditions(state)[0][4] == "warned"

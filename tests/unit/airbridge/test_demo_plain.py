@@ -1,4 +1,4 @@
-from airbridge.demo.picture import Picture
+from airbridge.demo.picture import BridgeState
 from airbridge.demo.plain import status_line, summary_lines
 from airbridge.demo.verdict import Counts
 
@@ -15,13 +15,13 @@ def test_a_status_line_tells_everything_in_one_line() -> None:
 
 
 def test_a_status_line_says_that_it_is_still_starting() -> None:
-    assert "starting" in status_line(Picture(TOPICS, _NOW - 3), _NOW)
+    assert "starting" in status_line(BridgeState(TOPICS, _NOW - 3), _NOW)
 
 
 def test_the_summary_tells_what_the_start_took_and_that_the_run_was_good() -> None:
-    picture = flowing(_NOW)
-    picture.start_counts = Counts.of({"timeout": 2, "exception-4": 3})
-    lines = summary_lines(picture, 10.0, 50, [])
+    state = flowing(_NOW)
+    state.start_counts = Counts.of({"timeout": 2, "exception-4": 3})
+    lines = summary_lines(state, 10.0, 50, [])
     assert lines[0] == "start: good answers after 2.0 s; before them 2 timeouts, 3 refused"
     assert lines[-1] == "result: good (at least 50 good answers were expected)"
 
@@ -32,4 +32,4 @@ def test_the_summary_names_every_reason_of_a_failure() -> None:
 
 
 def test_a_run_that_never_began_says_so() -> None:
-    assert summary_lines(Picture(TOPICS, _NOW), 45.0, 1, [])[0] == "start: no good answers within 45.0 s"
+    assert summary_lines(BridgeState(TOPICS, _NOW), 45.0, 1, [])[0] == "start: no good answers within 45.0 s"

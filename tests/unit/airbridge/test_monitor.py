@@ -14,7 +14,7 @@ from tests.unit.ksem_dashboard.house import DOOR, DOWN, UNIT, House
 def lines(house: House, width: int) -> list[str]:
     console = Console(width=width, height=40, file=io.StringIO(), force_terminal=True, color_system=None)
     with console.capture() as captured:
-        console.print(screen(house.picture, house.now, width=width, broker="broker:1883, ksem/#"))
+        console.print(screen(house.state, house.now, width=width, broker="broker:1883, ksem/#"))
     return captured.get().splitlines()
 
 
@@ -73,7 +73,7 @@ def test_what_comes_over_mqtt_cannot_steer_the_terminal() -> None:
     evil = "\x1b]0;title\x07\x1b[2Jgone"
     unit = replace(UNIT, line=evil, refused={evil: 1})
     house.node(b"offline", state="degraded", why=evil, reasons=(Reason("gone", evil, evil),), units=(unit,))
-    drawn = "\n".join(lines(house, 140)) + status_line(house.picture, house.now)
+    drawn = "\n".join(lines(house, 140)) + status_line(house.state, house.now)
     assert "gone" in drawn
     assert "]0;title" in drawn
     assert "\x1b]" not in drawn
@@ -90,6 +90,6 @@ def test_one_line_tells_the_verdict_the_power_and_the_nodes() -> None:
     reported = (
         r"All is well\. The inverter gets fresh data\.  \|  main \+1234\.5 W, [23] ms old, 5\.0/s  \|  attic online"
     )
-    assert re.fullmatch(reported, status_line(house.picture, house.now))
+    assert re.fullmatch(reported, status_line(house.state, house.now))
     house.now += 3
-    assert "main no fresh data" in status_line(house.picture, house.now)
+    assert "main no fresh data" in status_line(house.state, house.now)

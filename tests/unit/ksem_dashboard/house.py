@@ -25,7 +25,7 @@ from ksem_contract.reasons import Reason, sentence
 from ksem_contract.registers import RegisterRange
 from ksem_contract.topics import Topics
 from ksem_contract.values_message import ValuesMessage
-from ksem_dashboard.picture import Picture
+from ksem_dashboard.picture import BridgeState
 
 WHEN = "2026-11-22T10:00:00.000Z"
 LOCAL = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
@@ -114,13 +114,13 @@ class House:
         self.now = 100.0
         self.local = LOCAL
         self.topics = Topics()
-        self.picture = Picture(self.topics, meters=meters, nodes=nodes)
+        self.state = BridgeState(self.topics, meters=meters, nodes=nodes)
         self.session = "aaaa"
         self._seq = 0
-        self.picture.on_link(True, (), self.now)
+        self.state.on_link(True, (), self.now)
 
     def to_log(self, topic: str, payload: bytes, *, retained: bool = False) -> None:
-        self.picture.on_message(topic, payload, retained=retained, now=self.now, local=self.local)
+        self.state.on_message(topic, payload, retained=retained, now=self.now, local=self.local)
 
     def status(self, word: bytes = b"online", meter: str = "main") -> None:
         self.to_log(self.topics.meter_status(meter), word, retained=True)

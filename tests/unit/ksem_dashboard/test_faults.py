@@ -11,31 +11,31 @@ from .house import DOOR, DOWN, METER_HEALTH, NODE_HEALTH, STOPPED, UNIT, House, 
 
 
 def texts(house: House) -> list[tuple[str, str]]:
-    return [(fault.severity, fault.text) for fault in find_faults(house.picture, house.now)]
+    return [(fault.severity, fault.text) for fault in find_faults(house.state, house.now)]
 
 
 def test_a_house_that_is_fine_is_called_fine() -> None:
     house = House().run_well()
     assert texts(house) == []
-    assert judge(house.picture, []) == Verdict("ok", "All is well. The inverter gets fresh data.")
-    assert health_verdict(house.picture, house.now) == (True, "All is well. The inverter gets fresh data.")
+    assert judge(house.state, []) == Verdict("ok", "All is well. The inverter gets fresh data.")
+    assert health_verdict(house.state, house.now) == (True, "All is well. The inverter gets fresh data.")
 
 
 def test_without_an_inverter_the_meters_data_is_what_counts() -> None:
     house = House()
     house.status()
     house.pass_time(4)
-    assert health_verdict(house.picture, house.now) == (True, "The meter's data flows. No inverter is served yet.")
-    (fault,) = find_faults(house.picture, house.now)
+    assert health_verdict(house.state, house.now) == (True, "The meter's data flows. No inverter is served yet.")
+    (fault,) = find_faults(house.state, house.now)
     assert fault.severity == "warn"
     assert "rtu-server" in fault.remedy
 
 
 def test_no_link_to_the_broker_hides_everything_else() -> None:
     house = House().run_well()
-    house.picture.on_link(False, (Reason.of("broker-unreachable", error="127.0.0.1:1883 is shut"),), house.now)
+    house.state.on_link(False, (Reason.of("broker-unreachable", error="127.0.0.1:1883 is shut"),), house.now)
     assert texts(house) == [("bad", "No link to the broker: 127.0.0.1:1883 is shut.")]
-    assert health_verdict(house.picture, house.now)[0] is False
+    assert health_verdict(house.state, house.now)[0] is False
 
 
 def test_a_house_that_says_nothing_is_given_a_moment() -> None:
@@ -43,7 +43,7 @@ def test_a_house_that_says_nothing_is_given_a_moment() -> None:
     assert texts(house)[0][0] == "warn"
     house.now += 4
     assert texts(house) == [("bad", "No meter has been heard of.")]
-    assert health_verdict(house.picture, house.now) == (False, "No meter has been heard of.")
+    assert health_verdict(house.state, house.now) == (False, "No meter has been heard of.")
 
 
 def test_a_named_meter_that_is_missing_is_named() -> None:
@@ -58,18 +58,18 @@ def test_a_publisher_that_is_gone_is_told_from_a_meter_that_is_gone() -> None:
     assert ("bad", "The publisher of meter main is gone.") in texts(house)
     unreachable = Reason.of("meter-unreachable", where="ksem:502")
     house.health(state="down", **explained(Reason.of("no-live-data"), unreachable, STOPPED))
-    fault = find_faults(house.picture, house.now)[0]
+    fault = find_faults(house.state, house.now)[0]
     assert (fault.text, fault.code) == ("Meter main gives no live data: no connection to ksem:502.", unreachable.code)
     assert "power and network cable" in fault.remedy
     assert fault.details == (str(STOPPED),)
-    assert judge(house.picture, [fault]) == Verdict("bad", "No data from the meter.")
+    assert judge(house.state, [fault]) == Verdict("bad", "No data from the meter.")
 
 
 def test_live_data_that_stops_while_the_status_says_online_is_a_fault() -> None:
     house = House().run_well()
     house.pass_time(5, power=None)
     assert ("bad", "No fresh live data of meter main arrives.") in texts(house)
-    assert health_verdict(house.picture, house.now) == (False, "No fresh live data of meter main arrives.")
+    assert health_verdict(house.state, house.now) == (False, "No fresh live data of meter main arrives.")
 
 
 def test_what_is_missing_while_data_flows_is_a_warning_with_its_remedy() -> None:
@@ -87,23 +87,23 @@ def test_what_is_missing_while_data_flows_is_a_warning_with_its_remedy() -> None
         ("warn", "Another publisher runs for this meter (session beef)."),
         ("warn", "The phases' power and the total's are 412.0 W apart (since 10:02 UTC)."),
     ]
-    faults = find_faults(house.picture, house.now)
+    faults = find_faults(house.state, house.now)
     assert all(fault.remedy for fault in faults)
     assert "Modbus menu" in faults[0].remedy
-    assert judge(house.picture, faults).state == "warn"
-    assert health_verdict(house.picture, house.now)[0] is True
+    assert judge(house.state, faults).state == "warn"
+    assert health_verdict(house.state, house.now)[0] is True
 
 
 def test_an_inverter_without_data_is_a_fault_with_its_reason() -> None:
     house = House().run_well()
     house.node(b"offline", state="degraded", **explained(Reason.of("inverter-stopped", unit=1, line="rs485")))
-    (fault,) = find_faults(house.picture, house.now)
+    (fault,) = find_faults(house.state, house.now)
     assert (fault.severity, fault.text) == (
         "bad",
         "The inverter at attic gets no data: unit 1 on rs485: the inverter has stopped asking.",
     )
     assert fault.remedy.startswith("Check wiring A/B")
-    assert judge(house.picture, [fault]) == Verdict("bad", "The inverter gets no data.")
+    assert judge(house.state, [fault]) == Verdict("bad", "The inverter gets no data.")
 
 
 def test_what_only_follows_from_the_meter_is_not_told_twice() -> None:
@@ -117,7 +117,7 @@ def test_an_adapter_that_is_unplugged_is_named_with_what_to_do() -> None:
     house = House().run_well()
     port = port_down(Reason.of("port-missing", port="/dev/ttyUSB0"))
     house.node(b"offline", state="down", why="port", units=(replace(UNIT, port=port, state="down"),))
-    (fault,) = find_faults(house.picture, house.now)
+    (fault,) = find_faults(house.state, house.now)
     assert fault.text == "Line rs485: /dev/ttyUSB0: no such port."
     assert "by-id" in fault.remedy
 
@@ -127,10 +127,10 @@ def test_a_side_door_that_cannot_be_opened_is_named_once_and_costs_the_inverter_
     port = port_down(Reason.of("tcp-port-closed", address="0.0.0.0:1502", error="in use"))
     shut = replace(DOOR, port=port, state="down")
     house.node(doors=(replace(shut, unit=1), shut))
-    (fault,) = find_faults(house.picture, house.now)
+    (fault,) = find_faults(house.state, house.now)
     assert (fault.severity, fault.text) == ("warn", "Side door readers: can't listen on 0.0.0.0:1502: in use.")
     assert "[[tcp]]" in fault.remedy
-    assert health_verdict(house.picture, house.now)[0] is True
+    assert health_verdict(house.state, house.now)[0] is True
 
 
 def test_an_rtu_server_that_was_killed_is_gone() -> None:
@@ -163,7 +163,7 @@ def test_health_is_bad_while_anything_known_is_silent(gone: str) -> None:
         house.status(b"offline")
     else:
         house.node(b"offline")
-    assert health_verdict(house.picture, house.now)[0] is False
+    assert health_verdict(house.state, house.now)[0] is False
 
 
 def test_nodes_that_only_the_broker_remembers_do_not_make_a_house_ill_that_is_served() -> None:
@@ -173,7 +173,7 @@ def test_nodes_that_only_the_broker_remembers_do_not_make_a_house_ill_that_is_se
         house.to_log(house.topics.node_status(f"old{number}"), b"offline", retained=True)
         house.to_log(house.topics.meter_status(f"old{number}"), b"offline", retained=True)
     house.pass_time(1)
-    assert health_verdict(house.picture, house.now)[0] is True
+    assert health_verdict(house.state, house.now)[0] is True
     assert {severity for severity, _ in texts(house)} == {"warn"}
 
 

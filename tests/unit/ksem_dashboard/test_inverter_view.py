@@ -13,7 +13,7 @@ WRONG_SIGN = Reason.of("inverter-wrong-sign", believed=347, served=-351)
 
 
 def last_part(house: House) -> tuple[str, str]:
-    (chain,) = chains(house.picture, house.picture.meters["main"], house.now)
+    (chain,) = chains(house.state, house.state.meters["main"], house.now)
     return chain.parts[-1].condition, chain.parts[-1].text
 
 
@@ -22,7 +22,7 @@ def test_the_chains_end_shows_what_the_inverter_believes_and_how_far_it_is_behin
     assert last_part(house) == ("up", "gets data")
     house.inverter()
     assert last_part(house) == ("up", "believes -347 W, 0.9 s behind")
-    assert find_faults(house.picture, house.now) == []
+    assert find_faults(house.state, house.now) == []
     house.pass_time(6)
     assert last_part(house) == ("up", "gets data"), "what was read 6 s ago is not shown as the present"
 
@@ -42,12 +42,12 @@ def test_the_chains_end_shows_what_the_inverter_believes_and_how_far_it_is_behin
 def test_each_reason_is_a_fault_with_its_remedy(reason: Reason, severity: str) -> None:
     house = House().run_well()
     house.inverter(state="down", reasons=(reason,))
-    (fault,) = find_faults(house.picture, house.now)
+    (fault,) = find_faults(house.state, house.now)
     assert (fault.severity, fault.where) == (severity, "inverter roof")
     assert fault.text.lower().startswith(reason.text[:20].lower())
     assert fault.remedy
     assert last_part(house)[0] == "warned"
-    assert judge(house.picture, [fault]).state == severity
+    assert judge(house.state, [fault]).state == severity
 
 
 def test_a_reader_that_has_ended_is_named_and_its_last_report_is_no_news() -> None:
@@ -57,7 +57,7 @@ def test_a_reader_that_has_ended_is_named_and_its_last_report_is_no_news() -> No
     house.pass_time(40)
     house.health()
     house.node()
-    (fault,) = find_faults(house.picture, house.now)
+    (fault,) = find_faults(house.state, house.now)
     assert "inverter-reader" in fault.remedy
     assert fault.severity == "warn"
 
@@ -65,7 +65,7 @@ def test_a_reader_that_has_ended_is_named_and_its_last_report_is_no_news() -> No
 def test_the_state_as_json_has_it() -> None:
     house = House().run_well()
     house.inverter()
-    found = report(house.picture, house.now)["inverters"]["roof"]
+    found = report(house.state, house.now)["inverters"]["roof"]
     assert found["believed_w"] == -347.0
     assert found["delay"]["p50_ms"] == 900
     assert found["reasons"] == []
@@ -75,4 +75,4 @@ def test_an_inverter_that_the_broker_forgot_is_forgotten() -> None:
     house = House().run_well()
     house.inverter()
     house.to_log("ksem/inverter/roof/status", b"")
-    assert not house.picture.inverters
+    assert not house.state.inverters

@@ -18,7 +18,7 @@ _NAMES = {*GAUGES, *(f"{name}_total" for name in COUNTERS), *_PARTS}
 
 
 def samples(house: House) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    text = Exposition(house.picture, lambda: house.now).text().decode()
+    text = Exposition(house.state, lambda: house.now).text().decode()
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)
@@ -50,7 +50,7 @@ def test_power_energy_and_links_are_told_in_base_units() -> None:
 def test_turnaround_and_age_at_the_inverter_are_histograms_in_seconds() -> None:
     house = House().run_well()
     unit = {"node": "attic", "line": "rs485", "unit": "1", "meter": "main"}
-    text = Exposition(house.picture, lambda: house.now).text().decode()
+    text = Exposition(house.state, lambda: house.now).text().decode()
     families = {family.name: family for family in text_string_to_metric_families(text)}
     for name, reported in (
         ("ksem_turnaround_seconds", UNIT.turnaround_histogram_ms),

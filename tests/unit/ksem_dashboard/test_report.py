@@ -10,7 +10,7 @@ from .house import NODE_HEALTH, STOPPED, House, explained
 def test_everything_is_plain_json() -> None:
     house = House().run_well()
     house.energy(123, 45)
-    reported = report(house.picture, house.now)
+    reported = report(house.state, house.now)
     assert json.loads(json.dumps(reported, allow_nan=False))["meters"].keys() == {"main"}
     assert reported["meters"]["main"]["live"]["values"]["power"] == 1234.5
     assert reported["meters"]["main"]["today"] == {"imported": 0.0, "exported": 0.0, "since": "10:00"}
@@ -21,7 +21,7 @@ def test_everything_is_plain_json() -> None:
 def test_old_values_are_never_told() -> None:
     house = House().run_well()
     house.now += 3
-    live = report(house.picture, house.now)["meters"]["main"]["live"]
+    live = report(house.state, house.now)["meters"]["main"]["live"]
     assert live["fresh"] is False
     assert live["values"] == {}
     assert 2990 <= live["age_ms"] <= 3010
@@ -29,7 +29,7 @@ def test_old_values_are_never_told() -> None:
 
 def test_the_chain_names_every_part_and_link_with_rate_and_age() -> None:
     house = House().run_well()
-    (chain,) = report(house.picture, house.now)["meters"]["main"]["chains"]
+    (chain,) = report(house.state, house.now)["meters"]["main"]["chains"]
     assert [part["condition"] for part in chain["parts"]] == ["up"] * 5
     assert [(link["name"], link["rate"], link["age"], link["age_of"]) for link in chain["links"]] == [
         ("push", "5.0/s", "3 ms", "old"),
@@ -44,7 +44,7 @@ def test_a_broken_link_is_shown_where_it_broke() -> None:
     house.status(b"offline")
     house.node(b"offline", state="down", why="the publisher says offline")
     house.now += 3
-    (chain,) = report(house.picture, house.now)["meters"]["main"]["chains"]
+    (chain,) = report(house.state, house.now)["meters"]["main"]["chains"]
     assert [part["condition"] for part in chain["parts"]] == ["down", "down", "up", "down", "down"]
     assert [link["condition"] for link in chain["links"]] == ["down", "down", "up", "warned"]
 
@@ -53,13 +53,13 @@ def test_a_meter_that_serves_no_inverter_has_a_chain_up_to_the_broker() -> None:
     house = House()
     house.status()
     house.pass_time(4)
-    (chain,) = report(house.picture, house.now)["meters"]["main"]["chains"]
+    (chain,) = report(house.state, house.now)["meters"]["main"]["chains"]
     assert [part["kind"] for part in chain["parts"]] == ["meter", "publisher", "broker"]
 
 
 def test_doors_and_histograms_are_told_as_the_node_told_them() -> None:
     house = House().run_well()
-    node = report(house.picture, house.now)["nodes"]["attic"]
+    node = report(house.state, house.now)["nodes"]["attic"]
     assert node["units"][0]["age_histogram_ms"] == {
         "le": [100.0, 200.0, 500.0],
         "counts": [850, 1790, 1810, 1810],
@@ -72,7 +72,7 @@ def test_doors_and_histograms_are_told_as_the_node_told_them() -> None:
 
 def test_the_hour_is_small() -> None:
     house = House().run_well()
-    meter = house.picture.meters["main"]
+    meter = house.state.meters["main"]
     for slot in range(SLOTS):
         meter.history.add(-12_345.6, house.now + 10 * slot)
     reported = history(meter, house.now + 10 * SLOTS)
@@ -86,7 +86,7 @@ def test_an_rtu_server_that_has_ended_shows_when_it_was_seen_last_and_no_rates()
     house.to_log(house.topics.node_health("attic"), NODE_HEALTH.encode())
     house.node(b"offline")
     house.pass_time(12)
-    reported = report(house.picture, house.now)
+    reported = report(house.state, house.now)
     (chain,) = reported["meters"]["main"]["chains"]
     assert (chain["parts"][3]["condition"], chain["parts"][3]["text"]) == ("down", "seen 12 s ago")
     assert (chain["parts"][4]["condition"], chain["links"][3]["condition"]) == ("unknown", "unknown")
@@ -100,8 +100,8 @@ def test_an_rtu_server_that_has_ended_shows_when_it_was_seen_last_and_no_rates()
 
 def test_without_the_broker_nothing_is_shown_as_the_present() -> None:
     house = House().run_well()
-    house.picture.on_link(False, (), house.now)
-    reported = report(house.picture, house.now)
+    house.state.on_link(False, (), house.now)
+    reported = report(house.state, house.now)
     (chain,) = reported["meters"]["main"]["chains"]
     assert not any(link["rate"] for link in chain["links"])
     assert reported["nodes"]["attic"]["requests"] == []
@@ -112,7 +112,7 @@ def test_services_that_run_and_have_no_data_are_not_called_offline() -> None:
     house.status(b"offline")
     house.health(state="down", **explained(Reason.of("no-live-data"), STOPPED))
     house.node(b"offline", state="down", why="the publisher says offline")
-    (chain,) = report(house.picture, house.now)["meters"]["main"]["chains"]
+    (chain,) = report(house.state, house.now)["meters"]["main"]["chains"]
     assert [part["text"] for part in chain["parts"][1:4:2]] == ["has no data"] * 2
 
 
@@ -120,7 +120,7 @@ def test_reasons_stand_in_the_state_that_the_page_and_monitor_get_with_code_and_
     house = House().run_well()
     house.status(b"offline")
     house.health(state="down", **explained(Reason.of("no-live-data"), STOPPED))
-    found = report(house.picture, house.now)
+    found = report(house.state, house.now)
     assert [one["code"] for one in found["meters"]["main"]["reasons"]] == ["no-live-data", "push-stopped"]
     fault = found["faults"][0]
     assert (fault["code"], bool(fault["remedy"])) == ("push-stopped", True)

@@ -1,6 +1,6 @@
 """The status topic's keeper."""
 
-from service_runtime.status import REPEAT, REPEAT_UNHEARD, STARVED_AFTER, StatusTopic
+from service_runtime.status import NO_DELIVERY_AFTER, REPEAT, REPEAT_UNHEARD, StatusTopic
 
 
 class Broker:
@@ -44,7 +44,7 @@ def test_somebody_elses_word_is_corrected_at_once() -> None:
 def test_a_broker_that_delivers_nothing_is_noticed_and_so_is_the_end_of_that() -> None:
     broker = Broker()
     broker.delivers = False
-    broker.run(STARVED_AFTER + 0.5)
+    broker.run(NO_DELIVERY_AFTER + 0.5)
     assert broker.status.is_starved(broker.now)
     broker.delivers = True
     broker.run(REPEAT_UNHEARD)
