@@ -61,7 +61,7 @@ class MeterTruth:
         for one in exchanges:
             if not one.is_data or not LIVE.covers(RegisterRange(one.first, one.count)):
                 continue
-            verdict = self._judge.judge(one.first, one.words, one.answered)
+            verdict = self._judge.judge(one.first, one.registers, one.answered)
             index = bisect_right(self._lasts, one.answered) - 1
             if verdict.kind != "good" or verdict.age is None:
                 wrong += 1

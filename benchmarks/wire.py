@@ -38,7 +38,7 @@ class Exchange:
         return len(self.answer) == 5 + 2 * self.count and self.answer[1] == 3
 
     @property
-    def words(self) -> tuple[int, ...]:
+    def registers(self) -> tuple[int, ...]:
         return struct.unpack(f">{self.count}H", self.answer[3:-2])
 
 

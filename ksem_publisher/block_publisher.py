@@ -16,7 +16,7 @@ from ksem_contract.health import BlockHealth
 from ksem_contract.mac import KeySource, keyless
 from ksem_contract.message_fields import InvalidMessage
 from ksem_contract.topics import Topics
-from ksem_publisher.snapshot import Words
+from ksem_publisher.snapshot import Registers
 from service_runtime.clock import boottime, wall_time
 
 EXPIRY: Final = {"live": 2, "device": None}
@@ -50,7 +50,7 @@ class _Held:
     topic: str
     writer: BlockWriter
     start: int
-    words: Words
+    registers: Registers
     measured: float
     source: Source
     cycle_ms: int | None
@@ -86,7 +86,7 @@ class BlockPublisher:
         self,
         name: str,
         start: int,
-        words: Words,
+        registers: Registers,
         measured: float,
         source: Source,
         cycle_ms: int | None = None,
@@ -103,9 +103,9 @@ class BlockPublisher:
             if held is None:
                 topic = self._topics.meter_block(self._meter, name)
                 writer = BlockWriter(self._meter, name, self._session)
-                held = self._held[name] = _Held(topic, writer, start, words, measured, source, cycle_ms)
+                held = self._held[name] = _Held(topic, writer, start, registers, measured, source, cycle_ms)
             else:
-                held.start, held.words, held.measured = start, words, measured
+                held.start, held.registers, held.measured = start, registers, measured
                 held.source, held.cycle_ms = source, cycle_ms
             self._send(name, held, along)
             return True
@@ -128,15 +128,15 @@ class BlockPublisher:
         """The blocks that are held."""
         return tuple(self._held)
 
-    def words(self, name: str) -> Words | None:
+    def registers(self, name: str) -> Registers | None:
         """What was put last."""
         held = self._held.get(name)
-        return held.words if held else None
+        return held.registers if held else None
 
-    def held(self, name: str) -> tuple[int, Words]:
+    def held(self, name: str) -> tuple[int, Registers]:
         """The first register of a block that is held, and its words."""
         held = self._held[name]
-        return held.start, held.words
+        return held.start, held.registers
 
     def source(self, name: str) -> Source | None:
         held = self._held.get(name)
@@ -158,7 +158,7 @@ class BlockPublisher:
         held.seq += 1
         payload = held.writer.write(
             held.start,
-            held.words,
+            held.registers,
             seq=held.seq,
             boot_ms=boot_ms,
             age_ms=age_ms,

@@ -13,7 +13,7 @@ from ksem_contract.values import decode_texts
 from ksem_publisher.block_publisher import BlockPublisher
 from ksem_publisher.on_demand import EVERY
 from ksem_publisher.plausibility import Anomaly, CountersCheck, foreign_device, masked, other_meter
-from ksem_publisher.snapshot import BlockRead, Words
+from ksem_publisher.snapshot import BlockRead, Registers
 from ksem_publisher.value_publisher import ValuePublisher
 from service_runtime.clock import boottime, wall_time
 
@@ -66,21 +66,21 @@ class BlockData:
         if block.name == "energy" and self._doubted(source):
             return
         cycle_ms = self.interval_ms if parse_block_name(block.name) is None else ON_DEMAND_MS
-        if not self._blocks.put(block.name, block.start, block.words, block.at, source, cycle_ms):
+        if not self._blocks.put(block.name, block.start, block.registers, block.at, source, cycle_ms):
             return
         if block.name == "device":
-            self._read_device(block.words)
+            self._read_device(block.registers)
             if self._values is not None:
-                self._values.device(block.words)
+                self._values.device(block.registers)
         elif block.name == "energy":
-            self._counters.look(block.words, block.at)
+            self._counters.look(block.registers, block.at)
             self._decode_energy(block)
 
     def adopt(self, message: BlockMessage, now: float) -> bool:
         """Take over the device block that an earlier session left on the broker, until the meter is asked."""
         if message.block != "device" or foreign_device(message.registers):
             return False
-        if self._blocks.words("device") is not None:  # the meter was quicker: was it the same one before?
+        if self._blocks.registers("device") is not None:  # the meter was quicker: was it the same one before?
             self._compare_serials(decode_texts(message.registers).get("serial_number"), self.texts.get("serial_number"))
             return False
         if self._serial is not None and other_meter(message.registers, self._serial):
@@ -90,10 +90,10 @@ class BlockData:
         self._blocks.put("device", message.start, message.registers, measured, "kept", self.interval_ms)
         return True
 
-    def _read_device(self, words: Words) -> None:
-        self.interval_ms = words[MEASURING_INTERVAL - DEVICE.start]
-        texts = decode_texts(words)
-        firmware = words[FIRMWARE - DEVICE.start]
+    def _read_device(self, registers: Registers) -> None:
+        self.interval_ms = registers[MEASURING_INTERVAL - DEVICE.start]
+        texts = decode_texts(registers)
+        firmware = registers[FIRMWARE - DEVICE.start]
         if firmware is not None:
             texts["firmware_version"] = str(firmware)
         if self._compare_serials(self.texts.get("serial_number"), texts.get("serial_number")):
@@ -122,7 +122,7 @@ class BlockData:
     def _decode_energy(self, block: BlockRead) -> None:
         if self._values is None:
             return
-        withheld = self._values.energy(block.words, block.at, self._clock())
+        withheld = self._values.energy(block.registers, block.at, self._clock())
         text = "; ".join(f"{one.key} of {one.value:g} kWh follows {one.last} kWh" for one in withheld)
         self._withheld = Anomaly("counters-withheld", Reason.of("counters-withheld", counters=text)) if text else None
 

@@ -13,7 +13,7 @@ from ksem_publisher.block_publisher import BlockPublisher
 from ksem_publisher.plausibility import Anomaly, LiveChecks
 from ksem_publisher.push_cycle import is_off_pace
 from ksem_publisher.settings import ChecksSettings
-from ksem_publisher.snapshot import AWAY_PERIODS, AWAY_SECONDS, Snapshot, Words, unmeasured_in
+from ksem_publisher.snapshot import AWAY_PERIODS, AWAY_SECONDS, Registers, Snapshot, unmeasured_in
 from ksem_publisher.value_publisher import ValuePublisher
 from service_runtime.clock import boottime
 
@@ -124,7 +124,7 @@ class LiveData:
         self._judged: dict[str, float] = {}
         self._measured = float("-inf")
         self.source = source
-        self.words = LiveWords()
+        self.registers = LiveWords()
 
     def is_live(self, now: float) -> bool:
         """True while live data flows."""
@@ -160,12 +160,12 @@ class LiveData:
     def polled(self, snapshot: Snapshot, interval_ms: int | None) -> None:
         """A whole cycle was read; `interval_ms` is the meter's measuring interval, if it was asked."""
         now = self._clock()
-        self.words.note(0, snapshot.words)
+        self.registers.note(0, snapshot.registers)
         if self._passes("poll", snapshot, now) and self.source.take_poll(snapshot.at, now):
             self._publish("poll", snapshot, interval_ms)
 
     def _passes(self, source: Source, snapshot: Snapshot, now: float) -> bool:
-        rejection = self._checks[source].rejection(snapshot.words, now)
+        rejection = self._checks[source].rejection(snapshot.registers, now)
         self._judged[source] = now
         if rejection is None:
             self._refusals.pop(source, None)
@@ -174,7 +174,7 @@ class LiveData:
         return False
 
     def _publish(self, source: Source, snapshot: Snapshot, cycle_ms: int | None) -> None:
-        words = self.words.fill(snapshot.words)
+        words = self.registers.fill(snapshot.registers)
         values = () if self._values is None else self._values.live(words, snapshot.at)
         self._blocks.put("live", 0, words, snapshot.at, source, cycle_ms, values)
         self._measured = snapshot.at
@@ -198,6 +198,6 @@ class LiveWords:
         if None not in words:
             self._words[first:stop] = words
 
-    def fill(self, cycle: Words) -> Words:
+    def fill(self, cycle: Registers) -> Registers:
         """A cycle's words; those that none of its writes brought are filled in."""
         return tuple([known if word is None else word for word, known in zip(cycle, self._words, strict=True)])

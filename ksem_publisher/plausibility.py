@@ -12,7 +12,7 @@ from ksem_contract.blocks import DEVICE, ENERGY, FREQUENCY, MEASURING_INTERVAL
 from ksem_contract.reasons import Reason
 from ksem_contract.register_map import ENERGY_PHASES, ENERGY_TOTAL, PHASES, TOTAL
 from ksem_contract.values import decode_texts
-from ksem_publisher.snapshot import MOST_POWER, VALUES, Words, phases_fit_total, power_gap
+from ksem_publisher.snapshot import MOST_POWER, VALUES, Registers, phases_fit_total, power_gap
 
 FREQUENCY_LIMITS = (40, 70)
 VOLTAGE_LIMITS = (160.0, 290.0)
@@ -56,7 +56,7 @@ class LiveChecks:
         self._plausible = plausible
         self._outage = outage
         self._frozen_after = frozen_after
-        self._measured: tuple[Words, ...] = ()
+        self._measured: tuple[Registers, ...] = ()
         self._same_since = self._last = self._remarked = float("-inf")
         self._counts: dict[str, int] = {}
         self._anomalies: tuple[Anomaly, ...] = ()
@@ -66,20 +66,20 @@ class LiveChecks:
         """What is strange about the newest snapshots."""
         return self._anomalies
 
-    def rejection(self, words: Words, now: float) -> Anomaly | None:
+    def rejection(self, registers: Registers, now: float) -> Anomaly | None:
         """Why these words of `live`, which arrived at `now`, must not be served; None if they may."""
-        frozen = self._is_frozen(words, now)
+        frozen = self._is_frozen(registers, now)
         if self._counts or now - self._remarked >= _LOOK_EVERY:
             self._remarked = now
-            self._anomaly(words)
-        frequency = _frequency(words)
+            self._anomaly(registers)
+        frequency = _frequency(registers)
         grid_is_away = self._outage and not frequency
         if self._plausible and not grid_is_away and not FREQUENCY_LIMITS[0] <= frequency <= FREQUENCY_LIMITS[1]:
             low, high = FREQUENCY_LIMITS
             measured = f"{frequency:.1f}"
             return Anomaly("frequency", Reason.of("frequency-impossible", frequency=measured, low=low, high=high))
         for at in (0, 2) if self._plausible else ():
-            power = _pair(words, at)
+            power = _pair(registers, at)
             if power > MOST_POWER:
                 span = f"{at} to {at + 1}"
                 return Anomaly("power", Reason.of("power-impossible", registers=span, value=f"{power:#010x}"))
@@ -87,20 +87,20 @@ class LiveChecks:
             return Anomaly("frozen", Reason.of("values-frozen", seconds=f"{self._frozen_after:g}"))
         return None
 
-    def _is_frozen(self, words: Words, now: float) -> bool:
-        measured = tuple([words[start:stop] for start, stop in _MEASURED])
+    def _is_frozen(self, registers: Registers, now: float) -> bool:
+        measured = tuple([registers[start:stop] for start, stop in _MEASURED])
         if self.still_since(measured, now) == now:
             self._same_since = self.other_source.still_since(measured, now) if self.other_source else now
             self._measured = measured
         self._last = now
         return bool(self._frozen_after) and now - self._same_since >= self._frozen_after
 
-    def still_since(self, measured: tuple[Words, ...], now: float) -> float:
+    def still_since(self, measured: tuple[Registers, ...], now: float) -> float:
         """Since when these words have stood still, as far as is known here."""
         return self._same_since if measured == self._measured and now - self._last <= _PAUSE else now
 
-    def _anomaly(self, words: Words) -> None:
-        found = {anomaly.name: anomaly for anomaly in _strange(words)}
+    def _anomaly(self, registers: Registers) -> None:
+        found = {anomaly.name: anomaly for anomaly in _strange(registers)}
         if not found and not self._counts:
             return
         self._counts = {name: self._counts.get(name, 0) + 1 for name in found}
@@ -111,40 +111,40 @@ class CountersCheck:
     """Judges the energy counters that come from one meter, in the order of their measuring."""
 
     def __init__(self) -> None:
-        self._before: Words | None = None
+        self._before: Registers | None = None
         self._reported = float("-inf")
         self.anomaly: Anomaly | None = None
         """The newest step backwards, for a minute."""
 
-    def look(self, words: Words, now: float) -> None:
+    def look(self, registers: Registers, now: float) -> None:
         """The words of `energy` that arrived at `now`."""
-        found = None if self._before is None else counters_backwards(self._before, words)
-        self._before = words
+        found = None if self._before is None else counters_backwards(self._before, registers)
+        self._before = registers
         if found is not None:
             self.anomaly, self._reported = found, now
         elif now - self._reported >= _REPORT_FOR:
             self.anomaly = None
 
 
-def foreign_device(words: Sequence[int | None]) -> str | None:
+def foreign_device(registers: Sequence[int | None]) -> str | None:
     """Why the words of `device` can't be a KSEM's; None if they can.
 
     The clock does not count: a KSEM without a time service has one of 1970.
     """
-    interval = words[MEASURING_INTERVAL - DEVICE.start]
+    interval = registers[MEASURING_INTERVAL - DEVICE.start]
     low, high = INTERVAL_LIMITS
     if interval is None or not low <= interval <= high:
         return f"its measuring interval (register {MEASURING_INTERVAL}) is {interval} ms, {low} to {high} is possible"
     for start, count in _TEXTS:
-        raw = b"".join((word or 0).to_bytes(2, "big") for word in words[start - DEVICE.start :][:count])
+        raw = b"".join((word or 0).to_bytes(2, "big") for word in registers[start - DEVICE.start :][:count])
         if not _is_text(raw):
             return f"registers {start} to {start + count - 1} hold no text"
     return None
 
 
-def other_meter(words: Sequence[int | None], serial: str) -> str | None:
+def other_meter(registers: Sequence[int | None], serial: str) -> str | None:
     """Why the words of `device` are not those of the meter with this serial number; None if they are."""
-    found = decode_texts(words).get("serial_number")
+    found = decode_texts(registers).get("serial_number")
     if found == serial:
         return None
     if found is None:
@@ -160,7 +160,7 @@ def masked(serial: str) -> str:
     return f"...{serial[-4:]}" if len(serial) > 4 else "..."
 
 
-def counters_backwards(before: Words, after: Words) -> Anomaly | None:
+def counters_backwards(before: Registers, after: Registers) -> Anomaly | None:
     """A remark where one of the energy counters (4 words each) went down. Both are words of `energy`."""
     for at in (start - ENERGY.start for start in _COUNTERS):
         if _count(after, at) < _count(before, at):
@@ -168,37 +168,37 @@ def counters_backwards(before: Words, after: Words) -> Anomaly | None:
     return None
 
 
-def _strange(words: Words) -> Iterable[Anomaly]:
-    if not phases_fit_total(words):
-        gap = (power_gap(words) or 0) / 10
+def _strange(registers: Registers) -> Iterable[Anomaly]:
+    if not phases_fit_total(registers):
+        gap = (power_gap(registers) or 0) / 10
         yield Anomaly("phases", Reason.of("phases-differ", gap=f"{gap:.1f}"))
-    if missing := [str(place) for place, odd in _NO_VALUE.items() if _pair(words, place.start) in odd]:
+    if missing := [str(place) for place, odd in _NO_VALUE.items() if _pair(registers, place.start) in odd]:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         yield Anomaly("no-value", Reason.of("values-missing", registers=", ".join(missing[:3]) + more))
     for phase, at in (("L1", 40), ("L2", 80), ("L3", 120)):
         # "No value" is more than that, and told above.
-        tenths = max(_pair(words, at), _pair(words, at + 2))
+        tenths = max(_pair(registers, at), _pair(registers, at + 2))
         if MOST_POWER < tenths < 0x8000_0000:
             reason = Reason.of("phase-power-strange", phase=phase, power=f"{tenths / 10:.0f}")
             yield Anomaly(f"power-{phase.lower()}", reason)
-        volts = _pair(words, at + 22) / 1000
+        volts = _pair(registers, at + 22) / 1000
         if volts and not VOLTAGE_LIMITS[0] <= volts <= VOLTAGE_LIMITS[1] and volts < 0x8000_0000 / 1000:
             reason = Reason.of("phase-voltage-strange", phase=phase, voltage=f"{volts:.0f}")
             yield Anomaly(f"voltage-{phase.lower()}", reason)
 
 
-def _frequency(words: Words) -> float:
-    return _pair(words, FREQUENCY) / 1000
+def _frequency(registers: Registers) -> float:
+    return _pair(registers, FREQUENCY) / 1000
 
 
-def _pair(words: Words, at: int) -> int:
-    high, low = words[at], words[at + 1]
+def _pair(registers: Registers, at: int) -> int:
+    high, low = registers[at], registers[at + 1]
     return 0 if high is None or low is None else high << 16 | low
 
 
-def _count(words: Words, at: int) -> int:
+def _count(registers: Registers, at: int) -> int:
     count = 0
-    for word in words[at : at + 4]:
+    for word in registers[at : at + 4]:
         count = count << 16 | (word or 0)
     return count
 

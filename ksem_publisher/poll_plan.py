@@ -331,9 +331,9 @@ class PollPlan:
 
     def _identify(self, device: BlockRead, now: float) -> tuple[BlockRead, ...]:
         self._unknown = False
-        self.foreign = foreign_device(device.words)
+        self.foreign = foreign_device(device.registers)
         if self._serial is not None:
-            self.foreign = self.foreign or other_meter(device.words, self._serial)
+            self.foreign = self.foreign or other_meter(device.registers, self._serial)
             self.is_unconfirmed = self.foreign is not None
         held, self._held = list(self._held.values()), {}
         if self.foreign:
@@ -343,7 +343,7 @@ class PollPlan:
         if self._is_another(device):  # what was read before may be the old meter's: read it all anew, at once
             held = []
             self._energy.due = self._sunspec.due = self._gaps.due = now
-        firmware = device.words[FIRMWARE - device.start]
+        firmware = device.registers[FIRMWARE - device.start]
         if firmware != self._firmware:
             self._firmware = firmware
             self._sunspec.begin = SunspecReading
@@ -354,7 +354,7 @@ class PollPlan:
 
     def _is_another(self, device: BlockRead) -> bool:
         """Whether the device has another serial number than the one read before."""
-        before, found = self._serial_seen, decode_texts(device.words).get("serial_number")
+        before, found = self._serial_seen, decode_texts(device.registers).get("serial_number")
         self._serial_seen = found or before
         return before is not None and found is not None and before != found
 

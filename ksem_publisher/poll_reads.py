@@ -10,7 +10,7 @@ from typing import Protocol
 from ksem_contract.blocks import DEVICE, ENERGY, LIVE, MEASURING_INTERVAL, SEQLOCK_BODY, SEQLOCK_HEAD, block_name
 from ksem_contract.registers import RegisterRange
 from ksem_contract.sunspec import SunspecChain
-from ksem_publisher.snapshot import BlockRead, Snapshot, Words
+from ksem_publisher.snapshot import BlockRead, Registers, Snapshot
 
 MAX_COUNT = 120
 """Registers in one read: the largest request that a KSEM was seen to answer."""
@@ -138,7 +138,7 @@ _PIECES = (SEQLOCK_HEAD, SEQLOCK_BODY)
 class SeqlockReader:
     """One attempt: read `wanted`, hand over the reply with `take`, until `done`."""
 
-    def __init__(self, fits: Callable[[Words], bool]) -> None:
+    def __init__(self, fits: Callable[[Registers], bool]) -> None:
         self._fits = fits
         self._replies: list[tuple[tuple[int, ...], float]] = []
         self.snapshot: Snapshot | None = None
@@ -183,7 +183,7 @@ class OverlapReader:
 
     PIECES = (RegisterRange(0, 120), SEQLOCK_BODY)
 
-    def __init__(self, fits: Callable[[Words], bool]) -> None:
+    def __init__(self, fits: Callable[[Registers], bool]) -> None:
         self._fits = fits
         self._last: tuple[tuple[int, ...], float] | None = None
         self._next = 0

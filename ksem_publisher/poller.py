@@ -208,6 +208,6 @@ class MeterPoll:
                 if isinstance(result, Snapshot):
                     self._live_data.polled(result, self._others.interval_ms)
                 elif result.name == "gaps":
-                    self._live_data.words.note(result.start, result.words)
+                    self._live_data.registers.note(result.start, result.registers)
                 else:
                     self._others.take(result, "poll")

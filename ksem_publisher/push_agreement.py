@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ksem_contract.blocks import ENERGY, SEQLOCK_HEAD
 from ksem_contract.registers import RegisterRange
-from ksem_publisher.snapshot import VALUES, Snapshot, Words
+from ksem_publisher.snapshot import VALUES, Registers, Snapshot
 
 CHECK_EVERY = 1.0
 """Seconds between two comparisons while the push is trusted. For so long another meter may pass unseen."""
@@ -62,14 +62,14 @@ _COUNTERS = RegisterRange(ENERGY.start, 8)
 
 @dataclass(frozen=True, slots=True)
 class _Cycle:
-    words: Words
+    registers: Registers
     source: Hashable
     arrived: float
 
 
 @dataclass(slots=True)
 class _Read:
-    words: Words
+    registers: Registers
     sent: float
     received: float
     followed_by: int = 0
@@ -143,7 +143,7 @@ class PushAgreement:
         """A whole cycle has arrived."""
         self._period = cycle.period or self._period
         before = self._cycles[-1] if self._cycles else None
-        self._cycles.append(_Cycle(_head(cycle.words), source, now))
+        self._cycles.append(_Cycle(_head(cycle.registers), source, now))
         if self._waits_since is None:
             self._waits_since = now
         if before is not None and self._is_break(now - before.arrived, same=before.source == source):
@@ -167,13 +167,13 @@ class PushAgreement:
             self._read = _Read(_head(registers[SEQLOCK_HEAD.start - start :]), sent, now)
             self._compare(self._read, now)
 
-    def counters_fit(self, words: Words, now: float) -> bool:
+    def counters_fit(self, registers: Registers, now: float) -> bool:
         """Whether pushed energy counters may be used: they are the polled ones, a little later."""
         if self._counters is not None:
             polled, at = self._counters
             most = _COUNTER_RATE * (abs(now - at) + _COUNTER_SLACK)
             for place in (0, 4):
-                pushed = _number(words[place : place + 4])
+                pushed = _number(registers[place : place + 4])
                 if pushed is not None and abs(pushed - (_number(polled[place : place + 4]) or 0)) > most:
                     self._misses = max(self._misses, _MISSES_REPORTED)
                     self._deny(now)
@@ -217,12 +217,12 @@ class PushAgreement:
         last, following = (1, 1) if self.several else (3, 2)
         last += sum(cycle.arrived > read.sent for cycle in before)  # the meter may have answered before these
         candidates = before[-last:] + after[:following]
-        if any(cycle.words == read.words for cycle in candidates):
+        if any(cycle.registers == read.registers for cycle in candidates):
             self._end_comparison(now)
             self._equal()
         elif read.followed_by >= following:
             self._end_comparison(now)
-            near = all(_near(cycle.words, read.words) for cycle in before[-1:] + after[:1])
+            near = all(_near(cycle.registers, read.registers) for cycle in before[-1:] + after[:1])
             self._near_since = (now if self._near_since is None else self._near_since) if near else None
             if near and self._near_since is not None and now - self._near_since > DOUBT:
                 self._exact = False  # for so long near and never equal: the meter pushes mean values now
@@ -268,23 +268,23 @@ class PushAgreement:
         self._doubted_at = now
 
 
-def _head(words: Sequence[int | None]) -> Words:
-    return tuple(words[address] for address in _HEAD)
+def _head(registers: Sequence[int | None]) -> Registers:
+    return tuple(registers[address] for address in _HEAD)
 
 
-def _near(pushed: Words, polled: Words) -> bool:
+def _near(pushed: Registers, polled: Registers) -> bool:
     one, other = _power(pushed), _power(polled)
     return abs(one - other) <= _NEAR_TENTHS + _NEAR_SHARE * abs(other)
 
 
-def _power(head: Words) -> int:
+def _power(head: Registers) -> int:
     """Active power, in 0.1 W: the first two values are that of each direction."""
     return (_number(head[0:2]) or 0) - (_number(head[2:4]) or 0)
 
 
-def _number(words: Sequence[int | None]) -> int | None:
+def _number(registers: Sequence[int | None]) -> int | None:
     number = 0
-    for word in words:
+    for word in registers:
         if word is None:
             return None
         number = number << 16 | word

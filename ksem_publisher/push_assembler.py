@@ -285,10 +285,10 @@ class PushAssembler:
             spread = f"{last - first:.3f}"
             self._drop(Reason.of("cycle-spread", spread=spread, period=f"{period:.3f}"))
             return None
-        words: list[int | None] = [None] * self._size
+        registers: list[int | None] = [None] * self._size
         for write in whole:
-            words[write.start : write.start + len(write.registers)] = write.registers
-        cycle = tuple(words)
+            registers[write.start : write.start + len(write.registers)] = write.registers
+        cycle = tuple(registers)
         if self._fits is not None and not self._fits(cycle) and self._in_doubt(pattern):
             self._trust_silence = False
             self._drop(Reason.of("cycle-cut-elsewhere"), relearn=True)

@@ -15,7 +15,7 @@ from modbus_codec.pdu import (
     WriteSingleRequest,
     check_write_multiple,
     decode_request,
-    written_words,
+    written_registers,
 )
 from modbus_codec.tcp import HEADER, MbapFrame, MbapReader, encode_frame, whole_write, write_reply
 
@@ -116,7 +116,7 @@ class PushConnection:
     def _look_at_registers(self) -> None:
         answered, self._answered = self._answered, []
         for unit, pdu, start, count, at in answered:
-            self._note(PushedWrite(16, unit, start, written_words(pdu, count), at))
+            self._note(PushedWrite(16, unit, start, written_registers(pdu, count), at))
 
     def _note(self, write: PushedWrite) -> None:
         self._written.note(write.start, write.registers)

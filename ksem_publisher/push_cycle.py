@@ -214,11 +214,11 @@ def _rivals(positions: Sequence[int], best: int, silences: Sequence[Sequence[flo
 def _misfits(run: Sequence[Write], length: int, size: int, fits: Fits) -> list[int]:
     """For each position: in how many of the cycles that begin there the words disagree."""
     counts = [0] * length
-    words: list[int | None] = [None] * size
+    registers: list[int | None] = [None] * size
     for i, write in enumerate(run):
-        words[write.start : write.start + len(write.registers)] = write.registers
+        registers[write.start : write.start + len(write.registers)] = write.registers
         if i >= length - 1:  # now the words are those of the cycle that ends here
-            counts[(i + 1) % length] += not fits(words)
+            counts[(i + 1) % length] += not fits(registers)
     return counts
 
 
@@ -303,13 +303,13 @@ class PushPace:
         """The meter wrote something."""
         self._writes.append(at)
 
-    def why_queued(self, words: Sequence[int | None], period: float, interval: float | None) -> Reason | None:
+    def why_queued(self, registers: Sequence[int | None], period: float, interval: float | None) -> Reason | None:
         """Why this whole cycle may have waited in the meter; None if there is no reason to think so.
 
         `interval`: seconds, from the meter's register 8244; None while it is unknown.
         """
-        self._changes.append(words != self._words)
-        self._words = words
+        self._changes.append(registers != self._words)
+        self._words = registers
         if interval is None:
             return None
         times = {"interval": f"{interval * 1000:.0f}", "period": f"{period * 1000:.0f}"}

@@ -141,7 +141,7 @@ class MeterPush:
             if snapshot is not None:
                 self._take_cycle(connection, snapshot, write.at)
             if self._counts(write.at):
-                self._live_data.words.note(write.start, write.registers)
+                self._live_data.registers.note(write.start, write.registers)
             if not self._queued:
                 self._take_energy(write)
             self._note(connection, write)
@@ -176,7 +176,7 @@ class MeterPush:
     def _take_cycle(self, connection: PushConnection, cycle: Snapshot, now: float) -> None:
         assert cycle.period is not None
         self._current = connection
-        self._queued = self._pace.why_queued(cycle.words, cycle.period, self._interval)
+        self._queued = self._pace.why_queued(cycle.registers, cycle.period, self._interval)
         self._agreement.pushed(cycle, connection, now)
         self._look_at_agreement(now)
         if self._counts(now):
@@ -315,15 +315,15 @@ class MeterPush:
         if (
             snapshot is None
             or write.at < self._energy_due
-            or not self._agreement.counters_fit(snapshot.words, write.at)
+            or not self._agreement.counters_fit(snapshot.registers, write.at)
         ):
             return
-        words = list(snapshot.words)
-        polled = self._blocks.words("energy")
+        registers = list(snapshot.registers)
+        polled = self._blocks.registers("energy")
         if polled is not None:  # what is not pushed lies between the groups and has no age
-            words = [known if word is None else word for word, known in zip(words, polled, strict=True)]
+            registers = [known if word is None else word for word, known in zip(registers, polled, strict=True)]
         self._energy_due = write.at + self._energy_every
-        self._others.take(BlockRead("energy", ENERGY.start, tuple(words), snapshot.at), "push")
+        self._others.take(BlockRead("energy", ENERGY.start, tuple(registers), snapshot.at), "push")
         if polled is not None and self._agreement.knows_counters(write.at):
             self._plan.energy_pushed(write.at)
 

@@ -66,9 +66,9 @@ def held_now(blocks: BlockPublisher, session: str, now: float) -> Iterator[WireE
     """This publisher's session, and all registers of the meter, in runs without a word that was never measured."""
     yield WireEvent(now, SESSION, "", session.encode())
     for name in blocks.names():
-        start, words = blocks.held(name)
+        start, registers = blocks.held(name)
         run: list[int] = []
-        for offset, word in enumerate((*words, None)):
+        for offset, word in enumerate((*registers, None)):
             if word is not None:
                 run.append(word)
             elif run:

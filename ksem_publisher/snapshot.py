@@ -8,7 +8,7 @@ from ksem_contract.blocks import LIVE, MEASURED
 from ksem_contract.register_map import REGISTERS
 from ksem_contract.registers import RegisterRange, mask_of_ranges, ranges_of
 
-Words = tuple[int | None, ...]
+Registers = tuple[int | None, ...]
 """Registers in order; None where nothing was measured."""
 
 WATT = 10
@@ -38,7 +38,7 @@ AWAY_SECONDS = 0.6
 class Snapshot:
     """The registers of a block as they were in one cycle of the meter."""
 
-    words: Words
+    registers: Registers
     """From the block's first register on."""
     at: float
     """CLOCK_BOOTTIME seconds: the oldest word in it was measured no earlier than this."""
@@ -46,13 +46,13 @@ class Snapshot:
     """Seconds between the meter's cycles, where the push tells them."""
 
 
-def power_gap(words: Sequence[int | None]) -> int | None:
+def power_gap(registers: Sequence[int | None]) -> int | None:
     """How far the sum of the phases' active power is from the total's, in 0.1 W; None where a value is missing.
 
-    `words` are those of `live`, from register 0 on.
+    `registers` are those of `live`, from register 0 on.
     """
     try:
-        total, first, second, third = (_net(words, at) for at in (0, *_PHASES))
+        total, first, second, third = (_net(registers, at) for at in (0, *_PHASES))
     except TypeError:
         return None
     if total is None or first is None or second is None or third is None:
@@ -60,20 +60,20 @@ def power_gap(words: Sequence[int | None]) -> int | None:
     return abs(first + second + third - total)
 
 
-def sums_up(words: Sequence[int | None]) -> bool:
+def sums_up(registers: Sequence[int | None]) -> bool:
     """True if the total is the sum of the phases but for the rounding of each value; also where a word is missing."""
-    return (power_gap(words) or 0) <= _ROUNDING
+    return (power_gap(registers) or 0) <= _ROUNDING
 
 
-def phases_fit_total(words: Sequence[int | None]) -> bool:
+def phases_fit_total(registers: Sequence[int | None]) -> bool:
     """True if the phases' sum is near the total's, as it is in one cycle of any meter; also where a word is missing."""
-    gap = power_gap(words)
-    return not gap or gap <= WATT + sum(abs(_net(words, phase) or 0) for phase in _PHASES) // 500
+    gap = power_gap(registers)
+    return not gap or gap <= WATT + sum(abs(_net(registers, phase) or 0) for phase in _PHASES) // 500
 
 
-def _net(words: Sequence[int | None], at: int) -> int | None:
+def _net(registers: Sequence[int | None], at: int) -> int | None:
     """Import less export of the four words at `at` (plus, minus; each 32 bit, high word first); None for no value."""
-    plus_high, plus_low, minus_high, minus_low = words[at : at + 4]
+    plus_high, plus_low, minus_high, minus_low = registers[at : at + 4]
     plus, minus = (plus_high << 16) + plus_low, (minus_high << 16) + minus_low  # type: ignore[operator]
     return None if plus > MOST_POWER or minus > MOST_POWER else plus - minus
 
@@ -84,7 +84,7 @@ class BlockRead:
 
     name: str
     start: int
-    words: Words
+    registers: Registers
     at: float
 
 

@@ -15,7 +15,7 @@ from ksem_contract.topics import Topics
 from ksem_contract.values import VALUE_KEYS, decode_device, decode_energy, decode_live, format_value
 from ksem_contract.values_message import ValuesWriter
 from ksem_publisher.block_publisher import Message, PublishTogether
-from ksem_publisher.snapshot import Words
+from ksem_publisher.snapshot import Registers
 from service_runtime.clock import boottime, wall_time
 
 _KEYS: Final = {key.key: key for key in VALUE_KEYS}
@@ -48,10 +48,10 @@ class ValuePublisher:
         self._kept: dict[str, float] = {}
         self._counters: tuple[Mapping[str, float], float] = ({}, float("-inf"))
 
-    def live(self, words: Words, measured: float) -> list[Message]:
+    def live(self, registers: Registers, measured: float) -> list[Message]:
         """What there is to publish of a measuring cycle."""
         now = self._clock()
-        values = decode_live(words)
+        values = decode_live(registers)
         counters, counted = self._counters
         everything = {**values, **counters} if now - counted <= COUNTERS_FOR else values
         age_ms = block_stamp(now, measured)[1]
@@ -67,9 +67,9 @@ class ValuePublisher:
                 messages += [(topic, payload, False, None) for topic, payload in counter_messages(counter, everything)]
         return messages
 
-    def energy(self, words: Words, measured: float, now: float) -> tuple[Withheld, ...]:
+    def energy(self, registers: Registers, measured: float, now: float) -> tuple[Withheld, ...]:
         """Counters were read; those withheld are told."""
-        counters, withheld = self._guard.check(decode_energy(words), now)
+        counters, withheld = self._guard.check(decode_energy(registers), now)
         self._counters = (counters, measured)
         self._kept.update(counters)
         # Unchanged ones, too: by its time-out a reader tells a counter that stands still from one that is read no more.
@@ -81,9 +81,9 @@ class ValuePublisher:
         self._guard = CounterGuard()
         self._counters = ({}, float("-inf"))
 
-    def device(self, words: Words) -> None:
+    def device(self, registers: Registers) -> None:
         """The device was read."""
-        values = decode_device(words)
+        values = decode_device(registers)
         changed = {key: value for key, value in values.items() if self._kept.get(key) != value}
         self._kept.update(changed)
         self._publish(self._each(changed))

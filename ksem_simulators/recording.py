@@ -42,7 +42,7 @@ class RegisterTimeline:
         """Whether anything is known."""
         return bool(self._meter or self._bus)
 
-    def words(self, start: int, count: int, t: float) -> tuple[int, ...] | None:
+    def registers(self, start: int, count: int, t: float) -> tuple[int, ...] | None:
         """The registers as of `t`; None if one of them was never told."""
         found: list[int | None] = [None] * count
         for layer in (self._bus, self._meter):

@@ -5,7 +5,7 @@ from typing import Final
 
 from ksem_contract.block_message import BlockMessage
 from modbus_codec.pdu import BadReply, FunctionCode, ReadReply, ReadRequest, decode_reply
-from rtu_server.reply_cache import Answer, Words, encode
+from rtu_server.reply_cache import Answer, Registers, encode
 
 AGE_SLACK: Final = 0.1
 """Seconds that an answer may seem older than its blocks' limit: a block's moment is rounded, and may lie in between."""
@@ -40,8 +40,8 @@ def why_wrong(
 
 def why_unfit() -> str:
     """Return what is wrong with the way in which answers are made, by one whose bytes are known; empty: nothing."""
-    words = Words(tuple(range(0xFFFA, 0x10000)), 0.0, 0.0)
-    made = encode(1, words).answer.frame
+    registers = Registers(tuple(range(0xFFFA, 0x10000)), 0.0, 0.0)
+    made = encode(1, registers).answer.frame
     due = bytes.fromhex("01 03 0c ff fa ff fb ff fc ff fd ff fe ff ff fe fd")
     return "" if made == due else f"the answer {made.hex(' ')} was made where {due.hex(' ')} is right"
 

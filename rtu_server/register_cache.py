@@ -15,7 +15,7 @@ from ksem_contract.block_message import BlockMessage
 from ksem_contract.blocks import MOST_ON_DEMAND, in_map, parse_block_name, touches_map
 from ksem_contract.freshness import EchoClock, Pong
 from ksem_contract.registers import RegisterRange
-from rtu_server.reply_cache import PrecomputedRequests, Refused, Reply, Words, encode
+from rtu_server.reply_cache import PrecomputedRequests, Refused, Registers, Reply, encode
 
 MAX_SESSIONS = 4
 """Publisher sessions kept in mind: the one served, and what may replace it. Garbage on the topics can't grow it."""
@@ -106,16 +106,16 @@ class Served:
         reply = self.replies.get(request)
         return reply if reply is not None and now < reply.expires and self.is_true(now) else None
 
-    def read(self, wanted: RegisterRange, now: float) -> Words | Refused:
+    def read(self, wanted: RegisterRange, now: float) -> Registers | Refused:
         """Return the registers of a range if every block that it touches, and all vital data, is fresh."""
-        words = self.assemble(wanted)
-        if isinstance(words, Words) and (now >= words.expires or not self.is_true(now)):
+        registers = self.assemble(wanted)
+        if isinstance(registers, Registers) and (now >= registers.expires or not self.is_true(now)):
             # A range on demand that nobody renews is again what it was before: not in the meter's map.
             known = not self.is_true(now) or touches_map(wanted)
             return Refused.STALE if known else Refused.UNMAPPED
-        return words
+        return registers
 
-    def assemble(self, wanted: RegisterRange) -> Words | Refused:
+    def assemble(self, wanted: RegisterRange) -> Registers | Refused:
         """Like `read`, whatever the time is: the caller compares both moments of expiry when it writes."""
         parts = [held for held in self.blocks.values() if held.range.overlaps(wanted)]
         whole = [held for held in parts if held.range.covers(wanted)]
@@ -131,7 +131,7 @@ class Served:
         if None in registers:
             return Refused.STALE
         made_of = tuple(held.message for held in parts)
-        return Words(registers, measured, expires, made_of)  # type: ignore[arg-type]  # None was ruled out in one C-level pass
+        return Registers(registers, measured, expires, made_of)  # type: ignore[arg-type]  # None was ruled out in one C-level pass
 
 
 class RegisterCache:
@@ -187,8 +187,8 @@ class RegisterCache:
     def find(self, request: bytes, unit: int, wanted: RegisterRange, now: float) -> Reply | Refused:
         """Return the reply to a read request (its whole frame, the unit and range in it), or why there is none."""
         self._precomputed.note(request, unit, wanted, now)
-        words = self.state.read(wanted, now)
-        return words if isinstance(words, Refused) else encode(unit, words)
+        registers = self.state.read(wanted, now)
+        return registers if isinstance(registers, Refused) else encode(unit, registers)
 
     def on_offline(self) -> None:
         """Note that the status became `offline`: until the served session speaks again, another may take over."""

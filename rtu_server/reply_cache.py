@@ -27,7 +27,7 @@ class Refused(Enum):
     """The meter has no such registers."""
 
 
-class Words(NamedTuple):
+class Registers(NamedTuple):
     """Registers of one answer, the age of the oldest and until when they are true."""
 
     registers: tuple[int, ...]
@@ -89,7 +89,7 @@ class PrecomputedRequests:
 
     def encode(
         self,
-        assemble: Callable[[RegisterRange], Words | Refused],
+        assemble: Callable[[RegisterRange], Registers | Refused],
         known: Mapping[bytes, Reply],
         changed: Iterable[RegisterRange],
         now: float,
@@ -105,19 +105,21 @@ class PrecomputedRequests:
             if reply is not None and not any(each.overlaps(precomputed.wanted) for each in changed):
                 replies[request] = reply
                 continue
-            words = assemble(precomputed.wanted)
-            if isinstance(words, Words):
-                replies[request] = encode(precomputed.unit, words, reply)
+            registers = assemble(precomputed.wanted)
+            if isinstance(registers, Registers):
+                replies[request] = encode(precomputed.unit, registers, reply)
         return replies
 
 
-def encode(unit: int, words: Words, known: Reply | None = None) -> Reply:
+def encode(unit: int, registers: Registers, known: Reply | None = None) -> Reply:
     """Return the reply of `unit`; of a `known` one with the same registers the frame is used again."""
-    if known is not None and known.registers == words.registers:
+    if known is not None and known.registers == registers.registers:
         frame = known.answer.frame
     else:
-        count = len(words.registers)
+        count = len(registers.registers)
         head = (unit, FunctionCode.READ_HOLDING_REGISTERS, 2 * count)
         # In one step: that count and words are in their limits was checked as the request and the blocks came in.
-        frame = append_crc(struct.pack(f">BBB{count}H", *head, *words.registers))
-    return Reply(Answer(frame, DATA, words.measured, made_of=words.made_of), words.registers, words.expires)
+        frame = append_crc(struct.pack(f">BBB{count}H", *head, *registers.registers))
+    return Reply(
+        Answer(frame, DATA, registers.measured, made_of=registers.made_of), registers.registers, registers.expires
+    )

@@ -91,10 +91,10 @@ class TcpReplyCache:
 
     def find(self, request: bytes, unit: int, wanted: RegisterRange, now: float) -> Reply | Refused:
         """Return the reply to a read request, or why there is none."""
-        words = (self._state or self.shared.state).read(wanted, now)
-        if isinstance(words, Refused):
-            return words
-        reply = encode(unit, words)
+        registers = (self._state or self.shared.state).read(wanted, now)
+        if isinstance(registers, Refused):
+            return registers
+        reply = encode(unit, registers)
         if len(self._replies) < MAX_REPLIES:
             self._replies[request] = reply
         return reply

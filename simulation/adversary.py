@@ -65,8 +65,8 @@ def _forged(genuine: Message, random: Random) -> Iterator[Message]:
         block = BlockMessage.decode(genuine.payload)
     except InvalidMessage:
         return
-    words = tuple(None if word is None else word ^ random.randrange(1, 99) for word in block.registers)
-    false = replace(block, registers=words, seq=block.seq + 1000, boot_ms=block.boot_ms + 50)
+    registers = tuple(None if word is None else word ^ random.randrange(1, 99) for word in block.registers)
+    false = replace(block, registers=registers, seq=block.seq + 1000, boot_ms=block.boot_ms + 50)
     made = false.encode()
     for payload in (made, false.encode(OTHER), made[:-_TAIL] + genuine.payload[-_TAIL:], made[:-_TAIL] + b"}"):
         yield genuine._replace(payload=payload)

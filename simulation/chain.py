@@ -317,9 +317,9 @@ class _Poller:
             return
         else:
             self._done()
-            words = tuple(int.from_bytes(pdu[at : at + 2], "big") for at in range(2, len(pdu), 2))
-            side.push.polled(self._wanted.start, words, self._sent, now)
-            self._hand_on(side.plan.answer(words, self._sent, now))
+            registers = tuple(int.from_bytes(pdu[at : at + 2], "big") for at in range(2, len(pdu), 2))
+            side.push.polled(self._wanted.start, registers, self._sent, now)
+            self._hand_on(side.plan.answer(registers, self._sent, now))
         self.step()
 
     def _done(self) -> None:
@@ -348,7 +348,7 @@ class _Poller:
             if isinstance(result, Snapshot):
                 side.live_data.polled(result, side.others.interval_ms)
             elif result.name == "gaps":
-                side.live_data.words.note(result.start, result.words)
+                side.live_data.registers.note(result.start, result.registers)
             else:
                 side.others.take(result, "poll")
 

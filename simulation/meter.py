@@ -138,12 +138,12 @@ class Meter:
             self.process.after(self.push.lag, self._push_next)
 
     def _frame(self, start: int, count: int, energy: Sequence[int]) -> bytes:
-        words = (
+        registers = (
             self._image[start : start + count]
             if start < LIVE.stop
             else energy[start - ENERGY.start : start - ENERGY.start + count]
         )
-        return struct.pack(f">BHHB{count}H", 16, start, count, 2 * count, *words)
+        return struct.pack(f">BHHB{count}H", 16, start, count, 2 * count, *registers)
 
     def _push_next(self) -> None:
         if not self._queue:
@@ -242,13 +242,13 @@ class Meter:
         if how == "silent" or not end.open:
             return
         start, count = int.from_bytes(pdu[1:3]), int.from_bytes(pdu[3:5])
-        words = self.read(start, count)
-        if words is None or how == "exception":
-            reply = bytes((pdu[0] | 0x80, 2 if words is None else self.poll.code))
+        registers = self.read(start, count)
+        if registers is None or how == "exception":
+            reply = bytes((pdu[0] | 0x80, 2 if registers is None else self.poll.code))
         else:
             count -= how == "short"
             function = 4 if how == "other function" else pdu[0]
-            reply = struct.pack(f">BB{count}H", function, 2 * count, *words[:count])
+            reply = struct.pack(f">BB{count}H", function, 2 * count, *registers[:count])
         frame = encode_frame(transaction, unit, reply)
         end.send(frame + frame if how == "doubled" else frame)
 

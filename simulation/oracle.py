@@ -331,8 +331,8 @@ class Oracle:
         elif frame[1] != requested.frame[1] or frame[2] != 2 * requested.count or len(frame) != 5 + frame[2]:
             self._break(4, f"{frame[:3].hex(' ')}... answers {requested.frame.hex(' ')}")
         else:
-            words = tuple(int.from_bytes(frame[at : at + 2], "big") for at in range(3, len(frame) - 2, 2))
-            self._judge_words(sent.start, requested, words)
+            registers = tuple(int.from_bytes(frame[at : at + 2], "big") for at in range(3, len(frame) - 2, 2))
+            self._judge_words(sent.start, requested, registers)
 
     def _fits_in_time(self, sent: Transmission, requested: _Requested | None) -> bool:
         known = [one for one in self._others if one.seen <= sent.decided]
@@ -354,8 +354,8 @@ class Oracle:
             return self._break(4, f"begun {1e3 * (sent.start - requested.end):.1f} ms after its request")
         return True
 
-    def _judge_words(self, now: float, requested: _Requested, words: tuple[int, ...]) -> None:
-        judged = [truth.judge(requested.start, words) for truth in self.truths]
+    def _judge_words(self, now: float, requested: _Requested, registers: tuple[int, ...]) -> None:
+        judged = [truth.judge(requested.start, registers) for truth in self.truths]
         best = next((one for one in judged if one.kind == "good"), judged[0])
         where = f"{requested.start}, {requested.count} registers"
         requested.data = True  # what is wrong with it is told by itself

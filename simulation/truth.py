@@ -65,13 +65,13 @@ class Truth:
 
     def identify(self, serial: int) -> None:
         """The device block from now on."""
-        words = [0] * DEVICE.count
-        words[0], words[3] = 0x5233, 0x0206
+        registers = [0] * DEVICE.count
+        registers[0], registers[3] = 0x5233, 0x0206
         for at, text in ((4, "KOSTAL"), (20, "KSEM G2"), (36, f"7{serial:08}")):
             raw = text.encode().ljust(32, b"\0")
-            words[at : at + 16] = [int.from_bytes(raw[2 * i : 2 * i + 2]) for i in range(16)]
-        words[52] = self.interval_ms
-        self.devices.append(tuple(words))
+            registers[at : at + 16] = [int.from_bytes(raw[2 * i : 2 * i + 2]) for i in range(16)]
+        registers[52] = self.interval_ms
+        self.devices.append(tuple(registers))
 
     def measure(self, now: float, *, frozen: bool = False, void: bool = False) -> tuple[int, ...]:
         """A cycle is measured: its words of `live`. Frozen, the words of the cycle before come again."""
@@ -83,11 +83,11 @@ class Truth:
             return self.live[-1][1]
         self._frozen_since = None
         self.times.append(now)
-        words = self._words(self.cycle, void=void)
-        self.live.append((self.cycle, words))
+        registers = self._words(self.cycle, void=void)
+        self.live.append((self.cycle, registers))
         if void:
             self.void.add(self.cycle)
-        return words
+        return registers
 
     def read(self, now: float) -> None:
         """The newest cycle's words are what the meter holds now, and tells whoever polls it."""
@@ -101,12 +101,12 @@ class Truth:
 
     def energy(self) -> tuple[int, ...]:
         """The counters of the newest cycle."""
-        words = [_NO_COUNTER] * ENERGY.count
+        registers = [_NO_COUNTER] * ENERGY.count
         for number, address in enumerate(_COUNTERS):
             raw = _BASE + number * 0x1_0000_0100 + self.cycle
             at = address - ENERGY.start
-            words[at : at + 4] = raw >> 48, raw >> 32 & 0xFFFF, raw >> 16 & 0xFFFF, raw & 0xFFFF
-        return tuple(words)
+            registers[at : at + 4] = raw >> 48, raw >> 32 & 0xFFFF, raw >> 16 & 0xFFFF, raw & 0xFFFF
+        return tuple(registers)
 
     def device(self, now: float) -> tuple[int, ...]:
         """The device block, whose clock goes on."""
@@ -114,43 +114,43 @@ class Truth:
         clock = begun + round(now * 1000)
         return (*self.devices[-1][:53], *((clock >> shift) & 0xFFFF for shift in (48, 32, 16, 0)), 0)
 
-    def judge(self, start: int, words: tuple[int, ...]) -> Judged:
+    def judge(self, start: int, registers: tuple[int, ...]) -> Judged:
         """Tell what these registers from `start` on are."""
-        stop = start + len(words)
+        stop = start + len(registers)
         if stop <= LIVE.stop:
-            return self._judge_live(start, words)
+            return self._judge_live(start, registers)
         if start >= ENERGY.start and stop <= ENERGY.stop:
-            return self._judge_energy(start, words)
+            return self._judge_energy(start, registers)
         if start >= DEVICE.start and stop <= DEVICE.stop:
             first = start - DEVICE.start
-            fixed = words[: max(0, 53 - first)]
+            fixed = registers[: max(0, 53 - first)]
             known = any(one[first : first + len(fixed)] == fixed for one in self.devices)
             return Judged("good", inf) if known else Judged("wrong", why="no device block of this meter")
         if start >= SUNSPEC.start and stop <= SUNSPEC.stop:
             first = start - SUNSPEC.start
-            good = self.sunspec[first : first + len(words)] == words
+            good = self.sunspec[first : first + len(registers)] == registers
             return Judged("good", inf) if good else Judged("wrong", why="not this meter's SunSpec registers")
         return Judged("wrong", why="registers that the meter does not have")
 
-    def _judge_live(self, start: int, words: tuple[int, ...]) -> Judged:
-        stop = start + len(words)
+    def _judge_live(self, start: int, registers: tuple[int, ...]) -> Judged:
+        stop = start + len(registers)
         values = _values_in(start, stop)
         if not values:
             return Judged("good", inf)
         # The last value's low word is another one in each cycle, as voltages and frequency are: look at it first.
         last = values[-1]
-        low = words[last - start]
+        low = registers[last - start]
         for cycle, known in reversed(self.live):
-            if known[last] == low and all(known[at] == words[at - start] for at in values):
-                return self._judge_gaps(cycle, start, words)
-        foreign = [at for at in values if not any(known[at] == words[at - start] for _, known in self.live)]
+            if known[last] == low and all(known[at] == registers[at - start] for at in values):
+                return self._judge_gaps(cycle, start, registers)
+        foreign = [at for at in values if not any(known[at] == registers[at - start] for _, known in self.live)]
         if foreign:
-            return Judged("wrong", why=f"register {foreign[0]} never held {words[foreign[0] - start]}")
+            return Judged("wrong", why=f"register {foreign[0]} never held {registers[foreign[0] - start]}")
         return Judged("torn", why="its values are of several cycles")
 
-    def _judge_gaps(self, cycle: int, start: int, words: tuple[int, ...]) -> Judged:
+    def _judge_gaps(self, cycle: int, start: int, registers: tuple[int, ...]) -> Judged:
         if cycle in self.covered:
-            for at, word in enumerate(words, start):
+            for at, word in enumerate(registers, start):
                 if at not in _MEASURED and 0 < (cycle - word) % 0x10000 < 0x8000:
                     return Judged("torn", why=f"register {at} is of cycle {word}, the values are of {cycle % 0x10000}")
         return self._dated(cycle)
@@ -160,13 +160,13 @@ class Truth:
             return Judged("void", why="measured while the meter boots")
         return Judged("good", self.times[cycle])
 
-    def _judge_energy(self, start: int, words: tuple[int, ...]) -> Judged:
+    def _judge_energy(self, start: int, registers: tuple[int, ...]) -> Judged:
         measured = inf
         for number, address in enumerate(_COUNTERS):
             at = address - start
-            if at < 0 or at + 4 > len(words):
+            if at < 0 or at + 4 > len(registers):
                 continue
-            raw = words[at] << 48 | words[at + 1] << 32 | words[at + 2] << 16 | words[at + 3]
+            raw = registers[at] << 48 | registers[at + 1] << 32 | registers[at + 2] << 16 | registers[at + 3]
             cycle = raw - _BASE - number * 0x1_0000_0100
             if not 0 <= cycle < len(self.times):
                 return Judged("wrong", why=f"the counter at {address} never held {raw}")
@@ -174,7 +174,7 @@ class Truth:
         return Judged("good", measured)
 
     def _words(self, cycle: int, *, void: bool) -> tuple[int, ...]:
-        words = [cycle & 0xFFFF] * LIVE.count
+        registers = [cycle & 0xFFFF] * LIVE.count
         direction = 2 if cycle // 1500 % 2 else 0
         total = other = 0
         for phase, at in enumerate((40, 80, 120)):
@@ -182,24 +182,24 @@ class Truth:
             back = cycle * 17 % 90 if self.mean else 0
             total += power
             other += back
-            _put(words, at + direction, power)
-            _put(words, at + 2 - direction, back)
-            _put(words, at + 4, 1000 + cycle * 37 % 911 + phase)
-            _put(words, at + 6, 0)
-            _put(words, at + 16, 6000 + cycle * 41 % 3989)
-            _put(words, at + 18, 0)
-            _put(words, at + 20, 2000 + cycle * 71 % 9001)
-            _put(words, at + 22, 228_000 + (cycle * 53 + 17 * phase) % 4001)
-            _put(words, at + 24, 900 + cycle % 97)
-        _put(words, direction, 0xFFFF_FFFF if void and cycle % 2 else total)
-        _put(words, 2 - direction, other)
-        _put(words, 4, 3000 + cycle * 37 % 1013)
-        _put(words, 6, 0)
-        _put(words, 16, 18_000 + cycle * 43 % 4003)
-        _put(words, 18, 0)
-        _put(words, 24, 900 + cycle % 89)
-        _put(words, 26, 0 if void and not cycle % 2 else 49_900 + cycle * 29 % 211)
-        return tuple(words)
+            _put(registers, at + direction, power)
+            _put(registers, at + 2 - direction, back)
+            _put(registers, at + 4, 1000 + cycle * 37 % 911 + phase)
+            _put(registers, at + 6, 0)
+            _put(registers, at + 16, 6000 + cycle * 41 % 3989)
+            _put(registers, at + 18, 0)
+            _put(registers, at + 20, 2000 + cycle * 71 % 9001)
+            _put(registers, at + 22, 228_000 + (cycle * 53 + 17 * phase) % 4001)
+            _put(registers, at + 24, 900 + cycle % 97)
+        _put(registers, direction, 0xFFFF_FFFF if void and cycle % 2 else total)
+        _put(registers, 2 - direction, other)
+        _put(registers, 4, 3000 + cycle * 37 % 1013)
+        _put(registers, 6, 0)
+        _put(registers, 16, 18_000 + cycle * 43 % 4003)
+        _put(registers, 18, 0)
+        _put(registers, 24, 900 + cycle % 89)
+        _put(registers, 26, 0 if void and not cycle % 2 else 49_900 + cycle * 29 % 211)
+        return tuple(registers)
 
 
 @lru_cache(maxsize=256)
@@ -208,8 +208,8 @@ def _values_in(start: int, stop: int) -> tuple[int, ...]:
     return tuple(at for at in range(start, stop) if at in _MEASURED)
 
 
-def _put(words: list[int], at: int, value: int) -> None:
-    words[at], words[at + 1] = value >> 16, value & 0xFFFF
+def _put(registers: list[int], at: int, value: int) -> None:
+    registers[at], registers[at + 1] = value >> 16, value & 0xFFFF
 
 
 def _sunspec() -> tuple[int, ...]:

@@ -108,11 +108,11 @@ def _answered(facts: MeterFacts, where: str) -> Finding:
         )
     if kinds & {"closed", "garbage"} or "silent" in kinds:
         return wrong(f"{where} does not speak Modbus TCP ({', '.join(sorted(kinds))})", _OWN_ADDRESS)
-    kind = identify(device.words, head.words, place.port)
-    name = describe(device.words)
+    kind = identify(device.registers, head.registers, place.port)
+    name = describe(device.registers)
     if kind == "ksem":
-        hertz = frequency(head.words)
-        text = f"{name or 'a KSEM'} at {where}: measures every {interval_ms(device.words)} ms, {hertz:.2f} Hz"
+        hertz = frequency(head.registers)
+        text = f"{name or 'a KSEM'} at {where}: measures every {interval_ms(device.registers)} ms, {hertz:.2f} Hz"
         return Finding("meter", place.id, "ok", text)
     if kind == "nameless":
         return wrong(
@@ -122,7 +122,7 @@ def _answered(facts: MeterFacts, where: str) -> Finding:
         )
     if kind == "booting":
         return wrong(
-            f"{name} at {where} answers, but with {frequency(head.words) or 0:.2f} Hz: it boots, or measures nothing",
+            f"{name} at {where} answers, but with {frequency(head.registers) or 0:.2f} Hz: it boots, or measures nothing",
             "wait a minute; then look at the meter's own page, and at the voltage inputs L1 to L3 and N",
         )
     if kind == "inverter":
@@ -176,9 +176,9 @@ def describe(device: tuple[int, ...]) -> str:
     return texts.get("product_name") or texts.get("vendor_name") or ""
 
 
-def holds_floats(words: tuple[int, ...]) -> bool:
+def holds_floats(registers: tuple[int, ...]) -> bool:
     """Whether the words are numbers as a Plenticore has them: float32, low word first."""
-    pairs = list(zip(words[::2], words[1::2], strict=False))
+    pairs = list(zip(registers[::2], registers[1::2], strict=False))
     numbers = [struct.unpack(">f", struct.pack(">HH", high, low))[0] for low, high in pairs]
     sound = [number for number in numbers if math.isfinite(number) and (number == 0 or 1e-3 < abs(number) < 1e7)]
     return len(numbers) >= 4 and len(sound) > 0.8 * len(numbers) and any(sound)

@@ -47,7 +47,7 @@ class RegisterAnswer:
     """What came back when registers were asked for."""
 
     kind: Answer
-    words: tuple[int, ...] = ()
+    registers: tuple[int, ...] = ()
     code: int | None = None
 
 

@@ -60,13 +60,13 @@ def _by_registers(facts: MeterFacts) -> Verdict:
         return Verdict("closed")
     if "silent" in (device.kind, head.kind):
         return Verdict("silent")
-    kind = identify(device.words, head.words, facts.place.port)
+    kind = identify(device.registers, head.registers, facts.place.port)
     if kind in ("inverter", "other"):
-        return Verdict(kind, describe(device.words))
+        return Verdict(kind, describe(device.registers))
     if kind == "nameless":  # it measures as a KSEM does
-        return Verdict("ksem", describe(device.words))
-    texts = decode_texts(device.words) if len(device.words) == DEVICE.count else {}
-    return Verdict(kind, describe(device.words), texts.get("serial_number", ""), interval_ms(device.words))
+        return Verdict("ksem", describe(device.registers))
+    texts = decode_texts(device.registers) if len(device.registers) == DEVICE.count else {}
+    return Verdict(kind, describe(device.registers), texts.get("serial_number", ""), interval_ms(device.registers))
 
 
 PLAIN_PORT: Final = 502

@@ -5,7 +5,13 @@ from typing import Final, Literal, NamedTuple
 
 from ksem_contract.registers import RegisterRange
 from ksem_simulators.ksem.household import DAY, Household, Powers
-from ksem_simulators.ksem.image import device_words, energy_flow_words, energy_words, live_words, sunspec_words
+from ksem_simulators.ksem.image import (
+    device_registers,
+    energy_flow_registers,
+    energy_registers,
+    live_words,
+    sunspec_registers,
+)
 from ksem_simulators.ksem.measurement import BOOTING, Counters, Energies, Measurement, measure
 from ksem_simulators.truth import BOOTING as BOOTING_FLAG
 from ksem_simulators.truth import FROZEN, Block, Kind, TruthWriter
@@ -49,7 +55,7 @@ class Reading:
 class Answer(NamedTuple):
     """Words that are about to be said, and their statement in the truth file."""
 
-    words: bytes
+    registers: bytes
     statement: int
 
 
@@ -120,10 +126,10 @@ class Meter:
         block = block_of(wanted)
         if block is None or not self.knows(wanted):
             raise ValueError(f"the meter has no registers {wanted}")
-        words, snapshot = self._held(block, reading or self.reading, now)
+        registers, snapshot = self._held(block, reading or self.reading, now)
         offset = 2 * (wanted.start - RANGES[block].start)
         return Answer(
-            words[offset : offset + 2 * wanted.count], self._truth.read_out(block, snapshot, wanted, kind, now)
+            registers[offset : offset + 2 * wanted.count], self._truth.read_out(block, snapshot, wanted, kind, now)
         )
 
     def take_back(self, answer: Answer) -> None:
@@ -137,26 +143,30 @@ class Meter:
         known = self._last.get(block)
         if known is not None and known[1] == reading.cycle and block is not Block.DEVICE:
             return known[0], known[2]
-        words = self._image(block, reading, now)
-        if known is not None and known[0] == words:
+        registers = self._image(block, reading, now)
+        if known is not None and known[0] == registers:
             snapshot = known[2]
         else:
             measured_at = now if block is Block.DEVICE else reading.measured_at
             flags = reading.flags & FROZEN
             snapshot = self._truth.snapshot(
-                block, words, cycle=reading.cycle, at=now, measured_at=measured_at, flags=flags
+                block, registers, cycle=reading.cycle, at=now, measured_at=measured_at, flags=flags
             )
-        self._last[block] = (words, reading.cycle, snapshot)
-        return words, snapshot
+        self._last[block] = (registers, reading.cycle, snapshot)
+        return registers, snapshot
 
     def _image(self, block: Block, reading: Reading, now: float) -> bytes:
         powers = reading.powers
         if block is Block.ENERGY:
-            return energy_words(reading.counters)
+            return energy_registers(reading.counters)
         if block is Block.SUNSPEC:
             padded = self.firmware == "2.6.0"
-            return sunspec_words(reading.measurement, reading.counters, padded=padded, version=self.firmware)
+            return sunspec_registers(reading.measurement, reading.counters, padded=padded, version=self.firmware)
         if block is Block.ENERGY_FLOW:
-            return energy_flow_words(powers.load, powers.pv, powers.battery, powers.state_of_charge, sum(powers.grid))
+            return energy_flow_registers(
+                powers.load, powers.pv, powers.battery, powers.state_of_charge, sum(powers.grid)
+            )
         unix_ms = 1_700_000_000_000 + round(1000 * now)
-        return device_words(firmware=FIRMWARE_WORDS[self.firmware], interval_ms=self.settings.cycle_ms, unix_ms=unix_ms)
+        return device_registers(
+            firmware=FIRMWARE_WORDS[self.firmware], interval_ms=self.settings.cycle_ms, unix_ms=unix_ms
+        )

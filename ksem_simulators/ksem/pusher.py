@@ -48,15 +48,17 @@ class PushConnection(asyncio.Protocol):
             if not one.answer.done():
                 one.answer.set_exception(ConnectionError(f"receiver closed the connection ({exc or 'end of stream'})"))
 
-    def write(self, unit: int, wanted: RegisterRange, words: bytes, *, single: bool = False) -> "asyncio.Future[float]":
+    def write(
+        self, unit: int, wanted: RegisterRange, registers: bytes, *, single: bool = False
+    ) -> "asyncio.Future[float]":
         """Sends a write; the future is how long its answer took, in seconds. `single`: with FC06, one register."""
         if self.closed or self._transport.is_closing():
             raise ConnectionError("receiver closed the connection")
         transaction = next(self._numbers) % 65536
         head = bytes((FunctionCode.WRITE_MULTIPLE_REGISTERS, *divmod(wanted.start, 256), *divmod(wanted.count, 256)))
-        pdu = head + bytes((2 * wanted.count,)) + words
+        pdu = head + bytes((2 * wanted.count,)) + registers
         if single:
-            pdu = head = bytes((FunctionCode.WRITE_SINGLE_REGISTER, *divmod(wanted.start, 256))) + words
+            pdu = head = bytes((FunctionCode.WRITE_SINGLE_REGISTER, *divmod(wanted.start, 256))) + registers
         answer: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         answer.add_done_callback(_seen)
         frame = MbapFrame(transaction, unit, pdu).encode()
@@ -217,7 +219,7 @@ class Pusher:
     def _write(self, connection: PushConnection, wanted: RegisterRange, reading: Reading) -> "asyncio.Future[float]":
         saying = self._meter.read_out(wanted, Kind.PUSH, boottime(), reading)
         try:
-            answer = connection.write(self.settings.unit, wanted, saying.words)
+            answer = connection.write(self.settings.unit, wanted, saying.registers)
         except ConnectionError:
             self._meter.take_back(saying)
             raise

@@ -39,14 +39,14 @@ class ReplayMeter:
 
     def knows(self, wanted: RegisterRange) -> bool:
         """Whether all of these were told at any time."""
-        return self.recording.registers.words(wanted.start, wanted.count, 0.0) is not None
+        return self.recording.registers.registers(wanted.start, wanted.count, 0.0) is not None
 
     def read_out(self, wanted: RegisterRange, _kind: Kind, now: float) -> Answer:
         """These registers as of now. There is no truth file: nobody judges what a recording says."""
-        words = self.recording.registers.words(wanted.start, wanted.count, self.now(now))
-        if words is None:
+        registers = self.recording.registers.registers(wanted.start, wanted.count, self.now(now))
+        if registers is None:
             raise ValueError(f"the recording has no registers {wanted}")
-        return Answer(struct.pack(f">{wanted.count}H", *words), 0)
+        return Answer(struct.pack(f">{wanted.count}H", *registers), 0)
 
     def take_back(self, answer: Answer) -> None:
         """Nothing was written down."""
@@ -95,10 +95,10 @@ class ReplayPusher:
         try:
             connection = await self._connected(record.peer or "")
             if record.what == "write" and record.start is not None and record.values:
-                words = struct.pack(f">{len(record.values)}H", *(word or 0 for word in record.values))
+                registers = struct.pack(f">{len(record.values)}H", *(word or 0 for word in record.values))
                 wanted = RegisterRange(record.start, len(record.values))
                 single = record.function == FunctionCode.WRITE_SINGLE_REGISTER
-                connection.write(record.unit or 0, wanted, words, single=single)
+                connection.write(record.unit or 0, wanted, registers, single=single)
                 self.counters.writes += 1
         except (OSError, TimeoutError) as error:
             self.counters.failures += 1

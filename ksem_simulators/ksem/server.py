@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from ksem_contract.registers import RegisterRange
-from ksem_simulators.ksem.image import foreign_words
+from ksem_simulators.ksem.image import foreign_registers
 from ksem_simulators.ksem.meter import Answer
 from ksem_simulators.ksem.poll_fault import PollFault
 from ksem_simulators.truth import Kind
@@ -141,7 +141,7 @@ class _Connection(asyncio.Protocol):
         if fault == "exception":
             self._refuse(frame, frame.pdu[0], self._server.fault.code)
         elif fault == "foreign":
-            self._send(frame, Answer(foreign_words(wanted, now), 0))
+            self._send(frame, Answer(foreign_registers(wanted, now), 0))
         elif fault == "garbage":
             self._transport.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         elif not meter.knows(wanted):
@@ -159,7 +159,7 @@ class _Connection(asyncio.Protocol):
     def _spoil(self, frame: MbapFrame, answer: Answer, fault: str) -> None:
         """Right words that nobody may take: they do not count as said."""
         self._server.meter.take_back(answer)
-        pdu = _read_reply(answer.words)
+        pdu = _read_reply(answer.registers)
         if fault == "wrong-transaction":
             self._transport.write(MbapFrame((frame.transaction - 1) % 65536, frame.unit, pdu).encode())
         elif fault == "wrong-unit":
@@ -175,7 +175,7 @@ class _Connection(asyncio.Protocol):
                 self._server.meter.take_back(answer)
             return
         self._server.counters.answered += 1
-        self._transport.write(MbapFrame(frame.transaction, frame.unit, _read_reply(answer.words)).encode())
+        self._transport.write(MbapFrame(frame.transaction, frame.unit, _read_reply(answer.registers)).encode())
 
     def _refuse(self, frame: MbapFrame, function: int, code: int) -> None:
         self._server.counters.refused += 1
@@ -183,5 +183,5 @@ class _Connection(asyncio.Protocol):
         self._transport.write(MbapFrame(frame.transaction, frame.unit, pdu).encode())
 
 
-def _read_reply(words: bytes) -> bytes:
-    return bytes((FunctionCode.READ_HOLDING_REGISTERS, len(words))) + words
+def _read_reply(registers: bytes) -> bytes:
+    return bytes((FunctionCode.READ_HOLDING_REGISTERS, len(registers))) + registers

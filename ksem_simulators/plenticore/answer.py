@@ -23,7 +23,7 @@ class Answer:
     """
 
     kind: AnswerKind
-    words: tuple[int, ...] = ()
+    registers: tuple[int, ...] = ()
     code: int = 0
     why: str = ""
 

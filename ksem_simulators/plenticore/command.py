@@ -270,7 +270,7 @@ class Commands:
         return {}
 
     def _words(self) -> dict[str, Any]:
-        return {"words": {name: list(words) for name, words in self._inverter.words.items()}}
+        return {"words": {name: list(registers) for name, registers in self._inverter.registers.items()}}
 
     def _believe(self, **changes: Any) -> dict[str, Any]:
         belief = self._inverter.belief

@@ -49,7 +49,7 @@ class Inverter:
         self.tally = Tally(FRAME_GAP)
         self.changed = threading.Condition()
         self.recent: deque[Transaction] = deque(maxlen=_RECENT)
-        self.words: dict[str, tuple[int, ...]] = {}
+        self.registers: dict[str, tuple[int, ...]] = {}
         self.belief = Belief(BeliefPlan())
         self.number = 0
         self.recognised = not plan.detect
@@ -157,10 +157,10 @@ class Inverter:
         answer = read_answer(plan.unit, request, exchange.received)
         verdict = None
         if answer.kind == "data":
-            self.words[str(wanted)] = answer.words
-            self.belief.read(wanted, answer.words, boottime())
+            self.registers[str(wanted)] = answer.registers
+            self.belief.read(wanted, answer.registers, boottime())
             start = exchange.times.answer_start
-            verdict = self._oracle.judge(wanted, answer.words, boottime() if start is None else start)
+            verdict = self._oracle.judge(wanted, answer.registers, boottime() if start is None else start)
         turnaround = exchange.times.turnaround
         outcome = judge_outcome(answer, turnaround, plan.timeout, verdict, plan.limit(wanted))
         self.without_wire_times += not exchange.from_log
@@ -211,7 +211,7 @@ class Oracle:
         self._path = path
         self._truth: TruthReader | None = None
 
-    def judge(self, wanted: RegisterRange, words: tuple[int, ...], at: float) -> Verdict | None:
+    def judge(self, wanted: RegisterRange, registers: tuple[int, ...], at: float) -> Verdict | None:
         """The verdict over an answer that began at `at` (CLOCK_BOOTTIME); None without a witness."""
         if self._path is None:
             return None
@@ -220,4 +220,4 @@ class Oracle:
                 self._truth = TruthReader(self._path)
             except FileNotFoundError:
                 return Verdict("wrong", "there was no meter yet that could have said this")
-        return self._truth.judge(wanted.start, words, at)
+        return self._truth.judge(wanted.start, registers, at)

@@ -88,9 +88,9 @@ class ReplayInverter(Inverter):
     def _as_logged(self, one: Transaction) -> dict[str, Any]:
         """With the recording's times (of the request's first byte, and after the answer's last) and the registers."""
         assert self.starts_at is not None
-        words = None
+        registers = None
         if one.outcome in ("good", "data"):
             body = one.received[3:-2]
-            words = struct.unpack(f">{len(body) // 2}H", body)
+            registers = struct.unpack(f">{len(body) // 2}H", body)
         t = {"t_asked": round(self._requested_at - self.starts_at, 6), "t": round(one.at - self.starts_at, 6)}
-        return one.as_dict() | t | {"values": words}
+        return one.as_dict() | t | {"values": registers}

@@ -86,13 +86,13 @@ class SnapshotView(Protocol):
     @property
     def flags(self) -> int: ...
     @property
-    def words(self) -> bytes: ...
+    def registers(self) -> bytes: ...
 
 
 class Snapshots(Protocol):
     """The snapshots that are still known."""
 
-    def holding(self, block: Block, start: int, words: bytes) -> Iterable[int]: ...
+    def holding(self, block: Block, start: int, registers: bytes) -> Iterable[int]: ...
     def snapshot(self, block: Block, number: int) -> SnapshotView | None: ...
     def newest(self, block: Block) -> SnapshotView | None: ...
 
@@ -110,16 +110,16 @@ class _Found:
 
 
 def judge(
-    snapshots: Snapshots, history: History, block: Block, wanted: RegisterRange, words: bytes, at: float
+    snapshots: Snapshots, history: History, block: Block, wanted: RegisterRange, registers: bytes, at: float
 ) -> Verdict:
-    """The verdict over `words` (big-endian) of the range `wanted` in `block`, answered at `at`."""
+    """The verdict over `registers` (big-endian) of the range `wanted` in `block`, answered at `at`."""
     newest = snapshots.newest(block)
-    old_sunspec = block is Block.SUNSPEC and newest is not None and len(newest.words) < 2 * RANGES[block].count
+    old_sunspec = block is Block.SUNSPEC and newest is not None and len(newest.registers) < 2 * RANGES[block].count
     parts = pieces(wanted.start, wanted.count, old_sunspec=old_sunspec)
     whole = [parts] if block is Block.LIVE else [(part,) for part in parts]
     found: list[_Found] = []
     for group in whole:
-        traced = _trace(snapshots, history, block, wanted, words, group, at)
+        traced = _trace(snapshots, history, block, wanted, registers, group, at)
         if isinstance(traced, Verdict):
             return traced
         found.append(traced)
@@ -141,13 +141,13 @@ def _trace(
     history: History,
     block: Block,
     wanted: RegisterRange,
-    words: bytes,
+    registers: bytes,
     parts: tuple[Piece, ...],
     at: float,
 ) -> _Found | Verdict:
     """The newest snapshot that holds all `parts` and whose measured words were all said by `at`; or what is wrong."""
     first, last = parts[0].start, parts[-1].start + parts[-1].count
-    requested = words[2 * (first - wanted.start) : 2 * (last - wanted.start)]
+    requested = registers[2 * (first - wanted.start) : 2 * (last - wanted.start)]
     for part in parts:
         if not part.measured and not history.was_written(block, part.start, part.count, at):
             return Verdict("wrong", f"{_name(part)}: the meter never said these words")
@@ -176,16 +176,16 @@ def _differences(snapshots: Snapshots, block: Block, start: int, requested: byte
     if newest is None:
         return ""
     offset = 2 * (start - RANGES[block].start)
-    other = newest.words[offset : offset + len(requested)]
+    other = newest.registers[offset : offset + len(requested)]
     differing = [i for i in range(len(requested) // 2) if requested[2 * i : 2 * i + 2] != other[2 * i : 2 * i + 2]]
     shown = ", ".join(f"{start + i}: {requested[2 * i : 2 * i + 2].hex()}" for i in differing[:_SHOWN])
     return f" ({len(differing)} words differ from the newest: {shown})"
 
 
-def _torn_or_wrong(snapshots: Snapshots, block: Block, start: int, words: bytes) -> _Bad:
+def _torn_or_wrong(snapshots: Snapshots, block: Block, start: int, registers: bytes) -> _Bad:
     """Torn if each word was held at its place once, wrong if one never was."""
-    for index in range(len(words) // 2):
-        word = words[2 * index : 2 * index + 2]
+    for index in range(len(registers) // 2):
+        word = registers[2 * index : 2 * index + 2]
         if next(iter(snapshots.holding(block, start + index, word)), None) is None:
             return "wrong"
     return "torn"

@@ -22,14 +22,14 @@ class Snapshot:
     measured_at: float
     flags: int
     start: int
-    words: bytes
+    registers: bytes
 
     def registers(self, wanted: RegisterRange) -> tuple[int, ...]:
         """The registers asked for. ValueError when they are not all in this snapshot."""
         offset = wanted.start - self.start
-        if offset < 0 or 2 * (offset + wanted.count) > len(self.words):
-            raise ValueError(f"{wanted} is not in the snapshot of {self.start}+{len(self.words) // 2}")
-        return struct.unpack_from(f">{wanted.count}H", self.words, 2 * offset)
+        if offset < 0 or 2 * (offset + wanted.count) > len(self.registers):
+            raise ValueError(f"{wanted} is not in the snapshot of {self.start}+{len(self.registers) // 2}")
+        return struct.unpack_from(f">{wanted.count}H", self.registers, 2 * offset)
 
 
 class TruthReader:
@@ -49,14 +49,14 @@ class TruthReader:
         """Reads what the meter said since; `judge` does so by itself."""
         self._history.refresh()
 
-    def judge(self, start: int, words: Sequence[int], at: float) -> Verdict:
-        """Judges an answer with `words` from `start` on, whose first byte went out at `at` (CLOCK_BOOTTIME)."""
+    def judge(self, start: int, registers: Sequence[int], at: float) -> Verdict:
+        """Judges an answer with `registers` from `start` on, whose first byte went out at `at` (CLOCK_BOOTTIME)."""
         self._history.refresh()
-        wanted = RegisterRange(start, len(words))
+        wanted = RegisterRange(start, len(registers))
         block = block_of(wanted)
         if block is None:
             return Verdict("wrong", f"the meter has no registers {wanted}")
-        return judge(self, self._history, block, wanted, struct.pack(f">{len(words)}H", *words), at)
+        return judge(self, self._history, block, wanted, struct.pack(f">{len(registers)}H", *registers), at)
 
     def newest(self, block: Block) -> Snapshot | None:
         """The newest snapshot of a block."""
@@ -68,13 +68,13 @@ class TruthReader:
         if body is None:
             return None
         cycle, at, measured_at, flags, count = SNAPSHOT.unpack_from(body)
-        words = body[SNAPSHOT.size : SNAPSHOT.size + 2 * count]
-        return Snapshot(number, cycle, at, measured_at, flags, RANGES[block].start, words)
+        registers = body[SNAPSHOT.size : SNAPSHOT.size + 2 * count]
+        return Snapshot(number, cycle, at, measured_at, flags, RANGES[block].start, registers)
 
-    def holding(self, block: Block, start: int, words: bytes) -> Iterator[int]:
-        """Numbers of the snapshots that hold `words` from register `start` on, newest first."""
+    def holding(self, block: Block, start: int, registers: bytes) -> Iterator[int]:
+        """Numbers of the snapshots that hold `registers` from register `start` on, newest first."""
         offset = SNAPSHOT.size + 2 * (start - RANGES[block].start)
-        return self._blocks[block].find(words, offset)
+        return self._blocks[block].find(registers, offset)
 
     def close(self) -> None:
         """Lets go of the file."""

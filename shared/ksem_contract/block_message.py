@@ -76,7 +76,7 @@ class BlockMessage:
             check_whole("cycle_ms", self.cycle_ms, 1)
         check_choice("source", self.source, _SOURCES)
         check_time("time", self.time)
-        _check_words(self.registers)
+        _check_registers(self.registers)
         check_whole("start", self.start, 0, ADDRESSES - 1)
         if self.start + len(self.registers) > ADDRESSES:
             raise InvalidMessage(f"start {self.start} and {len(self.registers)} registers: address 65535 is the last")
@@ -132,7 +132,7 @@ class BlockMessage:
             raise InvalidMessage(f"{missing.args[0]} is missing") from None
 
 
-def _check_words(registers: tuple[int | None, ...]) -> None:
+def _check_registers(registers: tuple[int | None, ...]) -> None:
     # Loops in C: this runs with each cycle of the meter, on small machines too.
     if not 1 <= len(registers) <= MAX_REGISTERS:
         raise InvalidMessage(f"{len(registers)} registers: 1 to {MAX_REGISTERS} are allowed")

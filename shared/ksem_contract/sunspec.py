@@ -130,18 +130,18 @@ class SunspecChain:
         """The models so far, without the end."""
         return tuple(self._models)
 
-    def take(self, words: Sequence[int]) -> None:
+    def take(self, registers: Sequence[int]) -> None:
         """The words of `wanted`. SunspecError if they are no SunSpec, or the chain leads out of 40000-40200.
 
         After an error the walk is over. ValueError for a number of words that was not asked for.
         """
         requested = self._wanted
-        if requested is None or len(words) != requested.count:
-            raise ValueError(f"{len(words)} words for {requested}")
+        if requested is None or len(registers) != requested.count:
+            raise ValueError(f"{len(registers)} words for {requested}")
         self._wanted = None
-        if requested.start == SUNSPEC_START and tuple(words[: len(_MARKER)]) != _MARKER:
-            raise SunspecError(f"40000 holds {words[0]:04x} {words[1]:04x}, not the SunSpec marker 5375 6e53")
-        did, length = words[-_HEAD], words[-1]
+        if requested.start == SUNSPEC_START and tuple(registers[: len(_MARKER)]) != _MARKER:
+            raise SunspecError(f"40000 holds {registers[0]:04x} {registers[1]:04x}, not the SunSpec marker 5375 6e53")
+        did, length = registers[-_HEAD], registers[-1]
         address = requested.stop - _HEAD
         if did == _END:
             self._finish(requested, length)

@@ -73,12 +73,12 @@ def check_range(start: int, count: int, limit: int) -> None:
         raise ValueError(f"start {start} with count {count}: all addresses must lie within 0 to 65535")
 
 
-def pack_words(words: tuple[int, ...]) -> bytes:
+def pack_registers(registers: tuple[int, ...]) -> bytes:
     """Return register values as they travel, high byte first. Raises ValueError where one is not 0 to 65535."""
     try:
-        return struct.pack(f">{len(words)}H", *words)
+        return struct.pack(f">{len(registers)}H", *registers)
     except struct.error:
-        wrong = next(word for word in words if not isinstance(word, int) or not 0 <= word < ADDRESSES)
+        wrong = next(word for word in registers if not isinstance(word, int) or not 0 <= word < ADDRESSES)
         raise ValueError(f"{wrong!r} is no register value: 0 to 65535 is allowed") from None
 
 
@@ -108,7 +108,7 @@ class WriteSingleRequest:
     value: int
 
     def __post_init__(self) -> None:
-        pack_words((self.address, self.value))
+        pack_registers((self.address, self.value))
 
     def encode(self) -> bytes:
         return struct.pack(">BHH", self.function, self.address, self.value)
@@ -124,11 +124,11 @@ class WriteMultipleRequest:
 
     def __post_init__(self) -> None:
         check_range(self.start, len(self.registers), MAX_WRITE)
-        pack_words(self.registers)
+        pack_registers(self.registers)
 
     def encode(self) -> bytes:
         count = len(self.registers)
-        return struct.pack(">BHHB", self.function, self.start, count, 2 * count) + pack_words(self.registers)
+        return struct.pack(">BHHB", self.function, self.start, count, 2 * count) + pack_registers(self.registers)
 
 
 Request = ReadRequest | WriteSingleRequest | WriteMultipleRequest
@@ -149,10 +149,10 @@ class ReadReply:
         if self.function not in READS:
             raise ValueError(f"function {self.function!r} reads no registers: 3 or 4 is allowed")
         check_range(0, len(self.registers), MAX_READ)
-        pack_words(self.registers)
+        pack_registers(self.registers)
 
     def encode(self) -> bytes:
-        return bytes((self.function, 2 * len(self.registers))) + pack_words(self.registers)
+        return bytes((self.function, 2 * len(self.registers))) + pack_registers(self.registers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ class WriteSingleReply:
     value: int
 
     def __post_init__(self) -> None:
-        pack_words((self.address, self.value))
+        pack_registers((self.address, self.value))
 
     def encode(self) -> bytes:
         return struct.pack(">BHH", self.function, self.address, self.value)
@@ -220,7 +220,7 @@ def decode_request(pdu: bytes) -> Request:
         return WriteSingleRequest(*struct.unpack(">HH", pdu[1:]))
     if function == FunctionCode.WRITE_MULTIPLE_REGISTERS:
         start, count = check_write_multiple(pdu)
-        return WriteMultipleRequest(start, written_words(pdu, count))
+        return WriteMultipleRequest(start, written_registers(pdu, count))
     raise BadRequest(function, ExceptionCode.ILLEGAL_FUNCTION, f"function {function} is not served")
 
 
@@ -240,7 +240,7 @@ def check_write_multiple(pdu: bytes) -> tuple[int, int]:
     return start, count
 
 
-def written_words(pdu: bytes, count: int) -> tuple[int, ...]:
+def written_registers(pdu: bytes, count: int) -> tuple[int, ...]:
     """Return the `count` registers that a checked write (function 16) brings."""
     return struct.unpack_from(f">{count}H", pdu, 6)
 

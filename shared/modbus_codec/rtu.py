@@ -95,8 +95,8 @@ def _counted_reply(held: bytearray, begin: int, have: int) -> Shape | None:
     if have < 3:
         return None
     count = held[begin + 2]
-    whole_words = held[begin + 1] < 3 or count % 2 == 0
-    return Shape(Kind.REPLY, 5 + count) if count and whole_words and 5 + count <= MAX_FRAME else None
+    whole_registers = held[begin + 1] < 3 or count % 2 == 0
+    return Shape(Kind.REPLY, 5 + count) if count and whole_registers and 5 + count <= MAX_FRAME else None
 
 
 def _unless_zeros(held: bytearray, begin: int, shape: Shape | None) -> Shape | None:

@@ -7,13 +7,13 @@ from pathlib import Path
 from modbus_codec.crc import append_crc
 from rtu_server import register_cache, reply_cache
 from rtu_server.__main__ import main
-from rtu_server.reply_cache import Reply, Words
+from rtu_server.reply_cache import Registers, Reply
 
 
 def _lie(switch: Path) -> None:
     right = reply_cache.encode
 
-    def encode(unit: int, words: Words, known: Reply | None = None) -> Reply:
+    def encode(unit: int, words: Registers, known: Reply | None = None) -> Reply:
         reply = right(unit, words, known)
         if not switch.exists():
             return reply

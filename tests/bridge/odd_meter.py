@@ -17,9 +17,9 @@ Answer = Sequence[int] | int | bytes | None
 CYCLE = 0.2
 
 
-def text(words: str, count: int = 16) -> list[int]:
+def text(registers: str, count: int = 16) -> list[int]:
     """A text as registers hold it."""
-    raw = words.encode("latin-1").ljust(2 * count, b"\0")
+    raw = registers.encode("latin-1").ljust(2 * count, b"\0")
     return list(struct.unpack(f">{count}H", raw))
 
 
@@ -58,7 +58,7 @@ class OddMeter:
         """The number of the cycle that the meter is in."""
         return int((time.monotonic() - self._begun) / CYCLE)
 
-    def words(self, wanted: RegisterRange) -> list[int]:
+    def registers(self, wanted: RegisterRange) -> list[int]:
         """What the registers hold now."""
         image: Mapping[int, int] = ksem_image(self.cycle, self.serial) | self.more
         return [image.get(address, 0) for address in range(wanted.start, wanted.stop)]
@@ -101,7 +101,7 @@ class OddMeter:
                 if self.slow:
                     time.sleep(self.slow)
                 if answer is NotImplemented:
-                    answer = self.words(wanted)
+                    answer = self.registers(wanted)
                 if answer is None:
                     continue
                 if isinstance(answer, int):
@@ -113,15 +113,15 @@ class OddMeter:
 
 
 class OddPush:
-    """Pushes the live words of `words()` each cycle, and energy where `energy()` has some."""
+    """Pushes the live words of `registers()` each cycle, and energy where `energy()` has some."""
 
     def __init__(
         self,
         port: int,
-        words: Callable[[], Sequence[int]],
+        registers: Callable[[], Sequence[int]],
         energy: Callable[[], Sequence[int]] = tuple,
     ) -> None:
-        self._port, self._words, self._energy = port, words, energy
+        self._port, self._words, self._energy = port, registers, energy
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -143,16 +143,18 @@ class OddPush:
                 due = time.monotonic()
                 while not self._ended.wait(max(0.0, due - time.monotonic())):
                     due += CYCLE
-                    words, energy = list(self._words()), list(self._energy())
-                    self._write(peer, 0, words[0:28])
-                    self._write(peer, 40, words[40:146])
+                    registers, energy = list(self._words()), list(self._energy())
+                    self._write(peer, 0, registers[0:28])
+                    self._write(peer, 40, registers[40:146])
                     if energy:
                         for start, count in ((512, 40), (592, 100), (692, 100)):
                             self._write(peer, start, energy[start - 512 :][:count])
             self._ended.wait(0.2)
 
     @staticmethod
-    def _write(peer: socket.socket, start: int, words: Sequence[int]) -> None:
-        body = struct.pack(">BBHHB", 1, 16, start, len(words), 2 * len(words)) + struct.pack(f">{len(words)}H", *words)
+    def _write(peer: socket.socket, start: int, registers: Sequence[int]) -> None:
+        body = struct.pack(">BBHHB", 1, 16, start, len(registers), 2 * len(registers)) + struct.pack(
+            f">{len(registers)}H", *registers
+        )
         peer.sendall(struct.pack(">HHH", 1, 0, len(body)) + body)
         peer.recv(12, socket.MSG_WAITALL)

@@ -27,7 +27,7 @@ class Write:
     peer: tuple[str, int]
     unit: int
     range: RegisterRange
-    words: tuple[int, ...]
+    registers: tuple[int, ...]
 
 
 class Receiver:
@@ -156,8 +156,8 @@ class RtuResponder:
             if self.silent:
                 continue
             start, count = struct.unpack(">HH", frame[2:6])
-            words = self.reply(start, count)
-            pdu = bytes((0x83, 4)) if words is None else struct.pack(f">BB{count}H", 3, 2 * count, *words)
+            registers = self.reply(start, count)
+            pdu = bytes((0x83, 4)) if registers is None else struct.pack(f">BB{count}H", 3, 2 * count, *registers)
             time.sleep(self.delay)
             self._port.write(self.spoil(RtuFrame(1, pdu).encode()))
 

@@ -206,7 +206,7 @@ class Comparison:
         assert request.count is not None
         begin, end = request.t - WITHIN - 0.01, request.t + WITHIN
         moments = [begin, *(one.t for one in _of(records, "write") if begin <= one.t <= end)]
-        return {timeline.words(request.start, request.count, moment) for moment in moments}
+        return {timeline.registers(request.start, request.count, moment) for moment in moments}
 
     @property
     def share_within(self) -> float:

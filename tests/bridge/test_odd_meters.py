@@ -49,8 +49,8 @@ class Bench:
         self._stack.callback(self.publisher.kill)
         self.publisher.start()
 
-    def push(self, words: Callable[[], list[int]] | None = None, energy: Callable[[], list[int]] = list) -> OddPush:
-        live = words or (lambda: self.meter.words(RegisterRange(0, 148)))
+    def push(self, registers: Callable[[], list[int]] | None = None, energy: Callable[[], list[int]] = list) -> OddPush:
+        live = registers or (lambda: self.meter.registers(RegisterRange(0, 148)))
         return self._stack.enter_context(OddPush(self.push_port, live, energy))
 
     def rtu(self) -> Wire:
@@ -180,9 +180,9 @@ def test_no_value_in_a_phase_passes_as_the_meter_has_it_and_is_reported(bench: B
 
 @pytest.mark.slow
 def test_mean_values_around_nothing_are_no_anomaly(bench: Bench) -> None:
-    def words() -> list[int]:
+    def registers() -> list[int]:
         small = 3 + bench.meter.cycle % 5
-        found = bench.meter.words(RegisterRange(0, 148))
+        found = bench.meter.registers(RegisterRange(0, 148))
         for at in (40, 80, 120):
             found[at : at + 4] = [0, small, 0, small + 1]
         found[0:4] = [0, 3 * small, 0, 3 * small + 3]
@@ -191,7 +191,7 @@ def test_mean_values_around_nothing_are_no_anomaly(bench: Bench) -> None:
     # What it measures at the moment is as small; a poll is near the mean, and never the same.
     bench.meter.more = {start + offset: 0 for start in (0, 40, 80, 120) for offset in range(4)}
     bench.start()
-    bench.push(words)
+    bench.push(registers)
     bench.audience.await_live("push", 20, within=30)
     bench.audience.await_health(lambda one: one.state == "ok", "nothing is wrong")
     assert not bench.lines("at once")
@@ -208,10 +208,10 @@ def test_pushed_and_polled_energy_never_goes_back_in_time_and_nothing_starves(be
         return counted
 
     def answer(wanted: RegisterRange) -> Answer:
-        words = bench.meter.words(wanted)
+        registers = bench.meter.registers(wanted)
         if wanted.start == 512:
-            words[3] = 50_000 + bench.meter.cycle
-        return words
+            registers[3] = 50_000 + bench.meter.cycle
+        return registers
 
     bench.meter.answer = answer
     bench.start("[poll]\nenergy = 0.3\ndevice = 1\nsunspec = 1\n")
@@ -261,7 +261,7 @@ def test_a_block_that_was_refused_from_the_start_while_the_push_runs_is_named_in
 
 @pytest.mark.slow
 def test_while_the_push_is_frozen_polled_counters_go_on(bench: Bench) -> None:
-    frozen = bench.meter.words(RegisterRange(0, 148))
+    frozen = bench.meter.registers(RegisterRange(0, 148))
     bench.start(FAST + "[checks]\nfrozen_after = 2\n")
     bench.push(lambda: frozen)
     bench.audience.await_health(lambda one: "a push that stands still" in one.why, "the push is frozen")
@@ -354,8 +354,8 @@ def test_an_answer_that_comes_twice_or_in_pieces_costs_no_traceback_and_is_never
     bench: Bench,
 ) -> None:
     def twice(wanted: RegisterRange) -> Answer:
-        words = bench.meter.words(wanted)
-        once = struct.pack(f">HHBBB{len(words)}H", 0, 3 + 2 * len(words), 1, 3, 2 * len(words), *words)
+        registers = bench.meter.registers(wanted)
+        once = struct.pack(f">HHBBB{len(registers)}H", 0, 3 + 2 * len(registers), 1, 3, 2 * len(registers), *registers)
         transaction = struct.pack(">H", len(bench.meter.reads))
         return once + transaction + once
 
@@ -440,12 +440,12 @@ def test_nodes_that_are_gone_make_room_for_the_one_that_is_there(bench: Bench) -
 
 def _cycle_of(block: BlockMessage) -> int:
     """Which cycle of the meter a whole block is: exactly one."""
-    words = tuple(block.registers)
+    registers = tuple(block.registers)
     for cycle in range(2000):
         image = ksem_image(cycle)
-        if all(words[at] in {image[at], None} for part in VALUES for at in range(part.start, part.stop)):
+        if all(registers[at] in {image[at], None} for part in VALUES for at in range(part.start, part.stop)):
             return cycle
-    raise AssertionError(f"no cycle of the meter: {words}")
+    raise AssertionError(f"no cycle of the meter: {registers}")
 
 
 @pytest.mark.slow

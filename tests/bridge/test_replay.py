@@ -57,7 +57,9 @@ def test_the_meter_writes_and_answers_what_was_recorded_when_it_was(tmp_path: Pa
         with pytest.raises(CommandRefused, match="begun already"):
             ksem.command("replay", at=at)
     receiver.close()
-    assert [(one.unit, one.range.start, one.words) for one in writes] == [(71, one.start, one.values) for one in wanted]
+    assert [(one.unit, one.range.start, one.registers) for one in writes] == [
+        (71, one.start, one.values) for one in wanted
+    ]
     assert_on_time([one.at - at for one in writes], [recorded.t for recorded in wanted])
     assert len({one.peer for one in writes}) == 2, "two connections, as recorded"
 

@@ -158,7 +158,7 @@ def test_the_setup_waits_until_the_meter_writes(tmp_path: Path, broker: Broker, 
     folder.mkdir()
     (folder / "publisher.toml").write_text(f"# mine\n[push]\nport = {port}\n")
     login = ("--broker", f"127.0.0.1:{broker.port}", "--username", "me", "--password-file", password)
-    with meter() as one, OddPush(port, lambda: one.words(LIVE)):
+    with meter() as one, OddPush(port, lambda: one.registers(LIVE)):
         ran = run_setup(folder, "--publisher", "--meter", KSEM, *login, "--yes", "--wait", 30)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "writes to this host" in ran.stdout

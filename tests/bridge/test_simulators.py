@@ -147,7 +147,7 @@ def test_both_groups_of_each_cycle_are_pushed_from_one_measurement(ksem: KsemHan
     writes = writes[writes[0].range.start != 0 :]
     assert [str(write.range) for write in writes[:4]] == ["0-27", "40-145", "0-27", "40-145"]
     for head, body in _pairs(writes):
-        verdicts = [truth.judge(write.range.start, write.words, write.at) for write in (head, body)]
+        verdicts = [truth.judge(write.range.start, write.registers, write.at) for write in (head, body)]
         assert [verdict.kind for verdict in verdicts] == ["good", "good"]
         assert verdicts[0].cycle == verdicts[1].cycle
         assert all(verdict.age is not None and verdict.age < 0.1 for verdict in verdicts)
@@ -174,7 +174,7 @@ def test_pushing_can_be_changed_while_it_runs(ksem: KsemHandle, receiver: Receiv
     writes = receiver.wait_for(lambda writes: any(write.range.start == 712 for write in writes))
     truth = TruthReader(ksem.truth)
     energy = [write for write in writes if write.range.start >= 512][-3:]
-    assert {truth.judge(write.range.start, write.words, write.at).kind for write in energy} == {"good"}
+    assert {truth.judge(write.range.start, write.registers, write.at).kind for write in energy} == {"good"}
 
 
 def test_a_meter_that_falls_silent_keeps_its_connection(ksem: KsemHandle, receiver: Receiver) -> None:
@@ -197,7 +197,7 @@ def test_a_slow_second_half_still_belongs_to_its_cycle(tmp_path: Path, own_recei
     with KsemHandle(tmp_path, push=own_receiver.address, options=["--second-half", "120", "--split", "phases"]) as ksem:
         writes = own_receiver.wait_for(lambda writes: len(writes) >= 8)[:4]
         truth = TruthReader(ksem.truth)
-        assert len({truth.judge(write.range.start, write.words, write.at).cycle for write in writes}) == 1
+        assert len({truth.judge(write.range.start, write.registers, write.at).cycle for write in writes}) == 1
         assert [str(write.range) for write in writes] == ["0-27", "40-65", "80-105", "120-145"]
         assert writes[2].at - writes[1].at > 0.115
 
@@ -206,7 +206,7 @@ def test_fifty_pushes_a_second_with_a_value_of_its_own_each(tmp_path: Path, own_
     with KsemHandle(tmp_path, push=own_receiver.address, options=["--cycle", "20"]) as ksem:
         writes = own_receiver.wait_for(_cycles(100))
         bodies = [write for write in writes if write.range.start == 40]
-        assert len({body.words for body in bodies}) == len(bodies)
+        assert len({body.registers for body in bodies}) == len(bodies)
         assert bodies[99].at - bodies[0].at == pytest.approx(99 * 0.02, rel=0.1)
         assert ksem.stop()["push"][0]["exceptions"] == 0
 
@@ -231,7 +231,7 @@ def test_several_meters_in_one_process_have_addresses_and_truths_of_their_own(
         for peer, suffix in (("127.0.3.1", ""), ("127.0.3.2", ".1"), ("127.0.3.3", ".2")):
             truth = TruthReader(ksem.truth.with_name(ksem.truth.name + suffix))
             write = next(write for write in writes if write.peer[0] == peer)
-            assert truth.judge(write.range.start, write.words, write.at).kind == "good"
+            assert truth.judge(write.range.start, write.registers, write.at).kind == "good"
         own_receiver.forget()
         later = own_receiver.wait_for(lambda writes: sum(write.peer[0] == "127.0.3.1" for write in writes) >= 6)
         assert "127.0.3.2" in {write.peer[0] for write in later}
@@ -314,13 +314,13 @@ def test_a_reboot_is_gone_then_zero_hertz_then_well(ksem: KsemHandle, receiver: 
         RawClient(ksem.port)
     writes = receiver.wait_for(_cycles(1))
     assert writes[0].range.start == 0
-    assert writes[0].words[26:28] == (0, 0)
-    assert TruthReader(ksem.truth).judge(0, writes[0].words, boottime()).kind == "wrong"
+    assert writes[0].registers[26:28] == (0, 0)
+    assert TruthReader(ksem.truth).judge(0, writes[0].registers, boottime()).kind == "wrong"
     with RawClient(ksem.port) as client:
         assert client.read(26, 2) == [0, 0]
         assert client.read(514, 2) != [0, 0]
-    writes = receiver.wait_for(lambda writes: writes[-1].range.start == 0 and writes[-1].words[27] > 49_000)
-    assert TruthReader(ksem.truth).judge(0, writes[-1].words, boottime()).kind == "good"
+    writes = receiver.wait_for(lambda writes: writes[-1].range.start == 0 and writes[-1].registers[27] > 49_000)
+    assert TruthReader(ksem.truth).judge(0, writes[-1].registers, boottime()).kind == "good"
 
 
 def test_frozen_values_and_counters_that_step_back(ksem: KsemHandle, receiver: Receiver) -> None:
@@ -334,10 +334,10 @@ def test_frozen_values_and_counters_that_step_back(ksem: KsemHandle, receiver: R
         ksem.command("freeze", on=True)
         receiver.forget()
         writes = receiver.wait_for(_cycles(4))
-        assert len({write.words for write in writes if write.range.start == 40}) == 1
+        assert len({write.registers for write in writes if write.range.start == 40}) == 1
         ksem.command("freeze", on=False)
         receiver.forget()
-        assert len({write.words for write in receiver.wait_for(_cycles(4)) if write.range.start == 40}) > 2
+        assert len({write.registers for write in receiver.wait_for(_cycles(4)) if write.range.start == 40}) > 2
 
 
 def test_another_firmware_moves_the_sunspec_models(ksem: KsemHandle) -> None:

@@ -12,14 +12,14 @@ from airbridge.doctor.scrub import GONE, scrub, serial_texts, without_serial_reg
 from ksem_contract.block_message import BlockMessage
 from ksem_contract.blocks import DEVICE, SEQLOCK_HEAD
 from ksem_contract.registers import RegisterRange
-from ksem_simulators.ksem.image import device_words, foreign_words
+from ksem_simulators.ksem.image import device_registers, foreign_registers
 
-KSEM = struct.unpack(">58H", device_words(firmware=0x0205, interval_ms=200, unix_ms=0))
+KSEM = struct.unpack(">58H", device_registers(firmware=0x0205, interval_ms=200, unix_ms=0))
 LIVE = (*(0,) * 26, 0, 50_000)
 
 
 def foreign(wanted_range: RegisterRange) -> tuple[int, ...]:
-    return struct.unpack(f">{wanted_range.count}H", foreign_words(wanted_range, 1.5))
+    return struct.unpack(f">{wanted_range.count}H", foreign_registers(wanted_range, 1.5))
 
 
 @pytest.mark.parametrize(

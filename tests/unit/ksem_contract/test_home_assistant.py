@@ -165,8 +165,8 @@ def test_import_and_export_are_two_sensors_and_neither_is_ever_negative() -> Non
     """energy/validate.py: entity_negative_state"""
     made = components(METER)
     assert made["energy_import"]["state_topic"] != made["energy_export"]["state_topic"]
-    words: list[int | None] = [0xFFFF if number % 3 else 0 for number in range(ENERGY.count)]
-    assert all(value >= 0 for value in decode_energy(words, ENERGY.start).values())
+    registers: list[int | None] = [0xFFFF if number % 3 else 0 for number in range(ENERGY.count)]
+    assert all(value >= 0 for value in decode_energy(registers, ENERGY.start).values())
 
 
 def test_no_retained_value_has_an_expiry_that_a_restart_would_begin_anew_but_the_counters() -> None:

@@ -17,21 +17,21 @@ from ksem_contract.values import (
 
 def _live(**counts: int | None) -> list[int | None]:
     """The words of `live`, all 0 but the registers named."""
-    words: list[int | None] = [0] * 148
+    registers: list[int | None] = [0] * 148
     for key, count in counts.items():
         register = BY_KEY[key]
         for index in range(register.count):
             shift = 16 * (register.count - 1 - index)
-            words[register.address + index] = None if count is None else (count >> shift) & 0xFFFF
-    return words
+            registers[register.address + index] = None if count is None else (count >> shift) & 0xFFFF
+    return registers
 
 
 def _energy(**counts: int) -> list[int | None]:
-    words: list[int | None] = [0] * 280
+    registers: list[int | None] = [0] * 280
     for key, count in counts.items():
         first = BY_KEY[key].address - 512
-        words[first : first + 4] = [(count >> shift) & 0xFFFF for shift in (48, 32, 16, 0)]
-    return words
+        registers[first : first + 4] = [(count >> shift) & 0xFFFF for shift in (48, 32, 16, 0)]
+    return registers
 
 
 def test_the_keys_are_those_of_the_contract() -> None:
@@ -83,9 +83,9 @@ def test_voltage_and_frequency_are_in_volt_and_hertz() -> None:
 
 
 def test_a_value_with_a_hole_in_any_of_its_words_is_left_out_and_the_others_stay() -> None:
-    words = _live(current_l1=5000)
-    words[BY_KEY["active_power_minus_l1"].address + 1] = None
-    values = decode_live(words)
+    registers = _live(current_l1=5000)
+    registers[BY_KEY["active_power_minus_l1"].address + 1] = None
+    values = decode_live(registers)
     assert "power_l1" not in values
     assert "current_l1" not in values, "its sign is not known"
     assert "voltage_l1" in values
@@ -100,10 +100,21 @@ def test_a_value_that_the_meter_calls_unknown_is_left_out(nothing: int) -> None:
 
 
 def test_values_of_a_part_of_the_block_are_decoded_too() -> None:
-    words = _live(active_power_plus_l1=100)
-    assert decode_live(words[40:66], start=40)["power_l1"] == 10.0
-    assert set(decode_live(words[:28])) == {"power", "reactive_power", "apparent_power", "power_factor", "frequency"}
-    assert decode_live(words[1:28], start=1).keys() == {"reactive_power", "apparent_power", "power_factor", "frequency"}
+    registers = _live(active_power_plus_l1=100)
+    assert decode_live(registers[40:66], start=40)["power_l1"] == 10.0
+    assert set(decode_live(registers[:28])) == {
+        "power",
+        "reactive_power",
+        "apparent_power",
+        "power_factor",
+        "frequency",
+    }
+    assert decode_live(registers[1:28], start=1).keys() == {
+        "reactive_power",
+        "apparent_power",
+        "power_factor",
+        "frequency",
+    }
 
 
 def test_energy_is_in_kwh_over_all_four_words() -> None:
@@ -123,30 +134,30 @@ def test_a_counter_that_the_meter_calls_unknown_is_left_out(nothing: int) -> Non
 
 
 def test_device_numbers_and_texts_are_told_as_far_as_they_are_there() -> None:
-    words: list[int | None] = [0] * 58
-    words[8195 - 8192] = 0x0205
-    words[8244 - 8192] = 200
-    words[8193 - 8192] = 0xFFFF
-    words[8196 - 8192 : 8196 - 8192 + 4] = [0x4B4F, 0x5354, 0x414C, 0x0000]
-    words[8228 - 8192] = None
-    assert decode_device(words) == {
+    registers: list[int | None] = [0] * 58
+    registers[8195 - 8192] = 0x0205
+    registers[8244 - 8192] = 200
+    registers[8193 - 8192] = 0xFFFF
+    registers[8196 - 8192 : 8196 - 8192 + 4] = [0x4B4F, 0x5354, 0x414C, 0x0000]
+    registers[8228 - 8192] = None
+    assert decode_device(registers) == {
         "measuring_interval": 200.0,
         "firmware_version": 517.0,
         "product_version": 0.0,
         "manufacturer_id": 0.0,
     }
-    assert decode_texts(words) == {"vendor_name": "KOSTAL"}
+    assert decode_texts(registers) == {"vendor_name": "KOSTAL"}
 
 
 def test_a_text_of_strange_bytes_holds_only_what_can_be_shown() -> None:
-    words: list[int | None] = [0] * 58
-    words[4:7] = [0xFF4B, 0x0A4F, 0x2020]
-    assert decode_texts(words) == {"vendor_name": "KO"}
+    registers: list[int | None] = [0] * 58
+    registers[4:7] = [0xFF4B, 0x0A4F, 0x2020]
+    assert decode_texts(registers) == {"vendor_name": "KO"}
 
 
 @given(st.lists(st.none() | st.integers(0, 0xFFFF), max_size=300), st.integers(0, 900))
-def test_whatever_the_registers_hold_every_value_is_a_plain_number(words: list[int | None], start: int) -> None:
-    for values in (decode_live(words, start), decode_energy(words, start)):
+def test_whatever_the_registers_hold_every_value_is_a_plain_number(registers: list[int | None], start: int) -> None:
+    for values in (decode_live(registers, start), decode_energy(registers, start)):
         decimals = {key.key: key.decimals for key in VALUE_KEYS}
         for key, value in values.items():
             text = format_value(value, decimals[key])

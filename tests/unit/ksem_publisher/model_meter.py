@@ -11,21 +11,21 @@ MEASURED_ADDRESSES = tuple(address for part in MEASURED for address in range(par
 
 def live_words(cycle: int, watts: tuple[int, int, int] | None = None) -> list[int]:
     """The 148 registers of `live` in a cycle; every measured word tells the cycle, the phases sum up to the total."""
-    words = [0] * 148
+    registers = [0] * 148
     for address in MEASURED_ADDRESSES:
-        words[address] = (cycle * 7 + address) & 0xFFFF
+        registers[address] = (cycle * 7 + address) & 0xFFFF
     tenths = (
         [w * 10 for w in watts] if watts else [1000 + 137 * cycle % 9001, 2000 + 53 * cycle % 7001, 500 + 29 * cycle]
     )
     for start, net in [(0, sum(tenths)), (40, tenths[0]), (80, tenths[1]), (120, tenths[2])]:
         plus, minus = max(net, 0), max(-net, 0)
-        words[start : start + 4] = [plus >> 16, plus & 0xFFFF, minus >> 16, minus & 0xFFFF]
-    words[26:28] = [0, 49_900 + cycle % 200]
-    return words
+        registers[start : start + 4] = [plus >> 16, plus & 0xFFFF, minus >> 16, minus & 0xFFFF]
+    registers[26:28] = [0, 49_900 + cycle % 200]
+    return registers
 
 
-def measured(words: tuple[int | None, ...] | list[int]) -> tuple[int | None, ...]:
-    return tuple(words[address] for address in MEASURED_ADDRESSES)
+def measured(registers: tuple[int | None, ...] | list[int]) -> tuple[int | None, ...]:
+    return tuple(registers[address] for address in MEASURED_ADDRESSES)
 
 
 @dataclass
@@ -39,17 +39,17 @@ class ModelMeter:
     constant: bool = False
     truth: dict[int, list[int]] = field(default_factory=dict)
 
-    def words(self, cycle: int) -> list[int]:
+    def registers(self, cycle: int) -> list[int]:
         if cycle not in self.truth:
             self.truth[cycle] = live_words(cycle, (100, 200, -50) if self.constant else None)
         return self.truth[cycle]
 
     def cycle(self, number: int) -> list[Write]:
-        words = self.words(number)
+        registers = self.registers(number)
         began = 100.0 + number * self.period
         last = len(self.shapes) - 1
         return [
-            (began + i * self.gap + (self.slow if i == last else 0.0), start, tuple(words[start : start + count]))
+            (began + i * self.gap + (self.slow if i == last else 0.0), start, tuple(registers[start : start + count]))
             for i, (start, count) in enumerate(self.shapes)
         ]
 
@@ -57,9 +57,9 @@ class ModelMeter:
         """All writes of so many cycles, without the first `skip`: we attach in the middle of one."""
         return [write for number in range(cycles) for write in self.cycle(number)][skip:]
 
-    def cycle_of(self, words: tuple[int | None, ...]) -> int:
+    def cycle_of(self, registers: tuple[int | None, ...]) -> int:
         """Which cycle the block is; fails where it is none."""
-        held = measured(words)
+        held = measured(registers)
         for number, truth in self.truth.items():
             if measured(truth) == held:
                 return number

@@ -1,10 +1,10 @@
 from ksem_publisher.live import LiveWords
-from ksem_publisher.snapshot import UNMEASURED, VALUES, Words
+from ksem_publisher.snapshot import UNMEASURED, VALUES, Registers
 
 IN_GAPS = {address for part in UNMEASURED for address in range(part.start, part.stop)}
 
 
-def measured_cycle(first: int) -> Words:
+def measured_cycle(first: int) -> Registers:
     """A cycle whose writes brought nothing between the groups."""
     return tuple(None if i in IN_GAPS else first + i for i in range(148))
 

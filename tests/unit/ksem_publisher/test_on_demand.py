@@ -152,7 +152,7 @@ def test_the_meter_is_asked_in_spare_time_and_live_waits_for_one_read_at_most() 
         assert len(read) >= 4
         assert min(b - a for a, b in pairwise(read)) >= EVERY
         (block, *_) = meter.blocks(f"r{wanted.start}-125")
-        assert (block.start, len(block.words)) == (wanted.start, 125)
+        assert (block.start, len(block.registers)) == (wanted.start, 125)
 
 
 def test_a_refused_range_is_asked_once_and_disturbs_nothing_else() -> None:

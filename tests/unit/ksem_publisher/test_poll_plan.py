@@ -53,9 +53,9 @@ class Meter:
             elif wanted.start in self.refused:
                 self.plan.refuse(self.refused[wanted.start], self.now)
             else:
-                self.results += self.plan.answer(self.words(wanted), sent, self.now)
+                self.results += self.plan.answer(self.registers(wanted), sent, self.now)
 
-    def words(self, wanted: RegisterRange) -> tuple[int, ...]:
+    def registers(self, wanted: RegisterRange) -> tuple[int, ...]:
         image = dict(enumerate(live_words(1)))
         image.update({8244: self.interval, 8195: self.firmware})
         length = 66 if self.pad else 65
@@ -141,7 +141,7 @@ def test_a_failed_read_leaves_nothing_half_read() -> None:
     meter.results.clear()
     meter.run(1)
     (energy,) = meter.blocks("energy")
-    assert len(energy.words) == 280
+    assert len(energy.registers) == 280
     assert energy.at > meter.reads[-1][0] - 1
 
 
@@ -225,12 +225,12 @@ def test_sunspec_is_walked_again_when_the_firmware_changes_and_not_else() -> Non
     meter = Meter(plan(device=1, sunspec=2))
     meter.plan.live_wanted = False
     meter.run(7)
-    assert {len(block.words) for block in meter.blocks("sunspec")} == {4 + 66 + 107 + 2}
+    assert {len(block.registers) for block in meter.blocks("sunspec")} == {4 + 66 + 107 + 2}
     walks = [one for one in meter.reads if one[1] == RegisterRange(40000, 4)]
     assert len(walks) == 1
     meter.pad, meter.firmware = False, 2
     meter.run(3)
-    assert len(meter.blocks("sunspec")[-1].words) == 4 + 65 + 107 + 2
+    assert len(meter.blocks("sunspec")[-1].registers) == 4 + 65 + 107 + 2
     assert len([one for one in meter.reads if one[1] == RegisterRange(40000, 4)]) == 2
 
 

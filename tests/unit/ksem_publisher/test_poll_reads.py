@@ -43,7 +43,7 @@ def test_a_cycle_that_goes_by_is_noticed_and_the_age_counts_from_the_first_read_
 ) -> None:
     found = read(cycles).snapshot
     assert found is not None
-    assert measured(found.words) == measured(live_words(snapshot))
+    assert measured(found.registers) == measured(live_words(snapshot))
     assert found.at == at
 
 

@@ -4,21 +4,21 @@ import random
 from collections.abc import Callable, Hashable
 
 from ksem_publisher.push_agreement import CHECK_EVERY, DOUBT, UNANSWERED, PushAgreement
-from ksem_publisher.snapshot import Snapshot, Words
+from ksem_publisher.snapshot import Registers, Snapshot
 
 PERIOD = 0.2
 
 
-def household(seed: int) -> Callable[[int], Words]:
+def household(seed: int) -> Callable[[int], Registers]:
     """The words of each of its cycles: a load of its own that fluctuates by a few watts."""
 
-    def words(cycle: int) -> Words:
+    def registers(cycle: int) -> Registers:
         fluctuation = random.Random(f"{seed} {cycle}")
         found: list[int | None] = [fluctuation.randrange(1000) for _ in range(148)]
         found[:4] = 0, 10_000 * seed + fluctuation.randrange(200), 0, 0
         return tuple(found)
 
-    return words
+    return registers
 
 
 class Scene:
@@ -31,9 +31,9 @@ class Scene:
         self.cycle = 0
         self.right, self.other = household(1), household(2)
 
-    def push(self, words: Words, source: Hashable = "one", period: float = PERIOD) -> None:
+    def push(self, registers: Registers, source: Hashable = "one", period: float = PERIOD) -> None:
         self.agreement.wrote(source, self.now)
-        self.agreement.pushed(Snapshot(words, self.now, period), source, self.now)
+        self.agreement.pushed(Snapshot(registers, self.now, period), source, self.now)
 
     def poll(self) -> None:
         self.agreement.polled(0, [word or 0 for word in self.right(self.cycle)[:28]], self.now, self.now + 0.01)
@@ -42,7 +42,7 @@ class Scene:
         self,
         cycles: int,
         *,
-        of: Callable[[int], Words] | None = None,
+        of: Callable[[int], Registers] | None = None,
         source: Hashable = "one",
         polls: bool | None = True,
         seconds: float = PERIOD,
@@ -128,10 +128,10 @@ def test_more_cycles_than_a_meter_measures_over_several_connections_are_two_mete
 def test_a_meter_that_pushes_mean_values_counts_by_being_near() -> None:
     scene = Scene()
 
-    def mean(cycle: int) -> Words:
-        words = list(scene.right(cycle))
-        words[1] = 10_100
-        return tuple(words)
+    def mean(cycle: int) -> Registers:
+        registers = list(scene.right(cycle))
+        registers[1] = 10_100
+        return tuple(registers)
 
     scene.run(10, of=mean)
     assert scene.run(50, of=mean) == 50
@@ -142,10 +142,10 @@ def test_a_meter_once_known_by_equal_words_is_not_replaced_by_one_that_is_near()
     scene.run(10)
     assert scene.run(100, of=household(1), polls=None) == 100
 
-    def near(cycle: int) -> Words:
-        words = list(scene.right(cycle))
-        words[1] = (words[1] or 0) + 7
-        return tuple(words)
+    def near(cycle: int) -> Registers:
+        registers = list(scene.right(cycle))
+        registers[1] = (registers[1] or 0) + 7
+        return tuple(registers)
 
     scene.run(15, of=near, polls=None)
     assert scene.run(100, of=near) == 0
@@ -161,7 +161,7 @@ def test_who_agrees_and_disagrees_in_turn_has_to_agree_ever_longer() -> None:
     assert counted[0] > counted[-1]
 
 
-def energy(kwh: float) -> Words:
+def energy(kwh: float) -> Registers:
     count = round(kwh * 10_000)
     return (0, 0, count >> 16, count & 0xFFFF) * 70
 

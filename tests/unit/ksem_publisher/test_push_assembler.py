@@ -68,7 +68,7 @@ def test_attached_at_any_offset_every_block_is_exactly_one_cycle(
     for skip in range(len(shapes)):
         meter = ModelMeter(shapes=shapes, gap=min(gap, 0.18 / len(shapes)))
         blocks = feed(live_assembler(), meter.writes(20, skip))
-        cycles = [meter.cycle_of(block.words) for _, block in blocks]
+        cycles = [meter.cycle_of(block.registers) for _, block in blocks]
         assert cycles == sorted(set(cycles))
         if gap * (len(shapes) - 1) <= 0.06:
             assert cycles[-10:] == list(range(10, 20))
@@ -78,14 +78,14 @@ def test_attached_at_any_offset_every_block_is_exactly_one_cycle(
 def test_a_block_is_handed_out_with_its_cycles_last_write_and_dated_by_its_first(skip: int) -> None:
     meter = ModelMeter(gap=0.03)
     for at, block in feed(live_assembler(), meter.writes(8, skip)):
-        cycle = meter.cycle(meter.cycle_of(block.words))
+        cycle = meter.cycle(meter.cycle_of(block.registers))
         assert (at, block.at) == (cycle[-1][0], cycle[0][0])
 
 
 def test_nothing_is_handed_out_before_three_equal_cycles_were_seen() -> None:
     meter = ModelMeter()
     assert feed(live_assembler(), meter.writes(2)) == []
-    assert [meter.cycle_of(block.words) for _, block in feed(live_assembler(), meter.writes(4))] == [2, 3]
+    assert [meter.cycle_of(block.registers) for _, block in feed(live_assembler(), meter.writes(4))] == [2, 3]
 
 
 @pytest.mark.parametrize("period", [0.02, 0.05, 0.2, 0.5, 2.0, 60.0])
@@ -101,7 +101,7 @@ def test_periods_from_20_ms_to_a_minute_are_followed(period: float) -> None:
 def test_a_gap_longer_than_the_silence_between_cycles_never_mixes_two(period: float, gap: float, skip: int) -> None:
     meter = ModelMeter(period=period, gap=gap)
     for _, block in feed(live_assembler(), meter.writes(60, skip)):
-        meter.cycle_of(block.words)
+        meter.cycle_of(block.registers)
 
 
 def test_constant_power_with_an_ambiguous_split_hands_out_nothing() -> None:
@@ -121,7 +121,9 @@ def test_while_the_power_stands_still_a_pause_inside_or_between_cycles_is_not_to
     assembler = live_assembler()
     assert feed(assembler, meter.writes(40, skip)) == []
     assert "where a cycle ends" in assembler.why
-    cycles = [moving.cycle_of(b.words) for _, b in feed(assembler, [w for n in range(40, 70) for w in moving.cycle(n)])]
+    cycles = [
+        moving.cycle_of(b.registers) for _, b in feed(assembler, [w for n in range(40, 70) for w in moving.cycle(n)])
+    ]
     assert cycles == (list(range(cycles[0], 70)) if lag <= 0.08 else [])
     assert cycles[:1] <= [45]
 
@@ -134,28 +136,28 @@ def test_writes_that_follow_one_another_at_once_are_a_cycle_whatever_the_power_d
 def test_a_sum_that_now_and_then_does_not_fit_does_not_end_the_push() -> None:
     meter = ModelMeter(gap=0.03)
     for number in range(5, 60, 9):
-        meter.words(number)[1] ^= 0x40  # 6.4 W
-    cycles = [meter.cycle_of(block.words) for _, block in feed(live_assembler(), meter.writes(60))]
+        meter.registers(number)[1] ^= 0x40  # 6.4 W
+    cycles = [meter.cycle_of(block.registers) for _, block in feed(live_assembler(), meter.writes(60))]
     assert cycles == list(range(cycles[0], 60))
     assert cycles[0] <= 4
 
 
 def test_a_push_faster_than_the_meter_measures_is_cut_where_the_power_changes() -> None:
     meter, other = ModelMeter(period=0.02, gap=0.004), ModelMeter()
-    meter.truth = {number: other.words(number // 10) for number in range(300)}
+    meter.truth = {number: other.registers(number // 10) for number in range(300)}
     blocks = feed(live_assembler(), meter.writes(300, 1))
     assert len(blocks) > 150
     for _, block in blocks:
-        meter.cycle_of(block.words)
+        meter.cycle_of(block.registers)
 
 
 def test_a_cycle_with_a_slow_second_half_is_dropped_and_the_others_go_on() -> None:
     meter = ModelMeter()
     writes = meter.writes(10)
     slow = ModelMeter(slow=0.1).cycle(10)
-    meter.words(10)
+    meter.registers(10)
     later = [write for number in range(11, 14) for write in meter.cycle(number)]
-    cycles = [meter.cycle_of(block.words) for _, block in feed(live_assembler(), writes + slow + later)]
+    cycles = [meter.cycle_of(block.registers) for _, block in feed(live_assembler(), writes + slow + later)]
     assert 10 not in cycles
     assert cycles[-3:] == [11, 12, 13]
 
@@ -174,9 +176,9 @@ def test_writes_between_the_groups_that_each_cycle_brings_are_part_of_it() -> No
     for skip in range(len(EXTRAS)):
         meter = ModelMeter(shapes=EXTRAS, gap=0.001)
         blocks = feed(live_assembler(), meter.writes(12, skip))
-        assert [meter.cycle_of(block.words) for _, block in blocks][-8:] == list(range(4, 12))
-        assert all(None not in (*block.words[28:40], *block.words[146:]) for _, block in blocks)
-        assert all(at == meter.cycle(meter.cycle_of(block.words))[-1][0] for at, block in blocks)
+        assert [meter.cycle_of(block.registers) for _, block in blocks][-8:] == list(range(4, 12))
+        assert all(None not in (*block.registers[28:40], *block.registers[146:]) for _, block in blocks)
+        assert all(at == meter.cycle(meter.cycle_of(block.registers))[-1][0] for at, block in blocks)
 
 
 @pytest.mark.parametrize("every", [2, 3, 7])
@@ -187,7 +189,7 @@ def test_writes_between_the_groups_that_come_now_and_then_disturb_nothing(every:
         writes += meter.cycle(number)
         if number % every == 0:
             writes.append((writes[-1][0], 28, (7,) * 12))
-    cycles = [meter.cycle_of(block.words) for _, block in feed(live_assembler(), writes)]
+    cycles = [meter.cycle_of(block.registers) for _, block in feed(live_assembler(), writes)]
     assert cycles == list(range(cycles[0], 30))
     assert cycles[0] <= 4
 
@@ -224,24 +226,24 @@ def test_a_lost_write_costs_one_cycle() -> None:
     meter = ModelMeter()
     writes = meter.writes(12)
     del writes[11]
-    cycles = [meter.cycle_of(block.words) for _, block in feed(live_assembler(), writes)]
+    cycles = [meter.cycle_of(block.registers) for _, block in feed(live_assembler(), writes)]
     assert cycles == [2, 3, 4, 6, 7, 8, 9, 10, 11]
 
 
 def test_two_senders_interleaved_never_mix_and_the_first_is_kept() -> None:
     one, two = ModelMeter(), ModelMeter()
-    two.truth = {n: [w ^ 1 for w in one.words(n + 1000)] for n in range(30)}
+    two.truth = {n: [w ^ 1 for w in one.registers(n + 1000)] for n in range(30)}
     assembler = live_assembler()
     mixed = [("one", w) for w in one.writes(30)] + [("two", (w[0] + 0.0005, *w[1:])) for w in two.writes(30)]
     for source, (at, start, registers) in sorted(mixed, key=lambda item: item[1][0]):
         block = assembler.write(source, start, registers, at)
         if block:
-            one.cycle_of(block.words)
+            one.cycle_of(block.registers)
 
 
 def test_a_cycle_begun_by_a_sender_that_went_is_not_finished_by_another() -> None:
     one, two = ModelMeter(), ModelMeter()
-    two.truth = {n: [w ^ 1 for w in one.words(n + 1000)] for n in range(30)}
+    two.truth = {n: [w ^ 1 for w in one.registers(n + 1000)] for n in range(30)}
     assembler = live_assembler()
     for number in range(10):
         (first, second), (other_first, other_second) = one.cycle(number), two.cycle(number)
@@ -260,7 +262,7 @@ def test_a_second_sender_takes_over_when_the_first_is_silent() -> None:
     assembler = live_assembler()
     feed(assembler, meter.writes(6))
     later = [write for number in range(12, 20) for write in meter.cycle(number)]
-    cycles = [meter.cycle_of(block.words) for _, block in feed(assembler, later, source="two")]
+    cycles = [meter.cycle_of(block.registers) for _, block in feed(assembler, later, source="two")]
     assert cycles[-3:] == [17, 18, 19]
 
 
@@ -296,13 +298,13 @@ def test_a_connection_opened_before_the_last_is_closed_is_followed(*, per_write:
             assert what == "close"
             receiver.closed(connection)
         elif block := receiver.write(connection, *write[1:], write[0]):
-            cycles.append(meter.cycle_of(block.words))
+            cycles.append(meter.cycle_of(block.registers))
     assert cycles[-25:] == list(range(15, 40))
 
 
 def test_a_meter_that_hands_its_push_over_and_then_keeps_a_connection_is_followed_and_a_rival_refused_again() -> None:
     meter, other, receiver = ModelMeter(), ModelMeter(), live_assembler()
-    other.truth = {n: [w ^ 1 for w in meter.words(n + 1000)] for n in range(100)}
+    other.truth = {n: [w ^ 1 for w in meter.registers(n + 1000)] for n in range(100)}
     for what, connection, write in overlapping(meter, 20, per_write=False, late=1):
         if what == "close":
             receiver.closed(connection)
@@ -313,7 +315,7 @@ def test_a_meter_that_hands_its_push_over_and_then_keeps_a_connection_is_followe
         blocks += [receiver.write("lasting", *write[1:], write[0]) for write in meter.cycle(number)]
         for write in other.cycle(number) if number > 35 else ():
             assert receiver.write("rival", *write[1:], write[0] + 0.05) is None
-    cycles = [meter.cycle_of(block.words) for block in blocks if block]
+    cycles = [meter.cycle_of(block.registers) for block in blocks if block]
     assert cycles == list(range(20, 60))
 
 
@@ -324,7 +326,7 @@ def test_the_new_connections_of_another_address_are_refused_and_disturb_nothing(
             receiver.closed(connection)
         else:
             if block := receiver.write(connection, *write[1:], write[0]):
-                cycles.append(meter.cycle_of(block.words))
+                cycles.append(meter.cycle_of(block.registers))
             foreign = tuple(word ^ 1 for word in write[2])
             assert receiver.write(("other", connection), write[1], foreign, write[0] + 0.001, "other") is None
     assert cycles[-25:] == list(range(15, 40))
@@ -343,7 +345,7 @@ def test_after_a_stall_the_rhythm_is_found_again_within_a_few_cycles() -> None:
     assembler = live_assembler()
     feed(assembler, meter.writes(10))
     later = [write for number in range(30, 36) for write in meter.cycle(number)]
-    assert [meter.cycle_of(block.words) for _, block in feed(assembler, later)] == [31, 32, 33, 34, 35]
+    assert [meter.cycle_of(block.registers) for _, block in feed(assembler, later)] == [31, 32, 33, 34, 35]
 
 
 def test_a_late_cycle_is_dated_back_to_when_it_was_due() -> None:
@@ -393,7 +395,7 @@ def test_whatever_the_timing_a_block_is_one_cycle_of_the_meter_and_never_older_t
             held.append((arrived, start, registers))
     newest = -1
     for _, block in feed(live_assembler(), held):
-        cycle = meter.cycle_of(block.words)
+        cycle = meter.cycle_of(block.registers)
         assert cycle > newest
         newest = cycle
 
@@ -410,7 +412,7 @@ def test_another_cut_of_the_cycle_is_learned_within_two_seconds(
     blocks = feed(assembler, later)
     assert blocks[0][0] - later[0][0] <= 2.0
     for _, block in blocks:
-        changed.cycle_of(block.words)
+        changed.cycle_of(block.registers)
 
 
 @pytest.mark.parametrize("shapes", [TWO_GROUPS, MANY])

@@ -22,7 +22,7 @@ class Broker:
         return found
 
 
-def energy_words(tenths_of_wh: int) -> tuple[int, ...]:
+def energy_registers(tenths_of_wh: int) -> tuple[int, ...]:
     words = [0] * ENERGY.count
     words[2:4] = divmod(tenths_of_wh, 65536)  # 512-515: import, 64 bits
     return tuple(words)
@@ -33,7 +33,7 @@ def test_the_json_carries_the_newest_counters_while_they_are_young() -> None:
     values = ValuePublisher("main", Topics(), broker.publish, 1.0, lambda: now)
     broker.publish(values.live((0,) * LIVE.count, now))
     assert "energy_import" not in broker.newest_json()
-    values.energy(energy_words(12_345_678), now, now)
+    values.energy(energy_registers(12_345_678), now, now)
     broker.publish(values.live((0,) * LIVE.count, now))
     assert broker.newest_json()["energy_import"] == 1234.5678
     now += COUNTERS_FOR + 1
@@ -45,9 +45,9 @@ def test_the_json_carries_the_newest_counters_while_they_are_young() -> None:
 def test_a_counter_that_steps_back_is_in_neither_the_json_nor_a_topic() -> None:
     broker, now = Broker(), 100.0
     values = ValuePublisher("main", Topics(), broker.publish, 1.0, lambda: now)
-    values.energy(energy_words(20_000), now, now)
+    values.energy(energy_registers(20_000), now, now)
     broker.received.clear()
-    assert values.energy(energy_words(10_000), now, now)
+    assert values.energy(energy_registers(10_000), now, now)
     broker.publish(values.live((0,) * LIVE.count, now))
     assert "energy_import" not in broker.newest_json()
     assert "energy_export" in broker.newest_json()

@@ -16,31 +16,31 @@ def reported(t: float, start: int, *values: int | None, what: str = "write", whe
 class TestRegisters:
     def test_hold_what_was_told_last(self) -> None:
         timeline = RegisterTimeline([reported(1.0, 0, 10, 11), reported(2.0, 0, 20, 21)])
-        assert timeline.words(0, 2, 1.5) == (10, 11)
-        assert timeline.words(1, 1, 2.0) == (21,)
-        assert timeline.words(0, 2, 99.0) == (20, 21)
+        assert timeline.registers(0, 2, 1.5) == (10, 11)
+        assert timeline.registers(1, 1, 2.0) == (21,)
+        assert timeline.registers(0, 2, 99.0) == (20, 21)
 
     def test_are_what_they_are_told_to_be_first_before_that(self) -> None:
         timeline = RegisterTimeline([reported(5.0, 0, 10), reported(6.0, 0, 20), reported(3.0, 0, 7, 8)])
-        assert timeline.words(0, 2, 0.0) == (7, 8)
-        assert timeline.words(0, 1, 5.5) == (10,)
+        assert timeline.registers(0, 2, 0.0) == (7, 8)
+        assert timeline.registers(0, 1, 5.5) == (10,)
 
     def test_are_put_together_from_writes_that_overlap(self) -> None:
         timeline = RegisterTimeline([reported(1.0, 0, 1, 2, 3), reported(2.0, 2, 30, 40), reported(3.0, 1, 200)])
-        assert timeline.words(0, 4, 9.0) == (1, 200, 30, 40)
+        assert timeline.registers(0, 4, 9.0) == (1, 200, 30, 40)
 
     def test_that_were_never_told_are_not_made_up(self) -> None:
         timeline = RegisterTimeline([reported(1.0, 0, 1, 2)])
-        assert timeline.words(1, 2, 1.0) is None
-        assert timeline.words(8192, 1, 1.0) is None
+        assert timeline.registers(1, 2, 1.0) is None
+        assert timeline.registers(8192, 1, 1.0) is None
 
     def test_that_were_left_out_of_the_recording_are_zero(self) -> None:
-        assert RegisterTimeline([reported(1.0, 8228, 1, None)]).words(8228, 2, 1.0) == (1, 0)
+        assert RegisterTimeline([reported(1.0, 8228, 1, None)]).registers(8228, 2, 1.0) == (1, 0)
 
     def test_of_the_bus_count_only_where_the_meter_told_nothing(self) -> None:
         older = reported(2.0, 0, 1, 2, what="reply")
         timeline = RegisterTimeline([reported(1.5, 0, 10, what="poll-reply"), older])
-        assert timeline.words(0, 2, 3.0) == (10, 2)
+        assert timeline.registers(0, 2, 3.0) == (10, 2)
 
 
 def test_of_several_meters_and_lines_the_first_that_speaks_is_replayed() -> None:
@@ -54,7 +54,7 @@ def test_of_several_meters_and_lines_the_first_that_speaks_is_replayed() -> None
     recording = Recording(records)
     assert [one.where for one in recording.pushes] == ["one"]
     assert recording.requests == [request]
-    assert recording.registers.words(0, 1, 9.0) == (1,)
+    assert recording.registers.registers(0, 1, 9.0) == (1,)
     assert recording.duration == 2.5
 
 

@@ -135,14 +135,14 @@ def test_what_could_not_be_sent_does_not_count(meter: Spoken) -> None:
     meter.meter.take_back(answer)
     words = meter.read(RegisterRange(0, 20), 1000.25)
     assert meter.truth.judge(0, words, 1000.3).kind == "good"
-    everything = [*words, *(answer.words[i] << 8 | answer.words[i + 1] for i in range(40, 56, 2))]
+    everything = [*words, *(answer.registers[i] << 8 | answer.registers[i + 1] for i in range(40, 56, 2))]
     assert meter.truth.judge(0, everything, 1000.3).kind == "wrong"
 
 
 def test_taken_back_after_the_reader_saw_it_does_not_count_either(meter: Spoken) -> None:
     meter.measure(1000.2)
     answer = meter.meter.read_out(HEAD, Kind.PUSH, 1000.2)
-    words = [answer.words[i] << 8 | answer.words[i + 1] for i in range(0, 56, 2)]
+    words = [answer.registers[i] << 8 | answer.registers[i + 1] for i in range(0, 56, 2)]
     assert meter.truth.judge(0, words, 1000.3).kind == "good"
     meter.meter.take_back(answer)
     assert meter.truth.judge(0, words, 1000.3).kind == "wrong"

@@ -7,7 +7,7 @@ from ksem_contract.blocks import MOST_ON_DEMAND
 from ksem_contract.freshness import Pong
 from ksem_contract.registers import RegisterRange
 from rtu_server.register_cache import MAX_ON_DEMAND, MAX_SESSIONS, SILENT, BlockResult, FreshnessLimits, RegisterCache
-from rtu_server.reply_cache import Refused, Reply, Words
+from rtu_server.reply_cache import Refused, Registers, Reply
 from rtu_server.tcp_session import TcpReplyCache
 
 from .blocks import block, echo
@@ -161,7 +161,7 @@ def test_a_range_over_two_neighbouring_blocks_is_as_old_as_the_older(cache: Regi
     cache.on_block(block("r9000-10", start=9000, count=10, at=90.0, cycle_ms=5000), 100.0)
     cache.on_block(block("r9010-10", start=9010, count=10, at=99.0, cycle_ms=5000), 100.0)
     found = cache.state.read(RegisterRange(9005, 10), 100.0)
-    assert isinstance(found, Words)
+    assert isinstance(found, Registers)
     assert found.measured == pytest.approx(90.0, abs=0.02)
     assert cache.state.read(RegisterRange(9005, 10), 105.1) is Refused.UNMAPPED
     assert cache.state.read(RegisterRange(9015, 10), 100.0) is Refused.UNMAPPED
