@@ -121,8 +121,9 @@ def _answered(facts: MeterFacts, where: str) -> Finding:
             REFUSED_REMEDY,
         )
     if kind == "booting":
+        measured = frequency(head.registers) or 0
         return wrong(
-            f"{name} at {where} answers, but with {frequency(head.registers) or 0:.2f} Hz: it boots, or measures nothing",
+            f"{name} at {where} answers, but with {measured:.2f} Hz: it boots, or measures nothing",
             "wait a minute; then look at the meter's own page, and at the voltage inputs L1 to L3 and N",
         )
     if kind == "inverter":

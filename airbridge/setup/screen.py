@@ -52,7 +52,7 @@ class TerminalAnswers:
 
     def confirm(self, step: Confirm) -> bool:
         """By y or n."""
-        return YesNo.request(Styled(render(step.text)), console=self._console, default=step.default)
+        return YesNo.ask(Styled(render(step.text)), console=self._console, default=step.default)
 
     def choose(self, step: Choose) -> str:
         """By a number."""

@@ -303,7 +303,7 @@ class Commands:
 
 
 def _send(asker: Asker, frames: list[tuple[bytes, float]], listen: float) -> dict[str, Any]:
-    """`received`: what the server sent, with begin and end in ms since the first byte began; `after_ms`: since the end of
+    """`heard`: what the server sent, with begin and end in ms since the first byte began; `after_ms`: since the end of
     what the client had sent before it.
     """
     sent, received, heard = asker.send(frames, listen)

@@ -86,7 +86,7 @@ class SnapshotView(Protocol):
     @property
     def flags(self) -> int: ...
     @property
-    def registers(self) -> bytes: ...
+    def raw(self) -> bytes: ...
 
 
 class Snapshots(Protocol):
@@ -114,7 +114,7 @@ def judge(
 ) -> Verdict:
     """The verdict over `registers` (big-endian) of the range `wanted` in `block`, answered at `at`."""
     newest = snapshots.newest(block)
-    old_sunspec = block is Block.SUNSPEC and newest is not None and len(newest.registers) < 2 * RANGES[block].count
+    old_sunspec = block is Block.SUNSPEC and newest is not None and len(newest.raw) < 2 * RANGES[block].count
     parts = pieces(wanted.start, wanted.count, old_sunspec=old_sunspec)
     whole = [parts] if block is Block.LIVE else [(part,) for part in parts]
     found: list[_Found] = []
@@ -176,7 +176,7 @@ def _differences(snapshots: Snapshots, block: Block, start: int, requested: byte
     if newest is None:
         return ""
     offset = 2 * (start - RANGES[block].start)
-    other = newest.registers[offset : offset + len(requested)]
+    other = newest.raw[offset : offset + len(requested)]
     differing = [i for i in range(len(requested) // 2) if requested[2 * i : 2 * i + 2] != other[2 * i : 2 * i + 2]]
     shown = ", ".join(f"{start + i}: {requested[2 * i : 2 * i + 2].hex()}" for i in differing[:_SHOWN])
     return f" ({len(differing)} words differ from the newest: {shown})"

@@ -22,14 +22,14 @@ class Snapshot:
     measured_at: float
     flags: int
     start: int
-    registers: bytes
+    raw: bytes
 
     def registers(self, wanted: RegisterRange) -> tuple[int, ...]:
         """The registers asked for. ValueError when they are not all in this snapshot."""
         offset = wanted.start - self.start
-        if offset < 0 or 2 * (offset + wanted.count) > len(self.registers):
-            raise ValueError(f"{wanted} is not in the snapshot of {self.start}+{len(self.registers) // 2}")
-        return struct.unpack_from(f">{wanted.count}H", self.registers, 2 * offset)
+        if offset < 0 or 2 * (offset + wanted.count) > len(self.raw):
+            raise ValueError(f"{wanted} is not in the snapshot of {self.start}+{len(self.raw) // 2}")
+        return struct.unpack_from(f">{wanted.count}H", self.raw, 2 * offset)
 
 
 class TruthReader:

@@ -78,7 +78,7 @@ def events(scene: Scene, wanted: str, count: int, within: float = 10.0) -> list[
 
 
 def test_health_is_good_while_data_flows_and_bad_with_the_reason_while_it_does_not(scene: Scene) -> None:
-    assert scene.await_health(200, registers="inverter") == "All is well. The inverter gets fresh data.\n"
+    assert scene.await_health(200, words="inverter") == "All is well. The inverter gets fresh data.\n"
     await_true(lambda: " ok " in scene.health_file.read_text(), 3)
     scene.chain.publisher.stop()
     assert scene.await_health(503, within=3) == "The publisher of meter main is gone.\n"
@@ -91,7 +91,7 @@ def test_health_is_bad_while_the_broker_is_away(scene: Scene) -> None:
     # A broker that ends may deliver the publisher's last will first.
     scene.chain.broker.stop()
     try:
-        scene.await_health(503, within=5, registers="no link to the broker")
+        scene.await_health(503, within=5, words="no link to the broker")
     finally:
         scene.chain.broker.start()
     scene.await_health(200, within=15)

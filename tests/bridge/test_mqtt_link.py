@@ -782,7 +782,7 @@ def test_mqtt_3_1_1_is_taken_at_once_where_5_is_refused_and_logged_once(
     broker: Broker, caplog: pytest.LogCaptureFixture, words: bool, attempts: list[int]
 ) -> None:
     caplog.set_level(logging.INFO)
-    with OldBroker(broker, registers=words) as old, Peer(old.port, version="auto") as peer:
+    with OldBroker(broker, words=words) as old, Peer(old.port, version="auto") as peer:
         assert peer.until_up() < 0.4, "no pause lies between the two attempts"
         peer.link.publish("t/a", b"x")
         peer.until(lambda: len(peer.messages) == 1)
