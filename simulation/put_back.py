@@ -34,7 +34,7 @@ FAULTS: Final = (
     _one(
         "Newer bytes do not void a request: it is answered behind another unit's frames.",
         ("            self._supersede(len(data))\n", ""),
-        ("elif not event.overtaken and not self._deaf:", "elif not self._deaf:"),
+        ("elif not event.superseded and not self._deaf:", "elif not self._deaf:"),
     ),
     _one(
         "Bytes are dated by the look that found them, so an answer may begin after the stall limit.",
@@ -58,7 +58,7 @@ FAULTS: Final = (
         "Without a vital limit a restarted publisher's session is never taken.",
         ("        return lasts > now and (lasts, _newest(blocks)) > served", "        return lasts > served[0]"),
         (
-            "        return self._said_goodbye or now >= min(self.state.vital_expires, self._last_block + SILENT)",
+            "        return self._has_ended or now >= min(self.state.vital_expires, self._last_block + SILENT)",
             "        return now >= self.state.vital_expires",
         ),
     ),
@@ -84,7 +84,7 @@ FAULTS: Final = (
             "        self._resynchronise(now)\n        self._deaf = True",
             "        self._resynchronise(now)\n        self._deaf = False",
         ),
-        ("dug_out = unclear or self._begin > GLITCH", "dug_out = False"),
+        ("resynced = unclear or self._begin > GLITCH", "resynced = False"),
     ),
     _one(
         "A frame's silence is 1.75 ms at any speed.",
@@ -141,9 +141,9 @@ FAULTS: Final = (
     _one(
         "A meter whose clock no time service has set is no KSEM.",
         (
-            "    interval = words[MEASURING_INTERVAL - DEVICE.start]\n    low, high = INTERVAL_LIMITS\n",
+            "    interval = registers[MEASURING_INTERVAL - DEVICE.start]\n    low, high = INTERVAL_LIMITS\n",
             """\
-    interval = words[MEASURING_INTERVAL - DEVICE.start]
+    interval = registers[MEASURING_INTERVAL - DEVICE.start]
     low, high = INTERVAL_LIMITS
     if not words[54]:
         return "its clock is wrong"
@@ -152,14 +152,14 @@ FAULTS: Final = (
     ),
     _one(
         "A meter that has no register behind the measuring interval is asked for them for ever.",
-        ("code in _ILLEGAL and asked.begin is device_reading:", "code in _ILLEGAL and asked is None:"),
+        ("code in _ILLEGAL and requested.begin is device_reading:", "code in _ILLEGAL and requested is None:"),
     ),
     _one(
         "A read that a busy meter refuses is not sent again at once.",
         (
             """\
         if 0 < self._busy <= AT_ONCE:
-            return Refusal(name, given_up=False)
+            return Rejection(name, given_up=False)
         self._busy = 0
 """,
             "",

@@ -45,7 +45,7 @@ def test_a_unit_whose_inverter_asks_and_gets_data_is_ok() -> None:
             "down",
             "no link to the broker; refused",
         ),
-        ({"fresh_since": None, "last_heard": None}, "down", "ACL"),
+        ({"fresh_since": None, "last_received": None}, "down", "ACL"),
         ({"fresh_since": None, "meter_online": False}, "down", "says offline"),
         ({"fresh_since": None, "last_block": None}, "down", "ACL keeps ksem/main/block/+"),
         ({"fresh_since": None, "last_block": 90.0}, "down", "has stalled"),
