@@ -12,7 +12,7 @@ SIMULATE_MINUTES ?= 4
 HOME_PYTHON ?= python3.13
 HOME_VENV   ?= .venv-homeassistant
 
-.PHONY: help demo test test-faults test-slow test-platform test-brokers bench-fleet test-browser test-homeassistant check format bench faults-table soak scenes simulate put-back mutants fuzz docs deb release tools verify clean
+.PHONY: help demo test test-faults test-slow test-platform test-brokers bench-fleet test-browser test-homeassistant check format bench faults-table soak scenes simulate put-back mutants evaluate fuzz docs deb release tools verify clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -80,6 +80,9 @@ put-back: $(READY) ## faults that the services once had, put back one at a time:
 
 mutants: $(READY) ## 100 mutations of the cores, each simulated until it is found; survivors are listed (ARGS="--seed 2")
 	@$(BIN)/python -m simulation.mutants $(ARGS)
+
+evaluate: $(READY) ## docs/evaluation.md: what the bridge is worth in kWh, beside a cable and pollers, in some minutes
+	@$(BIN)/python -m evaluation $(ARGS)
 
 fuzz: $(READY) ## any bytes against codec, contract and settings, SECONDS=60 each; installs atheris
 	@fuzz/run $(BIN)/python $(SECONDS)

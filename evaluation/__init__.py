@@ -1,0 +1,1 @@
+"""What the bridge is worth: a house with PV and battery, steered by each feed of the meter's values in turn."""
