@@ -8,17 +8,16 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
+from evaluation.feed import Answer, Episode, Recording
 from modbus_codec.crc import append_crc
-from modbus_codec.errors import BadFrame
+from modbus_codec.pdu import BadFrame
 from modbus_codec.tcp import MbapReader, encode_frame
-from simulation.bus import US, AskPlan, Inverter, Line, Transmission
+from simulation.bus import US, Inverter, Line, RequestPlan, Transmission
 from simulation.meter import Meter, PushPlan
 from simulation.network import End, Network
 from simulation.scene import House, Scene
 from simulation.truth import Truth
 from simulation.world import Host, Process, World
-
-from .feed import Answer, Episode, Recording
 
 BEGINS: Final = 40.0
 """Seconds of a recording in which everything starts; they are left out."""
@@ -183,7 +182,7 @@ class _Bench:
         self.meter.push = PushPlan(shape="no push")
         process.begin = self.meter.start
         process.start()
-        self.inverter = Inverter(self.line, AskPlan(period=PERIOD), world.random("inverter"))
+        self.inverter = Inverter(self.line, RequestPlan(period=PERIOD), world.random("inverter"))
 
 
 def cable(seed: str, seconds: float, outage_at: float, outage: float) -> Recording:

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from itertools import product
 from typing import Final
 
+from evaluation.feed import FORGOTTEN_AFTER
+
 from .chains import DELAY, INTERVAL_MS, OUTAGES, PERIOD, USUAL
-from .feed import FORGOTTEN_AFTER
 from .house import BAND, CORRECTS_IN, FOLLOWS_IN, REACTS_AFTER, SETTLES_WITHIN, Inverter
 from .run import CABLE, CONTROLS, FEEDS, NO_AGE, SHARE, SKIES, Case, Evaluation
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import exp, log
 from typing import Final, Literal
 
-from .feed import NOTHING, STEP
+from evaluation.feed import NOTHING, STEP
 
 Control = Literal["follows", "corrects"]
 """`follows`: it adds its own power of when the value was measured, and so knows the load of then. It never swings.

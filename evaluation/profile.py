@@ -9,7 +9,7 @@ from math import exp, pi, sin
 from random import Random
 from typing import Final, Literal
 
-from .feed import STEP, Series
+from evaluation.feed import STEP, Series
 
 DAY: Final = 86_400.0
 Sky = Literal["clear", "broken clouds", "overcast"]

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Final
 
+from evaluation.feed import NOTHING, STEP, Episode, Recording, Series, ages, constant, draw_outages, over_days
+
 from . import profile
 from .chains import CHAINS, OUTAGES, episode, usual
-from .feed import NOTHING, STEP, Episode, Recording, Series, ages, constant, draw_outages, over_days
 from .house import REACTS_AFTER, Control, Energy, Inverter, Lost, live
 
 SKIES: Final[tuple[profile.Sky, ...]] = ("clear", "broken clouds", "overcast")
