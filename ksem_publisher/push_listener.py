@@ -1,7 +1,7 @@
-"""Where meters push to: a listening port, who may come, how many, and for how long they may be silent [shell].
+"""The port that meters push to: whom it admits, how many, and how long they may be silent [shell].
 
-A thread of its own reads and answers: a meter waits for each answer, and an event loop costs several times as much a
-wake-up as what is done with a write.
+A thread of its own reads and answers: a meter waits for each answer, and an event loop's wake-up costs several times
+as much as the work on one write.
 """
 
 import asyncio
@@ -39,8 +39,8 @@ _BACKLOG = 64
 _REOPEN = 1.0
 _TICK = 5.0
 WATCH_LATE = 0.02
-"""Seconds by which the look at pushes that stay away may be late: what comes at the very moment it is due saves it a
-wake-up of its own."""
+"""Seconds by which the check for missing pushes may be late: a push that comes at that moment saves a wake-up
+of its own."""
 _GONE = select.EPOLLHUP | select.EPOLLERR
 
 log = logging.getLogger("ksem_publisher.push")
@@ -92,7 +92,7 @@ class PushListener:
         self.thread: WatchedThread | None = None
         """The one that answers; None while nothing is listened on."""
         self.why_closed: Reason | None = None
-        """Why nobody can push; None while all is well."""
+        """Why no meter can push; None while all is well."""
 
     def refused(self, meter: str) -> tuple[Reason, ...]:
         """Peers that were refused, each with the settings line that would let it in, and addresses of two meters."""
