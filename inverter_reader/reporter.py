@@ -77,7 +77,7 @@ class InverterReporter:
         self._log(condition.reasons, condition.state == "ok" or waiting, now)
 
     def _log(self, reasons: tuple[Reason, ...], good: bool, now: float) -> None:
-        line = self._quiet.to_log("state", f"inverter {self._id}: {sentence(reasons)}", now, at_once=_LINES_AT_ONCE)
+        line = self._quiet.line("state", f"inverter {self._id}: {sentence(reasons)}", now, at_once=_LINES_AT_ONCE)
         if line is not None:
             log.log(logging.INFO if good else logging.WARNING, "%s", line)
         for line in self._quiet.due(now):

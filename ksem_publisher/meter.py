@@ -260,7 +260,7 @@ class MeterService:
         if self._key_file.problem:
             anomalies.append(Anomaly("key-file", Reason.of("key-file", error=self._key_file.problem)))
         status = self.status.topic
-        if self.status.is_starved(now):
+        if self.status.has_no_delivery(now):
             anomalies.append(Anomaly("starved", Reason.of("broker-delivers-nothing", topic=status)))
         rival = self.push.rival(now)
         if rival is not None:
@@ -377,7 +377,7 @@ class DemandListener:
                 requests = RequestsMessage.decode(message.payload)
             except InvalidMessage as bad:
                 text = f"ignored {message.topic}, which breaks the contract: {bad}"
-                line = self._quiet.to_log("contract", text, message.received)
+                line = self._quiet.line("contract", text, message.received)
                 if line is not None:
                     self._log.warning("%s", line)
                 return

@@ -103,7 +103,7 @@ class PollPlan:
         self._overlaps = 0
         self._whole_at = self._live_requested = self._part_at = float("-inf")
         self._took = 0.0
-        self._others_turn = False
+        self._other_first = False
         self._device = _Job("device", device, device_reading)
         self._energy = _Job("energy", energy, energy_reading)
         self._gaps = _Job("gaps", 0.0, gaps_reading, RETRY_LATE)
@@ -255,7 +255,7 @@ class PollPlan:
         if self._unknown or self.foreign:
             return self._begin(self._device) if self._device.due <= now else None
         live_due = self.live_wanted and self._live_due <= now
-        if self._live is not None or (live_due and not self._others_turn):
+        if self._live is not None or (live_due and not self._other_first):
             if self._live is None:
                 self._live = self._overlap or SeqlockReader(phases_fit_total)
                 self._live_began = now
@@ -264,7 +264,7 @@ class PollPlan:
                 self._whole_at = now
             self._live_requested = now
             return self._live
-        self._others_turn = False
+        self._other_first = False
         for job in self._jobs:
             if job.reading is not None:
                 return job
@@ -326,7 +326,7 @@ class PollPlan:
 
     def _end_live(self, now: float) -> None:
         self._live = None
-        self._others_turn = True
+        self._other_first = True
         self._live_due = max(now, self._live_began + self._live_every)
 
     def _identify(self, device: BlockRead, now: float) -> tuple[BlockRead, ...]:

@@ -18,7 +18,7 @@ from ksem_publisher.recording import note_answer, note_failure, note_poll, note_
 from ksem_publisher.snapshot import BlockRead, Snapshot
 from service_runtime.clock import boottime
 from service_runtime.news import QuietLog
-from service_runtime.recorder.tape import OFF, EventQueue
+from service_runtime.recorder.wire_events import OFF, EventQueue
 
 RETRY = 0.25
 """Seconds between two attempts to reach a meter whose live data is needed."""
@@ -181,7 +181,7 @@ class MeterPoll:
             text = f"the meter refuses the block {what.block}: {error}"
             # Whoever may write requests can request any number of ranges: they share their lines.
             kind, most = ("a range on demand", DEMAND_LINES) if parse_block_name(what.block) else (what.block, 1)
-            line = self._quiet.to_log(kind, text, self._clock(), at_once=most)
+            line = self._quiet.line(kind, text, self._clock(), at_once=most)
             if line is not None:
                 self._log.warning("%s", line)
 

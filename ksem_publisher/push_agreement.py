@@ -118,8 +118,8 @@ class PushAgreement:
         if not self._confirmed:  # live data is polled meanwhile, which does for all but slow pushes
             return self._is_slow or now - self._polled_at > CHECK_EVERY
         # Of meters that push in turn, not always the same one must be compared.
-        in_turn = self.several and self._in_a_row < _IN_A_ROW
-        return self._misses > 0 or in_turn or now - self._checked_at >= CHECK_EVERY
+        several = self.several and self._in_a_row < _IN_A_ROW
+        return self._misses > 0 or several or now - self._checked_at >= CHECK_EVERY
 
     def knows_counters(self, now: float) -> bool:
         """Whether the energy counters were polled lately enough to know another meter's by them."""

@@ -39,7 +39,7 @@ _EVIDENCE_SECONDS = 2.0
 """Evidence goes back so far where that is more than CYCLES_KEPT: pushes may come faster than the meter measures."""
 _MISFITS_NEEDED = 2
 """So much more often must the sum fail in each other cut before it decides."""
-_STRAYS = 0.25
+_MISFITS_ALLOWED = 0.25
 """In this share of its cycles the sum may fail even so: a meter rounds."""
 _UNEVEN = 1.5
 """Cycles that differ so much in length have to be seen more often: a meter that has just connected may be late."""
@@ -175,7 +175,7 @@ def _choose_cut(
         return by_silence
     if rivals:
         best, *others = sorted((by_silence, *rivals), key=lambda position: misfits[position])
-        sum_fits = misfits[best] <= _STRAYS * len(run) / length
+        sum_fits = misfits[best] <= _MISFITS_ALLOWED * len(run) / length
         return best if sum_fits and all(misfits[p] - misfits[best] >= _MISFITS_NEEDED for p in others) else ambiguous
     if not trust_silence and max(misfits) < _MISFITS_NEEDED:
         return ambiguous

@@ -111,9 +111,7 @@ class PushListener:
                 await asyncio.sleep(_REOPEN)
                 continue
             self.why_closed = None
-            line = self._quiet.to_log(
-                "listening", f"listening for pushes on {self._address}:{self._port}", self._clock()
-            )
+            line = self._quiet.line("listening", f"listening for pushes on {self._address}:{self._port}", self._clock())
             if line:
                 log.info("%s", line)
             self._failed.clear()
@@ -162,12 +160,12 @@ class PushListener:
             self._under_way.discard((meter, name))
             gone = self._peers.resolved(meter, name, addresses)
             if addresses is None:
-                line = self._quiet.to_log(f"resolve {name}", f"{name}: {why}", now)
+                line = self._quiet.line(f"resolve {name}", f"{name}: {why}", now)
                 if line:
                     log.warning("the address of meter %s can't be found: %s", meter, line)
             elif gone:
                 text = f"{name} is {', '.join(sorted(set(addresses)))} now, not {', '.join(gone)} any more"
-                line = self._quiet.to_log(f"moved {name}", text, now)
+                line = self._quiet.line(f"moved {name}", text, now)
                 if line:
                     log.warning("meter %s has another address: %s", meter, line)
                 if self._peers.is_polled(meter, name):
@@ -184,7 +182,7 @@ class PushListener:
             try:
                 self._serve_until_closed(listener, wake, ready)
             except Exception as error:
-                line = self._quiet.to_log(
+                line = self._quiet.line(
                     "failed", f"the push listener failed with {error!r}; it is opened anew", self._clock()
                 )
                 if line:
@@ -232,7 +230,7 @@ class PushListener:
             # No descriptor or no memory left: whoever comes waits, the open connections go on.
             self._accept_again = self._clock() + _REOPEN
             ready.modify(listener, 0)
-            line = self._quiet.to_log("accept", f"can't accept a push: {error.strerror or error}", self._clock())
+            line = self._quiet.line("accept", f"can't accept a push: {error.strerror or error}", self._clock())
             if line:
                 log.warning("%s", line)
             return
@@ -320,7 +318,7 @@ class PushListener:
 
     def _give_up(self, sock: socket.socket, connection: PushConnection, why: str) -> None:
         self._close(sock, connection)
-        line = self._quiet.to_log(f"garbage {connection.peer}", f"{why}; connection closed", self._clock())
+        line = self._quiet.line(f"garbage {connection.peer}", f"{why}; connection closed", self._clock())
         if line:
             log.warning("%s", line)
 

@@ -32,7 +32,7 @@ from ksem_publisher.push_connection import PushConnection, PushedWrite
 from ksem_publisher.push_cycle import PushPace, is_off_pace
 from ksem_publisher.recording import note_connection, note_writes
 from ksem_publisher.snapshot import AWAY_PERIODS, VALUES, BlockRead, Snapshot, sums_up
-from service_runtime.recorder.tape import CLOSED, CONNECTED, OFF, EventQueue
+from service_runtime.recorder.wire_events import CLOSED, CONNECTED, OFF, EventQueue
 
 MOST_SHAPES = 200
 _LISTENING = 3.0

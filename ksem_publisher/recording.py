@@ -11,7 +11,17 @@ from ksem_publisher.push_connection import PushConnection, PushedWrite
 from ksem_publisher.settings import MeterSettings
 from service_runtime.clock import boottime
 from service_runtime.recorder.recorder import RecordingSource
-from service_runtime.recorder.tape import ANSWERED, FAILED, HELD, POLL, REFUSED, SESSION, WRITE, EventQueue, WireEvent
+from service_runtime.recorder.wire_events import (
+    ANSWERED,
+    FAILED,
+    HELD,
+    POLL,
+    REFUSED,
+    SESSION,
+    WRITE,
+    EventQueue,
+    WireEvent,
+)
 
 if TYPE_CHECKING:
     from service_runtime.recorder.flight_file import Decoder

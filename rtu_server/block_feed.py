@@ -184,6 +184,6 @@ class BlockFeed:
             self.cache.on_offline()
 
     def _complain(self, message: Incoming, kind: str, text: str) -> None:
-        line = self._quiet.to_log(kind, text, message.received)
+        line = self._quiet.line(kind, text, message.received)
         if line:
             log.warning("meter %s: %s", self.meter, line)

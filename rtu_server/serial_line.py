@@ -21,7 +21,7 @@ from rtu_server.serial_port import PortGone, SerialPort, be_real_time, in_force,
 from rtu_server.settings import LineSettings
 from service_runtime.clock import boottime
 from service_runtime.news import QuietLog
-from service_runtime.recorder.tape import FORGET, IN, OFF, OUT, EventQueue
+from service_runtime.recorder.wire_events import FORGET, IN, OFF, OUT, EventQueue
 from service_runtime.threads import WatchedThread
 
 REOPEN: Final = 0.4
@@ -126,7 +126,7 @@ class SerialLine:
         now = boottime()
         while self._events:
             level, kind, text = self._events.popleft()
-            line = self._quiet.to_log(kind, text, now)
+            line = self._quiet.line(kind, text, now)
             if line is not None:
                 log.log(level, "line %s: %s", self.settings.name, line)
         for line in self._quiet.due(now):

@@ -31,7 +31,7 @@ from service_runtime.mqtt_connection import Incoming
 from service_runtime.mqtt_link import MqttLink, client_id_of
 from service_runtime.news import LinkState, QuietLog
 from service_runtime.recorder.recorder import Recorder, RecordingSource
-from service_runtime.recorder.tape import CLOCK, WireEvent
+from service_runtime.recorder.wire_events import CLOCK, WireEvent
 from service_runtime.systemd import HealthFile, notify, watchdog_interval
 from service_runtime.threads import all_work
 from service_runtime.version import VERSION
@@ -208,7 +208,7 @@ class RtuServer:
                 log.warning("%s", line)
 
     def _log_port(self, level: int, kind: str, text: str, now: float) -> None:
-        line = self._quiet.to_log(kind, f"{kind}: {text}", now, at_once=PORT_LINES)
+        line = self._quiet.line(kind, f"{kind}: {text}", now, at_once=PORT_LINES)
         if line is not None:
             log.log(level, "%s", line)
 

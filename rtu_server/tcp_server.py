@@ -150,11 +150,11 @@ class TcpServer:
         address = peer[0]
         if not self._peers.allows(address):
             connection.close()
-            self._log_change("refused", f"refused a reader: to let it in put {address} into allow of its [[tcp]]")
+            self._log("refused", f"refused a reader: to let it in put {address} into allow of its [[tcp]]")
             return
         if len(self._readers) >= MAX_READERS:
             self._close(min(self._readers, key=lambda one: self._readers[one].last))
-            self._log_change("full", f"more than {MAX_READERS} readers: the one silent longest was closed")
+            self._log("full", f"more than {MAX_READERS} readers: the one silent longest was closed")
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._readers[connection] = TcpSession(boottime())
@@ -179,7 +179,7 @@ class TcpServer:
             self._close(connection)
         except BadFrame as bad:
             self.counters.noise += 1
-            self._log_change("bad", f"a reader was closed, what it sent is not Modbus TCP: {bad}")
+            self._log("bad", f"a reader was closed, what it sent is not Modbus TCP: {bad}")
             self._close(connection)
 
     def _answer(self, connection: socket.socket, reader: TcpSession) -> None:
@@ -231,7 +231,7 @@ class TcpServer:
             self._selector.unregister(connection)
         connection.close()
 
-    def _log_change(self, kind: str, text: str) -> None:
-        line = self._quiet.to_log(kind, text, boottime())
+    def _log(self, kind: str, text: str) -> None:
+        line = self._quiet.line(kind, text, boottime())
         if line is not None:
             self._lines.append(line)

@@ -361,7 +361,7 @@ def test_an_answer_that_comes_twice_or_in_pieces_costs_no_traceback_and_is_never
 
     bench.meter.answer = twice
     bench.start()
-    bench.audience.await_health(lambda one: "bytes follow the answer" in one.poll.link.why, "told")
+    bench.audience.await_health(lambda one: "bytes follow the answer" in one.poll.link.why, "reported")
     assert not [topic for topic in bench.audience.received if "/block/" in topic]
     assert not bench.lines("Traceback")
 
