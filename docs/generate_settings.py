@@ -95,7 +95,7 @@ def _anchor(heading: str) -> str:
 
 
 def _row(field: Any, kind: Any, table: tuple[str, ...]) -> str:
-    words = [rule.registers for rule in field.metadata["rules"]]
+    words = [rule.text for rule in field.metadata["rules"]]
     if leaf_type(kind) is bool or not words:
         words.insert(0, type_words(kind))
     cells = (f"`{field.name}`", _default(field, table), "; ".join(words), field.metadata["help"])

@@ -1,1 +1,1 @@
-"""Reads what an inverter believes of its meter, and compares it with what was measured."""
+"""Reads an inverter's view of its meter, and compares it with the measurements."""

@@ -1,4 +1,4 @@
-"""The command inverter-reader."""
+"""The command `inverter-reader` [shell]: reads its settings and runs the service."""
 
 import sys
 import threading

@@ -19,7 +19,7 @@ from ksem_contract.inverter_health import Delay
 from ksem_contract.reasons import Reason
 
 WINDOW: Final = 5.0
-"""Seconds before a read in which the inverter may have got what it believes. KOSTAL's reaction takes 0.4 s (HTW storage
+"""Seconds before a read within which the inverter may have read its value. KOSTAL's reaction takes 0.4 s (HTW storage
 inspection 2025)."""
 LATE: Final = 2.0
 """Seconds behind the meter from which on the inverter is reported as late."""
@@ -32,7 +32,7 @@ JUDGED: Final = 20
 TOO_MANY: Final = 8
 """Unexplained reads among them that make an alarm."""
 FEW: Final = 2
-"""So many, or fewer, end it."""
+"""So many unexplained reads, or fewer, end the alarm."""
 MOST: Final = 0.8
 """Share of the unexplained reads that another explanation must fit."""
 STILL: Final = 15.0
@@ -50,7 +50,7 @@ class Compared:
 
     believed: float
     middle: float
-    """Middle of what was measured."""
+    """The middle of the measurements."""
     explained: bool
     by_sign: bool
     phases_explained: bool
@@ -89,7 +89,7 @@ class Comparison:
         self._registers, self._empty = (), 0
 
     def add(self, read: Believed) -> None:
-        """Take in one read."""
+        """Take one read."""
         self._now = read.received
         self._empty = self._empty + 1 if read.is_empty else 0
         if read.registers != self._registers:
@@ -114,7 +114,7 @@ class Comparison:
         return self._power_reasons() or self._phase_reasons()
 
     def _stands_still(self) -> bool:
-        """The same registers for long, while powers were measured that explain them no more."""
+        """The same registers for long, while measured powers no longer explain them."""
         if self._now - self._still_since < STILL or not self._registers:
             return False
         moved = self.served.between(self._still_since, self._now - WINDOW)

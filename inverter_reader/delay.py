@@ -1,6 +1,6 @@
-"""How far the inverter is behind the meter, found from changes of power [core].
+"""Finds how far the inverter is behind the meter, from changes of power [core].
 
-A believed power that has changed is looked for among the measurements: where exactly one stretch of the last 20 s holds
+Each changed believed power is searched for among the measurements: where exactly one stretch of the last 20 s holds
 it, the inverter shows what was measured when that stretch began. The inverter is read only now and then, so that each
 change gives an interval and not a number. A value that was measured in two stretches, as a load that comes and goes
 makes them, shows no delay and is left out.
@@ -17,7 +17,7 @@ from inverter_reader.served import Served, ServedHistory
 from ksem_contract.inverter_health import Delay, Sureness
 
 LONGEST: Final = 20.0
-"""Seconds behind the meter that are looked for at most."""
+"""The longest delay that is searched for, in seconds behind the meter."""
 SURE: Final = 20
 """Changes from which on a delay is reported as good."""
 FAIR: Final = 5
@@ -56,12 +56,12 @@ class DelayFinder:
         self._found: deque[Interval] = deque(maxlen=_KEPT)
 
     def forget(self) -> None:
-        """Begin anew: what follows has nothing to do with what was."""
+        """Start over: later reads are unrelated to earlier ones."""
         self._before = None
         self._found.clear()
 
     def add(self, now: Believed, history: ServedHistory) -> None:
-        """Take in one read."""
+        """Take one read."""
         before, self._before = self._before, now
         if before is None or abs(now.power - before.power) < _LEAST_CHANGE:
             return
@@ -73,7 +73,7 @@ class DelayFinder:
 
     @property
     def delay(self) -> Delay:
-        """As it is published."""
+        """The delay as it is published."""
         if not self._found:
             return Delay()
         middles = sorted(one.middle for one in self._found)
@@ -101,13 +101,13 @@ def find_interval(before: Believed, now: Believed, measured: Sequence[Served]) -
     first, last = runs[0]
     begin = measured[first].at
     end = measured[last + 1].at if last + 1 < len(measured) else now.received
-    # Shown at the read, so that it was shown before `received`; not shown at the read before, nor after it was over.
+    # The inverter showed it before `received`; it did not show it at the read before, nor before that read had ended.
     low, high = max(0.0, before.sent - begin, now.sent - end), now.received - begin
     return Interval(now.received, low, high) if low <= high <= low + _WIDEST else None
 
 
 def _runs(measured: Sequence[Served], power: float, tolerance: float) -> list[tuple[int, int]]:
-    """First and last place of each stretch that holds this power."""
+    """First and last index of each stretch that holds this power."""
     runs: list[tuple[int, int]] = []
     for place, one in enumerate(measured):
         if abs(one.power - power) > tolerance:

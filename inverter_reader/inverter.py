@@ -1,4 +1,4 @@
-"""One inverter [core]: reads, failures and measurements go in; what is read next, and what is published, come out."""
+"""One inverter [core]: takes reads, failures and measurements; returns what to read next and what to publish."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from ksem_contract.registers import RegisterRange
 
 Failure = Literal["not-reached", "modbus-off", "busy", "no-answer", "refuses"]
 SLOW: Final = 10.0
-"""Seconds between two reads of what seldom changes."""
+"""Seconds between two reads of registers that seldom change."""
 _CODES: Final[dict[Failure, str]] = {
     "not-reached": "inverter-not-reached",
     "modbus-off": "inverter-modbus-off",
@@ -41,12 +41,12 @@ MEASURED_WITHIN: Final = 5.0
 """Seconds without a measurement after which there is nothing to compare with."""
 AGREES: Final = "inverter-agrees"
 _WARNINGS: Final = frozenset({"inverter-no-comparison", "inverter-lags", "inverter-meter-kind"})
-"""Values flow, and something should be better."""
+"""Reasons that don't stop the values, though something should be better."""
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """How the inverter is."""
+    """The inverter's state and its reasons."""
 
     state: HealthCondition
     reasons: tuple[Reason, ...]
@@ -76,7 +76,7 @@ class Inverter:
     # ---- reading
 
     def reads_due(self, now: float) -> list[RegisterRange]:
-        """What to read now, one after the other: what seldom changes when it is due, then the meter's values."""
+        """What to read now, one after the other: registers that seldom change when due, then the meter's values."""
         if self._started is None:
             self._started = now
         return [*(span for span, due in self._slow_due.items() if now >= due), METER]
@@ -97,7 +97,7 @@ class Inverter:
             self._on_meter(registers, sent, received)
 
     def on_refused(self, span: RegisterRange, error: str, now: float) -> None:
-        """The inverter refused one range. Without the meter's values there is nothing; the others are left out."""
+        """The inverter refused one range. Without the meter's values the read is lost; other ranges are left out."""
         if span == METER:
             self.on_failure("refuses", error)
         else:
@@ -142,7 +142,7 @@ class Inverter:
 
     @property
     def is_lost(self) -> bool:
-        """Whether the inverter is not read any more."""
+        """Whether the inverter is no longer read."""
         return self._in_a_row >= FAILURES or (self._failure is not None and self.reads == 0)
 
     @property
@@ -172,7 +172,7 @@ class Inverter:
         return {**self.believed.values, **own}
 
     def condition(self, now: float) -> Condition:
-        """How it is now; the reasons name what is wrong, and what to do."""
+        """Its state now; the reasons name what is wrong, and what to do."""
         if self.is_lost and self._failure is not None:
             return Condition("down", (self._failure,))
         if self._unusable is not None:

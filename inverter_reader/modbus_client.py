@@ -1,7 +1,7 @@
-"""Reads an inverter [shell]: the only door to pymodbus. It has no way to write.
+"""Reads an inverter [shell]: the only module here that uses pymodbus. It can't write.
 
-The connection is opened here and handed to pymodbus, which would swallow why it could not be opened. After anything but
-a good answer or an exception it is closed: some versions hand out the previous request's registers after a time-out.
+This module opens the connection and passes it to pymodbus, which would hide why it can't be opened. After anything but
+a good answer or an exception it closes the connection: some pymodbus versions return the last request's registers late.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from inverter_reader.inverter import Failure
 from ksem_contract.registers import RegisterRange
 from service_runtime.clock import boottime
 
-# What it has to report comes out here as exceptions; its own log repeats each with every attempt.
+# pymodbus's faults leave this module as exceptions; its own log repeats each with every attempt.
 logging.getLogger("pymodbus").setLevel(logging.CRITICAL + 1)
 
 _UNIT_ARGUMENT: Final = (

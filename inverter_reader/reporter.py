@@ -1,4 +1,4 @@
-"""Keeps an inverter's retained topics true: status and health [shell]."""
+"""Publishes an inverter's retained topics, status and health, and keeps them current [shell]."""
 
 import logging
 from typing import Final
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class InverterReporter:
-    """What was published last, and when it is due again."""
+    """Holds what was published last, and when it is due again."""
 
     def __init__(self, topics: Topics, inverter: str, link: MqttLink, now: float) -> None:
         self._id = inverter
@@ -39,11 +39,11 @@ class InverterReporter:
         self._quiet = QuietLog()
 
     def on_link_up(self) -> None:
-        """The broker may have forgotten everything: publish it all again with the next tick."""
+        """The broker may have lost everything: publish it all again with the next tick."""
         self._published, self._due = None, 0.0
 
     def on_own_status(self, payload: bytes) -> None:
-        """Correct what a late last will, or anybody else, put on this status."""
+        """Correct a status that a late last will, or another client, has published here."""
         if payload != self._status:
             self._published = None
 
@@ -51,7 +51,7 @@ class InverterReporter:
         """Publish what is due or has changed."""
         self._status = b"online" if inverter.is_read else b"offline"
         if self._status != self._published:
-            # Noted first: while it goes out, the link's thread may receive another one, which must not be forgotten.
+            # Noted first: the link's thread may receive another status meanwhile, which must not be lost.
             self._published = self._status
             if not self._link.publish(self._status_topic, self._status, qos=1, retain=True):
                 self._published = None
@@ -77,7 +77,7 @@ class InverterReporter:
         self._log(condition.reasons, condition.state == "ok" or waiting, now)
 
     def _log(self, reasons: tuple[Reason, ...], good: bool, now: float) -> None:
-        line = self._quiet.to_log("state", f"inverter {self._id}: {sentence(reasons)}", now, at_once=_LINES_AT_ONCE)
+        line = self._quiet.line("state", f"inverter {self._id}: {sentence(reasons)}", now, at_once=_LINES_AT_ONCE)
         if line is not None:
             log.log(logging.INFO if good else logging.WARNING, "%s", line)
         for line in self._quiet.due(now):

@@ -1,4 +1,4 @@
-"""What the meter measured lately, as the inverter was served it [core]."""
+"""The meter's last measurements, as the inverter was served them [core]."""
 
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Final
 
 KEPT: Final = 40.0
-"""Seconds of measurements that are kept: twice the longest delay that is looked for."""
+"""Seconds of measurements that are kept: twice the longest delay that is searched for."""
 MAX_GAP: Final = 2.0
 """Seconds between two measurements at most, for a window to count as known throughout."""
 _POWERS: Final = ("power", "power_l1", "power_l2", "power_l3")
@@ -45,7 +45,7 @@ class ServedHistory:
         self._held: deque[Served] = deque()
 
     def add(self, values: Mapping[str, float], measured: float) -> None:
-        """Take in a message `values`; one that lacks a power, or is older than the one held, is left out."""
+        """Take a message `values`; one that lacks a power, or is older than the last one, is left out."""
         if any(key not in values for key in _POWERS) or (self._held and measured <= self._held[-1].at):
             return
         total, first, second, third = (values[key] for key in _POWERS)
@@ -63,7 +63,7 @@ class ServedHistory:
         return list(self._within(begin, end))
 
     def is_known(self, begin: float, end: float) -> bool:
-        """Whether there is no gap in this window: nothing that the inverter may have read is missing here."""
+        """Whether this window has no gap: it holds every measurement that the inverter may have read."""
         times = [begin, *(one.at for one in self._within(begin - MAX_GAP, end)), end]
         return len(times) > 3 and all(later - one <= MAX_GAP for one, later in pairwise(times))
 

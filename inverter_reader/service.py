@@ -23,7 +23,7 @@ from service_runtime.threads import all_work
 from service_runtime.version import VERSION
 
 TICK: Final = 1.0
-"""Seconds between two looks at what is to be published."""
+"""Seconds between two checks of what is to be published."""
 STOP_WITHIN: Final = 0.3
 """Seconds that a thread may take to end; one that waits for an answer ends with the process."""
 
@@ -76,7 +76,7 @@ class InverterService:
         return condition
 
     def works(self, now: float) -> bool:
-        """Start a thread that ended or hangs anew, once. False where it failed again: the process must end."""
+        """Restart a thread that ended or hangs, once. False where it failed again: the process must end."""
         return all_work([self.link.thread, self.poller.thread], now, log)
 
     def _devices(self) -> list[Discovery]:

@@ -1,4 +1,4 @@
-"""Settings of the inverter's reader: inverter-reader.toml."""
+"""Settings of the inverter reader, read from inverter-reader.toml."""
 
 from collections import Counter
 from typing import Literal, cast

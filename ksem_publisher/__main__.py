@@ -1,4 +1,4 @@
-"""The command ksem-publisher."""
+"""The command `ksem-publisher` [shell]: reads its settings and runs the publisher."""
 
 import sys
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
-"""Publishes the meter's register blocks as retained messages, numbered and stamped, and answers pings at once.
+"""Publishes the meter's register blocks as retained messages, numbered and stamped, and answers pings at once [shell].
 
-Nodes date blocks by the pongs. Other publishers on the same topics, a second instance or a stranger, are noticed here.
+Nodes date blocks by the pongs. This module also notices other publishers on the same topics.
 """
 
 import threading
@@ -28,7 +28,7 @@ LIMIT_OTHERS: Final = 60.0
 LIMIT_ON_DEMAND: Final = 3
 """Of its own periods, for a range on demand."""
 _RATE_OVER: Final = 24
-"""Messages over which the rate is told."""
+"""Messages from which the rate is computed."""
 
 
 class Publish(Protocol):
@@ -61,7 +61,7 @@ class _Held:
 class BlockPublisher:
     """Publishes one meter's blocks; any thread may call it.
 
-    What the link drops is gone: the next cycle is newer.
+    A block that the link drops is not sent again: the next cycle is newer.
     """
 
     def __init__(
@@ -92,9 +92,9 @@ class BlockPublisher:
         cycle_ms: int | None = None,
         along: Sequence[Message] = (),
     ) -> bool:
-        """A block was measured at `measured`: publish it now, and `along` behind it. False if a newer one is held.
+        """Publish a block that was measured at `measured`, and `along` behind it. False if a newer one is held.
 
-        One piece for both: each that is sent wakes the broker, which takes the processor from what is still to be done.
+        Both leave in one write: each write wakes the broker, which takes processor time from the work that follows.
         """
         with self._lock:
             held = self._held.get(name)
@@ -111,7 +111,7 @@ class BlockPublisher:
             return True
 
     def republish(self) -> None:
-        """A new connection: publish again what is held, each with its true age, unless the broker would not keep it."""
+        """Publish every held block again on a new connection, with its true age, unless the broker would drop it."""
         with self._lock:
             now = self._clock()
             for name, held in self._held.items():
@@ -129,12 +129,12 @@ class BlockPublisher:
         return tuple(self._held)
 
     def registers(self, name: str) -> Registers | None:
-        """What was put last."""
+        """The registers that were put last."""
         held = self._held.get(name)
         return held.registers if held else None
 
     def held(self, name: str) -> tuple[int, Registers]:
-        """The first register of a block that is held, and its words."""
+        """The first register of a held block, and its registers."""
         held = self._held[name]
         return held.start, held.registers
 
@@ -148,7 +148,7 @@ class BlockPublisher:
         return now - held.measured if held else None
 
     def health(self, now: float) -> dict[str, BlockHealth]:
-        """How each block is."""
+        """Each block's health."""
         with self._lock:
             return {name: _health(name, held, now) for name, held in self._held.items()}
 
@@ -199,8 +199,8 @@ STRANGER = "unreadable"
 class OtherPublishers:
     """Remembers foreign sessions for a minute; any thread may call it.
 
-    A session runs if a block of it is followed by a later one. One that merely comes again is a bridge's or a queue's
-    replay of what a publisher left behind, often ourselves before a restart.
+    A session runs if one of its blocks is followed by a later one. A block that merely comes again is a bridge's or a
+    queue's replay of an earlier session, often this service's own before a restart.
     """
 
     def __init__(self, session: str) -> None:
@@ -215,7 +215,7 @@ class OtherPublishers:
         return self._own in payload
 
     def received(self, payload: bytes, now: float) -> None:
-        """A block that is not ours, published just now."""
+        """Note a foreign block that was published just now."""
         try:
             block = BlockMessage.decode(payload)
         except InvalidMessage:
@@ -244,10 +244,10 @@ class OtherPublishers:
 
 
 PER_SECOND: Final = 1.0
-"""Pings that all nodes together may send: what an answer costs so often does not show beside the pushes."""
+"""Pings that all nodes together may send; answering so many costs little beside the pushes."""
 MOST_NODES: Final = int(PING_SELDOM * PER_SECOND)
 FORGOTTEN: Final = 3 * PING_SELDOM
-"""Seconds after its last ping for which a node is reckoned with."""
+"""Seconds after its last ping for which a node counts as present."""
 
 
 class EchoAnswer:
@@ -269,10 +269,10 @@ class EchoAnswer:
         self._publish = publish
         self._clock = clock
         self._nodes: dict[str, float] = {}
-        """When each node asked last, the one that is silent longest first."""
+        """When each node pinged last; the node that is silent longest comes first."""
 
     def on_ping(self, node: str, payload: bytes) -> None:
-        """A node has asked; a broken ping gets no answer."""
+        """Answer a node's ping; a broken ping gets no answer."""
         try:
             ping = Ping.decode(payload)
         except InvalidMessage:
@@ -284,7 +284,7 @@ class EchoAnswer:
         self._publish(self._topics.pong(self._meter, node), pong.encode(self._keys()))
 
     def _pace(self, node: str, now: float) -> float:
-        """Seconds after which this node shall ask again, so that all together don't ask too often."""
+        """Seconds after which this node shall ping again, so that all nodes together stay within the limit."""
         self._nodes.pop(node, None)
         self._nodes[node] = now
         while len(self._nodes) > MOST_NODES or now - self._nodes[next(iter(self._nodes))] > FORGOTTEN:

@@ -35,7 +35,7 @@ class BlockData:
         wall: Callable[[], str] = wall_time,
         serial: str | None = None,
     ) -> None:
-        """`doubted`: whether what comes in this way is refused now, as it is while a meter boots.
+        """`doubted`: whether blocks from this source are refused now, as they are while a meter boots.
 
         `on_texts`: `texts` are other ones now. `serial`: the serial number of the only meter that counts.
         """
@@ -51,18 +51,18 @@ class BlockData:
         self._counters = CountersCheck()
         self._withheld: Anomaly | None = None
         self.texts: dict[str, str] = {}
-        """What the meter says it is: vendor, product, serial number, firmware."""
+        """The meter's own texts: vendor, product, serial number, firmware."""
         self.interval_ms: int | None = None
-        """The meter's measuring interval, once it was asked."""
+        """The meter's measuring interval, once it was read."""
 
     @property
     def anomalies(self) -> tuple[Anomaly, ...]:
-        """What is strange about the newest blocks."""
+        """Anomalies of the newest blocks."""
         replaced = self._replaced if self._clock() - self._replaced_at <= REPLACED_FOR else None
         return tuple(anomaly for anomaly in (self._counters.anomaly, self._withheld, replaced) if anomaly is not None)
 
     def take(self, block: BlockRead, source: Source) -> None:
-        """A whole block, from the meter. A meter that boots has no counters to tell, so they are left out then."""
+        """Take a whole block of the meter. A meter that boots has no counters yet, so they are left out then."""
         if block.name == "energy" and self._doubted(source):
             return
         cycle_ms = self.interval_ms if parse_block_name(block.name) is None else ON_DEMAND_MS
@@ -77,10 +77,10 @@ class BlockData:
             self._decode_energy(block)
 
     def adopt(self, message: BlockMessage, now: float) -> bool:
-        """Take over the device block that an earlier session left on the broker, until the meter is asked."""
+        """Take over the device block that an earlier session left on the broker, until the meter itself is read."""
         if message.block != "device" or foreign_device(message.registers):
             return False
-        if self._blocks.registers("device") is not None:  # the meter was quicker: was it the same one before?
+        if self._blocks.registers("device") is not None:  # the meter answered first: was it the same meter before?
             self._compare_serials(decode_texts(message.registers).get("serial_number"), self.texts.get("serial_number"))
             return False
         if self._serial is not None and other_meter(message.registers, self._serial):
@@ -97,13 +97,13 @@ class BlockData:
         if firmware is not None:
             texts["firmware_version"] = str(firmware)
         if self._compare_serials(self.texts.get("serial_number"), texts.get("serial_number")):
-            self._blocks.drop("energy")  # the old meter's, which would be published again with the next connection
+            self._blocks.drop("energy")  # it is the old meter's; the next connection would publish it again
         if texts != self.texts:
             self.texts = texts
             self._on_texts()
 
     def _compare_serials(self, before: str | None, after: str | None) -> bool:
-        """Begin anew and note it where these are two meters' serial numbers."""
+        """Start over and log it where these are two meters' serial numbers."""
         if not before or not after or before == after:
             return False
         self._new_meter()
@@ -113,7 +113,7 @@ class BlockData:
         return True
 
     def _new_meter(self) -> None:
-        """The meter was replaced: what the counters of the old one showed says nothing about the new one's."""
+        """Forget the old meter's counters: they show nothing about the new meter's."""
         self._counters = CountersCheck()
         self._withheld = None
         if self._values is not None:
@@ -130,8 +130,8 @@ class BlockData:
 def kept_age(message: BlockMessage, now: float, wall: str) -> float:
     """Seconds that a retained block is old at least. `now` is our CLOCK_BOOTTIME, `wall` our wall clock.
 
-    Where the host has not booted since, its own clock tells. Else the block is older than this boot. The wall clocks
-    can only make it older: one that runs behind, as it does after a boot without a time service, makes nothing young.
+    Where it has not booted since, its own clock gives the age. Else the block is older than this boot. Wall clocks
+    can only make it older: a clock that runs behind, as after a boot without a time service, makes no block younger.
     """
     stamped = message.boot_ms / 1000
     known = now - stamped if stamped <= now else now
@@ -141,9 +141,9 @@ def kept_age(message: BlockMessage, now: float, wall: str) -> float:
 
 
 def read_kept(payload: bytes, meter: str, block: str, keys: MessageKeys = KEYLESS) -> BlockMessage | None:
-    """The retained block in `payload`; None if it is none, another meter's or block's, or its code does not fit.
+    """The retained block in `payload`; None if it is no block, belongs elsewhere, or its code does not fit.
 
-    What is taken over is sealed anew: without this check a forged block would leave here with a good code.
+    What is taken over is sealed again: without this check a forged block would leave here with a valid code.
     """
     try:
         keys.check(payload)

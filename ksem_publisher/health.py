@@ -1,6 +1,6 @@
-"""Health of one meter: its status and health topics, and one log line for each change.
+"""Health of one meter: its status and health topics, and one log line for each change [shell].
 
-The status is `online` while live data flows. A status that another publisher left there is corrected.
+The status is `online` while live data flows. This module corrects a status that another publisher left there.
 """
 
 import logging
@@ -25,12 +25,12 @@ from service_runtime.news import LinkState, StableChange
 from service_runtime.status import HealthTopic
 
 GRACE = 2.0
-"""Seconds after the start in which links that come up are no news."""
+"""Seconds after the start within which a link that comes up is not logged."""
 
 
 @dataclass(frozen=True, slots=True)
 class MeterView:
-    """What there is to tell now."""
+    """The meter's state at one moment."""
 
     is_live: bool
     rejection: Anomaly | None
@@ -76,15 +76,15 @@ class MeterReport:
         self._flags: dict[str, CheckFlag] = {}
         self._groups: tuple[RegisterRange, ...] = ()
         self.trouble = "it has just started"
-        """What is wrong, in words; empty while all is well."""
+        """What is wrong, as a sentence; empty while all is well."""
         self._quiet_until = now + GRACE
 
     def again(self) -> None:
-        """A new connection: publish with the next look."""
+        """Publish with the next tick: the connection is new."""
         self._topic.on_connected()
 
     def publish(self, view: MeterView) -> None:
-        """Take a look; publish and log what is due."""
+        """Publish and log what is due."""
         now, wall = self._clock(), wall_time()
         state, reasons = _judge(view)
         why = sentence(reasons)
@@ -100,7 +100,7 @@ class MeterReport:
         self._topic.set(state, reasons, wall)
         if self._resolved["state"].is_due(state, why, now, at_once=state == "ok"):
             news = True
-            if state != "degraded" or not view.anomalies:  # remarks have lines of their own
+            if state != "degraded" or not view.anomalies:  # anomalies have lines of their own
                 self._topic.log("state", state, f"{state}: {why}", now)
         if news:
             self._topic.news()
@@ -110,7 +110,7 @@ class MeterReport:
     def _note_link(
         self, name: str, link: LinkState, reported: tuple[LinkCondition, tuple[Reason, ...]], now: float, wall: str
     ) -> bool:
-        """True if there is news: the link's state has changed, or the reason for it is clear."""
+        """True if the link's state has changed, or its reason is clear now."""
         before = link.state
         link.update(*reported, now, wall)
         settled = self._resolved[name]
@@ -149,12 +149,12 @@ class MeterReport:
 
 
 def _judge(view: MeterView) -> tuple[HealthCondition, tuple[Reason, ...]]:
-    """The meter's state as a whole, and why: each effect is followed by its causes."""
+    """The meter's state as a whole, and its reasons: each effect is followed by its causes."""
     if not view.is_live:
         if view.rejection is not None:
             return "down", (view.rejection.reason,)
         push, poll = view.push[1], (view.poll[1],)
-        # A meter that can't be reached explains a push that stays away.
+        # A meter that can't be reached explains a missing push.
         causes = (*poll, *push) if view.poll[0] == "down" else (*push, *poll)
         return "down", (Reason.of("no-live-data"), *causes)
     if missing := [*_missing_links(view), *_missing_blocks(view), *(anomaly.reason for anomaly in view.anomalies)]:

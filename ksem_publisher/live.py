@@ -1,6 +1,6 @@
-"""Live data of one meter: chooses push or poll, checks each measuring cycle, completes and publishes it.
+"""Live data of one meter: chooses push or poll; checks, completes and publishes each measuring cycle.
 
-A cycle's own writes leave out registers between the measured ones; the newest push or read of these is filled in.
+A cycle's writes leave out registers between the measured ones; the newest push or read of these is filled in.
 """
 
 import logging
@@ -20,14 +20,14 @@ from service_runtime.clock import boottime
 SLOWEST_PUSH = 0.55
 """Seconds. A meter measures every 200 or 500 ms; pushes further apart are a chosen interval, polling is newer."""
 HALF_SECOND = 0.45
-"""Seconds from which a slow push is the menu's half second, which counts as fast enough. A pace between this and the
-meter's own is nothing that a meter should have."""
+"""Seconds from which a slow push is the menu's half second, which counts as fast enough. No meter should push at a pace
+between this and the meter's own."""
 POLL_GAP = 1.0
 """Seconds without polled data after which a slow push is better than nothing."""
 
 
 class LiveSource:
-    """Push supervision. Times are CLOCK_BOOTTIME seconds."""
+    """Decides whether push or poll serves live data. Times are CLOCK_BOOTTIME seconds."""
 
     def __init__(self, *, push: bool) -> None:
         self._push = push
@@ -47,7 +47,7 @@ class LiveSource:
         return not self.push_carries(now)
 
     def next_change(self, now: float) -> float | None:
-        """When the push will be away if no further cycle comes; None if it is."""
+        """When the push will count as away if no further cycle comes; None if it does already."""
         return self._away_at() if self.push_carries(now) else None
 
     def take_push(self, period: float, measured: float, now: float, interval: float | None = None) -> bool:
@@ -65,7 +65,7 @@ class LiveSource:
         return not self.push_carries(now) and self._is_newer(measured)
 
     def drop_push(self) -> None:
-        """Nothing that was pushed counts any more."""
+        """Forget every pushed cycle."""
         self._last_push = float("-inf")
 
     def _is_newer(self, measured: float) -> bool:
@@ -82,7 +82,7 @@ LIVE_LIMIT = 1.5
 """Seconds: live data flows while the newest published cycle is no older."""
 
 LEAST_FROZEN_AFTER = 2.0
-"""Seconds. A good meter that measures every 500 ms repeats its values for one cycle, and a poll may miss the next."""
+"""Seconds. A sound meter that measures every 500 ms repeats its values for one cycle, and a poll may miss the next."""
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class LiveData:
                 LEAST_FROZEN_AFTER,
             )
             frozen_after = LEAST_FROZEN_AFTER
-        # Each source is judged by itself: a frozen push must not be thawed by polled values.
+        # Each source is judged by itself: a polled change of values must not clear a frozen push.
         self._checks = {
             name: LiveChecks(plausible=settings.plausible, frozen_after=frozen_after, outage=settings.outage)
             for name in ("push", "poll")
@@ -141,13 +141,13 @@ class LiveData:
         return max(lately, key=lambda item: item[0])[1] if lately else None
 
     def doubts(self, source: Source, now: float) -> bool:
-        """Whether other blocks by this source are in doubt: by its own cycles, or where it has none by the other's."""
+        """Whether other blocks from this source are in doubt: judged by its own cycles, else by the other source's."""
         if now - self._judged.get(source, float("-inf")) <= LIVE_LIMIT:
             return source in self._refusals
         return self.rejection(now) is not None
 
     def anomalies(self) -> tuple[Anomaly, ...]:
-        """What is strange about the newest snapshots that counted."""
+        """Anomalies of the newest snapshots that counted."""
         return self._checks["push" if self.source.push_carries(self._clock()) else "poll"].anomalies
 
     def pushed(self, snapshot: Snapshot, interval_ms: int | None) -> None:
@@ -158,7 +158,7 @@ class LiveData:
             self._publish("push", snapshot, round(snapshot.period * 1000))
 
     def polled(self, snapshot: Snapshot, interval_ms: int | None) -> None:
-        """A whole cycle was read; `interval_ms` is the meter's measuring interval, if it was asked."""
+        """A whole cycle was read; `interval_ms` is the meter's measuring interval, if it is known."""
         now = self._clock()
         self.registers.note(0, snapshot.registers)
         if self._passes("poll", snapshot, now) and self.source.take_poll(snapshot.at, now):
@@ -182,13 +182,13 @@ class LiveData:
 
 
 class LiveWords:
-    """Remembers them, and fills them into measured cycles. None: never seen."""
+    """Keeps the newest live registers and fills them into measured cycles. None: never seen."""
 
     def __init__(self) -> None:
         self._words: list[int | None] = [None] * LIVE.count
 
     def note(self, start: int, registers: Sequence[int | None]) -> None:
-        """Registers pushed or read, wherever they lie."""
+        """Take registers that were pushed or read, at any address."""
         for part in unmeasured_in(start, len(registers)):
             self._note_part(part, start, registers)
 
@@ -199,5 +199,5 @@ class LiveWords:
             self._words[first:stop] = words
 
     def fill(self, cycle: Registers) -> Registers:
-        """A cycle's words; those that none of its writes brought are filled in."""
+        """A cycle's registers; those that none of its writes brought are filled in."""
         return tuple([known if word is None else word for word, known in zip(cycle, self._words, strict=True)])

@@ -39,7 +39,7 @@ from service_runtime.status import OFFLINE, StatusTopic
 from service_runtime.threads import WatchedThread
 
 TICK = 1.0
-"""Seconds between two looks at what is to be told; status is right within 3 s."""
+"""Seconds between two checks of what is to be published; status is right within 3 s."""
 TICK_IN_TROUBLE = 0.5
 """The same while something is wrong: its reason changes faster."""
 _SOON = 0.005
@@ -172,11 +172,11 @@ class MeterService:
         self._report = MeterReport(topics.meter_health(meter.id), version, self.session, publish, self.log, clock)
 
     def listen_with(self, listener: PushListener) -> None:
-        """The listener that brings this meter's pushes; its troubles are told in the meter's health."""
+        """Set the listener that accepts this meter's pushes; the meter's health reports its faults."""
         self._listener = listener
 
     async def watch(self) -> None:
-        """Keep status and health true until cancelled."""
+        """Keep status and health current until cancelled."""
         while True:
             now = self._clock()
             if self._key_file.look():
@@ -191,7 +191,7 @@ class MeterService:
             self._recorder.tick(now, self._report.trouble or ("" if self.link.connected else "no link to the broker"))
             tick = TICK_IN_TROUBLE if self._report.trouble else TICK
             sleep = until_tick(tick, now)
-            # What stops before the next beat is told at once, without another look while all is well.
+            # What stops before the next tick is published at once, without another check while all is well.
             await asyncio.sleep(max(_SOON, min(sleep, stops + _SOON - now) if stops >= now else sleep))
 
     def why_not_served(self) -> str:
@@ -201,11 +201,11 @@ class MeterService:
         return "" if self.status.online else f"{self.id}: no live data from the meter"
 
     def write_flight_file(self) -> None:
-        """Write what went over the wires in the last minutes to a file, soon; from any thread."""
+        """Write the last minutes of traffic to a file, soon; from any thread."""
         self._recorder.request_file()
 
     def stop(self) -> None:
-        """Say goodbye to the broker; blocks for 1.5 s at most."""
+        """Publish `offline` and disconnect from the broker; blocks for 1.5 s at most."""
         self.link.stop([(self._topics.meter_status(self.id), OFFLINE, 1, True)])
 
     def _look_at_source(self, now: float) -> None:
@@ -260,7 +260,7 @@ class MeterService:
         if self._key_file.problem:
             anomalies.append(Anomaly("key-file", Reason.of("key-file", error=self._key_file.problem)))
         status = self.status.topic
-        if self.status.is_starved(now):
+        if self.status.has_no_delivery(now):
             anomalies.append(Anomaly("starved", Reason.of("broker-delivers-nothing", topic=status)))
         rival = self.push.rival(now)
         if rival is not None:
@@ -348,7 +348,7 @@ class MeterService:
 
 
 class DemandListener:
-    """Called in the link's own thread. `publish` hands a change over to the thread that polls."""
+    """Takes nodes' messages, in the link's own thread. `publish` hands a change over to the thread that polls."""
 
     def __init__(
         self, demand: Demand, topics: Topics, publish: Callable[[Callable[[], None]], None], log: logging.Logger
@@ -361,11 +361,11 @@ class DemandListener:
 
     @property
     def subscriptions(self) -> list[str]:
-        """What it needs to hear."""
+        """The topics it needs."""
         return [self._topics.all_nodes_status(), self._topics.all_nodes_requests()]
 
     def on_message(self, topic: ParsedTopic, message: Incoming) -> None:
-        """A node's message; what breaks the contract is ignored, and told once."""
+        """Take a node's message; one that breaks the contract is ignored and logged once."""
         node = topic.node
         if node is None:
             return
@@ -377,7 +377,7 @@ class DemandListener:
                 requests = RequestsMessage.decode(message.payload)
             except InvalidMessage as bad:
                 text = f"ignored {message.topic}, which breaks the contract: {bad}"
-                line = self._quiet.to_log("contract", text, message.received)
+                line = self._quiet.line("contract", text, message.received)
                 if line is not None:
                     self._log.warning("%s", line)
                 return

@@ -1,4 +1,4 @@
-"""Ranges that an inverter requests and that belong to no block: which of them to poll, and when.
+"""Ranges that an inverter requests and that belong to no block: which of them to poll, and when [core].
 
 Only ranges that lie wholly outside the map, while the requesting node is online and requested them within a minute. A
 range that the meter rejects is left alone for ten minutes, one that it does not answer for one.
@@ -18,36 +18,36 @@ EVERY: Final = 5.0
 REQUESTED_WITHIN: Final = 60.0
 REFUSED_FOR: Final = 600.0
 UNANSWERED_FOR: Final = 60.0
-"""A question that the meter never answers costs the connection: not more than once a minute."""
+"""A request that the meter never answers costs the connection: not more than once a minute."""
 MOST_COUNT: Final = 125
-"""Registers in one request, as Modbus has it."""
+"""Registers in one request, as Modbus limits it."""
 _ILLEGAL: Final = frozenset((1, 2, 3))
-"""Exceptions that mean "never"; after others a range is asked again at its usual pace."""
+"""Exceptions that mean "never"; after others a range is polled again at its usual pace."""
 _MOST_NODES: Final = 64
 _MOST_ENTRIES: Final = 32
-"""Ranges of one node, those asked last; no more can be read of any meter."""
+"""Ranges of one node, those requested last; no meter gets more reads than that."""
 _MOST_REMEMBERED: Final = 64
 
 
 @dataclass(slots=True)
 class _Node:
     received: float
-    """When a message of it came last."""
+    """When its last message came."""
     online: bool = False
     requested: dict[RegisterRange, float] = field(default_factory=dict)
-    """When each range was asked of this node last, CLOCK_BOOTTIME seconds."""
+    """When each range was requested of this node last, CLOCK_BOOTTIME seconds."""
 
 
 @dataclass(slots=True)
 class _Past:
-    """What is known of a range that was read once."""
+    """What is known of a range that was read before."""
 
     due: float = 0.0
     refused: int | None = None
 
 
 class Demand:
-    """Which ranges are wanted of one meter. Times are CLOCK_BOOTTIME seconds."""
+    """Which ranges of one meter are requested. Times are CLOCK_BOOTTIME seconds."""
 
     def __init__(self, meter: str, max_ranges: int) -> None:
         self._meter = meter
@@ -60,13 +60,13 @@ class Demand:
         self._since = -inf
 
     def on_status(self, node: str, *, online: bool) -> None:
-        """A node's status: one that is offline is asked by nobody, or gives no data."""
+        """Note a node's status: an offline node gets no requests, or gives no data."""
         if online or node in self._nodes:
             self._node(node).online = online
             self._until = -inf
 
     def on_requests(self, node: str, message: RequestsMessage, now: float) -> None:
-        """What was asked of a node, as it told just now."""
+        """Take a node's list of requests, published just now."""
         known = self._node(node)
         known.received = now
         newest = sorted(self._demanded(message.requests, now), key=lambda one: -one[1])
@@ -74,13 +74,13 @@ class Demand:
         self._until = -inf
 
     def wanted(self, now: float) -> tuple[RegisterRange, ...]:
-        """The ranges that are to be had, those chosen earlier first; never more than the setting allows."""
+        """The ranges to read, those chosen earlier first; never more than the setting allows."""
         if not self._since <= now <= self._until:
             self._choose(now)
         return tuple(self._chosen)
 
     def _choose(self, now: float) -> None:
-        """Choose anew. What lies in a chosen range is not read twice."""
+        """Choose again. A range within a chosen one is not read twice."""
         requested: dict[RegisterRange, float] = {}
         for node in self._nodes.values():
             if node.online:
@@ -101,32 +101,32 @@ class Demand:
         self._since, self._until = now, min([now + 1, *(at + REQUESTED_WITHIN for at in requested.values()), *refused])
 
     def wants(self, block: str, now: float) -> bool:
-        """Whether the block of this name is wanted still; true of any block that was never asked on demand."""
+        """Whether the block of this name is still requested; true of any block that was never read on demand."""
         wanted = parse_block_name(block)
         return wanted is None or wanted in self.wanted(now)
 
     def due(self, now: float) -> RegisterRange | None:
-        """The range to read now; it was asked longest ago of those that may be read."""
+        """The range to read now: of those that may be read, the one read longest ago."""
         ready = [one for one in self.wanted(now) if self._due(one) <= now]
         return min(ready, key=self._due, default=None)
 
     def next_due(self, now: float) -> float:
-        """When `due` may have something; `inf` while nothing is wanted."""
+        """When `due` may return a range; `inf` while none is requested."""
         return min(map(self._due, self.wanted(now)), default=inf)
 
     def begin(self, wanted: RegisterRange, now: float) -> None:
-        """It is being read: not again for a while, whatever comes of it."""
+        """Note that the range is being read: it is not due again for a while, whatever the result."""
         if wanted not in self._past and len(self._past) >= _MOST_REMEMBERED:
             del self._past[min(self._past, key=self._due)]
         self._past.setdefault(wanted, _Past()).due = now + EVERY
 
     def answered(self, wanted: RegisterRange) -> None:
-        """The meter has it."""
+        """The meter has this range."""
         if wanted in self._past:
             self._past[wanted].refused = None
 
     def refused(self, wanted: RegisterRange, code: int, now: float) -> bool:
-        """The meter answered with exception `code`; true if that is news."""
+        """The meter answered with exception `code`; true if it did not before."""
         past = self._past.setdefault(wanted, _Past())
         news = past.refused != code
         past.refused = code
@@ -139,7 +139,7 @@ class Demand:
         self._past.setdefault(wanted, _Past()).due = now + UNANSWERED_FOR
 
     def _node(self, name: str) -> _Node:
-        """What is known of a node. A new one takes the place of one that is gone, or that was silent the longest."""
+        """The entry of a node. A new one replaces one that is offline, or was silent the longest."""
         if name not in self._nodes and len(self._nodes) >= _MOST_NODES:
             del self._nodes[min(self._nodes, key=lambda one: (self._nodes[one].online, self._nodes[one].received))]
         return self._nodes.setdefault(name, _Node(-inf))

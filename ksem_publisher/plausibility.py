@@ -1,8 +1,8 @@
-"""What a KSEM can't have said, and what is strange about what it said.
+"""Checks of a KSEM's values [core]: what it can't have measured is refused, what is strange becomes an anomaly.
 
-Refused are: a frequency no grid has (a meter that boots, another device), an active power of the total that no house
-has, values that stand still for many cycles (a frozen meter), and an information block that is no KSEM's. All else is a
-remark.
+Refused are: a frequency no grid has (a meter that boots, another device), a total active power no house has, values
+that stand still for many cycles (a frozen meter), and an information block that is no KSEM's. All else is an
+anomaly.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,21 +21,21 @@ INTERVAL_LIMITS = (10, 60_000)
 _TEXTS = ((8196, 16), (8212, 16), (8228, 16))
 
 _PAUSE = 3.0
-"""Seconds without a cycle after which unchanged values are looked at anew."""
+"""Seconds without a cycle after which the check for unchanged values starts over."""
 _LOOK_EVERY = 1.0
-"""Seconds between two looks for what is strange; where something is, each cycle is looked at."""
+"""Seconds between two checks for anomalies; while there is one, each cycle is checked."""
 _REPORT_AFTER = 3
-"""A remark is made after so many cycles in a row."""
+"""Cycles in a row that make an anomaly."""
 _REPORT_FOR = 60.0
-"""Seconds for which a counter's step backwards is told: it lasts for one look, and health is looked at less often."""
+"""Seconds for which a counter's step backwards is reported: one check sees it, and health is published less often."""
 _COUNTERS = tuple(one.range.start for one in (*ENERGY_TOTAL, *ENERGY_PHASES))
-"""The words between them are no counters and may go down."""
+"""The registers between them are no counters and may go down."""
 _NO_VALUE = {
     one.range: {0x8000_0000, 0xFFFF_FFFF} if one.type == "uint32" else {0x8000_0000} for one in (*TOTAL, *PHASES)
 }
-"""What stands where the meter has no value."""
+"""What the meter sends where it has no value."""
 _MEASURED = tuple((part.start, part.stop) for part in VALUES)
-"""Where the words lie that stand still in a frozen meter."""
+"""The registers that stand still in a frozen meter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +43,16 @@ class Anomaly:
     """Something about the meter's values."""
 
     name: str
-    """Tells several of one code apart, as `voltage-l1`; it stays the same while the remark lasts."""
+    """Distinguishes several of one code, as `voltage-l1`; it stays the same while the anomaly lasts."""
     reason: Reason
 
 
 class LiveChecks:
-    """Judges the snapshots that come from one meter by one way, in the order of their measuring."""
+    """Judges the snapshots of one meter from one source, in the order of their measuring."""
 
     def __init__(self, *, plausible: bool, frozen_after: float, outage: bool = False) -> None:
         self.other_source: LiveChecks | None = None
-        """The checks of the other way: values that stood still there have stood still."""
+        """The checks of the other source: values that stood still there have stood still."""
         self._plausible = plausible
         self._outage = outage
         self._frozen_after = frozen_after
@@ -63,11 +63,11 @@ class LiveChecks:
 
     @property
     def anomalies(self) -> tuple[Anomaly, ...]:
-        """What is strange about the newest snapshots."""
+        """Anomalies of the newest snapshots."""
         return self._anomalies
 
     def rejection(self, registers: Registers, now: float) -> Anomaly | None:
-        """Why these words of `live`, which arrived at `now`, must not be served; None if they may."""
+        """Why these registers of `live`, which arrived at `now`, must not be served; None if they may."""
         frozen = self._is_frozen(registers, now)
         if self._counts or now - self._remarked >= _LOOK_EVERY:
             self._remarked = now
@@ -96,7 +96,7 @@ class LiveChecks:
         return bool(self._frozen_after) and now - self._same_since >= self._frozen_after
 
     def still_since(self, measured: tuple[Registers, ...], now: float) -> float:
-        """Since when these words have stood still, as far as is known here."""
+        """Since when these registers have stood still, as far as is known here."""
         return self._same_since if measured == self._measured and now - self._last <= _PAUSE else now
 
     def _anomaly(self, registers: Registers) -> None:
@@ -117,7 +117,7 @@ class CountersCheck:
         """The newest step backwards, for a minute."""
 
     def look(self, registers: Registers, now: float) -> None:
-        """The words of `energy` that arrived at `now`."""
+        """Check the registers of `energy` that arrived at `now`."""
         found = None if self._before is None else counters_backwards(self._before, registers)
         self._before = registers
         if found is not None:
@@ -127,9 +127,9 @@ class CountersCheck:
 
 
 def foreign_device(registers: Sequence[int | None]) -> str | None:
-    """Why the words of `device` can't be a KSEM's; None if they can.
+    """Why the registers of `device` can't be a KSEM's; None if they can.
 
-    The clock does not count: a KSEM without a time service has one of 1970.
+    The clock does not count: a KSEM without a time service shows 1970.
     """
     interval = registers[MEASURING_INTERVAL - DEVICE.start]
     low, high = INTERVAL_LIMITS
@@ -143,7 +143,7 @@ def foreign_device(registers: Sequence[int | None]) -> str | None:
 
 
 def other_meter(registers: Sequence[int | None], serial: str) -> str | None:
-    """Why the words of `device` are not those of the meter with this serial number; None if they are."""
+    """Why the registers of `device` are not those of the meter with this serial number; None if they are."""
     found = decode_texts(registers).get("serial_number")
     if found == serial:
         return None
@@ -156,12 +156,12 @@ def other_meter(registers: Sequence[int | None], serial: str) -> str | None:
 
 
 def masked(serial: str) -> str:
-    """A serial number for logs and health, which others read: its last characters."""
+    """A serial number's last characters, for logs and health, which others read."""
     return f"...{serial[-4:]}" if len(serial) > 4 else "..."
 
 
 def counters_backwards(before: Registers, after: Registers) -> Anomaly | None:
-    """A remark where one of the energy counters (4 words each) went down. Both are words of `energy`."""
+    """An anomaly where one of the energy counters (4 registers each) went down. Both arguments hold `energy`."""
     for at in (start - ENERGY.start for start in _COUNTERS):
         if _count(after, at) < _count(before, at):
             return Anomaly("counters", Reason.of("counter-backwards", register=ENERGY.start + at))
@@ -176,7 +176,7 @@ def _strange(registers: Registers) -> Iterable[Anomaly]:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         yield Anomaly("no-value", Reason.of("values-missing", registers=", ".join(missing[:3]) + more))
     for phase, at in (("L1", 40), ("L2", 80), ("L3", 120)):
-        # "No value" is more than that, and told above.
+        # "No value" is more than that, and reported above.
         tenths = max(_pair(registers, at), _pair(registers, at + 2))
         if MOST_POWER < tenths < 0x8000_0000:
             reason = Reason.of("phase-power-strange", phase=phase, power=f"{tenths / 10:.0f}")
@@ -204,7 +204,7 @@ def _count(registers: Registers, at: int) -> int:
 
 
 def _is_text(raw: bytes) -> bool:
-    """Whether these are characters of UTF-8 or Latin-1. Filler of FF passes, numbers in place of text seldom do."""
+    """Whether these are characters of UTF-8 or Latin-1. Filler of FF passes, numbers in place of text rarely do."""
     raw = raw.partition(b"\0")[0]
     try:
         text = raw.decode()

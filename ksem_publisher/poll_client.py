@@ -1,4 +1,4 @@
-"""Modbus TCP client of one meter: the only door to pymodbus.
+"""Modbus TCP client of one meter [shell]: the only module that uses pymodbus.
 
 Works with 3.8.6 (Debian 13) and later. 3.8.6 returns the previous request's registers after a time-out, no version
 compares function, byte count and register count, and some replies end in a traceback there. So each reply is compared
@@ -37,7 +37,7 @@ class RefusedError(PollError):
         self.code = code
 
 
-# What it has to say comes out here as exceptions; its own log repeats each with every attempt.
+# pymodbus's faults leave this module as exceptions; its own log repeats each with every attempt.
 logging.getLogger("pymodbus").setLevel(logging.CRITICAL + 1)
 
 _UNIT_ARGUMENT = (
@@ -45,7 +45,7 @@ _UNIT_ARGUMENT = (
 )
 _CONNECT_TIMEOUT = 2.0
 _MOST_ADDRESSES = 4
-"""Of a name, so that each gets half a second at least."""
+"""Addresses of one name that are tried, so that each gets half a second at least."""
 _USER_TIMEOUT_MS = 3000
 
 
@@ -72,7 +72,7 @@ class PollClient:
         return f"{self._host}:{self._port}"
 
     async def connect(self) -> None:
-        """Open a new connection. PollError says what is wrong."""
+        """Open a new connection. PollError names what is wrong."""
         self.close()
         addresses = await self._addresses()
         for address in addresses:
@@ -84,7 +84,7 @@ class PollClient:
         raise PollError(Reason.of("meter-unreachable", where=self.where + (" with TLS" if self._tls else "")))
 
     async def _addresses(self) -> list[str]:
-        """The addresses of the meter's name: first the one that was good last, at most _MOST_ADDRESSES."""
+        """The addresses of the meter's name: the one that worked last first, at most _MOST_ADDRESSES."""
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT):
                 found = await asyncio.get_running_loop().getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
@@ -139,11 +139,11 @@ class PollClient:
         """Close the connection, if there is one."""
         client, self._client = self._client, None
         if client is not None:
-            with contextlib.suppress(Exception):  # a connection given up is given up, whatever it says
+            with contextlib.suppress(Exception):  # the connection is given up, whatever pymodbus raises
                 client.close()
 
     async def _request(self, client: AsyncModbusTcpClient, wanted: RegisterRange, patience: float) -> Any:
-        """The reply; ends at once when the meter closes the connection, which pymodbus would wait out."""
+        """The reply; ends at once when the meter closes the connection, where pymodbus would wait for its time-out."""
         arguments: dict[str, Any] = {"count": wanted.count, _UNIT_ARGUMENT: self._unit}
         requested = asyncio.ensure_future(client.read_holding_registers(wanted.start, **arguments))
         lost = asyncio.ensure_future(self._lost.wait())
@@ -178,7 +178,7 @@ class PollClient:
             self._lose("the meter closed the connection")
 
     def _on_packet(self, sending: bool, data: bytes) -> bytes:
-        """Give pymodbus only whole answers that belong to the request; `data` grows until it takes it."""
+        """Give pymodbus only whole answers that belong to the request; `data` grows until it takes them."""
         if sending:
             self._sent, self._waiting = data, True
             return data
@@ -222,14 +222,14 @@ def answer_fault(sent: bytes, data: bytes) -> str:
     elif data[8] % 2 or length != 3 + data[8]:
         return f"the answer's byte count is {data[8]} and its length {length}: they do not fit"
     elif data[8] != 2 * count:
-        return f"{count} registers asked, {data[8] // 2} came"
+        return f"{count} registers requested, {data[8] // 2} came"
     return f"{len(data) - 6 - length} bytes follow the answer" if len(data) > 6 + length else ""
 
 
 def _registers(reply: Any, wanted: RegisterRange) -> tuple[int, ...]:
-    """The reply's registers. ValueError if there are not as many as asked: no version of pymodbus compares that."""
+    """The reply's registers. ValueError if their number is wrong: no version of pymodbus compares that."""
     if len(reply.registers) != wanted.count:
-        raise ValueError(f"{wanted.count} registers asked, {len(reply.registers)} came")
+        raise ValueError(f"{wanted.count} registers requested, {len(reply.registers)} came")
     return tuple(reply.registers)
 
 

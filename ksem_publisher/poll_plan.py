@@ -1,9 +1,9 @@
-"""What to ask the meter for next.
+"""Decides what to read from the meter next [core].
 
 One read at a time. `live` goes first when it is due, yet after each reading of it one read of another block may follow,
-so that neither waits for the other. On a new connection the meter is asked who it is before anything else: without an
-answer to that nothing else is read. What was read of other blocks counts only when the device, asked again after them,
-is still a KSEM. Ranges on demand come last: in the time that nothing else needs.
+so that neither waits for the other. On a new connection the device block is read before anything else: without an
+answer to that nothing else is read. Other blocks count only when the device block, read again after them,
+is still a KSEM's. Ranges on demand come last: in the time that nothing else needs.
 """
 
 from collections.abc import Callable
@@ -36,7 +36,7 @@ RETRY_SOON = 2.0
 """Seconds until a refused read that the inverter may need is tried again."""
 RETRY_LIVE = 0.5
 RETRY_LATE = 60.0
-"""The same for reads that help nobody much."""
+"""The same for reads that few readers need."""
 OTHERS_PATIENCE = 0.75
 """Seconds that a read may keep `live` waiting: with a new connection behind it, data is still younger than 1.5 s."""
 PART_AFTER = 0.9
@@ -47,14 +47,14 @@ AT_ONCE = 3
 """So many times in a row a read that met a busy meter is sent again at once."""
 _NO_ANSWER = 0
 _ILLEGAL = frozenset((1, 2, 3))
-"""Exceptions that will not go away by themselves."""
+"""Exceptions that stay until somebody changes the meter."""
 _BUSY = frozenset((5, 6))
-"""Exceptions that ask for patience: acknowledge, and device busy."""
+"""Exceptions that mean "wait": acknowledge, and device busy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """What came of an exception. `given_up`: the read is not sent again at once."""
+    """What follows from an exception. `given_up`: the read is not sent again at once."""
 
     block: str
     given_up: bool
@@ -72,11 +72,11 @@ class _Job:
     reading: Reading | None = None
     refused: int | None = field(default=None)
     demanded: RegisterRange | None = None
-    """Which range on demand this is."""
+    """The range on demand that this job reads."""
 
 
 class PollPlan:
-    """Hands out reads with `next`, takes what became of them. Times are CLOCK_BOOTTIME seconds."""
+    """Returns reads with `next`, takes their results. Times are CLOCK_BOOTTIME seconds."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class PollPlan:
         self._overlaps = 0
         self._whole_at = self._live_requested = self._part_at = float("-inf")
         self._took = 0.0
-        self._others_turn = False
+        self._other_first = False
         self._device = _Job("device", device, device_reading)
         self._energy = _Job("energy", energy, energy_reading)
         self._gaps = _Job("gaps", 0.0, gaps_reading, RETRY_LATE)
@@ -122,7 +122,7 @@ class PollPlan:
         self.seqlock_retries = 0
 
     def connected(self) -> None:
-        """A connection is new: nothing is under way on it, and who is there must be asked."""
+        """A connection is new: no read is under way on it, and the device is unknown."""
         self._stop_readings()
         self._unknown = True
         self._busy = 0
@@ -133,7 +133,7 @@ class PollPlan:
 
     @property
     def nameless(self) -> bool:
-        """Whether the meter, on this connection, refuses to say who it is."""
+        """Whether the meter, on this connection, refuses the device block."""
         return self._unknown and self._device.refused is not None
 
     def anomalies(self, now: float = 0.0) -> tuple[Anomaly, ...]:
@@ -181,7 +181,7 @@ class PollPlan:
         return max(0.0, min(dues) - now)
 
     def answer(self, registers: tuple[int, ...], sent: float, now: float) -> tuple[Snapshot | BlockRead, ...]:
-        """The meter's reply to the last read: what is whole now, and confirmed."""
+        """The meter's reply to the last read: returns what is whole now, and confirmed."""
         requested, self._requested = self._requested, None
         self._busy = 0
         if isinstance(requested, SeqlockReader | OverlapReader):
@@ -237,11 +237,11 @@ class PollPlan:
             self._put_off(requested, now, code)
             if requested is self._device:
                 requested.begin = device_reading
-                self._held.clear()  # nobody knows whose these blocks are
+                self._held.clear()  # it is unknown which device these blocks came from
         return Rejection(name, given_up=True)
 
     def fail(self, now: float) -> None:
-        """The last read got no answer: the connection is gone. The block must not keep the others from theirs."""
+        """The last read got no answer: the connection is gone. The block must not delay the others."""
         requested, self._requested = self._requested, None
         if self._demand is not None and isinstance(requested, _Job) and requested.demanded is not None:
             self._demand.unanswered(requested.demanded, now)
@@ -255,7 +255,7 @@ class PollPlan:
         if self._unknown or self.foreign:
             return self._begin(self._device) if self._device.due <= now else None
         live_due = self.live_wanted and self._live_due <= now
-        if self._live is not None or (live_due and not self._others_turn):
+        if self._live is not None or (live_due and not self._other_first):
             if self._live is None:
                 self._live = self._overlap or SeqlockReader(phases_fit_total)
                 self._live_began = now
@@ -264,7 +264,7 @@ class PollPlan:
                 self._whole_at = now
             self._live_requested = now
             return self._live
-        self._others_turn = False
+        self._other_first = False
         for job in self._jobs:
             if job.reading is not None:
                 return job
@@ -326,7 +326,7 @@ class PollPlan:
 
     def _end_live(self, now: float) -> None:
         self._live = None
-        self._others_turn = True
+        self._other_first = True
         self._live_due = max(now, self._live_began + self._live_every)
 
     def _identify(self, device: BlockRead, now: float) -> tuple[BlockRead, ...]:

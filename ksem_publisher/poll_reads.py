@@ -1,4 +1,4 @@
-"""Reads that take several requests: which request is next, and what the replies add up to.
+"""Reads that take several requests [core]: which request is next, and how the replies are put together.
 
 `live` must never mix two cycles. Its totals and phases are read in turn. If a part is unchanged from one reading to the
 next, no cycle went by in between, and the other part, read in the middle, belongs to the same cycle.
@@ -28,7 +28,7 @@ class Reading(Protocol):
 
 
 class PiecewiseReading:
-    """Reads `pieces`, which follow one another, into one block of `count` words; beyond the pieces there are holes."""
+    """Reads `pieces`, which follow one another, into one block of `count` registers; None stands beyond the pieces."""
 
     def __init__(self, name: str, pieces: Sequence[RegisterRange], count: int = 0) -> None:
         self._name = name
@@ -109,7 +109,7 @@ def device_reading() -> PiecewiseReading:
 
 
 def short_device_reading() -> PiecewiseReading:
-    """`device` without the clock and what follows it, which not every firmware has; the interval is its last word."""
+    """`device` without the clock and what follows it, which some firmware lacks; the interval is its last register."""
     return PiecewiseReading(
         "device", (RegisterRange(DEVICE.start, MEASURING_INTERVAL + 1 - DEVICE.start),), DEVICE.count
     )
@@ -126,7 +126,7 @@ def check_reading() -> PiecewiseReading:
 
 
 def gaps_reading() -> PiecewiseReading:
-    """All of `live`, for the sake of the words that are measured by nobody: a KSEM is known to answer these two."""
+    """All of `live`, for the registers that are never measured: a KSEM is known to answer these two."""
     return PiecewiseReading("gaps", cut(LIVE, (100,)))
 
 
@@ -176,7 +176,7 @@ class SeqlockReader:
 
 
 class OverlapReader:
-    """For a meter that is too slow for three reads in a cycle: two, which have 80 words in common.
+    """For a meter that is too slow for three reads in a cycle: two, which have 80 registers in common.
 
     Where those agree, both reads met the same cycle. Each read is compared with the one before, without end.
     """
@@ -216,5 +216,5 @@ def part_of_cycle(head: Sequence[int], sent: float) -> Snapshot:
 
 
 def _volts(common: Sequence[int]) -> Sequence[int]:
-    """The words of L1's and L2's voltage, which differ from cycle to cycle where there is one."""
+    """The registers of L1's and L2's voltage, which differ from cycle to cycle where there is one."""
     return (*common[22:24], *common[62:64])

@@ -1,4 +1,4 @@
-"""Polls one meter: reads what `poll_plan` returns, one read at a time."""
+"""Polls one meter [shell]: sends the reads that `poll_plan` returns, one at a time."""
 
 import asyncio
 import logging
@@ -18,14 +18,14 @@ from ksem_publisher.recording import note_answer, note_failure, note_poll, note_
 from ksem_publisher.snapshot import BlockRead, Snapshot
 from service_runtime.clock import boottime
 from service_runtime.news import QuietLog
-from service_runtime.recorder.tape import OFF, EventQueue
+from service_runtime.recorder.wire_events import OFF, EventQueue
 
 RETRY = 0.25
 """Seconds between two attempts to reach a meter whose live data is needed."""
 RETRY_SLOW = 1.0
 """The same while its push carries it."""
 DEMAND_LINES = 3
-"""Lines a minute about refused ranges on demand; the others are counted in one line."""
+"""Log lines a minute about refused ranges on demand; the others are counted in one line."""
 
 
 class Client(Protocol):
@@ -45,7 +45,7 @@ class Client(Protocol):
 
 
 class MeterPoll:
-    """Runs the plan against the meter. `lock` is held while results are handed on: the push has a thread of its own."""
+    """Runs the plan against the meter. `lock` is held while results are passed on: the push has a thread of its own."""
 
     def __init__(
         self,
@@ -75,14 +75,14 @@ class MeterPoll:
         self._no_link: Reason | None = None
         """Why there is no answer; None once there was one."""
         self._refused_by = ""
-        """The exception to a read of live data, or of who the meter is; empty once that was read."""
+        """The exception to a read of live data or of the device block; empty once that was read."""
         self._reached = False
         self.requests = 0
         self.errors = 0
 
     @property
     def condition(self) -> tuple[LinkCondition, Reason]:
-        """How polling is, and why."""
+        """The state of polling, and its reason."""
         if self._no_link:
             return "down", self._no_link
         if self._plan.foreign:
@@ -103,16 +103,16 @@ class MeterPoll:
         self._plan.live_wanted = wanted
 
     def look_again(self) -> None:
-        """There may be something new to ask for."""
+        """Check the plan again: there may be a new range to read."""
         self._wake.set()
 
     def reconnect(self) -> None:
-        """The meter's name means another address now: whoever answers here may be another meter."""
+        """Connect again: the meter's name has another address now, which may be another meter's."""
         self._moved = True
         self._wake.set()
 
     async def run(self) -> None:
-        """Ask until cancelled."""
+        """Poll until cancelled."""
         try:
             while True:
                 await self._step()
@@ -177,11 +177,11 @@ class MeterPoll:
             return
         if what.block == "live" or self._plan.nameless:
             self._refused_by = str(error)
-        elif what.block not in {"device", "energy"}:  # these stand in health, and are logged from there
+        elif what.block not in {"device", "energy"}:  # health holds these, and logs them
             text = f"the meter refuses the block {what.block}: {error}"
-            # Who may write requests can want any number of ranges: they share their lines.
+            # Whoever may write requests can request any number of ranges: they share their lines.
             kind, most = ("a range on demand", DEMAND_LINES) if parse_block_name(what.block) else (what.block, 1)
-            line = self._quiet.to_log(kind, text, self._clock(), at_once=most)
+            line = self._quiet.line(kind, text, self._clock(), at_once=most)
             if line is not None:
                 self._log.warning("%s", line)
 

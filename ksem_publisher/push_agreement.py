@@ -1,4 +1,4 @@
-"""Whether what is pushed is what the polled meter measures: two meters may push from one address.
+"""Decides whether the pushed cycles are the polled meter's: two meters may push from one address [core].
 
 A push carries no serial number. So the pushed cycles are compared with reads of the totals (registers 0-27): at the
 start, after a break in which another meter may have taken over, and once a second. A cycle is the meter's own
@@ -96,11 +96,11 @@ class PushAgreement:
 
     @property
     def differs(self) -> bool:
-        """True while the newest comparisons say that it is another meter that pushes."""
+        """True while the newest comparisons show that another meter pushes."""
         return self._misses >= _MISSES_REPORTED
 
     def is_doubtful(self, now: float) -> bool:
-        """The same for health: it stays for a while, as two meters that push in turn agree now and then."""
+        """The same for health, held for a while: two meters that push in turn agree now and then."""
         return not self._confirmed and now - self._differed_at <= _REPORTED
 
     def counts(self, now: float) -> bool:
@@ -117,9 +117,9 @@ class PushAgreement:
             return False
         if not self._confirmed:  # live data is polled meanwhile, which does for all but slow pushes
             return self._is_slow or now - self._polled_at > CHECK_EVERY
-        # Of meters that push in turn it must not always be the same one that is looked at.
-        in_turn = self.several and self._in_a_row < _IN_A_ROW
-        return self._misses > 0 or in_turn or now - self._checked_at >= CHECK_EVERY
+        # Of meters that push in turn, not always the same one must be compared.
+        several = self.several and self._in_a_row < _IN_A_ROW
+        return self._misses > 0 or several or now - self._checked_at >= CHECK_EVERY
 
     def knows_counters(self, now: float) -> bool:
         """Whether the energy counters were polled lately enough to know another meter's by them."""
@@ -188,7 +188,7 @@ class PushAgreement:
         self._read = None
 
     def forget_polled(self, now: float) -> None:
-        """Another meter may be polled from now on, too."""
+        """Note that another meter may be polled from now on, too."""
         self._counters = None
         self.start_over(now)
 
@@ -259,7 +259,7 @@ class PushAgreement:
             self._deny(now)
 
     def _deny(self, now: float) -> None:
-        # Whoever agrees and disagrees in turn has to agree ever longer.
+        # A push that agrees and disagrees in turn has to agree ever longer.
         self._needed = min(_MOST_NEEDED, 4 * self._needed) if self._confirmed else max(4, self._needed)
         if self.several or self.differs:
             self._differed_at = now

@@ -1,8 +1,8 @@
-"""Pushed writes in, one block per measuring cycle of the meter out.
+"""Takes pushed writes, returns one block per measuring cycle of the meter [core].
 
-A cycle is learned first (`cycle_pattern`), then each cycle is followed write by write and handed out whole, at once
+A cycle is learned first (`push_cycle`), then each cycle is followed write by write and returned whole, at once
 when its last write arrives. What is not exactly one cycle is dropped: another order, a register written twice, a first
-and last write too far apart, two senders interleaved. What was held back on its way (by the network, by a stall of this
+and last write too far apart, two senders interleaved. Cycles that were delayed (by the network, by a stall of this
 process) is dated back or dropped.
 """
 
@@ -30,7 +30,7 @@ MAX_SPREAD = 0.4
 _BROKEN_CYCLES = 3
 """So many cycles that do not follow the pattern: learn again."""
 _RIVAL_REMEMBERED = 60.0
-"""Seconds for which a second sender is reckoned with."""
+"""Seconds for which a second sender is expected."""
 _HAND_OVERS_NEEDED = 3
 """A meter is known to open its next connection before it closes the last one once it has done so this often."""
 _LASTING = 2.0
@@ -140,8 +140,8 @@ class PushSender:
 class PushAssembler:
     """Follows the pushes of one meter into one block.
 
-    `block` is the block's range, `wanted` the ranges each cycle must bring, `fits` a check of a cycle's words among
-    themselves (None: nothing to compare). Time is CLOCK_BOOTTIME seconds.
+    `block` is the block's range, `wanted` the ranges each cycle must bring, `fits` a consistency check of a cycle's
+    registers (None: nothing to compare). Time is CLOCK_BOOTTIME seconds.
     """
 
     def __init__(self, block: RegisterRange, wanted: Sequence[RegisterRange], fits: Fits | None) -> None:
@@ -201,7 +201,7 @@ class PushAssembler:
         self._history.append(write)
         if self._pattern is None:
             return self._learn()
-        # All that evidence is gathered from: without this, minutes of words lie in memory.
+        # Evidence is gathered from these: without this limit, minutes of registers lie in memory.
         while len(self._history) > CYCLES_KEPT * len(self._pattern.shapes):
             self._history.popleft()
         return self._follow(self._pattern, write)
@@ -298,12 +298,12 @@ class PushAssembler:
         return None if dated is None or self.missing else Snapshot(cycle, dated, period)
 
     def _in_doubt(self, pattern: CyclePattern) -> bool:
-        """True if the newest writes speak for another cut than the one in force."""
+        """True if the newest writes indicate another cut than the one in force."""
         found = find_pattern(tuple(self._history), self._wanted, self._size, self._fits)
         return isinstance(found, Undecided) or found.shapes != pattern.shapes
 
     def _drop(self, why: Reason, *, relearn: bool = False) -> None:
-        """Drop the cycle under way; after several in a row learn anew."""
+        """Drop the cycle under way; after several in a row learn again."""
         self._set = []
         self._why_dropped = self._undecided = why
         self._broken += 1
@@ -312,7 +312,7 @@ class PushAssembler:
             self._retry = 0
 
     def _forget(self) -> None:
-        """Nothing heard so far belongs to what comes now; the pattern is the meter's and stays."""
+        """Forget the writes so far: none belongs to what comes now. The pattern is the meter's and stays."""
         self._set = []
         self._history.clear()
         self._rhythm = PushRhythm(self._rhythm.period)

@@ -1,4 +1,4 @@
-"""One connection on which a meter pushes: bytes in; answers, and what was written, out."""
+"""One connection on which a meter pushes [core]: takes bytes; returns answers and the written registers."""
 
 from collections import OrderedDict
 from typing import NamedTuple
@@ -34,7 +34,7 @@ class PushedWrite(NamedTuple):
 
 
 class WrittenRegisters:
-    """What a meter wrote, to be read back by it."""
+    """What a meter wrote, which it may read back."""
 
     def __init__(self) -> None:
         self._writes: OrderedDict[tuple[int, int], tuple[int, ...]] = OrderedDict()
@@ -61,21 +61,21 @@ class PushConnection:
     """A Modbus TCP server's end of one connection."""
 
     def __init__(self, peer: str, port: int, meter: str, written: WrittenRegisters, now: float) -> None:
-        """`peer` is its address, `meter` whose pushes come from there, `written` what that meter wrote so far."""
+        """`peer` is its address, `meter` whose pushes come from there, `written` what that meter has written."""
         self.peer = peer
         self.peer_name = f"{peer}:{port}"
         self.meter = meter
         self.last_received = now
         self.unsent = b""
-        """Answers that the socket did not take yet."""
+        """Answers that the socket has not taken yet."""
         self._written = written
         self._reader = MbapReader()
         self._answered: list[tuple[int, bytes, int, int, float]] = []
-        """Writes whose registers were not looked at yet: unit, PDU, start, count, when it was read."""
+        """Writes whose registers are not decoded yet: unit, PDU, start, count, when it was read."""
         self._writes: list[PushedWrite] = []
 
     def take(self, data: bytes, now: float) -> bytes:
-        """Take in what was read at `now`; the answers, which the meter waits for. Then `writes` tells what it wrote.
+        """Take what was read at `now`; return the answers, which the meter waits for. `writes` then holds the writes.
 
         Raises BadFrame where it is no Modbus TCP: the connection is to be closed.
         """

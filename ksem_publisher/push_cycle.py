@@ -1,10 +1,10 @@
-"""Learns the order in which a meter writes its cycle, and the rhythm of the cycles.
+"""Learns the order in which a meter writes its cycle, and the rhythm of the cycles [core].
 
 Nobody has published how a KSEM cuts a cycle into writes, so it is learned: the shortest run of writes that repeats
 three times is one cycle, and the longest silence in it marks the end of a cycle. The silence alone can mislead: a gap
 inside a cycle may be longer than the one between two cycles. So the silence counts only where it is the only one,
-because all writes of a cycle follow one another at once. Else, or where the phases' power does not add up to the total
-in the cycles found that way, the cut counts in which it does. While the power stands still, nothing shows the cut.
+because all writes of a cycle follow one another at once. Else, or where the phases' power does not sum to the total
+in the cycles found that way, the cut where it does counts. While the power stands still, nothing shows the cut.
 
 A cycle that arrives in its rhythm is as old as its first write. One that was held back (by the network, by a stall of
 this process) arrives late, with others close behind it; it is dated to when it was due. After a silence the first cycle
@@ -39,13 +39,13 @@ _EVIDENCE_SECONDS = 2.0
 """Evidence goes back so far where that is more than CYCLES_KEPT: pushes may come faster than the meter measures."""
 _MISFITS_NEEDED = 2
 """So much more often must the sum fail in each other cut before it decides."""
-_STRAYS = 0.25
+_MISFITS_ALLOWED = 0.25
 """In this share of its cycles the sum may fail even so: a meter rounds."""
 _UNEVEN = 1.5
 """Cycles that differ so much in length have to be seen more often: a meter that has just connected may be late."""
 _ENOUGH_CYCLES = 6
 _SHORTEST_PERIOD = 0.015
-"""Seconds. Writes that repeat faster come out of a queue and tell nothing of the meter's pace."""
+"""Seconds. Writes that repeat faster come out of a queue and show nothing of the meter's pace."""
 
 
 class Write(NamedTuple):
@@ -91,7 +91,7 @@ def find_pattern(
 ) -> CyclePattern | Undecided:
     """The pattern of the newest writes.
 
-    `wanted` masks the registers that each cycle must bring once; `size` is the block's register count; `fits` tells
+    `wanted` masks the registers that each cycle must bring once; `size` is the block's register count; `fits` checks
     whether a cycle's words agree among themselves (None: nothing to compare). Without `trust_silence` the longest
     silence counts only where the sum was seen to fail in another cut.
     """
@@ -175,13 +175,13 @@ def _choose_cut(
         return by_silence
     if rivals:
         best, *others = sorted((by_silence, *rivals), key=lambda position: misfits[position])
-        reported = misfits[best] <= _STRAYS * len(run) / length
-        return best if reported and all(misfits[p] - misfits[best] >= _MISFITS_NEEDED for p in others) else ambiguous
+        sum_fits = misfits[best] <= _MISFITS_ALLOWED * len(run) / length
+        return best if sum_fits and all(misfits[p] - misfits[best] >= _MISFITS_NEEDED for p in others) else ambiguous
     if not trust_silence and max(misfits) < _MISFITS_NEEDED:
         return ambiguous
     fitting = [position for position in range(length) if misfits[position] == 0]
     if not fitting:
-        return by_silence  # a sum that fits nowhere is the meter's own business; the silence is clear
+        return by_silence  # the sum fits nowhere, whatever the meter does; the silence is clear
     best = _longest(fitting, silences)
     return best if not _rivals(fitting, best, silences, clear) else ambiguous
 
@@ -258,7 +258,7 @@ class PushRhythm:
         return self._odd >= _ODD_CYCLES
 
     def note(self, first: float) -> float | None:
-        """When the cycle whose first write arrived at `first` was measured, at the earliest; None: can't be told."""
+        """When the cycle whose first write arrived at `first` was measured, at the earliest; None: unknown."""
         previous = self._starts[-1] if self._starts else None
         self._starts.append(first)
         if previous is None:
@@ -290,7 +290,7 @@ class PushRhythm:
 class PushPace:
     """Compares the pace of the cycles with the measuring interval that the meter itself names.
 
-    A meter whose cycles wait in a queue pushes old ones, and nothing in them tells how old. Such a meter never rests
+    A meter whose cycles wait in a queue pushes old ones, and nothing in them shows their age. Such a meter never rests
     though it is slower than it measures; or it is faster, with new values each time. Times are CLOCK_BOOTTIME seconds.
     """
 
@@ -304,7 +304,7 @@ class PushPace:
         self._writes.append(at)
 
     def why_queued(self, registers: Sequence[int | None], period: float, interval: float | None) -> Reason | None:
-        """Why this whole cycle may have waited in the meter; None if there is no reason to think so.
+        """Why this whole cycle may have waited in the meter; None if nothing indicates that.
 
         `interval`: seconds, from the meter's register 8244; None while it is unknown.
         """

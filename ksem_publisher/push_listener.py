@@ -1,7 +1,7 @@
-"""Where meters push to: a listening port, who may come, how many, and for how long they may be silent [shell].
+"""The port that meters push to: whom it admits, how many, and how long they may be silent [shell].
 
-A thread of its own reads and answers: a meter waits for each answer, and an event loop costs several times as much a
-wake-up as what is done with a write.
+A thread of its own reads and answers: a meter waits for each answer, and an event loop's wake-up costs several times
+as much as the work on one write.
 """
 
 import asyncio
@@ -39,8 +39,8 @@ _BACKLOG = 64
 _REOPEN = 1.0
 _TICK = 5.0
 WATCH_LATE = 0.02
-"""Seconds by which the look at pushes that stay away may be late: what comes at the very moment it is due saves it a
-wake-up of its own."""
+"""Seconds by which the check for missing pushes may be late: a push that comes at that moment saves a wake-up
+of its own."""
 _GONE = select.EPOLLHUP | select.EPOLLERR
 
 log = logging.getLogger("ksem_publisher.push")
@@ -92,7 +92,7 @@ class PushListener:
         self.thread: WatchedThread | None = None
         """The one that answers; None while nothing is listened on."""
         self.why_closed: Reason | None = None
-        """Why nobody can push; None while all is well."""
+        """Why no meter can push; None while all is well."""
 
     def refused(self, meter: str) -> tuple[Reason, ...]:
         """Peers that were refused, each with the settings line that would let it in, and addresses of two meters."""
@@ -111,9 +111,7 @@ class PushListener:
                 await asyncio.sleep(_REOPEN)
                 continue
             self.why_closed = None
-            line = self._quiet.to_log(
-                "listening", f"listening for pushes on {self._address}:{self._port}", self._clock()
-            )
+            line = self._quiet.line("listening", f"listening for pushes on {self._address}:{self._port}", self._clock())
             if line:
                 log.info("%s", line)
             self._failed.clear()
@@ -162,12 +160,12 @@ class PushListener:
             self._under_way.discard((meter, name))
             gone = self._peers.resolved(meter, name, addresses)
             if addresses is None:
-                line = self._quiet.to_log(f"resolve {name}", f"{name}: {why}", now)
+                line = self._quiet.line(f"resolve {name}", f"{name}: {why}", now)
                 if line:
                     log.warning("the address of meter %s can't be found: %s", meter, line)
             elif gone:
                 text = f"{name} is {', '.join(sorted(set(addresses)))} now, not {', '.join(gone)} any more"
-                line = self._quiet.to_log(f"moved {name}", text, now)
+                line = self._quiet.line(f"moved {name}", text, now)
                 if line:
                     log.warning("meter %s has another address: %s", meter, line)
                 if self._peers.is_polled(meter, name):
@@ -184,7 +182,7 @@ class PushListener:
             try:
                 self._serve_until_closed(listener, wake, ready)
             except Exception as error:
-                line = self._quiet.to_log(
+                line = self._quiet.line(
                     "failed", f"the push listener failed with {error!r}; it is opened anew", self._clock()
                 )
                 if line:
@@ -232,7 +230,7 @@ class PushListener:
             # No descriptor or no memory left: whoever comes waits, the open connections go on.
             self._accept_again = self._clock() + _REOPEN
             ready.modify(listener, 0)
-            line = self._quiet.to_log("accept", f"can't accept a push: {error.strerror or error}", self._clock())
+            line = self._quiet.line("accept", f"can't accept a push: {error.strerror or error}", self._clock())
             if line:
                 log.warning("%s", line)
             return
@@ -320,7 +318,7 @@ class PushListener:
 
     def _give_up(self, sock: socket.socket, connection: PushConnection, why: str) -> None:
         self._close(sock, connection)
-        line = self._quiet.to_log(f"garbage {connection.peer}", f"{why}; connection closed", self._clock())
+        line = self._quiet.line(f"garbage {connection.peer}", f"{why}; connection closed", self._clock())
         if line:
             log.warning("%s", line)
 

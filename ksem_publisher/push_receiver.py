@@ -1,4 +1,4 @@
-"""The pushes of one meter: counts them, notes them, assembles them into snapshots.
+"""The pushes of one meter: counts them, records them, assembles them into snapshots.
 
 From the meter's push to the broker, in this order:
 
@@ -32,13 +32,13 @@ from ksem_publisher.push_connection import PushConnection, PushedWrite
 from ksem_publisher.push_cycle import PushPace, is_off_pace
 from ksem_publisher.recording import note_connection, note_writes
 from ksem_publisher.snapshot import AWAY_PERIODS, VALUES, BlockRead, Snapshot, sums_up
-from service_runtime.recorder.tape import CLOSED, CONNECTED, OFF, EventQueue
+from service_runtime.recorder.wire_events import CLOSED, CONNECTED, OFF, EventQueue
 
 MOST_SHAPES = 200
 _LISTENING = 3.0
 """Seconds for which a kind of write counts as being pushed."""
 _PASSED_OVER = 10.0
-"""Seconds for which another connection than the one that disagrees with polls gets its turn."""
+"""Seconds for which a connection other than the one that disagrees with polls may be the sender."""
 _RIVAL = 5.0
 """Seconds for which two connections must push before that is reported: a meter may be opening a new one."""
 _STOPPED = 1.5
@@ -49,9 +49,9 @@ _COUNTERS = tuple(one.range for one in REGISTERS if ENERGY.covers(one.range))
 
 
 class MeterPush:
-    """Takes what one meter writes, in the listener's thread; the rest is asked of it in the event loop's.
+    """Takes what one meter writes, in the listener's thread; the event loop reads the rest.
 
-    `lock` is held by whoever changes or reads what both threads know of the meter.
+    `lock` is held by any thread that changes or reads what both threads know of the meter.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What the publisher notes on its tape, while somebody records."""
+"""Notes the publisher's traffic in its event queue, for the flight file."""
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,14 +11,24 @@ from ksem_publisher.push_connection import PushConnection, PushedWrite
 from ksem_publisher.settings import MeterSettings
 from service_runtime.clock import boottime
 from service_runtime.recorder.recorder import RecordingSource
-from service_runtime.recorder.tape import ANSWERED, FAILED, HELD, POLL, REFUSED, SESSION, WRITE, EventQueue, WireEvent
+from service_runtime.recorder.wire_events import (
+    ANSWERED,
+    FAILED,
+    HELD,
+    POLL,
+    REFUSED,
+    SESSION,
+    WRITE,
+    EventQueue,
+    WireEvent,
+)
 
 if TYPE_CHECKING:
     from service_runtime.recorder.flight_file import Decoder
 
 
 def meter_source(meter: MeterSettings, where: str, held: Callable[[], Iterable[WireEvent]]) -> RecordingSource:
-    """The wires of one meter; `where` it is polled."""
+    """The recording source of one meter; it is polled at `where`."""
     about = {"peer": where, "unit": str(meter.unit)}
 
     def decoder() -> "Decoder":
@@ -30,7 +40,7 @@ def meter_source(meter: MeterSettings, where: str, held: Callable[[], Iterable[W
 
 
 def note_connection(event_queue: EventQueue, what: str, connection: PushConnection) -> None:
-    """The meter has come to push, or has gone."""
+    """The meter has connected to push, or disconnected."""
     event_queue.add(boottime(), what, connection.peer_name, b"")
 
 
@@ -43,7 +53,7 @@ def note_writes(event_queue: EventQueue, connection: PushConnection, writes: Seq
 
 
 def note_poll(event_queue: EventQueue, at: float, wanted: RegisterRange) -> None:
-    """The meter is asked."""
+    """A read was sent to the meter."""
     event_queue.add(at, POLL, "", struct.pack(">HH", wanted.start, wanted.count))
 
 
@@ -63,7 +73,7 @@ def note_failure(event_queue: EventQueue, at: float, error: PollError) -> None:
 
 
 def held_now(blocks: BlockPublisher, session: str, now: float) -> Iterator[WireEvent]:
-    """This publisher's session, and all registers of the meter, in runs without a word that was never measured."""
+    """This publisher's session, and all registers of the meter, in runs without a register that was never measured."""
     yield WireEvent(now, SESSION, "", session.encode())
     for name in blocks.names():
         start, registers = blocks.held(name)

@@ -1,4 +1,4 @@
-"""The publisher put together: a service for each meter, a listener for each port."""
+"""The publisher put together: a service for each meter, a listener for each port [shell]."""
 
 import asyncio
 import gc
@@ -21,7 +21,7 @@ from service_runtime.version import VERSION
 RESTART = 1.0
 """Seconds until a part that failed unexpectedly is started again."""
 _TICK = 1.0
-"""Seconds between two looks at what the service manager is told."""
+"""Seconds between two reports to the service manager."""
 
 log = logging.getLogger("ksem_publisher")
 
@@ -56,7 +56,7 @@ class Publisher:
         return 1 if self._thread_failed else 0
 
     def _threads_work(self, now: float) -> bool:
-        """Whether all threads turn. One that pushes are answered in is not started anew: it holds the port."""
+        """Whether all threads work. A thread that answers pushes is not started again: it holds the port."""
         for thread in [listener.thread for listener in self.listeners]:
             fault = thread.fault(now) if thread is not None else ""
             if fault.startswith("hangs"):

@@ -1,4 +1,4 @@
-"""Settings of the meter's side: publisher.toml."""
+"""Settings of the publisher, read from publisher.toml."""
 
 from collections import Counter
 from ipaddress import ip_address
@@ -26,9 +26,9 @@ class MeterSettings:
         help="the meter's serial number, as on its label; another meter is then refused",
         allowed=not_empty(),
     )
-    unit: int = setting(default=1, help="Modbus unit id to ask for; a KSEM answers any", allowed=between(0, 255))
+    unit: int = setting(default=1, help="Modbus unit id of requests; a KSEM answers any", allowed=between(0, 255))
     timeout: float = setting(default=2.0, help="seconds to wait for an answer", allowed=between(0.1, 30.0, "seconds"))
-    tls: bool = setting(default=False, help="ask over TLS (switched on in the meter's menu; then port 802)")
+    tls: bool = setting(default=False, help="poll over TLS (switched on in the meter's menu; then port 802)")
     push_from: tuple[str, ...] = setting(
         factory=tuple, help="who may push for this meter; empty: the meter's own address", allowed=each(not_empty())
     )
@@ -38,7 +38,7 @@ class MeterSettings:
 
     @property
     def poll_port(self) -> int:
-        """The port to ask on."""
+        """The port to poll."""
         return TLS_PORT if self.tls and self.port == 502 else self.port
 
     @property
@@ -62,7 +62,7 @@ class PushSettings:
 
 @attrs.frozen(kw_only=True)
 class PollSettings:
-    """The table [poll]: how often the meter is asked, in seconds."""
+    """The table [poll]: how often the meter is polled, in seconds."""
 
     live: float = setting(default=0.25, help="power and the like, only while the push is away", allowed=positive())
     energy: float = setting(default=10, help="energy counters", allowed=positive())
@@ -72,7 +72,7 @@ class PollSettings:
 
 @attrs.frozen(kw_only=True)
 class ChecksSettings:
-    """The table [checks]: what is refused though the meter said it."""
+    """The table [checks]: which measurements are refused."""
 
     plausible: bool = setting(default=True, help="refuse a frequency outside 40 to 70 Hz, and a total above 1 MW")
     outage: bool = setting(
@@ -85,9 +85,9 @@ class ChecksSettings:
 
 @attrs.frozen(kw_only=True)
 class DemandSettings:
-    """The table [demand]: ranges the inverter asks for that belong to no block."""
+    """The table [demand]: ranges the inverter requests that belong to no block."""
 
-    enabled: bool = setting(default=True, help="ask the meter for them")
+    enabled: bool = setting(default=True, help="poll the meter for them")
     max_ranges: int = setting(default=8, help="so many at most", allowed=between(1, MOST_ON_DEMAND))
 
 
@@ -122,7 +122,7 @@ class PublisherSettings:
 
     meter: tuple[MeterSettings, ...] = setting(help="the meters", allowed=not_empty())
     push: PushSettings = setting(factory=PushSettings, help="where meters push to")
-    poll: PollSettings = setting(factory=PollSettings, help="how often meters are asked")
+    poll: PollSettings = setting(factory=PollSettings, help="how often meters are polled")
     checks: ChecksSettings = setting(factory=ChecksSettings, help="what is refused")
     demand: DemandSettings = setting(factory=DemandSettings, help="ranges on demand")
     mqtt: MqttSettings = setting(factory=MqttSettings, help="the broker")

@@ -1,4 +1,4 @@
-"""One measuring cycle of the meter."""
+"""One measuring cycle of the meter [core]."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ UNMEASURED = ranges_of(((1 << LIVE.count) - 1) & ~mask_of_ranges(MEASURED, LIVE.
 
 _VALUES_MASK = mask_of_ranges([one.range for one in REGISTERS if any(part.covers(one.range) for part in MEASURED)], 0)
 VALUES = ranges_of(_VALUES_MASK, 0)
-"""The measured words that mean something: a meter that writes value by value has no reason to write the others."""
+"""The measured registers that have a meaning: a meter that writes value by value needn't write the others."""
 _INNER_GAPS = ranges_of(mask_of_ranges(MEASURED, 0) & ~_VALUES_MASK, 0)
 """8-15, 20-23, 48-55, 88-95 and 128-135."""
 
@@ -41,9 +41,9 @@ class Snapshot:
     registers: Registers
     """From the block's first register on."""
     at: float
-    """CLOCK_BOOTTIME seconds: the oldest word in it was measured no earlier than this."""
+    """CLOCK_BOOTTIME seconds: the oldest register in it was measured no earlier than this."""
     period: float | None = None
-    """Seconds between the meter's cycles, where the push tells them."""
+    """Seconds between the meter's cycles, where the push shows them."""
 
 
 def power_gap(registers: Sequence[int | None]) -> int | None:
@@ -72,7 +72,7 @@ def phases_fit_total(registers: Sequence[int | None]) -> bool:
 
 
 def _net(registers: Sequence[int | None], at: int) -> int | None:
-    """Import less export of the four words at `at` (plus, minus; each 32 bit, high word first); None for no value."""
+    """Import less export of the four registers at `at` (plus, minus; each 32 bit, high first); None for no value."""
     plus_high, plus_low, minus_high, minus_low = registers[at : at + 4]
     plus, minus = (plus_high << 16) + plus_low, (minus_high << 16) + minus_low  # type: ignore[operator]
     return None if plus > MOST_POWER or minus > MOST_POWER else plus - minus
@@ -90,5 +90,5 @@ class BlockRead:
 
 @lru_cache(maxsize=256)  # a meter writes the same few ranges five times a second
 def unmeasured_in(start: int, count: int) -> tuple[RegisterRange, ...]:
-    """The words between the measured ones that lie in a range."""
+    """The registers between the measured ones that lie in a range."""
     return tuple(part for part in (*UNMEASURED, *_INNER_GAPS) if start < part.stop and part.start < start + count)

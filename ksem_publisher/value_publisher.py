@@ -1,4 +1,4 @@
-"""Publishes decoded values: one JSON message a cycle, a plain number for each key at a chosen pace, openWB's topics.
+"""Publishes decoded values: one JSON message a cycle, a plain number per key at a chosen pace, openWB's topics [core].
 
 openWB 2, device of type MQTT: keys, units and limits are those of its packages/modules/devices/generic/mqtt and
 helpermodules/setdata.py. openWB drops a value of a wrong type or outside its limits and logs that, so such a value is
@@ -49,7 +49,7 @@ class ValuePublisher:
         self._counters: tuple[Mapping[str, float], float] = ({}, float("-inf"))
 
     def live(self, registers: Registers, measured: float) -> list[Message]:
-        """What there is to publish of a measuring cycle."""
+        """The messages to publish for a measuring cycle."""
         now = self._clock()
         values = decode_live(registers)
         counters, counted = self._counters
@@ -68,16 +68,16 @@ class ValuePublisher:
         return messages
 
     def energy(self, registers: Registers, measured: float, now: float) -> tuple[Withheld, ...]:
-        """Counters were read; those withheld are told."""
+        """Counters were read; those withheld are returned."""
         counters, withheld = self._guard.check(decode_energy(registers), now)
         self._counters = (counters, measured)
         self._kept.update(counters)
-        # Unchanged ones, too: by its time-out a reader tells a counter that stands still from one that is read no more.
+        # Unchanged ones, too: a reader sees by its time-out whether a counter stands still or is no longer read.
         self._publish(self._each(counters))
         return withheld
 
     def forget_counters(self) -> None:
-        """Another meter has taken the place: its counters begin anew."""
+        """Another meter has replaced the last one: its counters start over."""
         self._guard = CounterGuard()
         self._counters = ({}, float("-inf"))
 
@@ -89,7 +89,7 @@ class ValuePublisher:
         self._publish(self._each(changed))
 
     def republish(self) -> None:
-        """A new connection: the retained values again."""
+        """Publish the retained values again: the connection is new."""
         self._publish(self._each(dict(self._kept)))  # another thread may be reading counters meanwhile
 
     def _each(self, values: Mapping[str, float]) -> list[Message]:

@@ -103,7 +103,7 @@ def _maybe_table(field: Any, kind: Any, above: tuple[str, ...], role: str) -> It
 
 def _key(field: Any, kind: Any, table: tuple[str, ...]) -> Iterator[str]:
     key = (*table, field.name)
-    allowed = [rule.registers for rule in field.metadata["rules"] if rule.registers != "not empty"]
+    allowed = [rule.text for rule in field.metadata["rules"] if rule.text != "not empty"]
     yield f"# {_sentence(field.metadata['help'])}" + (f" ({'; '.join(allowed)})" if allowed else "")
     if key in PLACEHOLDERS:
         yield f"{field.name} = {toml_word(PLACEHOLDERS[key])}"

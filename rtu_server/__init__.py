@@ -1,1 +1,1 @@
-"""The inverter's side: keeps the meter's register blocks from MQTT and answers the inverter on RS485."""
+"""The inverter's side: receives the meter's register blocks over MQTT and answers the inverter on RS485."""

@@ -1,4 +1,4 @@
-"""The command rtu-server."""
+"""The command `rtu-server` [shell]: reads its settings and runs the server."""
 
 import signal
 import sys
@@ -22,10 +22,10 @@ COMMAND = Command(
 
 
 def serve(settings: RtuServerSettings, stopping: threading.Event) -> int:
-    """Run the service until it is told to stop."""
+    """Run the service until `stopping` is set."""
     server = RtuServer(settings)
     on_user_signal(server.write_flight_file)
-    # The handler only sets numbers: it may run inside of whatever the main thread does.
+    # The handler only sets numbers: it may interrupt the main thread anywhere.
     signal.signal(signal.SIGUSR2, lambda _number, _frame: server.drill.extend(boottime()))
     return server.run(stopping)
 

@@ -1,4 +1,4 @@
-"""Checks an answer that was sent against the blocks that it was made of, by another way than the one that made it."""
+"""Checks a sent answer against the blocks it was made of, by other code than the code that made it [core]."""
 
 from collections.abc import Callable
 from typing import Final
@@ -15,9 +15,9 @@ _POLYNOMIAL: Final = 0xA001
 def why_wrong(
     request: bytes, answer: Answer, at: float, limit_of: Callable[[BlockMessage], float] | None = None
 ) -> str:
-    """Return what an answer with data, sent at `at` to `request`, has wrong; empty where it is right.
+    """Return what is wrong with an answer with data, sent at `at` to `request`; empty where it is right.
 
-    `limit_of`: seconds that a block may be old. The CRC is divided bit by bit, the registers are decoded as a client
+    `limit_of`: how old a block may be, in seconds. The CRC is divided bit by bit, the registers are decoded as a client
     would, and compared one by one with those of the messages that the answer names as its source.
     """
     frame, (start, count) = answer.frame, _range_of(request)
@@ -39,7 +39,7 @@ def why_wrong(
 
 
 def why_unfit() -> str:
-    """Return what is wrong with the way in which answers are made, by one whose bytes are known; empty: nothing."""
+    """Return what is wrong with the code that makes answers, by an answer whose bytes are known; empty: nothing."""
     registers = Registers(tuple(range(0xFFFA, 0x10000)), 0.0, 0.0)
     made = encode(1, registers).answer.frame
     due = bytes.fromhex("01 03 0c ff fa ff fb ff fc ff fd ff fe ff ff fe fd")

@@ -1,4 +1,4 @@
-"""Once a second, one answer that was sent is checked again; a wrong one silences its unit."""
+"""Checks one sent answer a second; a wrong one silences its unit [shell]."""
 
 import logging
 from collections.abc import Callable
@@ -15,10 +15,10 @@ log = logging.getLogger(__name__)
 
 
 class AnswerWatch:
-    """Checks answers of one line or one TCP server, in another thread than the one that answers."""
+    """Checks answers of one line or one TCP server, in another thread than the answering one."""
 
     def __init__(self, name: str, responder: Responder, limit_of: Callable[[BlockMessage], float] | None) -> None:
-        """`limit_of`: seconds that a block may be old; None: the age is not looked at."""
+        """`limit_of`: how old a block may be, in seconds; None: the age is not checked."""
         self._name = name
         self._responder = responder
         self._limit_of = limit_of

@@ -1,13 +1,13 @@
-"""What the broker delivers about one meter, on its way into the cache.
+"""Passes what the broker delivers about one meter to the cache.
 
 From the broker to the inverter, in this order:
 
 1. `service_runtime.mqtt_link`: receives blocks, pongs and statuses, in its own thread.
-2. `block_feed`, this file: decodes them, and pings where `ksem_contract.freshness` says that a ping is due.
+2. `block_feed`, this file: decodes them, and pings where `ksem_contract.freshness` finds that a ping is due.
 3. `register_cache`: dates each block and keeps what is served as one object, with the replies that `reply_cache`
    encodes ahead. One reference is swapped.
 4. `serial_line`: one thread a line reads the port through `serial_port`.
-5. `line`: finds requests in the bytes, and decides what is answered and when.
+5. `line`: finds requests in the bytes, and decides which are answered and when.
 6. `responder`: request in; reply, exception or silence out, from what `register_cache` serves at that moment.
 7. `serial_line` writes it once the silence of t3.5 is over.
 
@@ -31,9 +31,9 @@ from service_runtime.mqtt_connection import Incoming
 from service_runtime.news import QuietLog
 
 NONCE_BYTES: Final = 16
-"""Nobody guesses the next nonce: see `Ping.nonce`."""
+"""No client can guess the next nonce: see `Ping.nonce`."""
 BAD_MAC_FOR: Final = 60.0
-"""Seconds for which health names a code that did not fit."""
+"""Seconds for which health names a bad code."""
 
 log = logging.getLogger(__name__)
 
@@ -54,18 +54,18 @@ class BlockFeed:
         self._node = node
         self._keys = keys
         self.bad_macs = 0
-        """Blocks and pongs that were refused because of their code."""
+        """Blocks and pongs that were refused because of a bad code."""
         self._bad_mac: tuple[MacFault, float] | None = None
         self.cache = RegisterCache(limits)
-        """What requests are answered from."""
+        """The source of all answers."""
         self.online: bool | None = None
-        """What the meter's retained status says; None = it was not heard yet."""
+        """The meter's retained status; None = none was received yet."""
         self.last_received: float | None = None
         self.last_block: float | None = None
         self.fresh_since: float | None = None
-        """Since when the vital data has been fresh without a break, as far as `tick` saw."""
+        """Since when the vital data has been fresh without a break, as far as `tick` has seen."""
         self.undated = False
-        """Blocks come, of a publisher that has answered no ping."""
+        """Blocks arrive from a publisher that has answered no ping."""
         self.round_trip_ms: float | None = None
         self._topics = topics
         self._ping_topic = topics.ping(meter, node)
@@ -81,11 +81,11 @@ class BlockFeed:
 
     @property
     def publisher_clock(self) -> tuple[str, float, float] | None:
-        """Session, offset and uncertainty of the publisher's clock in seconds, as far as echoes tell."""
+        """Session, offset and uncertainty of the publisher's clock in seconds, as far as echoes show."""
         return self.cache.publisher_clock(boottime())
 
     def subscriptions(self, node: str) -> list[str]:
-        """Return what this feed needs of the broker: blocks, status and pongs, so a cycle is one small message."""
+        """Return the topics this feed needs: blocks, status and pongs, so that a cycle is one small message."""
         return [
             *self._topics.meter_block_subscriptions(self.meter),
             self._topics.meter_status(self.meter),
@@ -93,14 +93,14 @@ class BlockFeed:
         ]
 
     def on_link_up(self) -> None:
-        """Ask for the publisher's clock at once."""
+        """Request the publisher's clock at once."""
         self._echo.on_link_up(boottime())
         self.tick()
 
     def tick(self) -> None:
-        """Ping where it is due; to be called a few times a second, from any thread."""
+        """Ping where it is due; call it a few times a second, from any thread."""
         with self._pinging:
-            # The moment before it is handed over: an age may be overstated by the way there, never understated.
+            # The moment before it is handed over: the way there may make an age too great, never too small.
             now = boottime()
             self.fresh_since = (self.fresh_since or now) if self.state.is_true(now) else None
             if self._echo.due(now):
@@ -109,7 +109,7 @@ class BlockFeed:
                 self._send_ping(self._ping_topic, Ping(nonce).encode())
 
     def on_message(self, topic: ParsedTopic, message: Incoming) -> None:
-        """Take in a block, a pong or a status."""
+        """Take a block, a pong or a status."""
         self.last_received = message.received
         self._settle_doubt(message.received)
         try:
@@ -127,7 +127,7 @@ class BlockFeed:
             self._complain(message, "contract", f"ignored {message.topic}, which breaks the contract: {bad}")
 
     def bad_mac(self, now: float) -> MacFault | None:
-        """Return what was wrong with the newest code that did not fit, for a minute."""
+        """Return what was wrong with the newest bad code, for a minute."""
         if self._bad_mac is None or now - self._bad_mac[1] > BAD_MAC_FOR:
             return None
         return self._bad_mac[0]
@@ -142,7 +142,7 @@ class BlockFeed:
 
     def _on_block(self, topic: ParsedTopic, message: Incoming) -> None:
         if not message.payload:
-            return  # somebody cleared the retained message
+            return  # a client cleared the retained message
         self._keys().check(message.payload)
         block = BlockMessage.decode(message.payload)
         if (block.meter, block.block) != (topic.meter, topic.name):
@@ -184,6 +184,6 @@ class BlockFeed:
             self.cache.on_offline()
 
     def _complain(self, message: Incoming, kind: str, text: str) -> None:
-        line = self._quiet.to_log(kind, text, message.received)
+        line = self._quiet.line(kind, text, message.received)
         if line:
             log.warning("meter %s: %s", self.meter, line)

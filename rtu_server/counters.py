@@ -1,4 +1,4 @@
-"""Counts what happened on a line, for health."""
+"""Counts what happened on a line, for health [core]."""
 
 from bisect import bisect_left
 from collections import Counter, deque
@@ -12,9 +12,9 @@ from ksem_contract.registers import RegisterRange
 from modbus_codec.pdu import FunctionCode
 
 SAMPLES = 1024
-"""Answers whose times are kept for p50, p99 and max: about 80 s of a Plenticore's asking."""
+"""Answers whose times are kept for p50, p99 and max: about 80 s of a Plenticore's requests."""
 MAX_REQUESTED = 64
-"""Different requests kept apart; the one asked longest ago makes room."""
+"""Different requests kept apart; a new one replaces the one requested longest ago."""
 RATE_WINDOW = 10.0
 UNSENT = "unsent"
 """The outcome of a request whose answer did not leave the port."""
@@ -22,7 +22,7 @@ UNSENT = "unsent"
 
 @dataclass(slots=True)
 class RequestStats:
-    """How one request (its frame) has fared."""
+    """How one request (its frame) was answered, and how often."""
 
     count: int = 0
     last: float = 0.0
@@ -34,7 +34,7 @@ class RequestStats:
     """Requests in the window before that one."""
 
     def note(self, outcome: str, now: float) -> None:
-        """Count one more time that it was asked."""
+        """Count one more occurrence of it."""
         self._move_to(now)
         self.count += 1
         self.window_count += 1
@@ -71,14 +71,14 @@ class DurationCounts:
         self._total += seconds
 
     def histogram(self) -> Histogram:
-        """As the health message tells it."""
+        """The histogram as the health message holds it."""
         counts = self._counts.copy()  # in one step, so a line that goes on answering does no harm
         return Histogram(self._bounds_ms, tuple(accumulate(counts)), round(1000 * self._total, 3))
 
 
 @dataclass(slots=True)
 class UnitCounters:
-    """One unit's requests, what they got, and how long it took."""
+    """One unit's requests, their answers, and how long these took."""
 
     requests: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -115,7 +115,7 @@ class UnitCounters:
 
 @dataclass(slots=True)
 class LineCounters:
-    """One line's units, and what else was heard on it."""
+    """One line's units, and what else was received on it."""
 
     units: dict[int, UnitCounters] = field(default_factory=dict)
     foreign: int = 0
@@ -124,11 +124,11 @@ class LineCounters:
     unsent: int = 0
     """Answers that did not leave the port."""
     unsent_since: float | None = None
-    """Since when no answer has left the port, though some were due; None: the last one did."""
+    """Since when no answer has left the port, though some were due; None: the last one left."""
     stalls: int = 0
-    """Times that the process stood still, and a request or what lay on the port was thrown away."""
+    """Stalls of the process in which a request, or bytes on the port, had to be thrown away."""
     listening_since: float = -inf
-    """When the port was opened, or the process stood still last."""
+    """When the port was opened, or the process stalled last."""
 
 
 def percentiles_ms(samples: deque[float]) -> Percentiles:
@@ -144,7 +144,7 @@ def percentiles_ms(samples: deque[float]) -> Percentiles:
 
 
 def is_live(request: bytes) -> bool:
-    """Whether a read request asks for live values; the age of a block that is read once a minute would hide theirs."""
+    """Whether a read request is for live values; the age of a block that is read once a minute would hide theirs."""
     return int.from_bytes(request[2:4]) < LIVE.stop
 
 

@@ -1,8 +1,7 @@
 """Withholds data from the inverter on purpose, for a while [core].
 
-`airbridge drill` sends SIGUSR2 ten times a second, and each signal holds for a second only: whatever dies, the
-tool, its terminal or this service, data flows again at once. The kernel lets nobody
-send it but root and this service's user.
+`airbridge drill` sends SIGUSR2 ten times a second, and each signal holds for a second only: if the tool, its terminal
+or this service dies, data flows again at once. Only root and this service's user may send the signal.
 """
 
 from typing import Final
@@ -37,21 +36,21 @@ class Drill:
         return now < self._until
 
 
-class WithheldBook:
+class WithheldReplies:
     """Replies of `cache`, none while a drill is on: every range is stale then, as if the meter were gone."""
 
     def __init__(self, cache: ReplySource, drill: Drill) -> None:
-        self._book = cache
+        self._source = cache
         self._drill = drill
 
     def ready(self, request: bytes, now: float) -> Reply | None:
-        """As `Book.ready`."""
-        return None if self._drill.is_on(now) else self._book.ready(request, now)
+        """As `ReplySource.ready`."""
+        return None if self._drill.is_on(now) else self._source.ready(request, now)
 
     def find(self, request: bytes, unit: int, wanted: RegisterRange, now: float) -> Reply | Refused:
-        """As `Book.find`."""
-        return Refused.STALE if self._drill.is_on(now) else self._book.find(request, unit, wanted, now)
+        """As `ReplySource.find`."""
+        return Refused.STALE if self._drill.is_on(now) else self._source.find(request, unit, wanted, now)
 
     def doubt(self, now: float) -> None:
-        """As `Book.doubt`."""
-        self._book.doubt(now)
+        """As `ReplySource.doubt`."""
+        self._source.doubt(now)

@@ -1,4 +1,4 @@
-"""Health of a node: whether each inverter requests and gets data, in one state and one sentence a user can act on.
+"""Health of a node: whether each inverter requests and gets data, as a state and reasons a user can act on [core].
 
 From that and the counters come the node's health message and its list of requests.
 """
@@ -25,9 +25,9 @@ from rtu_server.counters import LineCounters, percentiles_ms, requested_range
 from rtu_server.settings import UnitSettings
 
 BLOCK_WITHIN: Final = 1.0
-"""Seconds without any block after which the reason is looked for on the way, not in the blocks."""
+"""Seconds without any block after which health names the network, not the blocks, as the reason."""
 REQUESTED_WITHIN: Final = 5.0
-"""Seconds without a request after which the inverter counts as not asking."""
+"""Seconds without a request after which the inverter counts as silent."""
 SERVED_WITHIN: Final = 1.0
 """A refusal counts once no data was given for this long before it; an odd range between others does not."""
 
@@ -54,20 +54,20 @@ class UnitView:
     last_received: float | None
     last_block: float | None
     undated: bool
-    """Blocks come, of a publisher that has answered no ping."""
+    """Blocks arrive from a publisher that has answered no ping."""
     last_request: float | None
     last_data: float | None
     foreign_or_noise: int
     listening_since: float = -inf
-    """Since when a request could have been heard: the port is open, the process did not stand still."""
+    """Since when a request could have been received: the port is open, the process did not stall."""
     port: str = ""
     unsent_since: float | None = None
     """Since when no answer has left the port, though some were due."""
     bad_mac: MacFault | None = None
-    """What was wrong with the newest message whose code did not fit, lately."""
+    """What was wrong with the newest message with a bad code, lately."""
     has_key: bool = False
     silenced: str = ""
-    """What was wrong with an answer that the unit gave; it gives none since."""
+    """What was wrong with an answer of this unit; it has been silent since."""
     stay: float = 0.0
     refuses_until: float = -inf
     """Until when data is refused, fresh or not, because live data had to be refused before (`stay`)."""
@@ -77,21 +77,21 @@ class UnitView:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`ok` = the inverter asks and gets data; `degraded` = it could have data and does not ask; `down` = it can't."""
+    """`ok`: the inverter requests and gets data; `degraded`: data is ready, nothing is requested; `down`: no data."""
 
     state: State
     reasons: tuple[Reason, ...]
     waiting: bool = False
-    """It is too early to tell: nothing to report to anybody yet."""
+    """It is too early to judge: nothing is reported yet."""
 
     @property
     def why(self) -> str:
-        """The sentences of the reasons."""
+        """The reasons as text."""
         return sentence(self.reasons)
 
     @property
     def is_served(self) -> bool:
-        """Whether the inverter has asked within 5 s and gets data: what the node's status topic means."""
+        """Whether the inverter requested within 5 s and gets data: the meaning of the node's status topic."""
         return self.state == "ok"
 
 
@@ -99,7 +99,7 @@ OK: Final = Verdict("ok", (Reason.of("inverter-served"),))
 
 
 def judge(view: UnitView, now: float) -> Verdict:
-    """Name the first thing that keeps data from the inverter, and the remedy."""
+    """Return the first thing that keeps data from the inverter, and the remedy."""
     here = {"unit": view.unit, "line": view.line}
     if not view.enabled:
         return Verdict("degraded", (Reason.of("unit-off", **here),))
@@ -125,7 +125,7 @@ def judge(view: UnitView, now: float) -> Verdict:
 
 
 def _is_stuck(view: UnitView, now: float) -> bool:
-    """The inverter asks, and for a while no answer has left the port."""
+    """The inverter sends requests, and for a while no answer has left the port."""
     if view.unsent_since is None or view.last_request is None or now - view.last_request > REQUESTED_WITHIN:
         return False
     return now - view.unsent_since > SERVED_WITHIN
@@ -150,7 +150,7 @@ def _why_no_data(view: UnitView, now: float) -> tuple[Reason, ...]:
 
 
 def why_refused(meter: str, fault: MacFault, *, has_key: bool) -> Reason:
-    """Name what is wrong with messages about a meter whose code does not fit, and the remedy."""
+    """Name what is wrong with messages about a meter with a bad code, and the remedy."""
     if fault is MacFault.MISSING:
         return Reason.of("mac-missing", meter=meter)
     if fault is MacFault.KEYLESS:
@@ -166,9 +166,9 @@ def _why_not_requested(view: UnitView) -> Reason:
 
 
 FORGOTTEN_AFTER: Final = 3600.0
-"""Seconds after which a request that is asked no more leaves the list."""
+"""Seconds after which a range that is no longer requested leaves the list."""
 DEMANDED_FOR: Final = 60.0
-"""Seconds for which a range that no block holds goes on being asked of the meter."""
+"""Seconds for which a range that no block holds remains requested of the meter."""
 MAX_WHY: Final = 1500
 """Characters of all sentences in one health message; readers take 2000."""
 WORST: Final[tuple[HealthCondition, ...]] = ("ok", "degraded", "down")
@@ -185,7 +185,7 @@ class UnitReport:
 
 @dataclass(frozen=True, slots=True)
 class Overall:
-    """The node's state: that of its worst unit, and the reasons of all, those of the worst first."""
+    """The node's state, which is its worst unit's, and the reasons of all units, the worst unit's first."""
 
     state: HealthCondition
     reasons: tuple[Reason, ...]
@@ -222,7 +222,7 @@ def node_health(
     transit: Mapping[str, Transit],
     now: float,
 ) -> NodeHealth:
-    """Put the health message together. Doors don't count for the node's state."""
+    """Build the health message. Modbus TCP servers don't count for the node's state."""
     reports = list(reports)
     verdicts = [judge(report.view, now) for report in reports]
     return NodeHealth(
@@ -239,9 +239,9 @@ def node_health(
 
 
 def requests_message(reports: Iterable[UnitReport], now: float) -> RequestsMessage:
-    """List what was asked within the last hour, the most frequent first.
+    """List the requests of the last hour, the most frequent first.
 
-    Where there is no room for all, what the meter is to be asked for stays, then what came last.
+    Where there is no room for all, ranges that the meter must be polled for stay, then the newest.
     """
     entries = []
     for report in reports:
@@ -275,7 +275,7 @@ def requests_message(reports: Iterable[UnitReport], now: float) -> RequestsMessa
 def tcp_health(
     name: str, unit: UnitSettings, counters: LineCounters, port: LinkHealth, fresh_since: float | None, now: float
 ) -> UnitHealth:
-    """Tell how one unit behind a TCP door is: fine while readers could have data, whether they ask or not."""
+    """Judge one unit of a Modbus TCP server: fine while clients could have data, whether they request any or not."""
     up = port.state == "up" and fresh_since is not None
     verdict = Verdict("ok" if up or not unit.enabled else "down", ())
     return _health_of(name, unit.id, unit.meter, port, verdict, counters, now)
@@ -298,7 +298,7 @@ def _health_of(
         meter=meter,
         port=port,
         state=verdict.state,
-        reasons=verdict.reasons[:1],  # its causes stand beside it: in `port`, and in the node's `broker`
+        reasons=verdict.reasons[:1],  # `port`, and the node's `broker`, hold its causes
         requests=counters.requests,
         data=outcomes.pop("data", 0),
         refused=outcomes,

@@ -1,4 +1,4 @@
-"""Publishes a node's retained topics and keeps them true: status, health, requests."""
+"""Publishes a node's retained topics, status, health and requests, and keeps them current [shell]."""
 
 import logging
 from collections.abc import Callable
@@ -16,13 +16,13 @@ from service_runtime.version import VERSION
 
 REQUESTS_EVERY: Final = 10.0
 SETTLED: Final = 1.9
-"""Seconds that another reason for the same state must last to be logged: a state is reached through several."""
+"""Seconds that another reason for the same state must last to be logged: a change passes through several."""
 
 log = logging.getLogger(__name__)
 
 
 class Surroundings(NamedTuple):
-    """What a health message tells beside the units."""
+    """The parts of a health message beside the units."""
 
     doors: list[UnitHealth]
     broker: LinkHealth
@@ -30,7 +30,7 @@ class Surroundings(NamedTuple):
 
 
 class NodeReporter:
-    """What the node published last, and when it is due to publish it again."""
+    """Holds what the node published last, and when it is due again."""
 
     def __init__(self, topics: Topics, node: str, link: MqttLink) -> None:
         self._status = StatusTopic(topics.node_status(node), link.publish)
@@ -43,24 +43,24 @@ class NodeReporter:
         self._requests_due = 0.0
         self._requests_seen: list[tuple[bytes, str]] | None = None
         self.has_logged = True
-        """Whether the log says how the node is, or need not: nothing waits to be settled."""
+        """Whether the log shows the node's present state, or needs no line: no change is pending."""
 
     def on_link_up(self, now: float) -> None:
-        """The broker may have forgotten everything: publish it all again, the status at once."""
+        """The broker may have lost everything: publish it all again, the status at once."""
         self._status.on_connected(now)
         self._health.on_connected()
         self._requests_due = 0.0
 
     def on_link_down(self) -> None:
-        """Nothing that was published comes back now."""
+        """Expect no echo of what was published: the link is down."""
         self._status.on_lost()
 
     def other_instance(self, now: float) -> list[Verdict]:
-        """Return what there is to report of another RTU server that publishes this node's status."""
+        """Return the verdict on another RTU server that publishes this node's status."""
         return [self._other_instance] if self._status.is_contradicted(now) else []
 
     def on_own_status(self, payload: bytes, now: float, *, retained: bool = False) -> None:
-        """Correct what a late last will, or anybody else, put on our own status."""
+        """Correct a status that a late last will, or another client, has published in place of ours."""
         self._status.on_message(payload, now, retained=retained)
 
     def publish(
@@ -71,7 +71,7 @@ class NodeReporter:
         surroundings: Callable[[float], Surroundings],
         now: float,
     ) -> None:
-        """Publish what is due or has changed; nothing else is put together, for this runs a few times a second."""
+        """Publish what is due or has changed; build nothing else, for this runs a few times a second."""
         self._status.set(now, online=served)
         if self._health.set(node.state, node.reasons, wall_time()):
             self._health.news()
@@ -94,7 +94,7 @@ class NodeReporter:
         )
 
     def _note_change(self, node: Overall, now: float) -> None:
-        """Log a change of state at once, a change of its reason once it has settled."""
+        """Log a change of state at once, a change of its reason once it is stable."""
         if node.waiting:
             self.has_logged = True
             return

@@ -1,6 +1,6 @@
 """Every decision about one RS485 line: which request is answered and when, and what is thrown away [core].
 
-Bytes have two times: the look at the clock before the read that found them, and the one after it. No byte is older than
+Bytes have two times: the clock's time before the read that found them, and the one after it. No byte is older than
 the first or newer than the second. So a request is as old as the first allows, and a silence as short as both allow.
 """
 
@@ -14,19 +14,19 @@ from rtu_server.reply_cache import Answer
 from rtu_server.responder import Responder
 
 STALL: Final = 0.1
-"""Seconds after which a request is too old to be answered: the answer would be taken for the next one's. As long
-without a look at the port, and the process stood still: what an adapter held meanwhile can't be dated."""
+"""Seconds after which a request is too old: its answer would be taken for the next one's. After as long without a poll
+of the port the process has stalled: the age of what an adapter held meanwhile is unknown."""
 MAX_SLEEP: Final = 0.05
-"""Seconds between looks at a port at rest, at most. The rest to `STALL` is what a busy host may be late by, twice: on a
+"""Seconds between polls of a port at rest, at most. The rest to `STALL` is what a busy host may be late by, twice: on a
 core with four others at work a thread waits up to 24 ms (the scheduler's latency target)."""
 POLL_STEP: Final = 0.001
-"""Seconds between looks while it is open where a frame ends."""
+"""Seconds between polls while it is open where a frame ends."""
 LATE: Final = 0.0005
-"""Seconds after which an answer that was prepared ahead is judged again, or a look is too old to answer."""
+"""Seconds after which a prepared answer is judged again, or a poll is too old to answer."""
 SENDING: Final = 0.05
-"""Seconds that the last byte of an answer may take longer than the line's speed asks for."""
+"""Seconds that the last byte of an answer may take beyond the time that the line's speed requires."""
 WATCH: Final = 0.005
-"""Seconds between looks at how much of an answer has left."""
+"""Seconds between checks of how much of an answer has left."""
 STARTING: Final = 0.01
 """The same for the first byte of an answer on a port that reports an answer's bytes only once all have left (a UART fed
 by DMA does). On any other port the first byte must have left within `STALL` of its request, or none of them may."""
@@ -34,8 +34,8 @@ LATE_REPORTS: Final = 2
 """Answers in a row that left without a report in between, and took long enough for some, before a port is one that
 reports late."""
 HELD: Final = 0.05
-"""Seconds' worth of characters that an adapter and its driver may hold and hand over late, beside those of the time
-between two looks: a latency timer of 16 ms, and a busy USB bus."""
+"""Seconds' worth of characters that an adapter and its driver may hold and deliver late, beside those of the time
+between two polls: a latency timer of 16 ms, and a busy USB bus."""
 MAX_GIVEN: Final = 1024
 """Answers that are not counted yet, at most: more than a line can give within a second."""
 
@@ -51,7 +51,7 @@ class Timing(NamedTuple):
 
 
 class Given(NamedTuple):
-    """A request for us and what became of it."""
+    """A request for us and its outcome."""
 
     request: bytes
     received_at: float
@@ -60,7 +60,7 @@ class Given(NamedTuple):
 
 
 class LineCore:
-    """Takes the bytes of one port and the time, gives the answers to write. It never waits and reads no clock."""
+    """Takes one port's bytes and the time, returns the answers to write. It never waits and reads no clock."""
 
     def __init__(self, timing: Timing, responder: Responder, counters: LineCounters) -> None:
         self._timing = timing
@@ -68,11 +68,11 @@ class LineCore:
         self._counters = counters
         self._reader = RtuFrameReader(timing.quiet)
         self._looked = -inf
-        """The look before the last read: no byte that comes next is older."""
+        """The time before the last read: no byte that comes next is older."""
         self._last = -inf
         """No byte came after this moment."""
         self._deaf = False
-        """The process stood still, and no silence was seen since: nothing can be dated."""
+        """The process stalled, and no silence was seen since: nothing can be dated."""
         self._request: Request | None = None
         self._silence = timing.gap
         """Seconds without a byte that must lie between the request at hand and its answer."""
@@ -83,28 +83,28 @@ class LineCore:
         self._sending_since = 0.0
         """No byte of the request that is being answered came before this moment."""
         self._watched = 0
-        """Looks that found nothing of the answer under way as gone."""
+        """Checks that found nothing of the current answer as sent."""
         self._late_reports = 0
-        """Answers in a row of which the port reported nothing before all. -1: it has reported a part of one."""
+        """Answers in a row of which the port reported no part before the whole. -1: it has reported a part of one."""
         self.given: deque[Given] = deque(maxlen=MAX_GIVEN)
-        """What happened to requests for us and is not counted yet."""
+        """Requests for us whose outcome is not counted yet."""
 
     def opened(self, now: float) -> None:
-        """Begin with a port of which nothing is known: the line may be in the middle of a frame."""
+        """Begin with a port in an unknown state: the line may be in the middle of a frame."""
         self._sending = self._counters.unsent_since = None
         self._deaf = False
         self._resynchronise(now)
 
     def stalled(self, now: float) -> None:
-        """Forget what lies here: the process stood still, so it may be of any age."""
+        """Forget all held bytes: the process stalled, so they may be of any age."""
         self._counters.stalls += 1
         self._resynchronise(now)
         self._deaf = True
 
     def receive(self, data: bytes, before: float, now: float) -> bool:
-        """Take all that the port held, read after `before` and by `now`.
+        """Take all bytes that the port held, read after `before` and by `now`.
 
-        False: the process stood still, and what is on the port must be thrown away.
+        False: the process stalled, and the bytes on the port must be thrown away.
         """
         since, self._looked = self._looked, before
         if now - since > STALL:
@@ -142,7 +142,7 @@ class LineCore:
 
     @property
     def due_at(self) -> float | None:
-        """When the answer to the request at hand is due. None: there is none, or it may go on for all that is known."""
+        """When the answer to the request at hand is due. None: there is no request, or it may not be complete."""
         return None if self._request is None or self._is_unsure else self._last + self._silence
 
     @property
@@ -151,14 +151,14 @@ class LineCore:
         return self._request is None and not self._deaf and self._reader.is_settled
 
     def next_event_at(self) -> float:
-        """When to look at the port again at the latest."""
+        """When the port must be polled again at the latest."""
         if self._request is not None and not self._is_unsure:
             return self._last + self._silence
         look = self._looked + (MAX_SLEEP if self.is_at_rest else POLL_STEP)
         return look if self._sending is None else min(look, self._looked + WATCH)
 
     def due(self, now: float) -> bytes:
-        """Return the answer to write at this moment, maybe none."""
+        """Return the answer to write at this moment, or nothing."""
         if not self._is_due() or now - self._looked > LATE:
             return b""
         request, self._request = self._request, None
@@ -186,7 +186,7 @@ class LineCore:
         return len(self._sending.answer.frame) if self._sending else 0
 
     def sent(self, count: int, now: float) -> bool:
-        """Take note that so many bytes of the answer under way have left. False: the rest must be thrown away."""
+        """Note how many bytes of the current answer have left. False: the rest must be thrown away."""
         sending = self._sending
         if sending is None:
             return True
@@ -206,7 +206,7 @@ class LineCore:
         return False
 
     def _gone_by(self, sending: Given, count: int) -> float:
-        """Until when more of the answer must have left than the `count` bytes that have."""
+        """By when more than `count` bytes of the answer must have left."""
         end = sending.at + len(sending.answer.frame) * self._timing.character
         if count > 0:
             return end + SENDING
@@ -216,7 +216,7 @@ class LineCore:
         return min(end + STARTING, max(first, self._sending_since + STALL - WATCH))
 
     def _learn(self, count: int, whole: int) -> None:
-        """Find out whether the port reports parts of an answer as gone."""
+        """Learn whether the port reports parts of an answer as sent."""
         if 0 < count < whole:
             self._late_reports = -1
         elif count == 0:
@@ -225,7 +225,7 @@ class LineCore:
             self._late_reports = self._late_reports + 1 if self._watched >= LATE_REPORTS else 0
 
     def failed(self) -> None:
-        """Take note that the answer under way will not leave the port."""
+        """Note that the current answer will not leave the port."""
         sending, self._sending = self._sending, None
         if sending is not None:
             self._counters.unsent += 1
@@ -246,7 +246,7 @@ class LineCore:
         self._request = self._prepared = None
 
     def _supersede(self, count: int) -> None:
-        """Newer bytes make a request void, but for the few that a driver leaves behind as it lets go of the line."""
+        """Newer bytes make a request void, except the few that a driver leaves behind as it releases the line."""
         if self._request is None:
             return
         # No client goes on without a silence: both may lie in another unit's frame whose head was lost.
@@ -271,14 +271,14 @@ class LineCore:
         return self._request is not None and (self._request.resynced or self._reader.pending > 0)
 
     def _is_due(self) -> bool:
-        """Whether the port was empty at a look when the silence after the request at hand was over."""
+        """Whether the port was empty at a poll after the silence behind the current request was over."""
         if self._request is None:
             return False
         silence = max(self._timing.quiet, self._silence) if self._is_unsure else self._silence
         return self._looked >= self._last + silence
 
     def _prepare(self) -> None:
-        """Find the answer while the silence lasts: at its moment it is only written."""
+        """Prepare the answer during the silence: at its moment it is only written."""
         due = self.due_at
         if due is not None and self._request is not None and (self._prepared is None or due != self._prepared_for):
             self._prepared, self._prepared_for = self._responder.answer(self._request.frame, due), due

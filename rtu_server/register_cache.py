@@ -1,7 +1,7 @@
-"""What is served of one meter: its session, blocks, their moments of expiry, and the replies encoded ahead of them.
+"""What is served of one meter: session, blocks, moments of expiry, and replies encoded ahead of requests [core].
 
-All of it is one object, `Served`, which is never changed. `RegisterCache` replaces it as a whole, at one place
-(`_publish`), so a reply can't outlive the blocks that it was made of, and no caller has to renew anything.
+All of it is one object, `Served`, which never changes. `RegisterCache` replaces it as a whole, in one place
+(`_publish`), so a reply can't outlive its blocks, and no caller has to renew anything.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ from ksem_contract.registers import RegisterRange
 from rtu_server.reply_cache import PrecomputedRequests, Refused, Registers, Reply, encode
 
 MAX_SESSIONS = 4
-"""Publisher sessions kept in mind: the one served, and what may replace it. Garbage on the topics can't grow it."""
+"""Publisher sessions that are remembered: the one served, and its possible successors. Garbage can't add more."""
 MAX_ON_DEMAND = 2 * MOST_ON_DEMAND
 """Ranges on demand kept a session: all that a publisher reads, and room for a change of demand. The blocks that have a
 name of their own are four, and never make room."""
@@ -31,7 +31,7 @@ ON_DEMAND_PERIOD_MS = 5000
 
 
 class BlockResult(Enum):
-    """What became of a block message."""
+    """The result of a block message."""
 
     HELD = "held"
     WAITING = "waiting"
@@ -41,12 +41,12 @@ class BlockResult(Enum):
     UNDATED = "undated"
     """Of a session that no echo has dated: one is due."""
     DISPROVED = "disproved"
-    """From after now by its session's clock, which is thereby disproved: a new echo is due."""
+    """From after now by its session's clock, which is thereby disproved: a new echo is needed."""
 
 
 @dataclass(frozen=True, slots=True)
 class FreshnessLimits:
-    """How old a block may be, in seconds by block name (absent or 0 = any age), and without which nothing is served."""
+    """How old a block may be, in seconds by block name (absent or 0 = any age), and which blocks are vital."""
 
     by_block: Mapping[str, float] = field(
         default_factory=lambda: MappingProxyType({"live": 1.5, "energy": 60.0, "sunspec": 60.0})
@@ -74,11 +74,11 @@ class HeldBlock(NamedTuple):
 class Trust:
     """Whether this host's clock may be believed, for all that echoes have dated since the last doubt.
 
-    Any thread may end it, for all that was and will be made of these echoes: nothing turns it back.
+    Any thread may end it, for everything made of these echoes, now and later: it never comes back.
     """
 
     since: float = -inf
-    """What was measured before this moment of the clock is of an age that nobody knows."""
+    """Measurements from before this moment are of unknown age."""
     doubted_at: float | None = None
 
     @property
@@ -88,21 +88,21 @@ class Trust:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """All that may be served at one time. Never changed: the next block makes a new one."""
+    """All that may be served at one time. It never changes: the next block makes a new one."""
 
     session: str | None = None
     blocks: Mapping[str, HeldBlock] = field(default_factory=dict)
     vital_expires: float = -inf
     replies: Mapping[bytes, Reply] = field(default_factory=dict)
-    """Encoded ahead from these blocks, by the request's own bytes; each is true until it or the vital data expires."""
+    """Replies encoded ahead from these blocks, by the request's bytes; valid until they or the vital data expire."""
     trust: Trust = field(default_factory=Trust)
 
     def is_true(self, now: float) -> bool:
-        """Tell whether the vital data is fresh, by a clock that nothing speaks against."""
+        """Return whether the vital data is fresh and nothing contradicts the clock."""
         return now < self.vital_expires and not self.trust.lost
 
     def ready(self, request: bytes, now: float) -> Reply | None:
-        """Return a reply that lies encoded and is true at `now`."""
+        """Return an encoded reply that is valid at `now`."""
         reply = self.replies.get(request)
         return reply if reply is not None and now < reply.expires and self.is_true(now) else None
 
@@ -110,7 +110,7 @@ class Served:
         """Return the registers of a range if every block that it touches, and all vital data, is fresh."""
         registers = self.assemble(wanted)
         if isinstance(registers, Registers) and (now >= registers.expires or not self.is_true(now)):
-            # A range on demand that nobody renews is again what it was before: not in the meter's map.
+            # A range on demand that is no longer renewed counts as not in the meter's map again.
             known = not self.is_true(now) or touches_map(wanted)
             return Refused.STALE if known else Refused.UNMAPPED
         return registers
@@ -120,7 +120,7 @@ class Served:
         parts = [held for held in self.blocks.values() if held.range.overlaps(wanted)]
         whole = [held for held in parts if held.range.covers(wanted)]
         registers: tuple[int | None, ...] | None
-        if whole:  # ranges on demand may overlap: the one that is true for longest is enough
+        if whole:  # ranges on demand may overlap: the one that expires last is enough
             held = max(whole, key=lambda held: held.expires) if len(whole) > 1 else whole[0]
             registers, measured, expires, parts = _cut(held, wanted), held.measured, held.expires, [held]
         else:
@@ -135,15 +135,15 @@ class Served:
 
 
 class RegisterCache:
-    """Takes what the broker delivers about one meter and decides what of it may be served.
+    """Takes the broker's messages about one meter and decides what may be served.
 
     A block counts only if an echo dated its session and it was published later than the block held, so
     a retained message, a replay and a burst after an outage need no rule of their own. One session is served at a time;
-    another one takes over when the served one's vital data is stale, when it is silent or when its publisher said
-    goodbye. A clock that is disproved takes all with it that it dated.
+    another one takes over when the served one's vital data is stale, when it is silent or when its publisher went
+    offline. A disproved clock takes everything with it that it dated.
 
-    Messages come in the thread of the broker's link. Lines and Modbus TCP servers call `ready` and `find`, which read
-    `state` once, and `doubt` where they find that this host stood still.
+    The broker's link calls it with messages, in its thread. Lines and Modbus TCP servers call `ready` and `find`, which
+    read `state` once, and `doubt` where they find that this host stalled.
     """
 
     def __init__(self, limits: FreshnessLimits) -> None:
@@ -152,23 +152,23 @@ class RegisterCache:
         self._waiting: dict[str, dict[str, BlockMessage]] = {}
         self._has_ended = False
         self._last_block = -inf
-        """When a block of the served session came in last."""
+        """When a block of the served session was received last."""
         self._precomputed = PrecomputedRequests()
         self._trust = Trust()
         self.state = Served()
 
     def doubt(self, now: float) -> None:
-        """Serve nothing until a new echo: this host stood still before `now`, uncounted by its clock.
+        """Serve nothing until a new echo: this host stalled before `now`, and its clock did not count that.
 
         Any thread may call it.
         """
         self._trust.doubted_at = now
 
     def settle_doubt(self) -> bool:
-        """Begin anew after a doubt; True if there was one. Blocks wait then for the echo of a ping sent from now on.
+        """Start over after a doubt; True if there was one. Blocks wait then for the echo of a ping sent from now on.
 
-        What has a limit must have been measured since, too: a publisher on this host stood still as well, and no
-        echo tells.
+        A block with a limit must also be measured after that: a publisher on this host stalled as well, and no
+        echo shows that.
         """
         doubted_at = self._trust.doubted_at
         if doubted_at is None:
@@ -178,26 +178,26 @@ class RegisterCache:
         return True
 
     def ready(self, request: bytes, now: float) -> Reply | None:
-        """Return a reply that lies encoded and is true at `now`: the usual case, one look-up and two comparisons."""
+        """Return an encoded reply that is valid at `now`: the usual case, one look-up and two comparisons."""
         reply = self.state.ready(request, now)
         if reply is not None:
             self._precomputed.renew(request, now)
         return reply
 
     def find(self, request: bytes, unit: int, wanted: RegisterRange, now: float) -> Reply | Refused:
-        """Return the reply to a read request (its whole frame, the unit and range in it), or why there is none."""
+        """Return the reply to a read request (its whole frame, its unit and range), or why there is none."""
         self._precomputed.note(request, unit, wanted, now)
         registers = self.state.read(wanted, now)
         return registers if isinstance(registers, Refused) else encode(unit, registers)
 
     def on_offline(self) -> None:
-        """Note that the status became `offline`: until the served session speaks again, another may take over."""
+        """Note that the status became `offline`: another session may take over until the served one sends again."""
         self._has_ended = True
 
     def on_pong(self, pong: Pong, *, sent: float, received: float) -> bool:
         """Date a session by an echo: its publisher's clock read `boot_ms` at some moment from `sent` to `received`.
 
-        False: the echo contradicts what was known, so a clock has stood still, and nothing that was held counts.
+        False: the echo contradicts earlier ones, so a clock has stopped for a while, and no held block counts.
         """
         session = pong.session
         clock = self._clocks.pop(session, None) or EchoClock()
@@ -205,11 +205,11 @@ class RegisterCache:
         self._clocks[session] = clock
         self._forget_extra_sessions()
         if any(clock.is_disproved(message.boot_ms, received) for message in self._messages(session).values()):
-            # Echo and blocks can't be of one clock: the echo lay about, or the clock was set back. Neither counts.
+            # Echo and blocks can't be of one clock: the echo was forged, or the clock was set back. Neither counts.
             self._forget_all()
             return False
         if not agrees:
-            # Ours has stood still, or the publisher's: blocks of before are dated by no echo of after.
+            # Our clock stopped for a while, or the publisher's: no later echo can date earlier blocks.
             self._forget_all()
             self._clocks[session] = clock
             return False
@@ -220,7 +220,7 @@ class RegisterCache:
         return True
 
     def on_block(self, message: BlockMessage, now: float) -> BlockResult:
-        """Take a block in, or say why not."""
+        """Take a block; return what became of it."""
         session = message.session
         clock = self._clocks.get(session)
         if clock is not None and clock.is_disproved(message.boot_ms, now):
@@ -273,7 +273,7 @@ class RegisterCache:
         self._forget_extra_sessions()
 
     def _take_over(self, session: str, now: float) -> bool:
-        """Serve a session that waits, where its blocks are dated and the served one is gone."""
+        """Serve a waiting session, where its blocks are dated and the served session is gone."""
         waiting = self._waiting.get(session)
         if not waiting or session not in self._clocks:
             return False
@@ -312,7 +312,7 @@ class RegisterCache:
         return min((blocks[name].expires if name in blocks else -inf for name in self._limits.vital), default=inf)
 
     def _publish(self, session: str, held: Iterable[HeldBlock], now: float) -> None:
-        """Replace what is served: the only place where something comes to be served."""
+        """Replace what is served: the only place that does so."""
         blocks = {each.message.block: each for each in held}
         for name in _too_many(sorted(blocks, key=lambda name: blocks[name].expires)):
             del blocks[name]
@@ -321,7 +321,7 @@ class RegisterCache:
         self.state = replace(blank, replies=replies)
 
     def _disown(self, *disproving: BlockMessage) -> None:
-        """Forget all clocks, as a block or the line disproved one: our own may have stood still, the base of all.
+        """Forget all clocks: a block or the line disproved one. Our own may have stopped, which all others rest on.
 
         Nothing that they dated is served before another echo.
         """
@@ -346,13 +346,13 @@ class RegisterCache:
 
 
 def _too_many(names: Iterable[str]) -> list[str]:
-    """Which of these blocks make room: the first ones of those on demand, if they are more than fit."""
+    """Which of these blocks must go: the oldest of those on demand, if there are too many."""
     on_demand = [name for name in names if parse_block_name(name) is not None]
     return on_demand[: max(0, len(on_demand) - MAX_ON_DEMAND)]
 
 
 def _changed(old: Mapping[str, HeldBlock], new: Mapping[str, HeldBlock]) -> list[RegisterRange]:
-    """Return where the blocks lie that came, went, or hold something else, be it another moment of expiry."""
+    """Return the ranges of the blocks that came, went, or changed in content or moment of expiry."""
     gone = [held.range for name, held in old.items() if new.get(name) is not held]
     return gone + [held.range for name, held in new.items() if old.get(name) is not held]
 
@@ -365,7 +365,7 @@ def _newest(blocks: Mapping[str, HeldBlock]) -> float:
 def _is_newer(message: BlockMessage, held: BlockMessage) -> bool:
     """Compare two messages of one session and block.
 
-    The clock comes first: it can be proved wrong, a sequence number can't, and a forged one would outlast all others.
+    The clock decides first: it can be disproved, a sequence number can't, and a forged one would outlast all others.
     """
     return (message.boot_ms, message.seq) > (held.boot_ms, held.seq)
 
@@ -376,12 +376,12 @@ def _cut(held: HeldBlock, wanted: RegisterRange) -> tuple[int | None, ...]:
 
 
 def _join(parts: list[HeldBlock], wanted: RegisterRange) -> tuple[int | None, ...] | None:
-    """Put a range together from neighbouring blocks; None where a register between them is in no block."""
+    """Build a range from neighbouring blocks; None where a register between them is in no block."""
     registers: list[int | None] = []
     at = wanted.start
     for held in parts:
         stop = min(held.range.stop, wanted.stop)
-        if stop <= at:  # another one on demand holds it too
+        if stop <= at:  # another block on demand holds it too
             continue
         if held.range.start > at:
             return None

@@ -1,4 +1,4 @@
-"""Replies with data, encoded when their block arrives and not when they are requested."""
+"""Replies with data, encoded when their block arrives and not when they are requested [core]."""
 
 import struct
 from collections.abc import Callable, Iterable, Mapping
@@ -13,9 +13,9 @@ from modbus_codec.pdu import FunctionCode
 
 DATA = "data"
 PRECOMPUTED_FOR = 5.0
-"""Seconds for which a range that was asked is encoded ahead: a Plenticore asks every 0.16 s."""
+"""Seconds for which a requested range is encoded ahead: a Plenticore requests every 0.16 s."""
 MAX_PRECOMPUTED = 16
-"""Ranges encoded ahead; one that asks for ever new ones is answered all the same, each encoded when asked."""
+"""Ranges encoded ahead; further ranges are answered all the same, each encoded at its request."""
 
 
 class Refused(Enum):
@@ -28,17 +28,17 @@ class Refused(Enum):
 
 
 class Registers(NamedTuple):
-    """Registers of one answer, the age of the oldest and until when they are true."""
+    """One answer's registers, the age of the oldest and until when they are valid."""
 
     registers: tuple[int, ...]
     measured: float
     expires: float
     made_of: tuple[BlockMessage, ...] = ()
-    """The messages that they stand in."""
+    """The messages that hold them."""
 
 
 class Answer(NamedTuple):
-    """The frame to send (empty: say nothing) and what to tell about it."""
+    """The frame to send (empty: stay silent) and its outcome."""
 
     frame: bytes
     outcome: str
@@ -46,13 +46,13 @@ class Answer(NamedTuple):
     measured: float = 0.0
     """With `data`: when the oldest register in it was measured at the earliest, seconds of CLOCK_BOOTTIME."""
     begins_stay: bool = False
-    """It refuses live data because that is old: once it is written, the unit's `stay` begins."""
+    """It refuses stale live data: once it is written, the unit's `stay` begins."""
     made_of: tuple[BlockMessage, ...] = ()
-    """With `data`: the messages that its registers stand in."""
+    """With `data`: the messages that hold its registers."""
 
 
 class Reply(NamedTuple):
-    """An answer with data, ready to be given while it is true."""
+    """An answer with data, ready to be sent while it is valid."""
 
     answer: Answer
     registers: tuple[int, ...]
@@ -67,7 +67,7 @@ class _Precomputed:
 
 
 class PrecomputedRequests:
-    """The requests that are worth encoding ahead. The lines note them, the thread of the broker's link encodes."""
+    """The requests that are worth encoding ahead. The lines note them, the broker's link encodes."""
 
     def __init__(self) -> None:
         self._precomputed: dict[bytes, _Precomputed] = {}
@@ -94,7 +94,7 @@ class PrecomputedRequests:
         changed: Iterable[RegisterRange],
         now: float,
     ) -> dict[bytes, Reply]:
-        """Return the replies to them from new blocks. A `known` reply that no `changed` range touches is still true."""
+        """Return their replies from new blocks. A `known` reply that no `changed` range touches stays valid."""
         changed = tuple(changed)
         replies = {}
         for request, precomputed in list(self._precomputed.items()):
@@ -112,13 +112,13 @@ class PrecomputedRequests:
 
 
 def encode(unit: int, registers: Registers, known: Reply | None = None) -> Reply:
-    """Return the reply of `unit`; of a `known` one with the same registers the frame is used again."""
+    """Return the reply of `unit`; where a `known` one has the same registers its frame is reused."""
     if known is not None and known.registers == registers.registers:
         frame = known.answer.frame
     else:
         count = len(registers.registers)
         head = (unit, FunctionCode.READ_HOLDING_REGISTERS, 2 * count)
-        # In one step: that count and words are in their limits was checked as the request and the blocks came in.
+        # In one step: count and registers were checked as the request and the blocks came in.
         frame = append_crc(struct.pack(f">BBB{count}H", *head, *registers.registers))
     return Reply(
         Answer(frame, DATA, registers.measured, made_of=registers.made_of), registers.registers, registers.expires

@@ -1,6 +1,6 @@
-"""Answers a request: reply, exception or silence. The policy, free of ports and clocks.
+"""Answers a request: reply, exception or silence. The policy, without ports and clocks [core].
 
-Step 6 of the way from the broker to RS485, which `block_feed` lists.
+Step 6 of the path from the broker to RS485, which `block_feed` lists.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ ON_STALE: Mapping[str, ExceptionCode | None] = {
     "exception-11": ExceptionCode.GATEWAY_TARGET_FAILED,
     "silent": None,
 }
-"""The choices of `on_stale`. Exception 4 is proven: a Plenticore Plus G2 shows a meter fault, and no wrong power."""
+"""The choices of `on_stale`. Exception 4 is tested: a Plenticore Plus G2 shows a meter fault, and no wrong power."""
 
 
 STAY_SILENT = Answer(SILENCE, SILENT)
@@ -47,7 +47,7 @@ class ReplySource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One Modbus unit that this node is on a line."""
+    """One Modbus unit that this node serves on a line."""
 
     id: int
     meter: str
@@ -55,19 +55,19 @@ class Unit:
     on_stale: str = "exception-4"
     enabled: bool = True
     stay: float = 0.0
-    """Seconds for which nothing is given as good data, at least, after live data had to be refused."""
+    """Seconds for which all data is refused, at least, after live data had to be refused."""
     earliest: float = 0.0
-    """Seconds from a request's last byte to its answer's first, at least; never less than the line's own silence."""
+    """Seconds from a request's last byte to its answer's first, at least; never below the line's own silence."""
 
 
 @dataclass(slots=True)
 class _Calm:
-    """Whether a unit refuses data, fresh or not, because it had to refuse live data before."""
+    """Holds whether a unit refuses data, fresh or not, because it had to refuse live data before."""
 
     stay: float
     until: float = -inf
     is_seen: bool = False
-    """A refusal of this time has left the port for sure."""
+    """A refusal sent at this time has left the port for sure."""
 
 
 class Responder:
@@ -79,11 +79,11 @@ class Responder:
         self._calm = {number: _Calm(unit.stay) for number, unit in units.items()}
 
     def serves(self, unit: int) -> bool:
-        """Tell whether this unit number is ours; broadcasts (0) and other devices' are not."""
+        """Return whether this unit number is ours; broadcasts (0) and other devices' are not."""
         return unit in self._units
 
     def silence(self, unit: int, why: str) -> None:
-        """Let a unit answer nothing from now on: an answer that it gave was wrong. For any thread."""
+        """Silence a unit from now on: it gave a wrong answer. For any thread."""
         self._silenced[unit] = why
 
     def why_silenced(self, unit: int) -> str:
@@ -96,15 +96,15 @@ class Responder:
         return 0.0 if found is None else found.earliest
 
     def written(self, request: bytes, answer: Answer, now: float) -> None:
-        """Take note of an answer that may be seen from now on. A refusal that was only prepared is none."""
+        """Note an answer that the client may see from now on. A refusal that was only prepared is none."""
         calm = self._calm.get(request[0])
         if calm is not None and answer.begins_stay:
             calm.until = max(calm.until, now + calm.stay)
 
     def left(self, request: bytes, answer: Answer, now: float) -> None:
-        """Take note of an answer that has left the port for sure.
+        """Note an answer that has left the port for sure.
 
-        What was written may have been stuck there, so `stay` counts anew from the first refusal that was surely seen.
+        A written answer may have been stuck there, so `stay` counts again from the first refusal that was surely seen.
         """
         calm = self._calm.get(request[0])
         if calm is None:
@@ -120,7 +120,7 @@ class Responder:
         return self._calm[unit].until
 
     def doubt_clock(self, now: float) -> None:
-        """Take note that this host stood still before `now` and its clock did not count that."""
+        """Note that this host stalled before `now` and its clock did not count that."""
         for unit in self._units.values():
             unit.cache.doubt(now)
 

@@ -21,24 +21,24 @@ from rtu_server.serial_port import PortGone, SerialPort, be_real_time, in_force,
 from rtu_server.settings import LineSettings
 from service_runtime.clock import boottime
 from service_runtime.news import QuietLog
-from service_runtime.recorder.tape import FORGET, IN, OFF, OUT, EventQueue
+from service_runtime.recorder.wire_events import FORGET, IN, OFF, OUT, EventQueue
 from service_runtime.threads import WatchedThread
 
 REOPEN: Final = 0.4
-"""Seconds between attempts to open a port that is gone: data flows again within a second of its return."""
+"""Seconds between attempts to open a missing port: data flows again within a second of its return."""
 COMPARE: Final = 2.0
-"""Seconds between looks at the port's settings: another program (`stty`) may change them while we hold the port."""
+"""Seconds between checks of the port's settings: another program (`stty`) may change them while we hold the port."""
 SETTLE: Final = 0.2
 """Seconds to wait for the first silence on a port before it counts as open."""
 MAX_NAMED: Final = 16
-"""First requests that are worth a line in the log; who asks through all addresses gets no line for each."""
+"""First requests that the log names; a client that scans all addresses gets no line for each."""
 WARM_UP: Final = 0.0001
-"""Seconds before an answer is due at which the thread wakes, with the answer in its hand, until it knows better: a
+"""Seconds before an answer is due at which the thread wakes, with the answer prepared, until it knows better: a
 sleep overshoots (by 50 to 80 us where this was measured), which thereby lies before the moment that counts."""
 MAX_WARM_UP: Final = 0.0003
 LATER, EARLIER = 0.000001, 0.000009
 """Seconds by which it wakes later after it woke in time, and earlier after it woke too late: so it is too late one time
-in ten, by little, and what is left to spin is no more than this host's sleep asks for."""
+in ten, by little, and spins no longer than this host's sleep requires."""
 MAX_EVENTS: Final = 64
 """Log lines that wait for the main thread, at most."""
 WAKE: Final = b"!"
@@ -62,9 +62,9 @@ def character_time(baudrate: int, stopbits: int, parity: str) -> float:
 
 
 class SerialLine:
-    """Answers on one port, opens it again for ever, and never answers late.
+    """Answers on one port, reopens it whenever it fails, and never answers late.
 
-    Its thread writes no log, for a log may block: the main thread does, in `count_answers`.
+    Its thread writes no log, since a log may block: the main thread does so in `count_answers`.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class SerialLine:
         event_queue: EventQueue = OFF,
         limit_of: Callable[[BlockMessage], float] | None = None,
     ) -> None:
-        """`limit_of`: seconds that a block may be old, for the check of what was sent."""
+        """`limit_of`: how old a block may be, in seconds, for the check of sent answers."""
         self.settings = settings
         self._watch = AnswerWatch(f"line {settings.name}", responder, limit_of)
         self._event_queue = event_queue
@@ -83,13 +83,13 @@ class SerialLine:
         self._on_port = on_port
         self._core = LineCore(timing_of(settings), responder, self.counters)
         self._named: set[bytes] = set()
-        """Requests that the log names."""
+        """Requests that the log has named."""
         self._events: deque[tuple[int, str, str]] = deque(maxlen=MAX_EVENTS)
         """Level, kind and text of log lines that wait for the main thread."""
         self._quiet = QuietLog()
         self._warm_up = WARM_UP
         self._compared = 0.0
-        """When the port's settings were last looked at."""
+        """When the port's settings were last checked."""
         self._stopping = threading.Event()
         self._wake, self._waker = os.pipe()
         self.thread = WatchedThread(f"line {settings.name}", self._run)
@@ -99,19 +99,19 @@ class SerialLine:
         self.thread.start()
 
     def begin_stop(self) -> None:
-        """Let the thread end and give the port back."""
+        """Let the thread end and close the port."""
         self._stopping.set()
         os.write(self._waker, WAKE)
 
     def stop(self) -> None:
-        """End the thread and give the port back."""
+        """End the thread and close the port."""
         self.begin_stop()
         self.thread.join(1.0)
 
     def count_answers(self) -> None:
-        """Count what was answered since the last call, and log what happened.
+        """Count the answers since the last call, and log what happened.
 
-        For another thread than the line's: what runs once a request runs cold there, at ten times the cost.
+        Runs in another thread than the line's: code that runs once per request runs cold there, at ten times the cost.
         """
         while self._core.given:
             frame, received_at, answer, now = self._core.given.popleft()
@@ -126,7 +126,7 @@ class SerialLine:
         now = boottime()
         while self._events:
             level, kind, text = self._events.popleft()
-            line = self._quiet.to_log(kind, text, now)
+            line = self._quiet.line(kind, text, now)
             if line is not None:
                 log.log(level, "line %s: %s", self.settings.name, line)
         for line in self._quiet.due(now):
@@ -174,21 +174,21 @@ class SerialLine:
             self._await_silence(port)
             self._on_port(True, (Reason.of("port-open", port=self.settings.port), *port.refused))
             while self._goes_on():
-                self._turn(port)
+                self._step(port)
         finally:
             self._core.failed()
-            # Closing waits for what the port has not sent, up to 30 s.
+            # Closing waits for unsent bytes, up to 30 s.
             with contextlib.suppress(PortGone):
                 port.drop_output()
             port.close()
 
     def _await_silence(self, port: SerialPort) -> None:
-        """Work until it is known where a frame begins, and no longer than `SETTLE`: a port in use is open, too."""
+        """Work until the begin of a frame is known, for `SETTLE` at most: a port in use is open, too."""
         until = boottime() + SETTLE
         while not self._core.is_at_rest and boottime() < until:
-            self._turn(port)
+            self._step(port)
 
-    def _turn(self, port: SerialPort) -> None:
+    def _step(self, port: SerialPort) -> None:
         """Sleep until the next event, read, write what is due."""
         core = self._core
         ready = self._sleep(port)
@@ -219,7 +219,7 @@ class SerialLine:
             self._events.append((logging.WARNING, "settings", text))
 
     def _sleep(self, port: SerialPort) -> bool:
-        """Return whether bytes are known to be there."""
+        """Return whether bytes are known to be on the port."""
         core = self._core
         due, now = core.due_at, boottime()
         if due is not None:
@@ -249,18 +249,18 @@ class SerialLine:
 
     def _log_first(self, frame: bytes, answer: Answer) -> None:
         self._named.add(frame)
-        more = " (what else is asked stands in the topic requests)" if len(self._named) == MAX_NAMED else ""
+        more = " (further ones: see the topic requests)" if len(self._named) == MAX_NAMED else ""
         log.info("line %s: first request %s: %s%s", self.settings.name, frame.hex(" "), answer.outcome, more)
 
     def _forget(self, port: SerialPort, now: float) -> None:
-        """Nothing that lies here can be dated: the process stood still since it came."""
+        """Drop the bytes on the port: the process stalled since they arrived, so they can't be dated."""
         port.drop_input()
         if self._event_queue.on:
             self._event_queue.add(now, FORGET, self.settings.name, b"the process stood still")
 
 
 def timing_of(settings: LineSettings) -> Timing:
-    """Return the times that the line's settings ask for."""
+    """Return the times that the line's settings require."""
     gap = frame_gap(settings.baudrate, settings.stopbits, settings.parity)
     character = character_time(settings.baudrate, settings.stopbits, settings.parity)
     return Timing(gap, max(settings.idle_gap, gap), character)

@@ -1,6 +1,6 @@
-"""The only door to pyserial: an RS485 port opened for answering, then read and written without further layers [shell].
+"""The only module that uses pyserial: an RS485 port, opened for answering, read and written directly [shell].
 
-Real-time help of Linux is here, too: timers without slack, priority, locked memory. All of it is optional.
+It also holds the optional real-time help of Linux: timers without slack, priority, locked memory.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ import serial
 from ksem_contract.reasons import Reason
 
 WAKE_AT: Final = 8
-"""Bytes that must lie ready before a waiting reader wakes (termios VMIN): a read request, so one wake-up each."""
+"""Bytes that must be ready before a waiting reader wakes (termios VMIN): a read request, so one wake-up each."""
 READ_SIZE: Final = 256
 """Bytes taken at a time: a frame of the largest size, in memory that Python keeps at hand."""
 
@@ -48,7 +48,7 @@ class SerialPort:
         rs485: bool = False,
         low_latency: bool = False,
     ) -> None:
-        """Open the port for us alone; PortGone tells why it failed. `wake`: a descriptor that ends `wait`."""
+        """Open the port for us alone; PortGone names why it failed. `wake`: a descriptor that ends `wait`."""
         try:
             self._serial = serial.Serial(
                 path, baudrate=baudrate, parity=parity, stopbits=stopbits, timeout=0, write_timeout=0, exclusive=True
@@ -57,7 +57,7 @@ class SerialPort:
             raise PortGone(_why(path, error)) from error
         self._path = path
         try:
-            # Kept while the port is open: select() costs four times as much, for it begins anew each time.
+            # Kept while the port is open: select() costs four times as much, for it starts over each time.
             self._ready = select.epoll()
         except OSError as error:
             self._serial.close()
@@ -65,7 +65,7 @@ class SerialPort:
         self._fd = self._serial.fileno()
         self._queue = array("i", (0,))
         self.refused: list[Reason] = []
-        """What was asked of the port and it does not offer."""
+        """Features that the settings require and the port lacks."""
         try:
             if rs485:
                 self._rs485_mode()
@@ -76,7 +76,7 @@ class SerialPort:
             attributes[6][termios.VTIME] = 0
             termios.tcsetattr(self._fd, termios.TCSANOW, attributes)
             self._attributes = termios.tcgetattr(self._fd)
-            # Lets no other program in while this one has the port (but root's).
+            # Locks out other programs while this one has the port (except root's).
             ioctl(self._fd, termios.TIOCEXCL)
             self.refused += [Reason.of("port-shared", port=path, program=name) for name in _others(self._fd)]
             termios.tcflush(self._fd, termios.TCIOFLUSH)
@@ -89,7 +89,7 @@ class SerialPort:
     def wait(self, seconds: float) -> bool:
         """Block until a request's worth of bytes is there, and return True; False where `wake` is readable first.
 
-        False too when the time is over: less than a request's worth may be there then.
+        False too when the time is over: fewer bytes may be there then.
         """
         ready = self._ready.poll(seconds, 2)
         return bool(ready) and self._fd in dict(ready)
@@ -142,7 +142,7 @@ class SerialPort:
         return sent == len(frame)
 
     def restore(self) -> bool:
-        """Set the port's settings anew where another program has changed them; return whether it had."""
+        """Set the port's settings again where another program has changed them; return whether it had."""
         try:
             if termios.tcgetattr(self._fd) == self._attributes:
                 return False
@@ -152,15 +152,15 @@ class SerialPort:
         return True
 
     def drop_output(self) -> None:
-        """Throw away what waits to be sent."""
+        """Throw away the bytes that wait to be sent."""
         self._flush(termios.TCOFLUSH)
 
     def drop_input(self) -> None:
-        """Throw away what has arrived and was not read."""
+        """Throw away the bytes that were not read."""
         self._flush(termios.TCIFLUSH)
 
     def close(self) -> None:
-        """Give the port back."""
+        """Close the port."""
         self._ready.close()
         try:
             # Else it outlives us where another program has the port open, and locks us out.
@@ -178,7 +178,7 @@ class SerialPort:
             raise PortGone(_why(self._path, error)) from error
 
     def _rs485_mode(self) -> None:
-        import serial.rs485  # noqa: PLC0415  # only where it is asked for
+        import serial.rs485  # noqa: PLC0415  # only where the settings require it
 
         try:
             self._serial.rs485_mode = serial.rs485.RS485Settings()
@@ -195,7 +195,7 @@ class SerialPort:
 
 
 def _others(fd: int) -> list[str]:
-    """Name the programs that have this port open, too, as far as this user may see."""
+    """Name other programs that have this port open, as far as this user may see."""
     device, found = os.fstat(fd).st_rdev, set()
     for process in Path("/proc").glob("[0-9]*"):
         if process.name == str(os.getpid()):
@@ -248,7 +248,7 @@ def sharpen_timers() -> None:
 
 
 def be_real_time(priority: int) -> list[str]:
-    """Put this thread under SCHED_FIFO and keep the memory out of swap; return what was refused, in words."""
+    """Put this thread under SCHED_FIFO and keep the memory out of swap; return refusals as text."""
     if not priority:
         return []
     refused = []
@@ -266,7 +266,7 @@ def be_real_time(priority: int) -> list[str]:
 
 
 def in_force() -> str:
-    """What the kernel says of this thread, in words: what was asked for and what was granted may differ."""
+    """The kernel's state of this thread, as text: it may differ from what was requested."""
     real_time = os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK == os.SCHED_FIFO
     schedule = f"SCHED_FIFO {os.sched_getparam(0).sched_priority}" if real_time else "ordinary scheduling"
     status = Path("/proc/self/status").read_text()

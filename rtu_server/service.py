@@ -1,4 +1,4 @@
-"""The inverter's side put together: the broker's link, a feed for each meter, a thread for each line."""
+"""The inverter's side put together: the broker's link, a feed for each meter, a thread for each line [shell]."""
 
 import gc
 import logging
@@ -15,7 +15,7 @@ from ksem_contract.reasons import Reason, sentence
 from ksem_contract.topics import Topics
 from rtu_server.block_feed import BlockFeed
 from rtu_server.counters import UnitCounters
-from rtu_server.drill import Drill, WithheldBook
+from rtu_server.drill import Drill, WithheldReplies
 from rtu_server.health import UnitReport, UnitView, Verdict, judge, overall, tcp_health, why_refused
 from rtu_server.health_publisher import NodeReporter, Surroundings
 from rtu_server.register_cache import FreshnessLimits
@@ -31,7 +31,7 @@ from service_runtime.mqtt_connection import Incoming
 from service_runtime.mqtt_link import MqttLink, client_id_of
 from service_runtime.news import LinkState, QuietLog
 from service_runtime.recorder.recorder import Recorder, RecordingSource
-from service_runtime.recorder.tape import CLOCK, WireEvent
+from service_runtime.recorder.wire_events import CLOCK, WireEvent
 from service_runtime.systemd import HealthFile, notify, watchdog_interval
 from service_runtime.threads import all_work
 from service_runtime.version import VERSION
@@ -41,13 +41,13 @@ if TYPE_CHECKING:
 
 
 TICK: Final = 1.0
-"""Seconds between looks at what should be told: a status is right within 3 s, a ping that was lost goes out anew."""
+"""Seconds between checks of what to publish: a status is right within 3 s, a lost ping is sent again."""
 _SOON: Final = 0.005
 TOPICS_IN_MIND: Final = 64
-"""Topics that are taken apart once: a meter has a dozen, and they come again with each of its cycles."""
+"""Topics whose parts are remembered: a meter has a dozen, and each cycle brings them again."""
 
 STOP_WITHIN: Final = 1.0
-"""Seconds that all lines and doors together may take to end."""
+"""Seconds that all lines and TCP servers together may take to end."""
 PORT_LINES: Final = 12
 """Lines a minute about one port that comes and goes; the others are counted in one line."""
 
@@ -85,7 +85,7 @@ class RtuServer:
         self._broker = LinkState(Reason.of("broker-not-connected"), boottime(), self._since)
         self.drill = Drill()
         limits = self._limits = limits_of(settings.freshness)
-        units = [*(line.unit for line in settings.line), *(door.unit for door in settings.tcp)]
+        units = [*(line.unit for line in settings.line), *(tcp.unit for tcp in settings.tcp)]
         meters = sorted({unit.meter for some in units for unit in some})
         self._key_file = KeyFile(settings.integrity, log)
         self._feeds = {
@@ -94,11 +94,11 @@ class RtuServer:
         }
         self._recorder = Recorder(node_source(self._node, settings.line, self._clocks), settings.recorder, log)
         self._port_lock = threading.Lock()
-        names = [*(line.name for line in settings.line), *(door.name for door in settings.tcp)]
+        names = [*(line.name for line in settings.line), *(tcp.name for tcp in settings.tcp)]
         self._ports = {name: LinkState(Reason.of("port-not-opened"), boottime(), self._since) for name in names}
         self._responders: dict[str, Responder] = {}
         self._lines = {line.name: self._build_line(line) for line in settings.line}
-        self._tcp_servers = {door.name: self._build_tcp(door) for door in settings.tcp}
+        self._tcp_servers = {tcp.name: self._build_tcp(tcp) for tcp in settings.tcp}
         self._parts: dict[str, SerialLine | TcpServer] = {**self._lines, **self._tcp_servers}
         for name, part in self._parts.items():
             part.thread.on_restart = partial(self._on_restart, name)
@@ -149,7 +149,7 @@ class RtuServer:
                 yield WireEvent(boottime(), CLOCK, meter, text.encode())
 
     def _stop_parts(self) -> None:
-        """End lines and doors together, so that one that hangs costs no other its end."""
+        """End lines and TCP servers together, so that one that hangs does not delay the others."""
         for part in self._parts.values():
             part.begin_stop()
         until = boottime() + STOP_WITHIN
@@ -160,7 +160,7 @@ class RtuServer:
         self._ports[port].update("down", (Reason.of("thread-failed", error=fault),), boottime(), wall_time())
 
     def _rest(self, now: float) -> float:
-        """Seconds until the next look: at once at what expires, soon at what is new, with the next beat else."""
+        """Seconds until the next check: at once at an expiry, soon after news, else with the next tick."""
         expire = [
             feed.state.vital_expires + _SOON - now for feed in self._feeds.values() if feed.fresh_since is not None
         ]
@@ -174,12 +174,12 @@ class RtuServer:
         return SerialLine(line, responder, on_port, self._recorder.event_queue, self._limits.of)
 
     def _build_unit(self, unit: UnitSettings) -> Unit:
-        return unit_of(unit, WithheldBook(self._feeds[unit.meter].cache, self.drill))
+        return unit_of(unit, WithheldReplies(self._feeds[unit.meter].cache, self.drill))
 
-    def _build_tcp(self, door: TcpSettings) -> TcpServer:
-        books = {meter: TcpReplyCache(feed.cache) for meter, feed in self._feeds.items()}
-        units = {unit.id: unit_of(unit, books[unit.meter]) for unit in door.unit}
-        return TcpServer(door, Responder(units), partial(self._on_change, "door", door.name), self._limits.of)
+    def _build_tcp(self, tcp: TcpSettings) -> TcpServer:
+        caches = {meter: TcpReplyCache(feed.cache) for meter, feed in self._feeds.items()}
+        units = {unit.id: unit_of(unit, caches[unit.meter]) for unit in tcp.unit}
+        return TcpServer(tcp, Responder(units), partial(self._on_change, "TCP server", tcp.name), self._limits.of)
 
     def _subscriptions(self) -> Sequence[str]:
         feeds = [topic for feed in self._feeds.values() for topic in feed.subscriptions(self._node)]
@@ -193,7 +193,7 @@ class RtuServer:
         return self._link.publish(topic, payload)
 
     def _on_change(self, what: str, name: str, up: bool, reasons: tuple[Reason, ...]) -> None:
-        """Note a port's change, in the thread that serves it: nothing is answered there now, and no log blocks."""
+        """Note a port's change, in the thread that serves it: it answers nothing now, and the log can't block it."""
         if up and self._parts[name].thread.restarts:
             reasons = (*reasons, Reason.of("thread-restarted"))
         now, text = boottime(), sentence(reasons)
@@ -208,7 +208,7 @@ class RtuServer:
                 log.warning("%s", line)
 
     def _log_port(self, level: int, kind: str, text: str, now: float) -> None:
-        line = self._quiet.to_log(kind, f"{kind}: {text}", now, at_once=PORT_LINES)
+        line = self._quiet.line(kind, f"{kind}: {text}", now, at_once=PORT_LINES)
         if line is not None:
             log.log(level, "%s", line)
 
@@ -252,7 +252,7 @@ class RtuServer:
         self._notify_systemd(node.why, now)
 
     def _integrity_verdicts(self, now: float) -> list[Verdict]:
-        """What is wrong with keys and codes though data flows; where none flows, the unit's own verdict names it."""
+        """Faults of keys and codes while data flows; where no data flows, the unit's own verdict names them."""
         problem = self._key_file.problem
         broken = [Verdict("degraded", (Reason.of("key-file", error=problem),))] if problem else []
         return broken + [
@@ -311,15 +311,15 @@ class RtuServer:
     def _tcp_reports(self, now: float) -> list[UnitHealth]:
         return [
             tcp_health(
-                door.name,
+                tcp.name,
                 unit,
-                self._tcp_servers[door.name].counters,
-                self._ports[door.name].health,
+                self._tcp_servers[tcp.name].counters,
+                self._ports[tcp.name].health,
                 self._feeds[unit.meter].fresh_since,
                 now,
             )
-            for door in self._settings.tcp
-            for unit in door.unit
+            for tcp in self._settings.tcp
+            for unit in tcp.unit
         ]
 
     def _transit(self) -> dict[str, Transit]:
@@ -329,7 +329,7 @@ class RtuServer:
 
 
 def node_source(node: str, lines: Sequence[LineSettings], held: Callable[[], Iterable[WireEvent]]) -> RecordingSource:
-    """Return the wires of a node: its lines."""
+    """Return the recording source of a node: its lines."""
     about = {line.name: f"{1e6 * character_time(line.baudrate, line.stopbits, line.parity):.2f}" for line in lines}
 
     def decoder() -> "Decoder":

@@ -1,4 +1,4 @@
-"""Settings of the inverter's side: rtu-server.toml."""
+"""Settings of the RTU server, read from rtu-server.toml."""
 
 import re
 import socket
@@ -23,7 +23,7 @@ from service_runtime.setting import (
 )
 
 MAX_UNITS: Final = 32
-"""Units of all lines and doors: the health message of so many stays below the 64 KiB that readers take."""
+"""Units of all lines and TCP servers: their health message stays below the 64 KiB that readers take."""
 
 
 def fit_node_name(host: str) -> str:
@@ -33,7 +33,7 @@ def fit_node_name(host: str) -> str:
 
 
 def is_host(text: str) -> bool:
-    """Tell whether this is an address or could be the name of a host: `create_server` would fail with others."""
+    """Return whether this is an address or could be a host's name: `create_server` would fail with others."""
     try:
         encoded = text.encode("idna")
     except UnicodeError:
@@ -56,7 +56,7 @@ class NodeSettings:
 
 @attrs.frozen(kw_only=True)
 class UnitSettings:
-    """A table [[line.unit]]: one Modbus unit that the inverter may ask."""
+    """A table [[line.unit]]: one Modbus unit that the inverter may read."""
 
     id: int = setting(default=1, help="Modbus unit id that is answered for", allowed=between(1, 247))
     meter: str = setting(default="main", help="id of the meter whose registers this unit shows", allowed=name())
@@ -92,7 +92,7 @@ class LineSettings:
     parity: str = setting(default="N", help="N, E or O", allowed=one_of("N", "E", "O"))
     stopbits: int = setting(default=2, help="1 or 2; a Plenticore uses 2", allowed=one_of(1, 2))
     rs485: bool = setting(default=False, help="let the kernel switch the direction (ports that need RTS for it)")
-    low_latency: bool = setting(default=True, help="ask the adapter's driver to hand over bytes at once")
+    low_latency: bool = setting(default=True, help="set the adapter's driver to deliver bytes at once")
     idle_gap: float = setting(
         default=0.025,
         help="seconds of silence that end a broken frame, at least 3.5 characters; above the adapter's delivery grain"
@@ -116,7 +116,7 @@ class LineSettings:
 class TcpSettings:
     """A table [[tcp]]: the same registers on Modbus TCP, read-only, for any number of readers."""
 
-    name: str = setting(default="tcp", help="the door's name in logs and health", allowed=name())
+    name: str = setting(default="tcp", help="the server's name in logs and health", allowed=name())
     listen: str = setting(
         default="0.0.0.0",  # noqa: S104
         help="address to listen on",
@@ -130,7 +130,7 @@ class TcpSettings:
     )
     unit: tuple[UnitSettings, ...] = setting(
         factory=lambda: (UnitSettings(id=1), UnitSettings(id=71)),
-        help="the units that answer; evcc and openWB ask a KSEM as unit 71",
+        help="the units that answer; evcc and openWB read a KSEM as unit 71",
         allowed=not_empty(),
     )
 
@@ -141,7 +141,7 @@ class TcpSettings:
     def __attrs_post_init__(self) -> None:
         numbers = [unit.id for unit in self.unit]
         if len(set(numbers)) < len(numbers):
-            raise ValueError(f"unit: each id once behind a door, not {sorted(numbers)}")
+            raise ValueError(f"unit: each id once on a Modbus TCP server, not {sorted(numbers)}")
         if any(unit.earliest for unit in self.unit):
             raise ValueError(
                 "unit: earliest is for [[line.unit]] alone: a TCP connection needs no silence; leave it out"
@@ -158,7 +158,7 @@ class FreshnessSettings:
     device: float = setting(default=0.0, help="limit for the device information", allowed=not_negative("seconds"))
     vital: tuple[str, ...] = setting(
         factory=lambda: ("live",),
-        help="blocks without which the unit gives nothing as good data, as a meter that is gone would",
+        help="blocks without which the unit answers no request with data, as if the meter were gone",
         allowed=each(one_of("live", "energy", "sunspec", "device")),
     )
 
@@ -169,7 +169,7 @@ class RtuServerSettings:
 
     node: NodeSettings = setting(factory=NodeSettings, help="this node")
     line: tuple[LineSettings, ...] = setting(help="the RS485 ports", allowed=not_empty())
-    tcp: tuple[TcpSettings, ...] = setting(factory=tuple, help="doors for readers over Modbus TCP")
+    tcp: tuple[TcpSettings, ...] = setting(factory=tuple, help="Modbus TCP servers for other readers")
     freshness: FreshnessSettings = setting(factory=FreshnessSettings, help="age limits")
     mqtt: MqttSettings = setting(factory=MqttSettings, help="the broker")
     integrity: IntegritySettings = setting(factory=IntegritySettings, help="the key of both services")
@@ -181,12 +181,12 @@ class RtuServerSettings:
             values = [getattr(line, what) for line in self.line]
             if len(set(values)) < len(values):
                 raise ValueError(f"line: each {what} once, not {sorted(values)}")
-        names = [*(line.name for line in self.line), *(door.name for door in self.tcp)]
+        names = [*(line.name for line in self.line), *(tcp.name for tcp in self.tcp)]
         if len(set(names)) < len(names):
             raise ValueError(f"line and tcp: each name once, not {sorted(names)}")
-        units = sum(len(line.unit) for line in self.line) + sum(len(door.unit) for door in self.tcp)
+        units = sum(len(line.unit) for line in self.line) + sum(len(tcp.unit) for tcp in self.tcp)
         if units > MAX_UNITS:
             raise ValueError(f"line and tcp: at most {MAX_UNITS} units in all, not {units}; run a second node for more")
-        places = [(door.listen, door.port) for door in self.tcp]
+        places = [(tcp.listen, tcp.port) for tcp in self.tcp]
         if len(set(places)) < len(places):
             raise ValueError(f"tcp: each address and port once, not {sorted(places)}")

@@ -35,7 +35,7 @@ MAX_LINES: Final = 64
 READ_SIZE: Final = 260
 """Bytes taken at a time: one frame of the largest size, or about twenty requests."""
 REST: Final = 4
-"""Rests after each answer, so many times as long as that took: the door works a fifth of the time at most, and the
+"""Rests after each answer, so many times as long as that took: the server works a fifth of the time at most, and the
 lines, whose answers must begin at their moment, find the interpreter free."""
 MAX_REST: Final = 0.05
 """Seconds of it at most: where the host stood still within an answer, the next reader does not wait for that."""
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 
 class TcpServer:
-    """Serves readers until stopped; opens its port again for ever."""
+    """Serves clients until stopped; reopens its port whenever it fails."""
 
     def __init__(
         self,
@@ -53,9 +53,9 @@ class TcpServer:
         on_port: Callable[[bool, tuple[Reason, ...]], None],
         limit_of: Callable[[BlockMessage], float] | None = None,
     ) -> None:
-        """`limit_of`: seconds that a block may be old, for the check of what was sent."""
+        """`limit_of`: how old a block may be, in seconds, for the check of sent answers."""
         self.settings = settings
-        self._watch = AnswerWatch(f"door {settings.name}", responder, limit_of)
+        self._watch = AnswerWatch(f"TCP server {settings.name}", responder, limit_of)
         self._sample: tuple[bytes, Answer, float] | None = None
         """The newest answer with data."""
         self.counters = LineCounters({unit.id: UnitCounters() for unit in settings.unit})
@@ -109,12 +109,12 @@ class TcpServer:
                     self._close(connection)
 
     def count_answers(self) -> None:
-        """Check an answer and log what happened since the last call: the door's thread writes no log, it may block."""
+        """Check an answer and log what happened since the last call: the server's thread never logs."""
         sample, self._sample = self._sample, None
         if sample is not None:
             self._watch.look(*sample)
         while self._lines:
-            log.warning("door %s: %s", self.settings.name, self._lines.popleft())
+            log.warning("TCP server %s: %s", self.settings.name, self._lines.popleft())
 
     def _goes_on(self) -> bool:
         return self.thread.turned() and not self._stopping.is_set()
@@ -150,11 +150,11 @@ class TcpServer:
         address = peer[0]
         if not self._peers.allows(address):
             connection.close()
-            self._log_change("refused", f"refused a reader: to let it in put {address} into allow of its [[tcp]]")
+            self._log("refused", f"refused a reader: to let it in put {address} into allow of its [[tcp]]")
             return
         if len(self._readers) >= MAX_READERS:
             self._close(min(self._readers, key=lambda one: self._readers[one].last))
-            self._log_change("full", f"more than {MAX_READERS} readers: the one that asked longest ago was closed")
+            self._log("full", f"more than {MAX_READERS} readers: the one silent longest was closed")
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._readers[connection] = TcpSession(boottime())
@@ -179,7 +179,7 @@ class TcpServer:
             self._close(connection)
         except BadFrame as bad:
             self.counters.noise += 1
-            self._log_change("bad", f"a reader was closed, what it sent is not Modbus TCP: {bad}")
+            self._log("bad", f"a reader was closed, what it sent is not Modbus TCP: {bad}")
             self._close(connection)
 
     def _answer(self, connection: socket.socket, reader: TcpSession) -> None:
@@ -231,7 +231,7 @@ class TcpServer:
             self._selector.unregister(connection)
         connection.close()
 
-    def _log_change(self, kind: str, text: str) -> None:
-        line = self._quiet.to_log(kind, text, boottime())
+    def _log(self, kind: str, text: str) -> None:
+        line = self._quiet.line(kind, text, boottime())
         if line is not None:
             self._lines.append(line)

@@ -1,6 +1,6 @@
-"""One Modbus TCP client: frames in, frames out, free of sockets and clocks; and the list of who may connect.
+"""One Modbus TCP client: frames in, frames out, without sockets and clocks; and the list of allowed clients [core].
 
-Replies come from what the cache holds. A TCP client's requests are not encoded ahead: only the inverter's are.
+Replies come from the cache. A TCP client's requests are not encoded ahead: only the inverter's are.
 """
 
 from collections import deque
@@ -18,31 +18,31 @@ from rtu_server.responder import Responder
 from service_runtime.setting import to_network
 
 MOST_UNSENT: Final = 4096
-"""Bytes that a reader may leave lying; it gets no further answers before it has taken them."""
+"""Bytes that a client may leave unread; it gets no further answers before it has taken them."""
 
 
 @dataclass(slots=True)
 class TcpSession:
-    """What was asked and not answered yet, and what was answered and not sent yet."""
+    """Requests that are not answered yet, and answers that are not sent yet."""
 
     last: float
-    """When it asked last, seconds of CLOCK_BOOTTIME."""
+    """When its last request came, seconds of CLOCK_BOOTTIME."""
     reader: MbapReader = field(default_factory=MbapReader)
     requested: deque[MbapFrame] = field(default_factory=deque)
     unsent: bytes = b""
 
     @property
     def is_admitted(self) -> bool:
-        """Whether more is to be read from it."""
+        """Whether more may be read from it."""
         return not self.requested and len(self.unsent) < MOST_UNSENT
 
     def feed(self, data: bytes, now: float) -> None:
-        """Take what came. Raises BadFrame where it can't be Modbus TCP: close the connection."""
+        """Take received bytes. Raises BadFrame where they can't be Modbus TCP: close the connection."""
         self.last = now
         self.requested.extend(self.reader.feed(data))
 
     def answer_one(self, responder: Responder, now: float, any_unit: int | None = None) -> tuple[bytes, Answer]:
-        """Answer the request that came first; return it as a frame of the line, and what became of it.
+        """Answer the oldest request; return it as a frame of the line, and its outcome.
 
         `any_unit`: the unit that answers for all unit ids; None: each id stands for itself.
         """
@@ -58,26 +58,26 @@ class TcpSession:
 
 
 def _no_such_unit(frame: MbapFrame) -> Answer:
-    """Silence would be right on a line that others share; a reader over TCP would wait for it in vain."""
+    """Silence would be right on a shared line; a TCP client would wait for it in vain."""
     code = ExceptionCode.GATEWAY_PATH_UNAVAILABLE
     pdu = ExceptionReply(frame.pdu[0] & 0x7F or 1, code).encode()
     return Answer(append_crc(bytes((frame.unit,)) + pdu), f"exception-{int(code)}")
 
 
 MAX_REPLIES = 64
-"""Replies kept until the next block comes: many readers ask for the same few ranges."""
+"""Replies kept until the next block comes: many clients request the same few ranges."""
 
 
 @dataclass(slots=True)
 class TcpReplyCache:
-    """Encodes when asked, from the state that the lines are served from. Used by one thread."""
+    """Encodes replies at their request, from the state that serves the lines. Used by one thread."""
 
     shared: RegisterCache
     _state: Served | None = None
     _replies: dict[bytes, Reply] = field(default_factory=dict)
 
     def ready(self, request: bytes, now: float) -> Reply | None:
-        """Return a reply that was encoded from the newest state and is true at `now`."""
+        """Return a reply that was encoded from the newest state and is valid at `now`."""
         state = self.shared.state
         if state is not self._state:
             self._state, self._replies = state, {}
@@ -86,7 +86,7 @@ class TcpReplyCache:
         return reply if reply is not None and now < reply.expires and state.is_true(now) else None
 
     def doubt(self, now: float) -> None:
-        """Serve nothing until a new echo: this host stood still."""
+        """Serve nothing until a new echo: this host stalled."""
         self.shared.doubt(now)
 
     def find(self, request: bytes, unit: int, wanted: RegisterRange, now: float) -> Reply | Refused:
@@ -101,13 +101,13 @@ class TcpReplyCache:
 
 
 class AllowList:
-    """The allow-list of one door. Empty: this host alone."""
+    """The allow list of one server. Empty: this host alone."""
 
     def __init__(self, allow: Sequence[str]) -> None:
         self._networks = [to_network(text) for text in allow or ("127.0.0.0/8", "::1")]
 
     def allows(self, address: str) -> bool:
-        """Tell whether a peer may read; an IPv4 address that comes in IPv6 dress counts as what it is."""
+        """Return whether a peer may read; an IPv4 address in IPv6 notation counts as IPv4."""
         peer = _address(address)
         return any(peer.version == network.version and peer in network for network in self._networks)
 

@@ -106,7 +106,7 @@ class PublisherSide:
             self._on_message,
             self._on_link,
         )
-        turn = cast("Lock", _NoLock())
+        lock = cast("Lock", _NoLock())
         self.blocks = BlockPublisher(METER, TOPICS, session, self.link.publish_together, clock, _keys)
         self.source = LiveSource(push=True)
         self.status = StatusTopic(TOPICS.meter_status(METER), self.link.publish)
@@ -122,7 +122,7 @@ class PublisherSide:
             self.blocks,
             self.plan,
             10,
-            turn,
+            lock,
             self._look_at_source,
             self._log,
             on_check=self.poller.look_again,
@@ -522,7 +522,7 @@ class NodeSide:
 
     def _on_bytes(self) -> None:
         if self.core.is_at_rest or self.core.due_at is not None:
-            self._turn()
+            self._step()
 
     def _sleep(self) -> None:
         if self._wakes is not None:
@@ -530,9 +530,9 @@ class NodeSide:
         at = self.core.due_at
         if at is None:
             at = self.core.next_event_at()
-        self._wakes = self.process.after(max(0.0, at - self.clock()) + LATE_BY, self._turn)
+        self._wakes = self.process.after(max(0.0, at - self.clock()) + LATE_BY, self._step)
 
-    def _turn(self) -> None:
+    def _step(self) -> None:
         if not self.adapter.is_open:
             return
         core, now = self.core, self.clock()

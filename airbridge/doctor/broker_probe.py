@@ -157,14 +157,14 @@ class BrokerProbe:
 
 
 def listen(
-    ears: list[BrokerProbe], is_reported: Callable[[], bool], *, least: float, most: float, news: threading.Event
+    probes: list[BrokerProbe], is_complete: Callable[[], bool], *, least: float, most: float, news: threading.Event
 ) -> None:
     """Let them listen for `least` to `most` seconds: until everything is told."""
     begun = boottime()
     while (elapsed := boottime() - begun) < most:
-        if all(probe.is_down for probe in ears):
+        if all(probe.is_down for probe in probes):
             return
-        if elapsed >= least and all(probe.is_done for probe in ears) and is_reported():
+        if elapsed >= least and all(probe.is_done for probe in probes) and is_complete():
             return
         news.clear()
         news.wait(0.25)

@@ -125,26 +125,26 @@ def _discovery_prefix(settings: SettingsFacts) -> str | None:
 
 def _on_message(settings: tuple[SettingsFacts, ...], logins: list[_Login], to_do: Wanted, patience: float) -> Gathered:
     news = threading.Event()
-    ears = [BrokerProbe(role, mqtt, to_do, news, prefix) for role, mqtt, prefix in logins]
-    if ears:
-        with ThreadPoolExecutor(len(ears)) as threads:
-            list(threads.map(BrokerProbe.start, ears))
-        listen(ears, lambda: _is_reported(ears, to_do), least=LEAST, most=patience, news=news)
-    received = tuple(probe.stop() for probe in ears)
-    seen = [probe.seen for probe in ears]
+    probes = [BrokerProbe(role, mqtt, to_do, news, prefix) for role, mqtt, prefix in logins]
+    if probes:
+        with ThreadPoolExecutor(len(probes)) as threads:
+            list(threads.map(BrokerProbe.start, probes))
+        listen(probes, lambda: _is_complete(probes, to_do), least=LEAST, most=patience, news=news)
+    received = tuple(probe.stop() for probe in probes)
+    seen = [probe.seen for probe in probes]
     retained = {topic: payload for one in seen for topic, payload in one.retained.items()}
     facts = Facts(VERSION, settings, logins=received, seen_meters=merged_meters(seen), seen_nodes=merged_nodes(seen))
     return Gathered(facts, retained)
 
 
-def _is_reported(ears: list[BrokerProbe], to_do: Wanted) -> bool:
+def _is_complete(probes: list[BrokerProbe], to_do: Wanted) -> bool:
     """Whether every half that is wanted or shows itself has said how it is, and that it is there."""
-    if all(probe.is_down for probe in ears):
+    if all(probe.is_down for probe in probes):
         return True
-    seen = [probe.seen for probe in ears]
+    seen = [probe.seen for probe in probes]
     meters = {one.id: one for one in merged_meters(seen)}
     nodes = {one.name: one for one in merged_nodes(seen)}
-    echoes = any(probe.role == "rtu" and not probe.is_down for probe in ears)
+    echoes = any(probe.role == "rtu" and not probe.is_down for probe in probes)
     return (
         set(to_do.meters) <= meters.keys()
         and set(to_do.nodes) <= nodes.keys()

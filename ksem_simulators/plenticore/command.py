@@ -306,9 +306,9 @@ def _send(asker: Asker, frames: list[tuple[bytes, float]], listen: float) -> dic
     """`heard`: what the server sent, with begin and end in ms since the first byte began; `after_ms`: since the end of
     what the client had sent before it.
     """
-    sent, received, heard = asker.send(frames, listen)
-    requested = bursts(heard, TO_SERVER, asker.character)
-    answers = bursts(heard, TO_CLIENT, asker.character)
+    sent, received, on_wire = asker.send(frames, listen)
+    requested = bursts(on_wire, TO_SERVER, asker.character)
+    answers = bursts(on_wire, TO_CLIENT, asker.character)
     begin = requested[0].start if requested else sent
     return {
         "received": received.hex(),

@@ -228,7 +228,7 @@ class MqttLink:
                 self._subscribe(connection)
                 up = True
                 while connection.ended is None and self._goes_on():
-                    self._turn(connection, TURN)
+                    self._step(connection, TURN)
                     self._hand_out(connection)
             if up:
                 self._drain(connection)
@@ -276,7 +276,7 @@ class MqttLink:
         self._down_because = None
         self._quiet.settle("down")
         text = f"{reasons[0]} as {self._client_id}" + "".join(f"; {reason}" for reason in reasons[1:])
-        line = self._quiet.to_log("up", text, boottime(), at_once=_CHANGES_LOGGED)
+        line = self._quiet.line("up", text, boottime(), at_once=_CHANGES_LOGGED)
         if line is not None:
             self._log.log(logging.WARNING if reasons[1:] else logging.INFO, "broker: %s", line)
         self._call("on_link", self._on_link, True, tuple(reasons))
@@ -291,11 +291,11 @@ class MqttLink:
         while not answered():
             left = deadline - boottime()
             if connection.ended is None and left > 0 and not self._stopping:
-                self._turn(connection, left)
+                self._step(connection, left)
             else:
                 raise AttemptFailedError(connection.ended) if connection.ended else _SilentError(what)
 
-    def _turn(self, connection: Connection, patience: float) -> None:
+    def _step(self, connection: Connection, patience: float) -> None:
         """Wait until there is something to do for the connection, and do it."""
         ready = connection.wait(patience, self._wake_fd)
         if ready & WOKEN:
@@ -320,7 +320,7 @@ class MqttLink:
         """While `stop()` waits for acknowledgements: read them, until it disconnects or the link is lost."""
         deadline = boottime() + _FINAL_TIMEOUT + 0.2
         while connection.ended is None and boottime() < deadline:
-            self._turn(connection, deadline - boottime())
+            self._step(connection, deadline - boottime())
 
     def _call(self, name: str, callback: Callable[..., None], *arguments: object) -> None:
         if self._stopping:
@@ -331,14 +331,14 @@ class MqttLink:
             self._complain(f"{name} {type(error).__name__}", f"{name} failed with {type(error).__name__}: {error}")
 
     def _complain(self, kind: str, text: str) -> None:
-        line = self._quiet.to_log(kind, text, boottime())
+        line = self._quiet.line(kind, text, boottime())
         if line is not None:
             self._log.exception("broker: %s", line)
 
     def _report_down(self, why: Reason) -> None:
         changed = why != self._down_because
         self._down_because = why
-        line = self._quiet.to_log("down", str(why), boottime(), at_once=_CHANGES_LOGGED if changed else 0)
+        line = self._quiet.line("down", str(why), boottime(), at_once=_CHANGES_LOGGED if changed else 0)
         if line is not None:
             self._log.warning("broker: %s", line)
         if changed:

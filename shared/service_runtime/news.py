@@ -29,7 +29,7 @@ class QuietLog:
         self._most_kinds = most_kinds
         self._kinds: dict[str, _Kind] = {}
 
-    def to_log(self, kind: str, text: str, now: float, *, at_once: int = 1) -> str | None:
+    def line(self, kind: str, text: str, now: float, *, at_once: int = 1) -> str | None:
         """The line to log now; None where this kind was told `at_once` times within the minute already.
 
         Kinds beyond the bound share one, so that memory and log stay bounded whatever is sent to us.

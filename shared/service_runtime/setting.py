@@ -20,12 +20,12 @@ import attrs
 class Rule:
     """What a value must be, in words and as a check; an attrs validator. None, an absent value, passes."""
 
-    registers: str
+    text: str
     holds: Callable[[Any], bool]
 
     def __call__(self, _instance: object, attribute: Any, value: object) -> None:
         if value is not None and not self.holds(value):
-            raise ValueError(f"{attribute.name} = {toml_word(value)}: {self.registers}")
+            raise ValueError(f"{attribute.name} = {toml_word(value)}: {self.text}")
 
 
 def setting(
@@ -70,12 +70,12 @@ def one_of(*choices: object) -> Rule:
 
 def each(rule: Rule) -> Rule:
     """Every item of a list obeys `rule`."""
-    return Rule(f"a list, each item {rule.registers}", lambda value: all(rule.holds(item) for item in value))
+    return Rule(f"a list, each item {rule.text}", lambda value: all(rule.holds(item) for item in value))
 
 
-def matching(pattern: str, registers: str) -> Rule:
+def matching(pattern: str, text: str) -> Rule:
     """The whole text matches the regular expression."""
-    return Rule(registers, lambda value: re.fullmatch(pattern, value) is not None)
+    return Rule(text, lambda value: re.fullmatch(pattern, value) is not None)
 
 
 def not_empty() -> Rule:

@@ -314,7 +314,7 @@ class TreeReader:
         wrong = [rule for rule in field.metadata["rules"] if not rule.holds(made)]
         needed = [one.name for one in attrs.fields(cls) if one.default is attrs.NOTHING] if not made else []
         hint = f", with {' and '.join(needed)}" if needed else ""
-        self.mistakes += [f"{self.file}: [[{title}]]: {rule.registers}{hint}" for rule in wrong]
+        self.mistakes += [f"{self.file}: [[{title}]]: {rule.text}{hint}" for rule in wrong]
         return (made,)
 
     def _variable(self, field: Any, kind: Any, variable: object, path: tuple[str, ...]) -> tuple[Any] | None:
@@ -337,7 +337,7 @@ class TreeReader:
         value = converted(raw, kind)
         if value is not WRONG and all(rule.holds(value) for rule in rules):
             return value
-        words = [rule.registers for rule in rules]
+        words = [rule.text for rule in rules]
         if value is WRONG:
             words.insert(0, type_words(kind))
         word = MASK if field.metadata.get("secret") else toml_word(raw if shown is None or _holds_table(raw) else shown)

@@ -61,7 +61,7 @@ class StatusTopic:
         """What is published, or is to be."""
         return self._last.payload == ONLINE
 
-    def is_starved(self, now: float) -> bool:
+    def has_no_delivery(self, now: float) -> bool:
         """True if what we publish does not come back although we subscribed to it."""
         return self._unheard_since is not None and now - self._unheard_since > NO_DELIVERY_AFTER
 
@@ -154,7 +154,7 @@ class HealthTopic:
 
     def log(self, kind: str, state: str, text: str, now: float) -> None:
         """Log a change; a warning where `state` is no good one."""
-        line = self._quiet.to_log(kind, text, now, at_once=LINES_AT_ONCE)
+        line = self._quiet.line(kind, text, now, at_once=LINES_AT_ONCE)
         if line is not None:
             self._log.log(logging.WARNING if state in {"down", "degraded"} else logging.INFO, "%s", line)
 

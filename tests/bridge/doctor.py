@@ -43,13 +43,13 @@ class Said:
         """Everything that is wrong or could be better."""
         return [one for one in self.findings if one["state"] in ("wrong", "warn")]
 
-    def assert_found(self, check: str, *registers: str) -> None:
+    def assert_found(self, check: str, *texts: str) -> None:
         """It found this and said so; every word stands in one line's text or remedy, and there is a remedy."""
         assert self.code == 1, (self.code, self.stdout, self.stderr)
         for one in self._of(check, "wrong"):
-            if all(word in f"{one['text']} {one['remedy']}" for word in registers) and one["remedy"]:
+            if all(word in f"{one['text']} {one['remedy']}" for word in texts) and one["remedy"]:
                 return
-        raise AssertionError(f"{check} with {registers} not in:\n{self.stdout}\n{self.stderr}")
+        raise AssertionError(f"{check} with {texts} not in:\n{self.stdout}\n{self.stderr}")
 
     def _of(self, check: str, state: str) -> list[dict[str, str]]:
         return [one for one in self.findings if (one["check"], one["state"]) == (check, state)]
@@ -57,8 +57,8 @@ class Said:
 
 def doctor(*arguments: object, patience: float = 3.0, json_wanted: bool = True, **process: Any) -> Said:
     """Run it. `process`: further arguments of subprocess.run."""
-    registers: Sequence[str] = [str(argument) for argument in arguments]
-    command = [sys.executable, "-m", "airbridge", "doctor", "--patience", str(patience), *registers]
+    words: Sequence[str] = [str(argument) for argument in arguments]
+    command = [sys.executable, "-m", "airbridge", "doctor", "--patience", str(patience), *words]
     command += ["--json"] if json_wanted else []
     environ = {key: value for key, value in os.environ.items() if not key.startswith("AIRBRIDGE_")}
     ran = subprocess.run(

@@ -17,9 +17,9 @@ Answer = Sequence[int] | int | bytes | None
 CYCLE = 0.2
 
 
-def text(registers: str, count: int = 16) -> list[int]:
+def text(value: str, count: int = 16) -> list[int]:
     """A text as registers hold it."""
-    raw = registers.encode("latin-1").ljust(2 * count, b"\0")
+    raw = value.encode("latin-1").ljust(2 * count, b"\0")
     return list(struct.unpack(f">{count}H", raw))
 
 

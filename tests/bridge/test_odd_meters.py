@@ -90,7 +90,7 @@ ODD_ANSWERS = {
     "another function": ("0000 0005 01 04 02 00c8", "function 4"),
     "an odd byte count": ("0000 0006 01 03 03 00c801", "byte count is 3"),
     "a byte count that does not fit the length": ("0000 0005 01 03 74 00c8", "do not fit"),
-    "too few registers": ("0000 0005 01 03 02 00c8", "58 registers asked, 1 came"),
+    "too few registers": ("0000 0005 01 03 02 00c8", "58 registers requested, 1 came"),
     "an exception that is too long": ("0000 0004 01 83 0400", "exception of length 4"),
     "no Modbus": ("0007 0003 01 83 04", "protocol 7"),
     "a length of nothing": ("0000 0000 01 03 74 00", "do not fit"),
@@ -337,7 +337,7 @@ def test_an_answer_that_does_not_belong_to_its_request_is_refused_with_one_line_
     bench.audience.await_live("poll", 3)
     bench.meter.answer = lambda _: bytes.fromhex(answer)
     before = len(bench.lines(" "))
-    bench.audience.await_health(lambda one: why in one.poll.link.why or "registers asked" in one.poll.link.why, why)
+    bench.audience.await_health(lambda one: why in one.poll.link.why or "registers requested" in one.poll.link.why, why)
     bench.audience.await_status(b"offline")
     end = time.monotonic() + 4
     while time.monotonic() < end:
@@ -361,7 +361,7 @@ def test_an_answer_that_comes_twice_or_in_pieces_costs_no_traceback_and_is_never
 
     bench.meter.answer = twice
     bench.start()
-    bench.audience.await_health(lambda one: "bytes follow the answer" in one.poll.link.why, "told")
+    bench.audience.await_health(lambda one: "bytes follow the answer" in one.poll.link.why, "reported")
     assert not [topic for topic in bench.audience.received if "/block/" in topic]
     assert not bench.lines("Traceback")
 

@@ -65,7 +65,7 @@ def test_an_exception_is_told_with_its_code_and_keeps_the_connection(meter: tupl
     ("fault", "reported"),
     [
         ("silent", "no answer in 0.3 s"),
-        ("short", "28 registers asked, 27 came"),
+        ("short", "28 registers requested, 27 came"),
         ("late", "no answer"),
         ("close", "closed the connection"),
         ("wrong-transaction", "transaction"),

@@ -20,19 +20,19 @@ pytestmark = pytest.mark.slow
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="ports below 1024 and other users are root's")
 
 
-def has(check: str, *registers: str) -> "Found":
-    return Found(check, registers)
+def has(check: str, *texts: str) -> "Found":
+    return Found(check, texts)
 
 
 class Found:
     """Whether a run of the doctor has found this."""
 
-    def __init__(self, check: str, registers: tuple[str, ...]) -> None:
-        self.check, self.registers = check, registers
+    def __init__(self, check: str, texts: tuple[str, ...]) -> None:
+        self.check, self.texts = check, texts
 
     def __call__(self, written: Said) -> bool:
         try:
-            written.assert_found(self.check, *self.registers)
+            written.assert_found(self.check, *self.texts)
         except AssertionError:
             return False
         return True
@@ -122,14 +122,14 @@ class TestRights:
     """From the inverter's host alone, where the publisher's settings are not."""
 
     @pytest.mark.parametrize(
-        ("right", "registers"),
+        ("right", "texts"),
         [
             ("topic read ksem/+/block/+\n", ("no block of it is delivered", "let user rtu read ksem/+/block/+")),
             ("topic read ksem/+/pong/+\n", ("no answer to a ping arrives", "read ksem/+/pong/+")),
         ],
         ids=["blocks", "pongs"],
     )
-    def test_a_starved_inverters_half(self, tmp_path: Path, right: str, registers: tuple[str, str]) -> None:
+    def test_a_starved_inverters_half(self, tmp_path: Path, right: str, texts: tuple[str, str]) -> None:
         head, rtu = ACL.split("user rtu\n")
         with a_chain(
             tmp_path,
@@ -142,7 +142,7 @@ class TestRights:
         ) as chain:
             chain.publisher.await_log("live data flows")
             written = doctor("--server-config", chain.server.settings_path)
-            written.assert_found("rights", *registers)
+            written.assert_found("rights", *texts)
 
     def test_a_starved_publisher(self, tmp_path: Path) -> None:
         head, publisher = ACL.split("user publisher\n")
@@ -158,14 +158,14 @@ class TestRights:
 class TestMeter:
     @as_root
     @pytest.mark.parametrize(
-        ("port", "options", "registers"),
+        ("port", "options", "texts"),
         [
             (802, "tls", ("port 802 speaks TLS", "tls = true")),
             (1502, "foreign", ("this is the inverter", "KSEM's own address")),
         ],
     )
     def test_what_else_the_host_offers_tells_what_is_wrong(
-        self, tmp_path: Path, port: int, options: str, registers: tuple[str, str]
+        self, tmp_path: Path, port: int, options: str, texts: tuple[str, str]
     ) -> None:
         from tests.bridge.certificates import make_certificates  # noqa: PLC0415  openssl, for this one
 
@@ -174,7 +174,7 @@ class TestMeter:
             made = make_certificates(tmp_path / "certificates")
             more = ["--tls", "--tls-cert", str(made.server_cert), "--tls-key", str(made.server_key)]
         with KsemHandle(tmp_path, host="127.0.0.77", port=port, options=more):
-            doctor("--meter", "127.0.0.77").assert_found("meter", *registers)
+            doctor("--meter", "127.0.0.77").assert_found("meter", *texts)
 
     def test_nothing_at_the_address(self) -> None:
         """A full queue of connections lets further ones run into nothing, as an address without a host does."""
@@ -189,17 +189,17 @@ class TestMeter:
         written.assert_found("meter", "nothing answers at 127.0.0.1", "[[meter]] host")
 
     @pytest.mark.parametrize(
-        ("fault", "registers"),
+        ("fault", "text"),
         [
             ("silent", "does not answer Modbus"),
             ("garbage", "does not speak Modbus TCP"),
             ("exception", "is no KSEM: it refuses a KSEM's registers with exception 4"),
         ],
     )
-    def test_something_else_at_the_address(self, tmp_path: Path, fault: str, registers: str) -> None:
+    def test_something_else_at_the_address(self, tmp_path: Path, fault: str, text: str) -> None:
         with KsemHandle(tmp_path) as meter:
             meter.command("fault", name=fault)
-            doctor("--meter", f"127.0.0.1:{meter.port}").assert_found("meter", registers)
+            doctor("--meter", f"127.0.0.1:{meter.port}").assert_found("meter", text)
 
     def test_a_refused_device_block_is_named_though_the_push_runs(self, tmp_path: Path) -> None:
         with a_chain(tmp_path, "broker", "meter") as chain:

@@ -22,12 +22,12 @@ import sys, time
 from pathlib import Path
 from rtu_server.__main__ import main
 from rtu_server.serial_line import SerialLine
-turn, hang = SerialLine._turn, Path(sys.argv.pop(1))
+step, hang = SerialLine._step, Path(sys.argv.pop(1))
 def hangs(self, port):
     while hang.exists():
         time.sleep(0.05)
-    turn(self, port)
-SerialLine._turn = hangs
+    step(self, port)
+SerialLine._step = hangs
 sys.exit(main())
 """
 NOTICED_WITHIN = TURN_WITHIN + 8.0

@@ -8,9 +8,9 @@ from typing import Final
 from ksem_contract.capture_file import CaptureRecord
 from modbus_codec.pdu import FunctionCode
 from modbus_codec.rtu import RtuFrameReader
-from service_runtime.recorder import tape
+from service_runtime.recorder import wire_events
 from service_runtime.recorder.bus_records import BusRecorder
-from service_runtime.recorder.tape import WireEvent
+from service_runtime.recorder.wire_events import WireEvent
 
 PEER: Final = "peer"
 """In `about` of a meter: `address:port` that is polled."""
@@ -33,16 +33,16 @@ class MeterDecoder:
         self._serial_number = serial_number
         self._requested: CaptureRecord | None = None
         self._makers: dict[str, Callable[[WireEvent], CaptureRecord]] = {
-            tape.CONNECTED: self._connection,
-            tape.CLOSED: self._connection,
-            tape.WRITE: self._write,
-            tape.HELD: self._held,
-            tape.POLL: self._poll,
-            tape.ANSWERED: self._reported,
-            tape.REFUSED: self._refused,
-            tape.FAILED: self._failed,
-            tape.NOTE: _note,
-            tape.SESSION: _session,
+            wire_events.CONNECTED: self._connection,
+            wire_events.CLOSED: self._connection,
+            wire_events.WRITE: self._write,
+            wire_events.HELD: self._held,
+            wire_events.POLL: self._poll,
+            wire_events.ANSWERED: self._reported,
+            wire_events.REFUSED: self._refused,
+            wire_events.FAILED: self._failed,
+            wire_events.NOTE: _note,
+            wire_events.SESSION: _session,
         }
 
     def records(self, events: Iterable[WireEvent]) -> list[CaptureRecord]:
@@ -133,10 +133,10 @@ class NodeDecoder:
         """What happened; of several lines each in its order."""
         found: list[CaptureRecord] = []
         for event in events:
-            if event.what == tape.NOTE:
+            if event.what == wire_events.NOTE:
                 found.append(replace(_note(event), where=self._node))
                 continue
-            if event.what == tape.CLOCK:
+            if event.what == wire_events.CLOCK:
                 found += [replace(record, where=self._node) for record in _clock(event)]
                 continue
             line = self._lines.get(event.key)
@@ -166,16 +166,16 @@ class _Line:
         self._last = 0.0
 
     def records(self, event: WireEvent) -> list[CaptureRecord]:
-        if event.what == tape.IN:
+        if event.what == wire_events.IN:
             # What is older than the gap is flushed before the new bytes are dated.
             found = self._recorder.records(self._reader.flush(event.at))
             self._recorder.arrived(event.data, event.at)
             self._last = event.at
             return found + self._recorder.records(self._reader.feed(event.data, event.at))
-        if event.what == tape.OUT and event.data:
+        if event.what == wire_events.OUT and event.data:
             # A server answers what it knows to be whole.
             return [*self.finish(), self._recorder.written(event.data, event.at)]
-        if event.what == tape.FORGET:
+        if event.what == wire_events.FORGET:
             return [*self.finish(), CaptureRecord(t=event.at, what="stall", why=_text(event))]
         return []
 

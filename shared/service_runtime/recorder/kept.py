@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from service_runtime.recorder.tape import WireEvent
+from service_runtime.recorder.wire_events import WireEvent
 
 MOST_KEPT: Final = 131_072
 """Bytes: some minutes, since what a meter says differs little from cycle to cycle."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from service_runtime.common_settings import RecorderSettings
-from service_runtime.recorder.tape import EventQueue, WireEvent
+from service_runtime.recorder.wire_events import EventQueue, WireEvent
 
 if TYPE_CHECKING:
     from service_runtime.recorder.flight_file import Decoder

@@ -87,9 +87,9 @@ def line() -> Iterator[SerialLine]:
 
 def serve(line: SerialLine, port: Port) -> list[bytes]:
     """Let the line's thread work until all that comes was read and the line is silent."""
-    line._turn(port)  # type: ignore[arg-type]
+    line._step(port)  # type: ignore[arg-type]
     while port.coming or not line._core.is_at_rest:
-        line._turn(port)  # type: ignore[arg-type]
+        line._step(port)  # type: ignore[arg-type]
     line.count_answers()
     return port.written
 
@@ -104,7 +104,7 @@ def test_an_answer_that_stays_in_the_port_is_thrown_away_and_counts_as_unsent_an
     until = time.monotonic() + 0.2
     while "output" not in port.dropped:
         assert time.monotonic() < until
-        line._turn(port)  # type: ignore[arg-type]
+        line._step(port)  # type: ignore[arg-type]
     line.count_answers()
     assert line.counters.unsent == 1
     assert line.counters.units[1].outcomes == {"unsent": 1}

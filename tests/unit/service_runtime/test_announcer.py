@@ -25,7 +25,7 @@ def announcer(*, discovery: bool = True) -> Announcer:
     return Announcer(HomeAssistantSettings(discovery=discovery), lambda: [DEVICE])
 
 
-def written(payload: bytes, topic: str = "homeassistant/status") -> Incoming:
+def incoming(payload: bytes, topic: str = "homeassistant/status") -> Incoming:
     return Incoming(topic=topic, payload=payload, retained=False, received=0.0)
 
 
@@ -43,13 +43,13 @@ def test_a_device_is_announced_retained_on_each_connection() -> None:
 def test_it_is_announced_again_on_home_assistants_birth_and_not_on_its_death() -> None:
     broker, one = Broker(), announcer()
     assert one.subscriptions == ["homeassistant/status"]
-    assert one.on_message(written(b"offline"))
+    assert one.on_message(incoming(b"offline"))
     one.tick(broker)
     assert broker.received == []
-    assert one.on_message(written(b"online"))
+    assert one.on_message(incoming(b"online"))
     one.tick(broker)
     assert [topic for topic, *_ in broker.received] == [DEVICE.topic]
-    assert not one.on_message(written(b"online", "ksem/main/status"))
+    assert not one.on_message(incoming(b"online", "ksem/main/status"))
 
 
 def test_what_the_link_did_not_take_is_announced_with_the_next_tick() -> None:

@@ -15,7 +15,7 @@ from service_runtime.recorder.decode import MeterDecoder, NodeDecoder
 from service_runtime.recorder.flight_file import MOST_FILES
 from service_runtime.recorder.kept import PAUSE, KeptEvents, unpacked
 from service_runtime.recorder.recorder import TICK, Recorder, RecordingSource
-from service_runtime.recorder.tape import MOST_WAITING, OFF, EventQueue, WireEvent
+from service_runtime.recorder.wire_events import MOST_WAITING, OFF, EventQueue, WireEvent
 
 ABOUT = {"peer": "meter:502", "unit": "1"}
 
@@ -96,7 +96,7 @@ class TestAfterAFault:
         bench = _Bench(tmp_path)
         bench.run("", 3.0)
         bench.recorder.event_queue.add(bench.now, "poll", "", struct.pack(">HH", 8228, 2))
-        bench.recorder.event_queue.add(bench.now, "told", "", struct.pack(">HH", 7, 8))
+        bench.recorder.event_queue.add(bench.now, "answered", "", struct.pack(">HH", 7, 8))
         bench.run("down: no live data", 4.0)
         assert not list(tmp_path.iterdir())
         bench.run("down: no live data", 20.0)
@@ -184,11 +184,11 @@ def test_the_meters_side_becomes_writes_and_polls() -> None:
     decoder = MeterDecoder("main", {"peer": "meter:502", "unit": "71"}, serial_number=False)
     found = decoder.records(
         [
-            WireEvent(1.0, "told", "", b"\0\1"),
+            WireEvent(1.0, "answered", "", b"\0\1"),
             WireEvent(1.1, "connected", "meter:4711", b""),
             WireEvent(1.2, "write", "meter:4711", struct.pack(">BBH2H", 16, 1, 24, 7, 8)),
             WireEvent(2.0, "poll", "", struct.pack(">HH", 8226, 4)),
-            WireEvent(2.01, "told", "", struct.pack(">4H", 1, 2, 3, 4)),
+            WireEvent(2.01, "answered", "", struct.pack(">4H", 1, 2, 3, 4)),
             WireEvent(3.0, "poll", "", struct.pack(">HH", 9000, 1)),
             WireEvent(3.5, "refused", "", b"\2"),
             WireEvent(4.0, "poll", "", struct.pack(">HH", 0, 28)),

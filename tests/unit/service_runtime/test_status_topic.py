@@ -45,10 +45,10 @@ def test_a_broker_that_delivers_nothing_is_noticed_and_so_is_the_end_of_that() -
     broker = Broker()
     broker.delivers = False
     broker.run(NO_DELIVERY_AFTER + 0.5)
-    assert broker.status.is_starved(broker.now)
+    assert broker.status.has_no_delivery(broker.now)
     broker.delivers = True
     broker.run(REPEAT_UNHEARD)
-    assert not broker.status.is_starved(broker.now)
+    assert not broker.status.has_no_delivery(broker.now)
 
 
 def test_what_the_link_does_not_take_is_published_again_with_the_next_look() -> None:

@@ -8,7 +8,7 @@ What is noted, with its key and its bytes:
     closed      peer            it is gone
     write       peer            function, unit, start (two bytes), register words
     poll        -               start and count (two bytes each) of a read sent to the meter
-    told        -               register words: the answer to the last poll
+    answered    -               register words: the answer to the last poll
     refused     -               exception code: the answer to the last poll
     failed      -               why the last poll has no answer, in words
     held        block           start, register words: what the service held when the file was written
@@ -27,7 +27,7 @@ CONNECTED: Final = "connected"
 CLOSED: Final = "closed"
 WRITE: Final = "write"
 POLL: Final = "poll"
-ANSWERED: Final = "told"
+ANSWERED: Final = "answered"
 REFUSED: Final = "refused"
 FAILED: Final = "failed"
 HELD: Final = "held"
