@@ -1,4 +1,4 @@
-"""What flight files show: the three conversations of it, each summed up as a capture of its own."""
+"""Summarises flight files [core]: push, poll and bus, each as a capture of its own."""
 
 from dataclasses import replace
 from typing import Final
@@ -9,7 +9,7 @@ from ksem_contract.capture_file import CaptureRecord
 PUSH: Final = frozenset({"connected", "closed", "write", "read", "refused"})
 BUS: Final = frozenset({"request", "reply", "exception", "noise"})
 POLL: Final = {"poll": "request", "poll-reply": "reply", "poll-exception": "exception"}
-"""A poll is asked and answered as on the bus."""
+"""A poll has requests and replies, as the bus has."""
 
 
 class BridgeSummary:

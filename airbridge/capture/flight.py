@@ -1,4 +1,4 @@
-"""`airbridge capture flight`: have the services on this host write their last minutes to files now [shell]."""
+"""`airbridge capture flight`: makes the services on this host write their last minutes to files now [shell]."""
 
 import os
 import signal

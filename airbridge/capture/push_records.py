@@ -1,4 +1,4 @@
-"""What a meter's write connection says -> what to answer, and what to record [core]."""
+"""Decides how to answer a frame of the meter's write connection, and what to record of it [core]."""
 
 from dataclasses import replace
 
@@ -69,7 +69,7 @@ def answer(
 
 
 def broken(peer: str, t: float, error: BadFrame) -> CaptureRecord:
-    """The record of a connection that says something else than Modbus."""
+    """The record of a connection that carries something else than Modbus."""
     return CaptureRecord(t=t, what="closed", peer=peer, why=f"no Modbus TCP: {error}")
 
 

@@ -1,4 +1,4 @@
-"""A broker for the demo: mosquitto where it is installed, else the one that pip installs [shell]."""
+"""Starts a broker for the demo: mosquitto where it is installed, else the one that pip installs [shell]."""
 
 import importlib.metadata
 import importlib.util
@@ -20,7 +20,7 @@ _REMEDY: Final = (
 
 
 class NoBroker(Exception):
-    """There is no broker on this computer; the text says how to get one."""
+    """There is no broker on this computer; the text names the packages to install."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The processes of the chain: started in order, pulled apart and put together, ended by their ids [shell]."""
+"""Starts the chain's processes in order, unplugs and reconnects them, and ends them by their ids [shell]."""
 
 import sys
 import time
@@ -75,7 +75,7 @@ class Chain:
             self.ksem = KsemHandle(self._folder, push=push, options=replayed)
             self._begin(self.ksem)
             meter = Address(LOOPBACK, self.ksem.port)
-            what = "says what was recorded" if replayed else f"pushes to {self.push_address} every 200 ms"
+            what = "replays a recording" if replayed else f"pushes to {self.push_address} every 200 ms"
             self._publish_change(f"meter: a simulated KSEM, {meter}, {what}")
         else:
             meter = self._options.meter
@@ -87,7 +87,7 @@ class Chain:
             self._publish_change("RS485: a simulated line at true speed, 38400 8N2")
         else:
             port = self._options.serial
-            self._publish_change(f"RS485: {port}, with whatever inverter asks there")
+            self._publish_change(f"RS485: {port}, with whatever inverter sends requests there")
         publisher = self._write("publisher.toml", publisher_toml(meter, self.push_address, self.mqtt))
         rtu_server = self._write("rtu-server.toml", rtu_server_toml(port, self.mqtt, low_latency=self.line is None))
         self._serve("publisher", "ksem_publisher", publisher)
@@ -102,7 +102,7 @@ class Chain:
             reader = self._write("inverter-reader.toml", inverter_reader_toml(place, self.mqtt))
             self._serve("inverter-reader", "inverter_reader", reader)
             what = "what was recorded" if replayed else "for 8244, then for 0-27 and 40-145 every 160 ms"
-            self._publish_change(f"inverter: a simulated Plenticore, asks {what}")
+            self._publish_change(f"inverter: a simulated Plenticore, requests {what}")
         if self.recording is not None:
             self._replay(self.recording)
 
@@ -125,7 +125,7 @@ class Chain:
                 raise ChainBroken(text)
 
     def status(self, simulator: Simulator | None) -> dict[str, Any]:
-        """What a simulator tells; empty where there is none. ChainBroken when it is gone."""
+        """A simulator's status; empty where there is none. ChainBroken when it is gone."""
         return self.request(simulator, "status") if simulator else {}
 
     def count_anew(self) -> dict[str, Any]:
@@ -148,7 +148,7 @@ class Chain:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        # All are told before any is waited for, the services before what they stand on.
+        # Every process gets its signal before this waits for any, the services before what they depend on.
         for service in self.services:
             service.terminate()
         self._ending.close()

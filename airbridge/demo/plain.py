@@ -1,4 +1,4 @@
-"""The demo in lines of text [core]."""
+"""Renders the demo as lines of text [core]."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""The demo from start to end [shell]."""
+"""Runs the demo from start to end [shell]."""
 
 import signal
 import tempfile
@@ -141,15 +141,15 @@ class Demo:
         wanted = None if options.seconds is None else min(options.seconds, elapsed)
         expected = options.expected_good(wanted)
         if state.ready_at is None and not self._stopped:
-            self._complain("Where it got stuck shows what each part said last:")
+            self._complain("The last lines of each part's log show where it got stuck:")
             self._print_events(watch, 12)
         if options.serial is not None:
-            self._log_change("The inverter is real: its answers are counted as the RTU server tells them, every 10 s.")
+            self._log_change("The inverter is real: its answers are counted as the RTU server does, every 10 s.")
         elif options.replay is not None:
             self._log_change("What was recorded is nobody's truth: answers were checked by their form alone.")
         elif options.meter is not None:
             self._log_change(
-                "The meter is real: what it said is not known here, so answers were checked by their form alone."
+                "The meter is real: its registers are not known here, so answers were checked by their form alone."
             )
         for line in summary_lines(state, elapsed, expected, self._troubles):
             self._log_change(line)

@@ -1,4 +1,4 @@
-"""Brings everything that can be known into the picture [shell]."""
+"""Brings messages, statuses and log lines into the demo's state [shell]."""
 
 from datetime import datetime
 from pathlib import Path

@@ -25,7 +25,7 @@ _log: Final = logging.getLogger("airbridge.doctor")
 
 
 class BrokerProbe:
-    """What can be heard and said with one login. `news` is set whenever there is something new."""
+    """Finds what one login may read and publish. Sets `news` whenever there is something new."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class BrokerProbe:
         self._state: tuple[bool, tuple[Reason, ...]] | None = None
         self._reported = threading.Event()
         _log.addHandler(logging.NullHandler())
-        _log.propagate = False  # what the link has to say stands in the findings
+        _log.propagate = False  # the findings hold what the link logs
         self._link = MqttLink(
             mqtt,
             client_id=f"airbridge-{self._name}",
@@ -71,7 +71,7 @@ class BrokerProbe:
         self.ping(self._meters)
 
     def ping(self, meters: Iterable[str]) -> None:
-        """Ask the publishers of these meters, each once, for their clock."""
+        """Ping the publishers of these meters, each once, for their clock."""
         if self.role == "publisher":
             return  # its role may not
         for meter in set(meters) - self._pinged:
@@ -95,7 +95,7 @@ class BrokerProbe:
         )
 
     def stop(self) -> LoginFacts:
-        """Hang up; tell what was found."""
+        """Disconnect; return the facts."""
         up, reasons = self._state or (False, (mqtt_reasons.no_answer(self.mqtt),))
         up = up and self._link.connected
         self._link.stop()
@@ -159,7 +159,7 @@ class BrokerProbe:
 def listen(
     ears: list[BrokerProbe], is_reported: Callable[[], bool], *, least: float, most: float, news: threading.Event
 ) -> None:
-    """Let them listen for `least` to `most` seconds: until everything is told."""
+    """Let them listen for `least` to `most` seconds: until every half has reported."""
     begun = boottime()
     while (elapsed := boottime() - begun) < most:
         if all(probe.is_down for probe in ears):

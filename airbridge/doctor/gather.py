@@ -19,7 +19,7 @@ from service_runtime.common_settings import MqttSettings
 from service_runtime.version import VERSION
 
 LEAST: Final = 1.5
-"""Seconds of listening at the broker, however soon everything is told."""
+"""Seconds of listening at the broker, however soon all halves have reported."""
 _ROLES: Final[Mapping[str, Role]] = {"ksem-publisher": "publisher", "rtu-server": "rtu", "ksem-dashboard": "other"}
 
 
@@ -29,7 +29,7 @@ _Login = tuple[Role, MqttSettings, str | None]
 
 @dataclass(frozen=True)
 class Requested:
-    """What the command line asks for."""
+    """What the command line requests."""
 
     publisher_config: Path | None = None
     server_config: Path | None = None
@@ -40,7 +40,7 @@ class Requested:
     serial: str | None = None
     listen_seconds: float | None = None
     patience: float = 11.0
-    """Seconds to wait for what the two halves tell every 10 s."""
+    """Seconds to wait for what the two halves report every 10 s."""
 
 
 @dataclass
@@ -138,7 +138,7 @@ def _on_message(settings: tuple[SettingsFacts, ...], logins: list[_Login], to_do
 
 
 def _is_reported(ears: list[BrokerProbe], to_do: Wanted) -> bool:
-    """Whether every half that is wanted or shows itself has said how it is, and that it is there."""
+    """Whether every half that is wanted or was seen has reported its health, and that it is there."""
     if all(probe.is_down for probe in ears):
         return True
     seen = [probe.seen for probe in ears]

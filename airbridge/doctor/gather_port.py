@@ -1,4 +1,4 @@
-"""What this host knows about a serial port, without opening it: that would pull its control lines [shell]."""
+"""Gathers what this host knows about a serial port, without opening it: that would pull its control lines [shell]."""
 
 import grp
 import os

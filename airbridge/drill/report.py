@@ -1,4 +1,4 @@
-"""What a drill showed [core]: lines for people."""
+"""Renders what a drill showed as lines for people [core]."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

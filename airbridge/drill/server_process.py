@@ -1,4 +1,4 @@
-"""The running rtu-server, found and signalled [shell]."""
+"""Finds the running rtu-server and sends it signals [shell]."""
 
 import contextlib
 import os

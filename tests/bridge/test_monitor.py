@@ -44,7 +44,7 @@ def monitor(*arguments: str, within: float = 15.0) -> subprocess.CompletedProces
 def test_one_look_shows_that_all_is_well(chain: Chain) -> None:
     seen = monitor("--broker", f"127.0.0.1:{chain.broker.port}", "--once")
     assert seen.returncode == 0, seen.stdout + seen.stderr
-    for word in ("All is well", "RS485", "push", "asks 40-145", "p99"):
+    for word in ("All is well", "RS485", "push", "polls 40-145", "p99"):
         assert word in seen.stdout
 
 

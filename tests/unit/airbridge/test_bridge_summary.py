@@ -45,7 +45,7 @@ def test_each_conversation_is_summed_up_by_itself() -> None:
     }
     assert summary.parts["poll", "main"].rows[0].timeouts == 1
     text = printed(summary)
-    for words in ("main: push", "main: poll", "attic/rs485: bus", "What the publisher asks the meter"):
+    for words in ("main: push", "main: poll", "attic/rs485: bus", "What the publisher requests of the meter"):
         assert words in text
 
 
