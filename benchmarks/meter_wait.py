@@ -97,7 +97,7 @@ def _measured_cycles(truth: Path) -> bytes:
     for number in range(_CYCLES):
         at = number * settings.cycle_ms / 1000
         reading = meter.measure(at)
-        frames += [_write(wanted, meter.to_log(wanted, Kind.PUSH, at, reading).registers) for wanted in WRITES]
+        frames += [_write(wanted, meter.prepare(wanted, Kind.PUSH, at, reading).registers) for wanted in WRITES]
     return b"".join(frames)
 
 

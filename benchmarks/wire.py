@@ -114,5 +114,5 @@ class Wire:
                 begun, requested, answered, handing, first, count, disturbed, length = _RECORD.unpack(head)
                 answer = log.read(length)
                 exchanges.append(Exchange(begun, requested, answered, handing, first, count, bool(disturbed), answer))
-            self._read = log.publish()
+            self._read = log.tell()
         return exchanges

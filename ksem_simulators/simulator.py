@@ -29,7 +29,7 @@ _END_WITHIN: Final = 5.0
 
 
 class SimulatorFailed(Exception):
-    """A simulator did not start, or ended by itself; the text has what it said."""
+    """A simulator did not start, or ended by itself; the text has what it printed."""
 
 
 class Simulator:
@@ -50,7 +50,7 @@ class Simulator:
         return self._running().pid
 
     def start(self) -> Self:
-        """Starts the process and waits until it is ready. SimulatorFailed with what it said if it ends before."""
+        """Starts the process and waits until it is ready. SimulatorFailed with what it printed if it ends before."""
         self._sockets = Path(tempfile.mkdtemp(prefix="sim-"))
         control = self._sockets / "control"
         with self._log.open("ab") as log:
@@ -240,6 +240,6 @@ class PlenticoreHandle(Simulator):
         return answer
 
     def raw(self, *frames: str, listen_ms: float = 300.0, gap_ms: float = 0.0, crc: bool = False) -> dict[str, Any]:
-        """Sends these frames (hex), each after `gap_ms` of silence, and tells what came back, and when."""
+        """Sends these frames (hex), each after `gap_ms` of silence, and returns what came back, and when."""
         plain = [{"hex": frame, "gap_ms": gap_ms if index else 0.0} for index, frame in enumerate(frames)]
         return self.command("raw", frames=plain, listen_ms=listen_ms, crc=crc)

@@ -1,4 +1,4 @@
-"""The meter's registers as bytes [core]: big-endian words, high word first.
+"""Encodes the meter's registers as bytes [core]: big-endian words, high word first.
 
 Nobody has published what a KSEM's gap words hold. Here each holds `0xC000 | address`, never 0: so an answer in which a
 word was filled up with zero is seen at once. 146-147 holds a constant too.

@@ -1,4 +1,4 @@
-"""The meter itself [core but for the truth file]: measures in cycles, and says what it measured."""
+"""The meter itself [core but for the truth file]: measures in cycles, and prepares the registers that it sends."""
 
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
@@ -52,8 +52,8 @@ class Reading:
     live_snapshot: int
 
 
-class Answer(NamedTuple):
-    """Words that are about to be said, and their statement in the truth file."""
+class Outgoing(NamedTuple):
+    """Registers that are about to be sent, and the number of their statement in the truth file."""
 
     registers: bytes
     statement: int
@@ -118,8 +118,8 @@ class Meter:
             return wanted.last < RANGES[block].last
         return block is not None
 
-    def read_out(self, wanted: RegisterRange, kind: Kind, now: float, reading: Reading | None = None) -> Answer:
-        """The words of `wanted` as of `reading` (the newest by default), recorded as said at `now`.
+    def prepare(self, wanted: RegisterRange, kind: Kind, now: float, reading: Reading | None = None) -> Outgoing:
+        """The words of `wanted` as of `reading` (the newest by default), recorded as sent at `now`.
 
         ValueError when the meter does not have them.
         """
@@ -128,13 +128,13 @@ class Meter:
             raise ValueError(f"the meter has no registers {wanted}")
         registers, snapshot = self._held(block, reading or self.reading, now)
         offset = 2 * (wanted.start - RANGES[block].start)
-        return Answer(
-            registers[offset : offset + 2 * wanted.count], self._truth.read_out(block, snapshot, wanted, kind, now)
+        return Outgoing(
+            registers[offset : offset + 2 * wanted.count], self._truth.record_sent(block, snapshot, wanted, kind, now)
         )
 
-    def take_back(self, answer: Answer) -> None:
+    def take_back(self, outgoing: Outgoing) -> None:
         """It was not sent after all."""
-        self._truth.take_back(answer.statement)
+        self._truth.take_back(outgoing.statement)
 
     def _held(self, block: Block, reading: Reading, now: float) -> tuple[bytes, int]:
         """What `block` holds, and the number of the snapshot of it."""

@@ -1,4 +1,4 @@
-"""How the meter pushes, and which writes a cycle's push is made of [core].
+"""Decides when the meter pushes, and which writes a cycle's push is made of [core].
 
 What a real KSEM writes has never been published: the four groups can be switched on and off, one of them can't go in a
 single write (limit 123 registers), all else is open. So the split is a choice.

@@ -27,7 +27,7 @@ class _Waiting(NamedTuple):
 
 
 class PushConnection(asyncio.Protocol):
-    """Writes with FC16 and hears the answers. A lost connection fails all that wait with ConnectionError."""
+    """Writes with FC16 and receives the answers. A lost connection fails all that wait with ConnectionError."""
 
     def __init__(self) -> None:
         self._reader = MbapReader()
@@ -86,7 +86,7 @@ class PushConnection(asyncio.Protocol):
 
 
 def _seen(answer: "asyncio.Future[float]") -> None:
-    """Of several pipelined writes the first failure is told; the others shall not be complained about."""
+    """Of several pipelined writes only the first failure is reported; asyncio shall not log the others."""
     if not answer.cancelled():
         answer.exception()
 
@@ -169,7 +169,7 @@ class Pusher:
                 await asyncio.sleep(self.settings.retry)
 
     async def _wait(self, due: float) -> float:
-        """Until the next push; returns when the one after it is due, as far as a fixed interval tells."""
+        """Until the next push; returns when the one after it is due, as far as there is a fixed interval."""
         settings = self.settings
         if settings.interval:
             due = max(due + settings.interval, boottime() - settings.interval)
@@ -217,11 +217,11 @@ class Pusher:
             connection.exceptions = 0
 
     def _write(self, connection: PushConnection, wanted: RegisterRange, reading: Reading) -> "asyncio.Future[float]":
-        saying = self._meter.read_out(wanted, Kind.PUSH, boottime(), reading)
+        outgoing = self._meter.prepare(wanted, Kind.PUSH, boottime(), reading)
         try:
-            answer = connection.write(self.settings.unit, wanted, saying.registers)
+            answer = connection.write(self.settings.unit, wanted, outgoing.registers)
         except ConnectionError:
-            self._meter.take_back(saying)
+            self._meter.take_back(outgoing)
             raise
         self.counters.writes += 1
         return answer

@@ -1,4 +1,4 @@
-"""The inverter's loop [shell]: recognises the meter, requests in cycles, judges, runs scripted frames between cycles.
+"""Runs the inverter's loop [shell]: recognises the meter, polls in cycles, judges; scripted frames go between cycles.
 
 The truth file shows it what the meter really measured.
 """
@@ -17,7 +17,7 @@ from ksem_simulators.line.direction import FRAME_GAP
 from ksem_simulators.line.wire_log import WireLogReader
 from ksem_simulators.plenticore.answer import GOOD, UNJUDGED, judge_outcome, read_answer
 from ksem_simulators.plenticore.belief import Belief, BeliefPlan
-from ksem_simulators.plenticore.exchange import Asker, PortGone, RtuPort
+from ksem_simulators.plenticore.exchange import LineClient, PortGone, RtuPort
 from ksem_simulators.plenticore.plan import Plan
 from ksem_simulators.plenticore.tally import Tally, Transaction
 from ksem_simulators.truth import TruthReader, Verdict
@@ -67,14 +67,14 @@ class Inverter:
         self._log = log
         self._stop = threading.Event()
         self._wake = threading.Event()
-        self._work: deque[tuple[Callable[[Asker], dict[str, Any]], Future[dict[str, Any]]]] = deque()
+        self._work: deque[tuple[Callable[[LineClient], dict[str, Any]], Future[dict[str, Any]]]] = deque()
 
     def stop(self) -> None:
         """Ends the loop soon."""
         self._stop.set()
         self._wake.set()
 
-    def between_requests(self, work: Callable[[Asker], dict[str, Any]]) -> Future[dict[str, Any]]:
+    def between_requests(self, work: Callable[[LineClient], dict[str, Any]]) -> Future[dict[str, Any]]:
         """Runs `work` with the line to itself; from any other thread."""
         answer: Future[dict[str, Any]] = Future()
         self._work.append((work, answer))
@@ -101,26 +101,26 @@ class Inverter:
                 continue
             self.port_opened += 1
             try:
-                self._talk(Asker(port, self._baudrate, self._open_wire_log()))
+                self._talk(LineClient(port, self._baudrate, self._open_wire_log()))
             except PortGone:
                 self.port_lost += 1
             finally:
                 port.close()
 
-    def _talk(self, asker: Asker) -> None:
+    def _talk(self, client: LineClient) -> None:
         due = boottime()
         while not self._stop.is_set():
-            self._do_work(asker)
+            self._do_work(client)
             if self.paused:
                 self._rest(boottime() + 1.0)
                 continue
             plan = self.plan
             if plan.detect and not self.recognised:
-                self.recognised = self._request(asker, _DETECT).outcome in {GOOD, UNJUDGED}
+                self.recognised = self._request(client, _DETECT).outcome in {GOOD, UNJUDGED}
                 self._rest(boottime() + (plan.gap if self.recognised else plan.detect_period))
                 continue
             for wanted in plan.ranges:
-                self._request(asker, wanted)
+                self._request(client, wanted)
                 self._stop.wait(max(0.0, plan.gap - FRAME_GAP))
                 if self._stop.is_set() or self._work or self.plan is not plan:
                     break
@@ -135,11 +135,11 @@ class Inverter:
         if not self._stop.is_set():
             self._wake.clear()
 
-    def _do_work(self, asker: Asker) -> None:
+    def _do_work(self, client: LineClient) -> None:
         while self._work:
             work, answer = self._work.popleft()
             try:
-                answer.set_result(work(asker))
+                answer.set_result(work(client))
             except Exception as error:
                 answer.set_exception(error)
                 if isinstance(error, PortGone):
@@ -149,10 +149,10 @@ class Inverter:
         while self._work:
             self._work.popleft()[1].set_exception(error)
 
-    def _request(self, asker: Asker, wanted: RegisterRange) -> Transaction:
+    def _request(self, client: LineClient, wanted: RegisterRange) -> Transaction:
         plan = self.plan
         request = ReadRequest(FunctionCode(plan.function), wanted.start, wanted.count)
-        exchange = asker.request(append_crc(bytes((plan.unit,)) + request.encode()), plan.timeout)
+        exchange = client.request(append_crc(bytes((plan.unit,)) + request.encode()), plan.timeout)
         self._note_unsolicited(exchange.unsolicited)
         answer = read_answer(plan.unit, request, exchange.received)
         verdict = None
@@ -219,5 +219,5 @@ class Oracle:
             try:
                 self._truth = TruthReader(self._path)
             except FileNotFoundError:
-                return Verdict("wrong", "there was no meter yet that could have said this")
+                return Verdict("wrong", "there was no meter yet that could have sent this")
         return self._truth.judge(wanted.start, registers, at)

@@ -1,4 +1,4 @@
-"""Counts and times of all transactions, together and by range [core]."""
+"""Counts and times all transactions, together and by range [core]."""
 
 from collections import Counter, deque
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""The judge's side of the truth file [shell]: opens it, follows it, judges answers by it."""
+"""Reads the truth file for the judge [shell]: opens it, follows it, judges answers by it."""
 
 import struct
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ class Snapshot:
     raw: bytes
 
     def registers(self, wanted: RegisterRange) -> tuple[int, ...]:
-        """The registers asked for. ValueError when they are not all in this snapshot."""
+        """The requested registers. ValueError when they are not all in this snapshot."""
         offset = wanted.start - self.start
         if offset < 0 or 2 * (offset + wanted.count) > len(self.raw):
             raise ValueError(f"{wanted} is not in the snapshot of {self.start}+{len(self.raw) // 2}")
@@ -46,7 +46,7 @@ class TruthReader:
         return self._history.missed
 
     def refresh(self) -> None:
-        """Reads what the meter said since; `judge` does so by itself."""
+        """Reads what the meter sent since; `judge` does so by itself."""
         self._history.refresh()
 
     def judge(self, start: int, registers: Sequence[int], at: float) -> Verdict:

@@ -58,7 +58,7 @@ class Ear:
     ) -> None:
         self._link.stop()
 
-    def to_log(self, topic: str, payload: bytes, *, retain: bool = True) -> None:
+    def publish(self, topic: str, payload: bytes, *, retain: bool = True) -> None:
         """Publish; a retained empty payload clears the topic."""
         assert self._link.publish(topic, payload, qos=1, retain=retain)
 
@@ -93,7 +93,7 @@ class Ear:
         """Say something wrong on a topic and wait until its owner has said what is right after it."""
         with self._news:
             begin = len(self.received)
-            self.to_log(topic, wrong)
+            self.publish(topic, wrong)
             received: list[bytes] = []
 
             def corrected() -> bool:

@@ -228,8 +228,8 @@ def test_yesterdays_retained_blocks_are_never_served(
         with Ear(broker.port) as probe:
             for topic, payload in blocks.items():  # without an expiry, as an older release left them
                 old = payload if boot_ms is None else changed(payload, boot_ms=boot_ms)
-                probe.to_log(topic, changed(old, session="00000bad"))
-            probe.to_log(METER_STATUS, b"online")
+                probe.publish(topic, changed(old, session="00000bad"))
+            probe.publish(METER_STATUS, b"online")
             probe.await_last(METER_STATUS, b"online", 5)
         broker.stop()
     with Chain(tmp_path / "today", broker=broker) as chain:
@@ -270,7 +270,7 @@ def test_a_bridge_that_replays_its_retained_blocks_as_news_changes_nothing(
     with Broker(tmp_path / "other", persistence=True) as other:
         with Ear(other.port) as there:
             for topic, payload in old.items():
-                there.to_log(topic, payload)
+                there.publish(topic, payload)
         other.stop()
         other.config = bridge_to(chain.broker)
         time.sleep(LIMIT_MS / 1000)
@@ -330,7 +330,7 @@ def test_garbage_on_our_topics_changes_nothing_and_is_said_once(chain: Chain, pr
             for round_number in range(24):
                 payload = GARBAGE[round_number % len(GARBAGE)]
                 for topic in (*(f"ksem/main/{topic}" for topic in TOPICS), NODE_STATUS):
-                    probe.to_log(topic, payload, retain=retain)
+                    probe.publish(topic, payload, retain=retain)
                 time.sleep(0.1)
             assert chain.watch(1).keys() == {"good"}
         await_statuses(probe)
@@ -346,8 +346,8 @@ def test_retained_garbage_at_the_start_is_no_hindrance(tmp_path: Path, kept_rows
         chain.start("broker", "meter", "line")
         with Ear(chain.broker.port) as probe:
             for number, topic in enumerate(TOPICS):
-                probe.to_log(f"ksem/main/{topic}", GARBAGE[1 + number % (len(GARBAGE) - 1)])
-            probe.to_log(NODE_STATUS, b"garbage")
+                probe.publish(f"ksem/main/{topic}", GARBAGE[1 + number % (len(GARBAGE) - 1)])
+            probe.publish(NODE_STATUS, b"garbage")
             chain.start("server", "inverter")
             with chain.fault("retained garbage on all topics at the start", FAMILY):
                 assert set(chain.watch(1)) <= REFUSED
@@ -379,7 +379,7 @@ def test_a_forged_sequence_number_of_our_session_starves_nobody(chain: Chain, pr
     with chain.fault("blocks of our own session with a huge seq", FAMILY, recovery=None):
         for _ in range(5):
             live = probe.live()
-            probe.to_log(LIVE, changed(live.encode(), seq=live.seq + 10**12, boot_ms=live.boot_ms + 1))
+            probe.publish(LIVE, changed(live.encode(), seq=live.seq + 10**12, boot_ms=live.boot_ms + 1))
         assert chain.watch(3).keys() == {"good"}
 
 
@@ -389,4 +389,4 @@ def test_a_block_of_our_session_from_the_future_costs_no_more_than_an_echo(chain
     with chain.fault("blocks of our own session, stamped an hour ahead, with a huge seq", FAMILY):
         for _ in range(5):
             live = probe.live()
-            probe.to_log(LIVE, changed(live.encode(), seq=live.seq + 10**12, boot_ms=live.boot_ms + 3_600_000))
+            probe.publish(LIVE, changed(live.encode(), seq=live.seq + 10**12, boot_ms=live.boot_ms + 3_600_000))

@@ -175,7 +175,7 @@ def test_a_forged_device_block_is_not_taken_over_by_a_publisher_that_starts(hous
         chain.publisher.stop()
         made = BlockMessage.decode(_newest(watcher, "ksem/main/block/device"))
         false = replace(made, registers=(999,) * len(made.registers), session="ffffffff")
-        watcher.to_log("ksem/main/block/device", false.encode(OTHER))
+        watcher.publish("ksem/main/block/device", false.encode(OTHER))
         begin = len(watcher.payloads("ksem/main/block/device"))
         chain.publisher.start()
         chain.await_good()

@@ -15,7 +15,7 @@ class Peer:
         self.writes: list[PushedWrite] = []
         self.connection = PushConnection("192.168.1.20", 4711, "main", WrittenRegisters(), 0.0)
 
-    def to_log(self, data: bytes) -> bytes:
+    def send(self, data: bytes) -> bytes:
         answers = self.connection.take(data, 5.0)
         self.writes += self.connection.writes()
         return answers
@@ -34,14 +34,14 @@ READ_TWO = bytes((3, 0, 0, 0, 2))
 
 def test_a_write_is_answered_and_handed_out_with_its_time() -> None:
     peer = Peer()
-    assert peer.to_log(mbap(fc16(0, (1, 2)), unit=71)) == mbap(bytes((16, 0, 0, 0, 2)), unit=71)
+    assert peer.send(mbap(fc16(0, (1, 2)), unit=71)) == mbap(bytes((16, 0, 0, 0, 2)), unit=71)
     assert peer.writes == [PushedWrite(16, 71, 0, (1, 2), 5.0)]
 
 
 def test_a_single_write_is_taken_too() -> None:
     peer = Peer()
     pdu = struct.pack(">BHH", 6, 40, 4711)
-    assert peer.to_log(mbap(pdu)) == mbap(pdu)
+    assert peer.send(mbap(pdu)) == mbap(pdu)
     assert peer.writes == [PushedWrite(6, 1, 40, (4711,), 5.0)]
 
 
@@ -49,15 +49,15 @@ def test_pipelined_writes_are_all_answered_in_one_go() -> None:
     peer = Peer()
     data = b"".join(mbap(fc16(start, (1,)), transaction=start) for start in range(5))
     answers = b"".join(mbap(struct.pack(">BHH", 16, start, 1), transaction=start) for start in range(5))
-    assert peer.to_log(data) == answers
+    assert peer.send(data) == answers
 
 
 def test_a_write_in_fragments_is_answered_once_it_is_whole() -> None:
     peer = Peer()
     data = mbap(fc16(0, tuple(range(28))))
     for byte in data[:-1]:
-        assert peer.to_log(bytes((byte,))) == b""
-    assert peer.to_log(data[-1:]) == mbap(bytes((16, 0, 0, 0, 28)))
+        assert peer.send(bytes((byte,))) == b""
+    assert peer.send(data[-1:]) == mbap(bytes((16, 0, 0, 0, 28)))
 
 
 @st.composite
@@ -97,9 +97,9 @@ def test_a_write_is_taken_alike_in_one_piece_and_in_many(frames: list[bytes]) ->
 
 def test_what_was_written_can_be_read_back_the_newest_first() -> None:
     peer = Peer()
-    peer.to_log(mbap(fc16(0, (1, 2, 3))))
-    peer.to_log(mbap(fc16(1, (9,))))
-    assert peer.to_log(mbap(READ_TWO)) == mbap(bytes((3, 4, 0, 1, 0, 9)))
+    peer.send(mbap(fc16(0, (1, 2, 3))))
+    peer.send(mbap(fc16(1, (9,))))
+    assert peer.send(mbap(READ_TWO)) == mbap(bytes((3, 4, 0, 1, 0, 9)))
 
 
 def test_what_comes_in_one_go_is_noted_in_its_order() -> None:
@@ -107,7 +107,7 @@ def test_what_comes_in_one_go_is_noted_in_its_order() -> None:
     single = struct.pack(">BHH", 6, 1, 8)
     data = mbap(fc16(0, (1, 2))) + mbap(single) + mbap(READ_TWO) + mbap(fc16(0, (3,)))
     answers = mbap(bytes((16, 0, 0, 0, 2))) + mbap(single) + mbap(bytes((3, 4, 0, 1, 0, 8)))
-    assert peer.to_log(data) == answers + mbap(bytes((16, 0, 0, 0, 1)))
+    assert peer.send(data) == answers + mbap(bytes((16, 0, 0, 0, 1)))
     assert [(one.function, one.start, one.registers) for one in peer.writes] == [
         (16, 0, (1, 2)),
         (6, 1, (8,)),
@@ -127,13 +127,13 @@ def test_what_comes_in_one_go_is_noted_in_its_order() -> None:
 )
 def test_what_can_not_be_served_gets_its_exception(pdu: bytes, answer: tuple[int, int]) -> None:
     peer = Peer()
-    assert peer.to_log(mbap(pdu)) == mbap(bytes(answer))
+    assert peer.send(mbap(pdu)) == mbap(bytes(answer))
     assert peer.writes == []
 
 
 def test_garbage_ends_the_connection() -> None:
     with pytest.raises(BadFrame):
-        Peer().to_log(b"GET / HTTP/1.1\r\n")
+        Peer().send(b"GET / HTTP/1.1\r\n")
 
 
 def test_written_registers_are_bounded() -> None:

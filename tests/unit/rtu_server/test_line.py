@@ -132,7 +132,7 @@ def traffic(chance: random.Random, seconds: float) -> list[Segment]:
     segments: list[Segment] = []
     at = chance.uniform(0.0, 0.01)
 
-    def to_log(data: bytes, gap: float, *, request: bool = False, glitch: bool = False) -> None:
+    def send(data: bytes, gap: float, *, request: bool = False, glitch: bool = False) -> None:
         nonlocal at
         segments.append(Segment(data, at + gap, request, glitch))
         at = segments[-1].end
@@ -141,21 +141,21 @@ def traffic(chance: random.Random, seconds: float) -> list[Segment]:
         gap = chance.choice((0.0, 0.001, 0.003, 0.01, 0.03, 0.05, 0.09, 0.16)) * chance.uniform(0.5, 1.5)
         kind = chance.random()
         if kind < 0.5:
-            to_log(chance.choice(REQUESTS), gap, request=True)
+            send(chance.choice(REQUESTS), gap, request=True)
             if chance.random() < 0.2:
-                to_log(chance.choice((b"\0", b"\xff", b"\xff\x7f")), 0.0, glitch=True)
+                send(chance.choice((b"\0", b"\xff", b"\xff\x7f")), 0.0, glitch=True)
         elif kind < 0.75:
             if chance.random() < 0.5:
-                to_log(append_crc(bytes.fromhex("02 03 00 00 00 04")), gap)
+                send(append_crc(bytes.fromhex("02 03 00 00 00 04")), gap)
                 gap = chance.uniform(0.002, 0.008)
             reply = foreign_reply(chance)
             damage = chance.random()
             if damage < 0.2:
                 reply = reply[:1] + bytes((reply[1] ^ 0x10,)) + reply[2:]
-            to_log(reply, gap)
+            send(reply, gap)
         elif kind < 0.9:
             noise = chance.randbytes(chance.choice((1, 2, 3, 5, 12, 40)))
-            to_log(noise, gap, glitch=len(noise) <= GLITCH)
+            send(noise, gap, glitch=len(noise) <= GLITCH)
         else:
             at += gap
     return segments

@@ -36,9 +36,9 @@ class Stage:
         self.wait(8 * self.line.character)
 
     def reply(self, words: tuple[int, ...], after: float = 0.002, unit: int = 1) -> None:
-        self.to_log(struct.pack(f">BBB{len(words)}H", unit, 3, 2 * len(words), *words), after)
+        self.send(struct.pack(f">BBB{len(words)}H", unit, 3, 2 * len(words), *words), after)
 
-    def to_log(self, frame: bytes, after: float = 0.002, *, crc: bool = True) -> Transmission:
+    def send(self, frame: bytes, after: float = 0.002, *, crc: bool = True) -> Transmission:
         self.wait(after)
         data = append_crc(frame) if crc else frame
         sent = self.line.send(US, data, decided=self.world.now)
@@ -150,7 +150,7 @@ def test_a_broken_frame_and_one_with_a_byte_more_break_promise_4() -> None:
     for frame, crc in ((b"\1\3\2\0", True), (b"\1\3", False), (b"\1\x83\4\0", True), (b"\1\4\2\0\0", True)):
         stage = Stage()
         stage.ask(8244, 1)
-        stage.to_log(frame, crc=crc)
+        stage.send(frame, crc=crc)
         assert stage.broken == [4], frame
 
 
@@ -214,7 +214,7 @@ def test_the_echo_that_finds_a_guest_pause_costs_a_cycle_and_no_more(silent: flo
         stage.wait(0.1)
     stage.wait(silent)
     stage.ask()
-    stage.to_log(bytes((1, 0x83, 4)))
+    stage.send(bytes((1, 0x83, 4)))
     stage.exchange()
     assert stage.broken == broken
 
@@ -273,7 +273,7 @@ def test_no_data_within_five_seconds_after_the_last_fault_breaks_promise_5() -> 
             stage.wait(wait)
             stage.ask()
             if frame:
-                stage.to_log(frame)
+                stage.send(frame)
             stage.wait(0.1)
             stage.ask()
             assert stage.broken == broken
@@ -294,7 +294,7 @@ def test_online_without_data_for_three_seconds_breaks_promise_7() -> None:
     stage.oracle.status("ksem/rtu/node/status", b"online")
     for _ in range(26):
         stage.ask()
-        stage.to_log(b"\1\x83\4")
+        stage.send(b"\1\x83\4")
         stage.wait(0.1)
         stage.oracle.tick()
     assert not stage.broken
@@ -322,7 +322,7 @@ def test_an_inverter_that_stops_asking_while_it_is_refused_is_told_by_its_silenc
     stage = Stage()
     stage.exchange()
     stage.ask()
-    stage.to_log(b"\1\x83\4")
+    stage.send(b"\1\x83\4")
     stage.oracle.status("ksem/rtu/node/status", b"online")
     for _ in range(15):
         stage.wait(0.5)
