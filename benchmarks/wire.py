@@ -1,4 +1,4 @@
-"""The line and the client on it: native/wire.c, steered [shell]."""
+"""Runs and steers native/wire.c: the line and the client on it [shell]."""
 
 import struct
 import subprocess
@@ -26,7 +26,7 @@ class Exchange:
     first: int
     count: int
     disturbed: bool
-    """The host held the request's own bytes up for longer than t1.5: its turnaround says nothing."""
+    """The host held the request's own bytes up for longer than t1.5: its turnaround has no meaning."""
     answer: bytes
 
     @property
@@ -60,11 +60,11 @@ class Wire:
         self.is_realtime = self._on_message().endswith("realtime")
 
     def begin(self, seconds: float, period_ms: float, ranges: Sequence[str]) -> None:
-        """Ask these ranges in turn, each turn `period_ms` after the last, 0: at once. `finish` waits for the end."""
+        """Poll these ranges in turn, each turn `period_ms` after the last, 0: at once. `finish` waits for the end."""
         self._log_change(f"run {seconds} {period_ms} {' '.join(ranges)}")
 
     def finish(self) -> list[Exchange]:
-        """Wait until the asking begun is over; return what happened."""
+        """Wait until the polling that was begun is over; return what happened."""
         self._on_message()
         return self._new_records()
 
