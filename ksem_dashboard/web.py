@@ -1,4 +1,4 @@
-"""What is answered over HTTP: the page, its events, /metrics, /healthz, /state.json [shell].
+"""Answers over HTTP: the page, its events, /metrics, /healthz, /state.json [shell].
 
 Server-sent events carry the newest of everything, never a queue of what was.
 """
@@ -26,7 +26,7 @@ from ksem_dashboard.report import health_verdict, history, live, point, report
 MOST: Final = 32
 """Pages that may listen at once."""
 STATE_EVERY: Final = 1.0
-"""Seconds between two states while nothing changes: a page that hears nothing for longer knows that it is cut off."""
+"""Seconds between two states while nothing changes: a page that gets nothing for longer knows that it is cut off."""
 LIVE_EVERY: Final = 0.19
 """A measuring cycle takes 200 ms or longer."""
 
@@ -210,7 +210,7 @@ def _with_known_hosts(app: ASGIApp, hosts: Iterable[str]) -> ASGIApp:
 
 
 def is_known_host(header: str, known: set[str]) -> bool:
-    """Tell whether a Host header holds an address or a known name. An address can't be pointed elsewhere."""
+    """Whether a Host header holds an address or a known name. An address can't be pointed elsewhere."""
     if header.startswith("["):
         host, bracket, port = header[1:].partition("]")
         if not bracket or (port and not port.startswith(":")):

@@ -1,4 +1,4 @@
-"""Writes the example settings, a service's TOML file each beside this one, from the settings classes.
+"""Writes the example settings from the settings classes: a TOML file for each service, beside this one.
 
 What must be given stands there as a placeholder; everything else as a comment with its default, ready to be changed.
 Run it after a change of a settings class: `python packaging/example_settings.py`. A test compares.
@@ -27,7 +27,7 @@ PLACEHOLDERS: Final = {
     ("openwb", "counter", "id"): 2,
     ("tcp", "unit", "id"): 71,
 }
-"""Settings without a default. install.sh puts what it was told or has found in their place."""
+"""Settings without a default. install.sh replaces them with its options or with what it has found."""
 SELF_EXPLAINING: Final = {("node", "name"): "the host's name"}
 """Defaults that depend on the host."""
 
@@ -35,7 +35,7 @@ _HEAD: Final = """\
 # Settings of {name}.
 #
 # A line that begins with "# key =" shows a default: remove the # to change it. After a change:
-#   sudo {name} --check             tells every mistake, or what is in force
+#   sudo {name} --check             prints every mistake, or what is in force
 #   sudo systemctl restart {name}
 # Every key can also be given as an environment variable, AIRBRIDGE_MQTT__HOST=..., in {env}.
 """
