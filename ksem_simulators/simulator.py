@@ -135,8 +135,8 @@ class Simulator:
             line = process.stdout.readline() if selector.select(_READY_WITHIN) else b""
         if not line:
             self.stop()
-            written = self._log.read_text(errors="replace")[-2000:]
-            raise SimulatorFailed(f"{self.name} was not ready within {_READY_WITHIN:g} s: {written}")
+            printed = self._log.read_text(errors="replace")[-2000:]
+            raise SimulatorFailed(f"{self.name} was not ready within {_READY_WITHIN:g} s: {printed}")
         ready: dict[str, Any] = json.loads(line)
         return ready
 

@@ -28,7 +28,7 @@ PLACEHOLDERS: Final = {
     ("tcp", "unit", "id"): 71,
 }
 """Settings without a default. install.sh replaces them with its options or with what it has found."""
-SELF_EXPLAINING: Final = {("node", "name"): "the host's name"}
+HOST_DEFAULTS: Final = {("node", "name"): "the host's name"}
 """Defaults that depend on the host."""
 
 _HEAD: Final = """\
@@ -107,8 +107,8 @@ def _key(field: Any, kind: Any, table: tuple[str, ...]) -> Iterator[str]:
     yield f"# {_sentence(field.metadata['help'])}" + (f" ({'; '.join(allowed)})" if allowed else "")
     if key in PLACEHOLDERS:
         yield f"{field.name} = {toml_word(PLACEHOLDERS[key])}"
-    elif key in SELF_EXPLAINING:
-        yield f"# {field.name} = ({SELF_EXPLAINING[key]})"
+    elif key in HOST_DEFAULTS:
+        yield f"# {field.name} = ({HOST_DEFAULTS[key]})"
     elif (default := default_of(field)) is None:
         yield f"# {field.name} = ({type_words(kind)}; not set)"
     else:

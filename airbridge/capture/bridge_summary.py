@@ -18,7 +18,7 @@ class BridgeSummary:
     def __init__(self) -> None:
         self.parts: dict[tuple[str, str], CaptureSummary] = {}
         """By kind (push, poll, bus) and where."""
-        self.registers: list[CaptureRecord] = []
+        self.notes: list[CaptureRecord] = []
         """What is none of these: faults, states, losses; the newest hundred."""
 
     def add(self, record: CaptureRecord) -> None:
@@ -31,7 +31,7 @@ class BridgeSummary:
         elif what in BUS:
             self._part("bus", record).add(record)
         elif what not in ("held", "poll-failed", "session", "clock"):
-            self.registers = [*self.registers[-99:], record]
+            self.notes = [*self.notes[-99:], record]
 
     def finish(self, now: float) -> None:
         """Call at the end."""

@@ -36,7 +36,7 @@ def bridge_report(summary: BridgeSummary) -> RenderableType:
     parts: list[RenderableType] = []
     for (kind, where), part in sorted(summary.parts.items(), key=lambda one: list(REQUESTED).index(one[0][0])):
         parts += [Text(f"{where}: {kind}", style="bold underline"), report(kind, part)]
-    parts += [Text(f"{record.t:9.3f} s  {record.where}: {record.what}: {record.why}") for record in summary.registers]
+    parts += [Text(f"{record.t:9.3f} s  {record.where}: {record.what}: {record.why}") for record in summary.notes]
     if not parts:
         parts.append(Text("The services were silent: neither pushes nor polls nor requests of an inverter."))
     return Group(*parts)

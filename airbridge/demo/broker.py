@@ -47,8 +47,8 @@ def own_broker(folder: Path, place: Address) -> BrokerProgram:
 
 
 def _mosquitto_name(program: str) -> str:
-    written = subprocess.run([program, "-h"], capture_output=True, text=True, check=False).stdout.partition("\n")[0]
-    return written.replace(" version", "") if written.startswith("mosquitto version") else "mosquitto"
+    version = subprocess.run([program, "-h"], capture_output=True, text=True, check=False).stdout.partition("\n")[0]
+    return version.replace(" version", "") if version.startswith("mosquitto version") else "mosquitto"
 
 
 def _mosquitto_conf(place: Address) -> str:

@@ -46,7 +46,7 @@ class BrokerProbe:
         self._probes = probes(role, self.seen.topics, self._name, discovery_prefix)
         self._news = news
         self._state: tuple[bool, tuple[Reason, ...]] | None = None
-        self._reported = threading.Event()
+        self._answered = threading.Event()
         _log.addHandler(logging.NullHandler())
         _log.propagate = False  # the findings hold what the link logs
         self._link = MqttLink(
@@ -63,7 +63,7 @@ class BrokerProbe:
     def start(self) -> None:
         """Connect; return when it is clear whether that works."""
         self._link.start()
-        self._reported.wait(_UP_WITHIN)
+        self._answered.wait(_UP_WITHIN)
         if not self._link.connected:
             return
         for _, topic, _ in self._probes:
@@ -140,7 +140,7 @@ class BrokerProbe:
     def _on_link(self, up: bool, reasons: tuple[Reason, ...]) -> None:
         if self._state is None or up:
             self._state = (up, reasons)
-        self._reported.set()
+        self._answered.set()
         self._news.set()
 
     def _on_acknowledged(self, topic: str, taken: bool) -> None:
@@ -157,14 +157,14 @@ class BrokerProbe:
 
 
 def listen(
-    ears: list[BrokerProbe], is_reported: Callable[[], bool], *, least: float, most: float, news: threading.Event
+    probes: list[BrokerProbe], is_complete: Callable[[], bool], *, least: float, most: float, news: threading.Event
 ) -> None:
     """Let them listen for `least` to `most` seconds: until every half has reported."""
     begun = boottime()
     while (elapsed := boottime() - begun) < most:
-        if all(probe.is_down for probe in ears):
+        if all(probe.is_down for probe in probes):
             return
-        if elapsed >= least and all(probe.is_done for probe in ears) and is_reported():
+        if elapsed >= least and all(probe.is_done for probe in probes) and is_complete():
             return
         news.clear()
         news.wait(0.25)

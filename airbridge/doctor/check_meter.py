@@ -129,8 +129,8 @@ def _answered(facts: MeterFacts, where: str) -> Finding:
     if kind == "inverter":
         return wrong(f"the device at {where} is an inverter, not a KSEM", _OWN_ADDRESS)
     codes = [answer.code for answer in (device, head) if answer.kind == "exception"]
-    written = f"refuses a KSEM's registers with exception {codes[0]}" if codes else "answers with other registers"
-    return wrong(f"the device at {where} is no KSEM: it {written}{f' ({name})' if name else ''}", _OWN_ADDRESS)
+    reaction = f"refuses a KSEM's registers with exception {codes[0]}" if codes else "answers with other registers"
+    return wrong(f"the device at {where} is no KSEM: it {reaction}{f' ({name})' if name else ''}", _OWN_ADDRESS)
 
 
 Device = Literal["ksem", "nameless", "booting", "inverter", "other"]

@@ -88,7 +88,7 @@ def gather(requested: Requested) -> Gathered:
         if requested.listen_seconds is not None:
             where = (to_do.push_listen, to_do.push_port, requested.listen_seconds)
             listened = threads.submit(gather_push.listen, *where)
-        gathered = _on_message(settings, logins, to_do, requested.patience)
+        gathered = _gather_from_broker(settings, logins, to_do, requested.patience)
         ports = tuple(gather_port(port) for port in to_do.ports)
         facts = gathered.facts
         gathered.facts = Facts(
@@ -123,28 +123,30 @@ def _discovery_prefix(settings: SettingsFacts) -> str | None:
     return str(table.get("prefix", "homeassistant")) if table.get("discovery", True) else None
 
 
-def _on_message(settings: tuple[SettingsFacts, ...], logins: list[_Login], to_do: Wanted, patience: float) -> Gathered:
+def _gather_from_broker(
+    settings: tuple[SettingsFacts, ...], logins: list[_Login], to_do: Wanted, patience: float
+) -> Gathered:
     news = threading.Event()
-    ears = [BrokerProbe(role, mqtt, to_do, news, prefix) for role, mqtt, prefix in logins]
-    if ears:
-        with ThreadPoolExecutor(len(ears)) as threads:
-            list(threads.map(BrokerProbe.start, ears))
-        listen(ears, lambda: _is_reported(ears, to_do), least=LEAST, most=patience, news=news)
-    received = tuple(probe.stop() for probe in ears)
-    seen = [probe.seen for probe in ears]
+    probes = [BrokerProbe(role, mqtt, to_do, news, prefix) for role, mqtt, prefix in logins]
+    if probes:
+        with ThreadPoolExecutor(len(probes)) as threads:
+            list(threads.map(BrokerProbe.start, probes))
+        listen(probes, lambda: _is_complete(probes, to_do), least=LEAST, most=patience, news=news)
+    received = tuple(probe.stop() for probe in probes)
+    seen = [probe.seen for probe in probes]
     retained = {topic: payload for one in seen for topic, payload in one.retained.items()}
     facts = Facts(VERSION, settings, logins=received, seen_meters=merged_meters(seen), seen_nodes=merged_nodes(seen))
     return Gathered(facts, retained)
 
 
-def _is_reported(ears: list[BrokerProbe], to_do: Wanted) -> bool:
+def _is_complete(probes: list[BrokerProbe], to_do: Wanted) -> bool:
     """Whether every half that is wanted or was seen has reported its health, and that it is there."""
-    if all(probe.is_down for probe in ears):
+    if all(probe.is_down for probe in probes):
         return True
-    seen = [probe.seen for probe in ears]
+    seen = [probe.seen for probe in probes]
     meters = {one.id: one for one in merged_meters(seen)}
     nodes = {one.name: one for one in merged_nodes(seen)}
-    echoes = any(probe.role == "rtu" and not probe.is_down for probe in ears)
+    echoes = any(probe.role == "rtu" and not probe.is_down for probe in probes)
     return (
         set(to_do.meters) <= meters.keys()
         and set(to_do.nodes) <= nodes.keys()

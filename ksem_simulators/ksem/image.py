@@ -145,10 +145,10 @@ def _meter(measurement: Measurement, counters: tuple[Counters, Counters, Counter
     return body + struct.pack(">I", 0)
 
 
-def foreign_registers(wanted: RegisterRange, seconds: float) -> bytes:
+def foreign_registers(span: RegisterRange, seconds: float) -> bytes:
     """Registers of a made-up inverter: floats with the low word first, as a Plenticore has them, moving with time."""
     registers = []
-    for address in range(wanted.start, wanted.stop):
+    for address in range(span.start, span.stop):
         high, low = struct.unpack(">HH", struct.pack(">f", 231.4 + address // 2 + seconds % 10.0))
         registers.append(low if address % 2 == 0 else high)
     return struct.pack(f">{len(registers)}H", *registers)

@@ -109,27 +109,27 @@ class Meter:
         self.firmware = firmware
         self._last.clear()
 
-    def knows(self, wanted: RegisterRange) -> bool:
+    def knows(self, span: RegisterRange) -> bool:
         """Whether the meter has all these registers."""
-        block = block_of(wanted)
+        block = block_of(span)
         if block is Block.ENERGY_FLOW:
             return self.settings.energy_flow
         if block is Block.SUNSPEC and self.firmware == "2.5.0":
-            return wanted.last < RANGES[block].last
+            return span.last < RANGES[block].last
         return block is not None
 
-    def prepare(self, wanted: RegisterRange, kind: Kind, now: float, reading: Reading | None = None) -> Outgoing:
-        """The words of `wanted` as of `reading` (the newest by default), recorded as sent at `now`.
+    def prepare(self, span: RegisterRange, kind: Kind, now: float, reading: Reading | None = None) -> Outgoing:
+        """The words of `span` as of `reading` (the newest by default), recorded as sent at `now`.
 
         ValueError when the meter does not have them.
         """
-        block = block_of(wanted)
-        if block is None or not self.knows(wanted):
-            raise ValueError(f"the meter has no registers {wanted}")
+        block = block_of(span)
+        if block is None or not self.knows(span):
+            raise ValueError(f"the meter has no registers {span}")
         registers, snapshot = self._held(block, reading or self.reading, now)
-        offset = 2 * (wanted.start - RANGES[block].start)
+        offset = 2 * (span.start - RANGES[block].start)
         return Outgoing(
-            registers[offset : offset + 2 * wanted.count], self._truth.record_sent(block, snapshot, wanted, kind, now)
+            registers[offset : offset + 2 * span.count], self._truth.record_sent(block, snapshot, span, kind, now)
         )
 
     def take_back(self, outgoing: Outgoing) -> None:

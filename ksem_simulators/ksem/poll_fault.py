@@ -45,11 +45,11 @@ class PollFault:
             None if parameters.get("times") is None else int(parameters["times"]),
         )
 
-    def hits(self, wanted: RegisterRange | None) -> str:
+    def hits(self, span: RegisterRange | None) -> str:
         """The fault's name if it is on for a request of these registers (None: not a read), else ''; counts it."""
         if not self.name or self.times == 0:
             return ""
-        if self.only and (wanted is None or not any(one.overlaps(wanted) for one in self.only)):
+        if self.only and (span is None or not any(one.overlaps(span) for one in self.only)):
             return ""
         if self.times is not None:
             self.times -= 1

@@ -137,11 +137,11 @@ def plan(
     on = [PUSH_GROUPS[name] for name in groups]
     both = PUSH_GROUPS["total"] in on and PUSH_GROUPS["phases"] in on
     writes: list[RegisterRange] = []
-    for wanted in (*live, *energy):
-        if both and LIVE.covers(wanted):
-            writes.append(wanted)
+    for span in (*live, *energy):
+        if both and LIVE.covers(span):
+            writes.append(span)
         else:
-            writes.extend(_overlap(wanted, group) for group in on if group.overlaps(wanted))
+            writes.extend(_overlap(span, group) for group in on if group.overlaps(span))
     return tuple(writes)
 
 

@@ -49,16 +49,16 @@ class PushConnection(asyncio.Protocol):
                 one.answer.set_exception(ConnectionError(f"receiver closed the connection ({exc or 'end of stream'})"))
 
     def write(
-        self, unit: int, wanted: RegisterRange, registers: bytes, *, single: bool = False
+        self, unit: int, span: RegisterRange, registers: bytes, *, single: bool = False
     ) -> "asyncio.Future[float]":
         """Sends a write; the future is how long its answer took, in seconds. `single`: with FC06, one register."""
         if self.closed or self._transport.is_closing():
             raise ConnectionError("receiver closed the connection")
         transaction = next(self._numbers) % 65536
-        head = bytes((FunctionCode.WRITE_MULTIPLE_REGISTERS, *divmod(wanted.start, 256), *divmod(wanted.count, 256)))
-        pdu = head + bytes((2 * wanted.count,)) + registers
+        head = bytes((FunctionCode.WRITE_MULTIPLE_REGISTERS, *divmod(span.start, 256), *divmod(span.count, 256)))
+        pdu = head + bytes((2 * span.count,)) + registers
         if single:
-            pdu = head = bytes((FunctionCode.WRITE_SINGLE_REGISTER, *divmod(wanted.start, 256))) + registers
+            pdu = head = bytes((FunctionCode.WRITE_SINGLE_REGISTER, *divmod(span.start, 256))) + registers
         answer: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         answer.add_done_callback(_seen)
         frame = MbapFrame(transaction, unit, pdu).encode()
@@ -197,13 +197,13 @@ class Pusher:
         connections = await self._connected()
         waited = 0.0
         unanswered: list[asyncio.Future[float]] = []
-        for index, wanted in enumerate(writes):
+        for index, span in enumerate(writes):
             pause = settings.gap if index else 0.0
             if settings.second_half and index == (len(writes) + 1) // 2:
                 pause += settings.second_half
             if pause:
                 await asyncio.sleep(pause)
-            answer = self._write(connections[index % len(connections)], wanted, reading)
+            answer = self._write(connections[index % len(connections)], span, reading)
             if settings.pipeline:
                 unanswered.append(answer)
             else:
@@ -216,10 +216,10 @@ class Pusher:
         for connection in connections:
             connection.exceptions = 0
 
-    def _write(self, connection: PushConnection, wanted: RegisterRange, reading: Reading) -> "asyncio.Future[float]":
-        outgoing = self._meter.prepare(wanted, Kind.PUSH, boottime(), reading)
+    def _write(self, connection: PushConnection, span: RegisterRange, reading: Reading) -> "asyncio.Future[float]":
+        outgoing = self._meter.prepare(span, Kind.PUSH, boottime(), reading)
         try:
-            answer = connection.write(self.settings.unit, wanted, outgoing.registers)
+            answer = connection.write(self.settings.unit, span, outgoing.registers)
         except ConnectionError:
             self._meter.take_back(outgoing)
             raise

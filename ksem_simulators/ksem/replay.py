@@ -37,16 +37,16 @@ class ReplayMeter:
         """The recording's time."""
         return 0.0 if self.starts_at is None else max(0.0, at - self.starts_at)
 
-    def knows(self, wanted: RegisterRange) -> bool:
+    def knows(self, span: RegisterRange) -> bool:
         """Whether the recording holds all of these at any time."""
-        return self.recording.registers.registers(wanted.start, wanted.count, 0.0) is not None
+        return self.recording.registers.registers(span.start, span.count, 0.0) is not None
 
-    def prepare(self, wanted: RegisterRange, _kind: Kind, now: float) -> Outgoing:
+    def prepare(self, span: RegisterRange, _kind: Kind, now: float) -> Outgoing:
         """These registers as of now. There is no truth file: nobody judges a recording."""
-        registers = self.recording.registers.registers(wanted.start, wanted.count, self.now(now))
+        registers = self.recording.registers.registers(span.start, span.count, self.now(now))
         if registers is None:
-            raise ValueError(f"the recording has no registers {wanted}")
-        return Outgoing(struct.pack(f">{wanted.count}H", *registers), 0)
+            raise ValueError(f"the recording has no registers {span}")
+        return Outgoing(struct.pack(f">{span.count}H", *registers), 0)
 
     def take_back(self, outgoing: Outgoing) -> None:
         """Nothing was written down."""
@@ -96,9 +96,9 @@ class ReplayPusher:
             connection = await self._connected(record.peer or "")
             if record.what == "write" and record.start is not None and record.values:
                 registers = struct.pack(f">{len(record.values)}H", *(word or 0 for word in record.values))
-                wanted = RegisterRange(record.start, len(record.values))
+                span = RegisterRange(record.start, len(record.values))
                 single = record.function == FunctionCode.WRITE_SINGLE_REGISTER
-                connection.write(record.unit or 0, wanted, registers, single=single)
+                connection.write(record.unit or 0, span, registers, single=single)
                 self.counters.writes += 1
         except (OSError, TimeoutError) as error:
             self.counters.failures += 1

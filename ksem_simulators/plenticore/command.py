@@ -250,7 +250,7 @@ class Commands:
 
     def _plan(self, **changes: Any) -> dict[str, Any]:
         self._inverter.plan = self._inverter.plan.changed(changes)
-        return {"ranges": [str(wanted) for wanted in self._inverter.plan.ranges]}
+        return {"ranges": [str(span) for span in self._inverter.plan.ranges]}
 
     def _pause(self) -> dict[str, Any]:
         self._inverter.paused = True

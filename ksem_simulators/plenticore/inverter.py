@@ -119,8 +119,8 @@ class Inverter:
                 self.recognised = self._request(client, _DETECT).outcome in {GOOD, UNJUDGED}
                 self._rest(boottime() + (plan.gap if self.recognised else plan.detect_period))
                 continue
-            for wanted in plan.ranges:
-                self._request(client, wanted)
+            for span in plan.ranges:
+                self._request(client, span)
                 self._stop.wait(max(0.0, plan.gap - FRAME_GAP))
                 if self._stop.is_set() or self._work or self.plan is not plan:
                     break
@@ -149,26 +149,26 @@ class Inverter:
         while self._work:
             self._work.popleft()[1].set_exception(error)
 
-    def _request(self, client: LineClient, wanted: RegisterRange) -> Transaction:
+    def _request(self, client: LineClient, span: RegisterRange) -> Transaction:
         plan = self.plan
-        request = ReadRequest(FunctionCode(plan.function), wanted.start, wanted.count)
+        request = ReadRequest(FunctionCode(plan.function), span.start, span.count)
         exchange = client.request(append_crc(bytes((plan.unit,)) + request.encode()), plan.timeout)
         self._note_unsolicited(exchange.unsolicited)
         answer = read_answer(plan.unit, request, exchange.received)
         verdict = None
         if answer.kind == "data":
-            self.registers[str(wanted)] = answer.registers
-            self.belief.read(wanted, answer.registers, boottime())
+            self.registers[str(span)] = answer.registers
+            self.belief.read(span, answer.registers, boottime())
             start = exchange.times.answer_start
-            verdict = self._oracle.judge(wanted, answer.registers, boottime() if start is None else start)
+            verdict = self._oracle.judge(span, answer.registers, boottime() if start is None else start)
         turnaround = exchange.times.turnaround
-        outcome = judge_outcome(answer, turnaround, plan.timeout, verdict, plan.limit(wanted))
+        outcome = judge_outcome(answer, turnaround, plan.timeout, verdict, plan.limit(span))
         self.without_wire_times += not exchange.from_log
         self.number += 1
-        one = Transaction(
+        transaction = Transaction(
             number=self.number,
             at=boottime(),
-            range=str(wanted),
+            range=str(span),
             outcome=outcome.name,
             why=outcome.why,
             turnaround=turnaround,
@@ -178,21 +178,21 @@ class Inverter:
             disturbed=exchange.times.disturbed,
             received=exchange.received,
         )
-        self._record(one)
-        return one
+        self._record(transaction)
+        return transaction
 
-    def _record(self, one: Transaction) -> None:
-        if one.outcome == GOOD and self.first_good is None:
-            self.first_good = one.at
+    def _record(self, transaction: Transaction) -> None:
+        if transaction.outcome == GOOD and self.first_good is None:
+            self.first_good = transaction.at
         with self.changed:
-            self.tally.add(one)
-            self.recent.append(one)
+            self.tally.add(transaction)
+            self.recent.append(transaction)
             self.changed.notify_all()
         if self._log:
-            self._log.write(json.dumps(self._as_logged(one)) + "\n")
+            self._log.write(json.dumps(self._as_logged(transaction)) + "\n")
 
-    def _as_logged(self, one: Transaction) -> dict[str, Any]:
-        return one.as_dict()
+    def _as_logged(self, transaction: Transaction) -> dict[str, Any]:
+        return transaction.as_dict()
 
     def _note_unsolicited(self, data: bytes) -> None:
         if data and data[0] == self.plan.unit and has_valid_crc(data):
@@ -211,7 +211,7 @@ class Oracle:
         self._path = path
         self._truth: TruthReader | None = None
 
-    def judge(self, wanted: RegisterRange, registers: tuple[int, ...], at: float) -> Verdict | None:
+    def judge(self, span: RegisterRange, registers: tuple[int, ...], at: float) -> Verdict | None:
         """The verdict over an answer that began at `at` (CLOCK_BOOTTIME); None without a witness."""
         if self._path is None:
             return None
@@ -220,4 +220,4 @@ class Oracle:
                 self._truth = TruthReader(self._path)
             except FileNotFoundError:
                 return Verdict("wrong", "there was no meter yet that could have sent this")
-        return self._truth.judge(wanted.start, registers, at)
+        return self._truth.judge(span.start, registers, at)

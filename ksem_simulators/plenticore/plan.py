@@ -30,15 +30,15 @@ class Plan:
     limits: dict[str, float | None] = field(default_factory=lambda: dict(LIMITS))
 
     def __post_init__(self) -> None:
-        for wanted in self.ranges:
-            if wanted.count > 125:
-                raise ValueError(f"range {wanted}: {wanted.count} registers, one request has at most 125")
+        for span in self.ranges:
+            if span.count > 125:
+                raise ValueError(f"range {span}: {span.count} registers, one request has at most 125")
         if unknown := set(self.limits) - set(LIMITS):
             raise ValueError(f"limit {', '.join(sorted(unknown))}: allowed are {', '.join(LIMITS)}")
 
-    def limit(self, wanted: RegisterRange) -> float | None:
+    def limit(self, span: RegisterRange) -> float | None:
         """How old the meter's words may be; None for any age."""
-        block = block_of(wanted)
+        block = block_of(span)
         return None if block is None else self.limits[Block(block).name.lower()]
 
     def changed(self, changes: dict[str, Any]) -> Self:

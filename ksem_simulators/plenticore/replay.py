@@ -85,12 +85,12 @@ class ReplayInverter(Inverter):
         self._requested_at = boottime()
         self._request(client, RegisterRange(record.start, record.count or 0))
 
-    def _as_logged(self, one: Transaction) -> dict[str, Any]:
+    def _as_logged(self, transaction: Transaction) -> dict[str, Any]:
         """With the recording's times (of the request's first byte, and after the answer's last) and the registers."""
         assert self.starts_at is not None
         registers = None
-        if one.outcome in ("good", "data"):
-            body = one.received[3:-2]
+        if transaction.outcome in ("good", "data"):
+            body = transaction.received[3:-2]
             registers = struct.unpack(f">{len(body) // 2}H", body)
-        t = {"t_asked": round(self._requested_at - self.starts_at, 6), "t": round(one.at - self.starts_at, 6)}
-        return one.as_dict() | t | {"values": registers}
+        t = {"t_asked": round(self._requested_at - self.starts_at, 6), "t": round(transaction.at - self.starts_at, 6)}
+        return transaction.as_dict() | t | {"values": registers}

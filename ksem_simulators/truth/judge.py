@@ -110,16 +110,16 @@ class _Found:
 
 
 def judge(
-    snapshots: Snapshots, history: History, block: Block, wanted: RegisterRange, registers: bytes, at: float
+    snapshots: Snapshots, history: History, block: Block, span: RegisterRange, registers: bytes, at: float
 ) -> Verdict:
-    """The verdict over `registers` (big-endian) of the range `wanted` in `block`, answered at `at`."""
+    """The verdict over `registers` (big-endian) of the range `span` in `block`, answered at `at`."""
     newest = snapshots.newest(block)
     old_sunspec = block is Block.SUNSPEC and newest is not None and len(newest.raw) < 2 * RANGES[block].count
-    parts = pieces(wanted.start, wanted.count, old_sunspec=old_sunspec)
+    parts = pieces(span.start, span.count, old_sunspec=old_sunspec)
     whole = [parts] if block is Block.LIVE else [(part,) for part in parts]
     found: list[_Found] = []
     for group in whole:
-        traced = _trace(snapshots, history, block, wanted, registers, group, at)
+        traced = _trace(snapshots, history, block, span, registers, group, at)
         if isinstance(traced, Verdict):
             return traced
         found.append(traced)
@@ -140,14 +140,14 @@ def _trace(
     snapshots: Snapshots,
     history: History,
     block: Block,
-    wanted: RegisterRange,
+    span: RegisterRange,
     registers: bytes,
     parts: tuple[Piece, ...],
     at: float,
 ) -> _Found | Verdict:
     """The newest snapshot that holds all `parts` and whose measured words were all sent by `at`; or what is wrong."""
     first, last = parts[0].start, parts[-1].start + parts[-1].count
-    requested = registers[2 * (first - wanted.start) : 2 * (last - wanted.start)]
+    requested = registers[2 * (first - span.start) : 2 * (last - span.start)]
     for part in parts:
         if not part.measured and not history.was_written(block, part.start, part.count, at):
             return Verdict("wrong", f"{_name(part)}: the meter never sent these words")

@@ -69,9 +69,9 @@ def shapes(cycles: int, snapshots: int, statements: int) -> list[RingShape]:
     ]
 
 
-def block_of(wanted: RegisterRange) -> Block | None:
-    """The block that `wanted` lies in, None when it lies in none."""
-    return next((block for block in Block if RANGES[block].covers(wanted)), None)
+def block_of(span: RegisterRange) -> Block | None:
+    """The block that `span` lies in, None when it lies in none."""
+    return next((block for block in Block if RANGES[block].covers(span)), None)
 
 
 class TruthWriter:

@@ -52,7 +52,7 @@ def test_each_conversation_is_summed_up_by_itself() -> None:
 def test_what_is_none_of_them_is_told_in_words_and_bounded() -> None:
     faults = [CaptureRecord(t=float(n), what="state", where="main", why=f"down: number {n}") for n in range(200)]
     summary = summed(*faults)
-    assert len(summary.registers) == 100
+    assert len(summary.notes) == 100
     assert "main: state: down: number 199" in printed(summary)
 
 
