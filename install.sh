@@ -1,5 +1,5 @@
 #!/bin/bash
-# Installs KSEM AirBridge from this checkout. ./install.sh --help tells how.
+# Installs KSEM AirBridge from this checkout. ./install.sh --help shows how.
 set -euo pipefail
 
 CHECKOUT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -49,7 +49,7 @@ options:
   --inverter HOST  the inverter's address or host name (inverter-reader)
   --broker HOST    the broker's address (default: localhost)
   --page WHO       who may open the web page: host (this host only, the default) or house (the whole network)
-  --no-setup       ask nothing; on a terminal `airbridge setup` finds and tests what is missing otherwise
+  --no-setup       no questions; on a terminal `airbridge setup` finds and tests what is missing otherwise
   --help
 
 examples:
@@ -76,7 +76,7 @@ exit codes:
 TEXT
 }
 
-say() { printf '%s\n' "$*"; }
+print() { printf '%s\n' "$*"; }
 step() { printf '  %-38s %s\n' "$1" "$2"; }
 changed() {
     changes=$((changes + 1))
@@ -306,7 +306,7 @@ install_broker() {
     fi
 }
 
-# make_login ROLE GROUP: true if the broker has to be told
+# make_login ROLE GROUP: true if the broker has to reload its logins
 make_login() {
     local before after
     getent group "$2" >/dev/null || set -- "$1" root
@@ -324,7 +324,7 @@ find_port() {
     local found=() good=() each
     shopt -s nullglob
     found=("$SERIAL"/by-id/*)
-    # Two equal adapters without a serial number share one by-id link: only their sockets (by-path) tell them apart.
+    # Two equal adapters without a serial number share one by-id link: only their sockets (by-path) distinguish them.
     local sockets=("$SERIAL"/by-path/*) named='' nodes=''
     for each in "${sockets[@]}"; do
         [[ $nodes == *" $(readlink -f "$each") "* ]] && continue # Debian 13 has two links for one socket
@@ -347,11 +347,11 @@ find_port() {
         step "RS485 port" "No USB-RS485 adapter was found. Plug it in and run this command again."
         return
     fi
-    say "  Which of these is the RS485 adapter to the inverter?"
+    print "  Which of these is the RS485 adapter to the inverter?"
     for each in "${found[@]}"; do
-        say "    $each$(grep -qiE "$NO_RS485" <<<"${each##*/}" && echo '   (does not look like one)')"
+        print "    $each$(grep -qiE "$NO_RS485" <<<"${each##*/}" && echo '   (does not look like one)')"
     done
-    say "    None was taken. Run this again with --port PATH."
+    print "    None was taken. Run this again with --port PATH."
 }
 
 # host_of TEXT: a host name or address out of what a browser's address line holds
@@ -393,11 +393,11 @@ fill() {
         if [[ $old != 192.168.1.[56]0 && $old != */usb-... && $old != '' ]] || [[ $old == 192.168.1.[56]0 && $value == "$old" ]]; then
             if [[ -t 0 ]]; then
                 local answer
-                read -rp "  $file says $key = \"$old\". Write \"$value\" instead? [y/N] " answer
+                read -rp "  $file has $key = \"$old\". Write \"$value\" instead? [y/N] " answer
                 [[ $answer == [yYjJ]* ]] || return 0
             else
-                say "      $file line $number: $key = \"$old\" was kept. For $option write there: $key = \"$value\""
-                say "      Then: sudo systemctl restart $service"
+                print "      $file line $number: $key = \"$old\" was kept. For $option write there: $key = \"$value\""
+                print "      Then: sudo systemctl restart $service"
                 kept=yes
                 return 0
             fi
@@ -421,7 +421,7 @@ run_setup() {
     for service in "${wanted[@]}"; do words+=("--${service#ksem-}"); done
     [[ -z $meter ]] || words+=(--meter "$meter")
     [[ -z $port ]] || words+=(--port "$port")
-    "$COMMANDS/airbridge" "${words[@]}" || say "  Run the questions again at any time: sudo airbridge setup"
+    "$COMMANDS/airbridge" "${words[@]}" || print "  Run the questions again at any time: sudo airbridge setup"
     changes=$((changes + 1))
     [[ " ${wanted[*]} " != *" rtu-server "* ]] || allow_port
 }
@@ -508,7 +508,7 @@ make_settings() {
     [[ $service != ksem-dashboard ]] || page_made=yes
 }
 
-# set_key FILE KEY VALUE: the value in the placeholder's place; without one the key is missing, and --check says so
+# set_key FILE KEY VALUE: the value in the placeholder's place; without one the key is missing, and --check reports it
 set_key() {
     if [[ -n $3 ]]; then
         sed -i "s|^$2 = .*|$2 = \"$3\"|" "$1"
@@ -564,12 +564,12 @@ allow_port() {
 start() {
     local service=$1 mistakes line target
     target=$(settings_of "$service")
-    # (What an .env file adds only systemd knows; then the service itself tells, in the journal.)
+    # (What an .env file adds only systemd knows; then the service itself reports, in the journal.)
     if [[ ! -e ${target%.toml}.env ]] &&
         ! mistakes=$(cd / && runuser -u "$service" -- "$COMMANDS/$service" --check 2>&1 >/dev/null); then
         step "$service" "waits for its settings:"
-        while read -r line; do say "      $line"; done <<<"$mistakes"
-        say "      Then: sudo systemctl restart $service"
+        while read -r line; do print "      $line"; done <<<"$mistakes"
+        print "      Then: sudo systemctl restart $service"
         return 1
     fi
     if ! has_systemd; then
@@ -593,7 +593,7 @@ install_all() {
         if is_installed "$service"; then want "$service"; fi
     done
     [[ ${#wanted[@]} != 0 ]] || fail "nothing is installed here yet: see ./install.sh --help"
-    say "Installing ${wanted[*]}$beside:"
+    print "Installing ${wanted[*]}$beside:"
     install_packages "${packages[@]}"
     for service in "${wanted[@]}"; do make_user "$service"; done
     mkdir -p "$SETTINGS"
@@ -607,10 +607,10 @@ install_all() {
     if uses_setup; then run_setup; fi
     for service in "${wanted[@]}"; do start "$service" || waiting=1; done
     xargs -r -d '\n' rm -rf <"$old_versions"
-    if ((changes == 0)); then say "Nothing had to be changed."; fi
+    if ((changes == 0)); then print "Nothing had to be changed."; fi
     if has_systemd; then
         ((changes == 0)) || sleep 3 # until they have found the broker, the meter and the inverter, or have not
-        say "What they say:"
+        print "Status of the services:"
         for service in "${wanted[@]}"; do
             step "$service" "$(systemctl show --value --property StatusText "$service" | grep . || echo "not running")"
         done
@@ -619,18 +619,18 @@ install_all() {
     if ((waiting)); then exit "$SETTINGS_WANTED"; fi
     if [[ $page_made == yes ]]; then
         if [[ $page == house ]]; then
-            say "The web page is at http://$(hostname):8080, for everybody in this network: it has no login."
+            print "The web page is at http://$(hostname):8080, for everybody in this network: it has no login."
         else
-            say "The web page is at http://127.0.0.1:8080, for this host only: it has no login. For your whole network write"
-            say "listen = \"0.0.0.0\" into $SETTINGS/dashboard.toml, then: sudo systemctl restart ksem-dashboard"
+            print "The web page is at http://127.0.0.1:8080, for this host only: it has no login. For your whole network write"
+            print "listen = \"0.0.0.0\" into $SETTINGS/dashboard.toml, then: sudo systemctl restart ksem-dashboard"
         fi
     fi
     if has_systemd && ! data_flows; then
-        say "Installed and running, but no data flows yet. What is wrong, and the remedy: sudo airbridge doctor"
+        print "Installed and running, but no data flows yet. What is wrong, and the remedy: sudo airbridge doctor"
         if uses_setup; then "$COMMANDS/airbridge" doctor || true; fi
         exit "$NO_DATA"
     fi
-    say "Done. What is going on: systemctl status ${wanted[*]}"
+    print "Done. What is going on: systemctl status ${wanted[*]}"
 }
 
 # Each service that carries data reports in its status line that it does. Some seconds are given to it after a start.
@@ -644,13 +644,13 @@ data_flows() {
         done
     done
 }
-carries_data() { [[ $1 == 'live data flows'* || $1 == 'the inverter asks and gets data'* ]]; }
+carries_data() { [[ $1 == 'live data flows'* || $1 == 'the inverter gets data'* ]]; }
 
 # What is new, from the changelog: its part above the version that was here before.
 show_news() {
     local now=$CHECKOUT/CHANGELOG.md before=$HOME_DIR/CHANGELOG.md
     if [[ -f $before ]] && ! cmp -s "$before" "$now"; then
-        say "What is new:"
+        print "What is new:"
         diff --unchanged-line-format= --old-line-format= --new-line-format='%L' "$before" "$now" | sed -n 's/^/    /; /[^ ]/p' || true
     fi
     put "$now" "$before" 644 || true
@@ -659,7 +659,7 @@ show_news() {
 uninstall() {
     local service file
     check_host
-    say "Removing KSEM AirBridge:"
+    print "Removing KSEM AirBridge:"
     for service in "${SERVICES[@]}"; do
         if is_installed "$service"; then
             if has_systemd; then systemctl stop "$service"; fi
@@ -699,7 +699,7 @@ uninstall() {
             changed "user $service" "removed"
         fi
     done
-    say "Done. Debian packages (mosquitto, python3-venv) stay: others may use them."
+    print "Done. Debian packages (mosquitto, python3-venv) stay: others may use them."
 }
 
 remove_link() {
@@ -769,7 +769,7 @@ meter=$(host_of "$meter")
 [[ -z $action || ${#wanted[@]} == 0 ]] || misused "$action takes no part: it is for all that are here"
 [[ $purge == no || $action == uninstall ]] || misused "--purge goes with uninstall"
 case $action${wanted[*]} in
-'') misused "say publisher, rtu-server, both, inverter-reader, dashboard, upgrade or uninstall" ;;
+'') misused "name publisher, rtu-server, both, inverter-reader, dashboard, upgrade or uninstall" ;;
 uninstall) uninstall ;;
 *) install_all ;;
 esac

@@ -1,1 +1,1 @@
-"""The operator's command: see the bridge run, record both of its ends."""
+"""The operator's command: shows the bridge, examines it and records both of its ends."""

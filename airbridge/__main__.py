@@ -1,4 +1,4 @@
-"""`airbridge` and `python -m airbridge`."""
+"""Runs `airbridge` and `python -m airbridge`."""
 
 import sys
 

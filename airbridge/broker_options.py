@@ -1,4 +1,4 @@
-"""The options by which a command reaches the broker."""
+"""Defines the options by which a command connects to the broker."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""The command line of `airbridge`."""
+"""Defines the command line of `airbridge`."""
 
 from typing import Annotated
 

@@ -1,1 +1,1 @@
-"""`make bench`: the bridge beside other servers, measured on a line at true speed."""
+"""`make bench`: measures the bridge beside other servers on a line at true speed."""

@@ -1,4 +1,4 @@
-"""The command behind `make bench`."""
+"""Runs `make bench`."""
 
 import argparse
 import json

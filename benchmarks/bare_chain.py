@@ -1,4 +1,4 @@
-"""The least that two services in Python take between a meter and a line: nothing is checked, dated, decoded or told.
+"""Runs the least that two services in Python need between a meter and a line: no checks, no dates, no decoded values.
 
     python -m benchmarks.bare_chain publisher PORT BROKER_PORT
     python -m benchmarks.bare_chain server BROKER_PORT SERIAL_PORT

@@ -1,4 +1,4 @@
-"""What the shape of the bridge costs by itself: a bare chain's CPU beside ours and pymodbus's, in turns [shell]."""
+"""Measures what the shape of the bridge costs: a bare chain's CPU beside ours and pymodbus's, in turns [shell]."""
 
 import subprocess
 import sys
@@ -21,7 +21,7 @@ _TURNS: Final = 3
 _MODE: Final = "mixed"
 
 Costs = Mapping[str, dict[str, float]]
-"""By contender: CPU in ms a second while nobody asks, in seconds for 1000 mixed transactions, and their number."""
+"""By contender: CPU in ms a second without requests, in seconds for 1000 mixed transactions, and their number."""
 
 
 def measure_costs(

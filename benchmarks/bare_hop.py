@@ -1,4 +1,4 @@
-"""paho -> mosquitto -> paho with nothing else: what the broker's hop costs at least.
+"""Runs paho -> mosquitto -> paho with nothing else: what the broker's hop costs at least.
 
     python -m benchmarks.bare_hop publish|subscribe PORT LOG PAYLOAD_FILE
 

@@ -1,4 +1,4 @@
-"""rtu-server itself, which also writes down from when on each live block is served.
+"""Runs rtu-server itself, and records from when on it serves each live block.
 
     python -m benchmarks.cache_probe --config FILE      the file is named by BENCH_PROBE
 
@@ -22,13 +22,13 @@ def _watch() -> None:
     descriptor = os.open(os.environ["BENCH_PROBE"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     on_block = RegisterCache.on_block
 
-    def hear_and_tell(cache: RegisterCache, message: BlockMessage, now: float) -> BlockResult:
+    def on_block_recorded(cache: RegisterCache, message: BlockMessage, now: float) -> BlockResult:
         received = on_block(cache, message, now)
         if received is BlockResult.HELD and message.block == "live":
             os.write(descriptor, RECORD.pack(boottime(), message.boot_ms, message.source == "push"))
         return received
 
-    RegisterCache.on_block = hear_and_tell  # type: ignore[method-assign]
+    RegisterCache.on_block = on_block_recorded  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

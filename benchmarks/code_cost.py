@@ -1,4 +1,4 @@
-"""What the code at a block's end costs at both ends: `python -m benchmarks.code_cost` measures it alone [shell]."""
+"""Measures what one block costs the code at both ends, without a network: `python -m benchmarks.code_cost` [shell]."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""How soon data flows: from process start, and after each part of the chain was gone [shell]."""
+"""Measures how soon data flows: from process start, and after each part of the chain was gone [shell]."""
 
 import time
 from collections.abc import Callable
@@ -75,7 +75,7 @@ def _push(house: House, wire: Wire) -> float:
 
 
 def _meter(house: House, wire: Wire) -> float:
-    """The meter goes and comes back, as far as the network can tell: counted from its port being open again."""
+    """The meter goes and comes back, as far as the network shows: counted from its port being open again."""
     house.meter.command("push", enabled=False)
     house.meter.command("poll", open=False)
     house.meter.command("drop-connections")

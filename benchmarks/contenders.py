@@ -1,4 +1,4 @@
-"""Who is measured on the line [shell]."""
+"""Starts the servers that are measured on the line [shell]."""
 
 import subprocess
 import sys
@@ -39,7 +39,7 @@ class Contender:
 
 @contextmanager
 def all_contenders(programs: dict[str, Path], folder: Path, house: House, wire: Wire) -> Iterator[list[Contender]]:
-    """All of them at once, each waiting on its own line until it is asked; `house` is up on `wire`."""
+    """All of them at once, each waiting on its own line for a request; `house` is up on `wire`."""
     with ExitStack() as stack:
         commands: dict[str, Sequence[str | Path]] = {
             AT_ONCE: (programs["reference"], "at-once"),

@@ -1,4 +1,4 @@
-"""A run's results into docs/performance.md: `python -m benchmarks.document build/bench`."""
+"""Writes a run's results into docs/performance.md: `python -m benchmarks.document build/bench`."""
 
 import json
 import shutil

@@ -1,6 +1,6 @@
-"""A receiver that does nothing but acknowledge: `python -m benchmarks.empty_receiver PORT`.
+"""Runs a receiver that does nothing but acknowledge: `python -m benchmarks.empty_receiver PORT`.
 
-What a meter waits for it is what asyncio, the kernel and the simulated meter take by themselves.
+A meter's wait for it is the time that asyncio, the kernel and the simulated meter take by themselves.
 """
 
 import asyncio

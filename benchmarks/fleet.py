@@ -1,4 +1,4 @@
-"""A centre of three NATS nodes and many houses: what a house costs there, and what happens when nodes end.
+"""Runs a centre of three NATS nodes and many houses: measures what a house costs, and what happens when nodes end.
 
     python -m benchmarks.fleet --houses 200 --out docs/fleet-numbers.md
 
@@ -194,7 +194,7 @@ class Consumer:
                 self._date(seen, house, float(at), now)
 
     def _date(self, seen: Seen, house: str, published: float, now: float) -> None:
-        """Date it as docs/fleet.md tells consumers to, and look whether that is true."""
+        """Date it as docs/fleet.md describes for consumers, and check that date."""
         age = now - published
         clock = self._clocks.setdefault(house, ArrivalClock())
         clock.received_at(round(1000 * published), now)

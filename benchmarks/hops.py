@@ -1,4 +1,4 @@
-"""What runs beside the chain for comparison: the bare broker hop [shell]."""
+"""Runs the bare broker hop beside the chain for comparison [shell]."""
 
 import struct
 import subprocess
@@ -31,7 +31,7 @@ class BareHop:
     """Two processes with paho, one publishing, one subscribed, over the chain's own broker."""
 
     def __init__(self, folder: Path) -> None:
-        self._sent, self._heard = folder / "hop.sent", folder / "hop.heard"
+        self._sent, self._received = folder / "hop.sent", folder / "hop.received"
 
     @contextmanager
     def running(self, port: int) -> Iterator[None]:
@@ -40,7 +40,7 @@ class BareHop:
         words = [sys.executable, "-m", "benchmarks.bare_hop"]
         both = [
             subprocess.Popen([*words, role, str(port), str(log), str(payload)])
-            for role, log in (("subscribe", self._heard), ("publish", self._sent))
+            for role, log in (("subscribe", self._received), ("publish", self._sent))
         ]
         try:
             yield
@@ -51,7 +51,7 @@ class BareHop:
 
     def within(self, windows: Sequence[tuple[float, float]]) -> list[float]:
         """Seconds from publish() to the subscriber's callback, of the messages sent in these windows."""
-        received = dict(struct.iter_unpack(RECORD.format, self._heard.read_bytes()))
+        received = dict(struct.iter_unpack(RECORD.format, self._received.read_bytes()))
         sent = struct.iter_unpack(RECORD.format, self._sent.read_bytes())
         return [
             received[number] - at

@@ -1,4 +1,4 @@
-"""One house for the bench: broker, meter, publisher, RTU server, each a real process [shell]."""
+"""Starts one house for the bench: broker, meter, publisher, RTU server, each a real process [shell]."""
 
 import struct
 import time

@@ -1,4 +1,4 @@
-"""What the simulated meter wrote, and when: the yardstick for hops and ages [shell]."""
+"""Reads what the simulated meter wrote, and when: the yardstick for hops and ages [shell]."""
 
 from bisect import bisect_right
 from collections.abc import Iterable

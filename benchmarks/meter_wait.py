@@ -1,7 +1,7 @@
-"""How long a meter waits for the answers to a cycle's writes: native/pushing_meter.c, and what it says [shell].
+"""Measures how long a meter waits for the answers to a cycle's writes, with native/pushing_meter.c [shell].
 
 The simulated meter measures that as well, in Python, on the processor that also answers it: half of what it sees is its
-own wake-up. So here a meter in C asks, with words that the simulated one measured.
+own wake-up. So here a meter in C writes, with registers that the simulated one measured.
 """
 
 import subprocess
@@ -25,7 +25,7 @@ WRITES: Final = (RegisterRange(0, 28), RegisterRange(40, 106))
 """A cycle's, as the simulated meter pushes them."""
 PERIOD_MS: Final = 200
 _CYCLES: Final = 100
-"""Said again after 20 s: no two cycles near one another are alike."""
+"""Repeated after 20 s: no two cycles near one another are alike."""
 _UNIT: Final = 1
 _LEARNING: Final = 10
 """The first cycles, from which the publisher learns what belongs together."""
@@ -97,7 +97,7 @@ def _measured_cycles(truth: Path) -> bytes:
     for number in range(_CYCLES):
         at = number * settings.cycle_ms / 1000
         reading = meter.measure(at)
-        frames += [_write(wanted, meter.read_out(wanted, Kind.PUSH, at, reading).registers) for wanted in WRITES]
+        frames += [_write(wanted, meter.prepare(wanted, Kind.PUSH, at, reading).registers) for wanted in WRITES]
     return b"".join(frames)
 
 

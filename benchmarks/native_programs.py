@@ -1,4 +1,4 @@
-"""The bench's C programs, compiled into the run's own folder [shell]."""
+"""Compiles the bench's C programs into the run's own folder [shell]."""
 
 import subprocess
 from pathlib import Path
@@ -9,7 +9,7 @@ _PROGRAMS: Final = {"wire": [], "reference": [], "pushing_meter": [], "libmodbus
 
 
 class CannotBuild(Exception):
-    """A compiler or a library is missing; the text says what to install."""
+    """A compiler or a library is missing; the text names the packages to install."""
 
 
 def build(folder: Path) -> dict[str, Path]:

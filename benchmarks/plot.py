@@ -1,4 +1,4 @@
-"""The turnarounds as an SVG picture [core]: one bar from p50 to p99 for each contender, at rest and under load."""
+"""Draws the turnarounds as an SVG picture [core]: a bar from p50 to p99 for each contender, at rest and under load."""
 
 from typing import Any, Final
 
@@ -8,7 +8,7 @@ _WIDTH: Final = 760
 _LEFT: Final = 150
 _ROW: Final = 26
 _MOST: Final = 8.0
-"""ms at the right border; a longer tail is cut off and told as a number."""
+"""ms at the right border; a longer tail is cut off and printed as a number."""
 _T35: Final = 1.75
 _COLOURS: Final = {"rest": "#2f6f9f", "load": "#d08a3c"}
 _LABELS: Final = {"rest": "5 pushes a second", "load": "50 a second, second core busy"}

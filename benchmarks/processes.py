@@ -1,4 +1,4 @@
-"""What processes cost, from /proc, and a core kept busy [shell]."""
+"""Measures from /proc what processes cost, and keeps a core busy [shell]."""
 
 import os
 import subprocess

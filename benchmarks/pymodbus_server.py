@@ -1,4 +1,4 @@
-"""pymodbus's own serial server with a plain store: `python -m benchmarks.pymodbus_server PORT`."""
+"""Runs pymodbus's own serial server with a plain store: `python -m benchmarks.pymodbus_server PORT`."""
 
 import asyncio
 import sys

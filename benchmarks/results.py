@@ -1,4 +1,4 @@
-"""From samples to the figures that are kept as JSON [core]."""
+"""Computes from samples the figures that are kept as JSON [core]."""
 
 from collections.abc import Sequence
 from typing import Any, Final

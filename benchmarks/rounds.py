@@ -1,4 +1,4 @@
-"""The interleaved rounds on the paced line [shell]."""
+"""Runs the interleaved rounds on the paced line [shell]."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -90,7 +90,7 @@ class Findings:
     wrong: int = 0
     waits: dict[str, list[dict[str, float]]] = field(default_factory=lambda: {REST: [], LOAD: []})
     idle_cpu: dict[tuple[str, str], list[float]] = field(default_factory=dict)
-    """CPU seconds a second while nobody asks, by state and contender."""
+    """CPU seconds a second without requests, by state and contender."""
     steal: list[float] = field(default_factory=list)
 
     def part(self, state: str, name: str, mode: str) -> Part:

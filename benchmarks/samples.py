@@ -1,4 +1,4 @@
-"""Percentiles of pooled samples, and ratios of them [core]."""
+"""Computes percentiles of pooled samples, and ratios of them [core]."""
 
 from collections.abc import Sequence
 from math import ceil

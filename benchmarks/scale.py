@@ -1,4 +1,4 @@
-"""Many meters, many lines, many nodes, many sites [shell]."""
+"""Measures many meters, many lines, many nodes and many sites [shell]."""
 
 import time
 from collections.abc import Callable
@@ -20,7 +20,7 @@ NODES: Final = (1, 10, 50, 200)
 _TURNS: Final = 2
 """Rounds in which numbers of nodes take turns: what is compared there differs by less than a machine does by itself."""
 WINDOW: Final = 10.0
-"""Seconds measured at a time: a publisher asks for counters and tells its health once in it."""
+"""Seconds measured at a time: a publisher polls counters and publishes its health once in it."""
 SETTLE: Final = 6.0
 """Seconds until pushes are learned and the first polls are over."""
 

@@ -1,4 +1,4 @@
-"""Many subscribed nodes in one thread: raw MQTT 3.1.1, so that they cost little themselves [shell]."""
+"""Runs many subscribed nodes in one thread, over raw MQTT 3.1.1, so that they cost little themselves [shell]."""
 
 import re
 import selectors
@@ -12,7 +12,7 @@ from ksem_contract.topics import Topics
 
 _CONNECT, _SUBSCRIBE, _PUBLISH = 0x10, 0x82, 0x30
 LEARNING: Final = 2.0
-"""Seconds within which each node has asked twice: with the second answer it knows how seldom it may."""
+"""Seconds within which each node has sent two pings: the second pong holds how seldom it may send them."""
 _EVERY: Final = re.compile(rb'"every_ms":(\d+)')
 
 
@@ -30,7 +30,7 @@ def _packet(kind: int, body: bytes) -> bytes:
 
 
 class Subscribers:
-    """So many nodes, subscribed to a meter's blocks, status and pongs as an RTU server is; `pings`: each asks for the
+    """So many nodes, subscribed to a meter's blocks, status and pongs as an RTU server is; `pings`: each polls the
     publisher's clock every 10 s, or as seldom as it wishes, as an RTU server does. `topic`: subscribe to this alone.
     After `LEARNING` their pings lie evenly spread.
     """

@@ -1,4 +1,4 @@
-"""The results as text [core]."""
+"""Renders the results as text [core]."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -50,7 +50,7 @@ def _chain(found: dict[str, Any]) -> Iterator[str]:
 
 
 def _bare(found: dict[str, Any]) -> Iterator[str]:
-    yield "\nCPU beside a bare chain, whose two services check, date, decode and tell nothing, 5 pushes a second"
+    yield "\nCPU beside a bare chain, whose two services check, date, decode and report nothing, 5 pushes a second"
     yield f"{'':18}{'at rest, ms/s':>16}{'mixed, s/1000':>16}{'x pymodbus':>12}{'n':>8}"
     for name, cost in found["bare"].items():
         ratio = cost["mixed_s_1000"] / found["bare"][PYMODBUS]["mixed_s_1000"]

@@ -1,4 +1,4 @@
-"""What must hold, and whether it does [core]. Every figure is a ratio or a time within one run."""
+"""Checks what must hold [core]. Every figure is a ratio or a time within one run."""
 
 from dataclasses import dataclass
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""The line and the client on it: native/wire.c, steered [shell]."""
+"""Runs and steers native/wire.c: the line and the client on it [shell]."""
 
 import struct
 import subprocess
@@ -26,7 +26,7 @@ class Exchange:
     first: int
     count: int
     disturbed: bool
-    """The host held the request's own bytes up for longer than t1.5: its turnaround says nothing."""
+    """The host held the request's own bytes up for longer than t1.5: its turnaround has no meaning."""
     answer: bytes
 
     @property
@@ -57,15 +57,15 @@ class Wire:
         self._process = subprocess.Popen(
             [program, self.port, self._log, "38400"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self.is_realtime = self._on_message().endswith("realtime")
+        self.is_realtime = self._reply().endswith("realtime")
 
     def begin(self, seconds: float, period_ms: float, ranges: Sequence[str]) -> None:
-        """Ask these ranges in turn, each turn `period_ms` after the last, 0: at once. `finish` waits for the end."""
-        self._send(f"run {seconds} {period_ms} {' '.join(ranges)}")
+        """Poll these ranges in turn, each turn `period_ms` after the last, 0: at once. `finish` waits for the end."""
+        self._command(f"run {seconds} {period_ms} {' '.join(ranges)}")
 
     def finish(self) -> list[Exchange]:
-        """Wait until the asking begun is over; return what happened."""
-        self._on_message()
+        """Wait until the polling that was begun is over; return what happened."""
+        self._reply()
         return self._new_records()
 
     def run(self, seconds: float, period_ms: float, ranges: Sequence[str]) -> list[Exchange]:
@@ -73,20 +73,20 @@ class Wire:
         return self.finish()
 
     def begin_until_data(self, seconds: float, wanted: str = "0-27") -> None:
-        self._send(f"until {seconds} {wanted}")
+        self._command(f"until {seconds} {wanted}")
 
     def first_data(self) -> float | None:
         """When the first answer with data began; None where none came in time."""
-        return float(self._on_message().split()[1]) or None
+        return float(self._reply().split()[1]) or None
 
     def unplug(self) -> None:
-        self._send("unplug")
-        self._on_message()
+        self._command("unplug")
+        self._reply()
 
     def plug(self) -> float:
         """The port is back; return when."""
-        self._send("plug")
-        return float(self._on_message().split()[1])
+        self._command("plug")
+        return float(self._reply().split()[1])
 
     def __enter__(self) -> Self:
         return self
@@ -95,12 +95,12 @@ class Wire:
         self._process.kill()
         self._process.communicate()
 
-    def _send(self, command: str) -> None:
+    def _command(self, command: str) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(command + "\n")
         self._process.stdin.flush()
 
-    def _on_message(self) -> str:
+    def _reply(self) -> str:
         assert self._process.stdout is not None
         line = self._process.stdout.readline().strip()
         assert line, "the line's process has ended"
@@ -114,5 +114,5 @@ class Wire:
                 begun, requested, answered, handing, first, count, disturbed, length = _RECORD.unpack(head)
                 answer = log.read(length)
                 exchanges.append(Exchange(begun, requested, answered, handing, first, count, bool(disturbed), answer))
-            self._read = log.publish()
+            self._read = log.tell()
         return exchanges

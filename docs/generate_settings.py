@@ -23,7 +23,7 @@ SERVICES: Final = (
     ("inverter-reader", "inverter-reader.toml", InverterReaderSettings),
     ("ksem-dashboard", "dashboard.toml", KsemDashboardSettings),
 )
-SELF_EXPLAINING: Final = {("node", "name"): "the host's name, made fit"}
+HOST_DEFAULTS: Final = {("node", "name"): "the host's name, made fit"}
 """Defaults that depend on the host."""
 
 _HEAD: Final = """\
@@ -107,7 +107,7 @@ def _escaped(cell: str) -> str:
 
 
 def _default(field: Any, table: tuple[str, ...]) -> str:
-    if (own := SELF_EXPLAINING.get((*table, field.name))) is not None:
+    if (own := HOST_DEFAULTS.get((*table, field.name))) is not None:
         return own
     if field.default is attrs.NOTHING:
         return "**needed**"

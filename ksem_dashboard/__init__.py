@@ -1,1 +1,1 @@
-"""The web page and the metrics: a consumer like any other, which knows only the MQTT contract."""
+"""Serves the web page and the metrics: a consumer like any other, which knows only the MQTT contract."""

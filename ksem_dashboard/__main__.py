@@ -1,4 +1,4 @@
-"""The command ksem-dashboard."""
+"""Runs the command ksem-dashboard."""
 
 import asyncio
 import sys
@@ -17,7 +17,7 @@ COMMAND = Command(
 
 
 async def serve(settings: KsemDashboardSettings, stopping: asyncio.Event) -> int:
-    """Run the service until it is told to stop."""
+    """Run the service until a signal stops it."""
     try:
         from ksem_dashboard.service import Dashboard  # noqa: PLC0415  the extra may not be installed
     except ModuleNotFoundError as missing:

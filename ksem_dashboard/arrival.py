@@ -1,4 +1,4 @@
-"""Ages without pings, and rates: a publisher's clock and pace, as far as the arrival of its messages shows them [core].
+"""Estimates a publisher's clock and pace from the arrival of its messages, without pings [core].
 
 A reader may not ping, so it can't date blocks as an RTU server does. But of all messages of a session one came fastest;
 every other one was late by at least what it took longer. So a burst after an outage looks as old as it is. Ages are
@@ -24,7 +24,7 @@ class ArrivalClock:
         self._offset = 0.0
         self._at = 0.0
         self.received = 0
-        """Messages that told of it. One alone may be somebody's replay."""
+        """Messages of this session. One alone may be an attacker's replay."""
 
     def received_at(self, boot_ms: int, received: float) -> None:
         """Take in a message that was published at `boot_ms` of the publisher's clock."""
@@ -35,7 +35,7 @@ class ArrivalClock:
         self.received += 1
 
     def age_of(self, boot_ms: int, age_ms: int, now: float) -> float | None:
-        """Age in seconds of a block with these stamps; None before there is a message to tell by."""
+        """Age in seconds of a block with these stamps; None before the first message."""
         if not self.received:
             return None
         return max(0.0, now - self._offset - (boot_ms - age_ms) / 1000)

@@ -1,4 +1,4 @@
-"""The way from the meter to the inverter: each part, each link, its state, rate and age [core]."""
+"""Judges each part and link between the meter and the inverter: its state, rate and age [core]."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -157,7 +157,7 @@ def _rs485(state: BridgeState, view: NodeView, meter: str, now: float) -> Link:
 
 
 def _seen(at: float | None, now: float) -> str:
-    """Of a service that says nothing now."""
+    """Of a service that is silent now."""
     if at is None:
         return ""
     seconds = now - at

@@ -1,4 +1,4 @@
-"""What is wrong, in words, each with its remedy [core].
+"""Lists what is wrong in sentences, each with its remedy [core].
 
 What services report is shown with their own sentences. Added is what they can't know: that one of them is gone, that
 its data arrives late, that a message can't be read.

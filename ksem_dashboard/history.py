@@ -1,4 +1,4 @@
-"""The last hour of power in bounded memory, and the energy since midnight [core]."""
+"""Keeps the last hour of power in bounded memory, and the energy since midnight [core]."""
 
 from array import array
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The picture as Prometheus metrics: the only door to prometheus_client [shell].
+"""Renders the bridge's state as Prometheus metrics, through prometheus_client [shell].
 
 Values of a meter are left out while they are old, as they are on MQTT: a scrape never shows an old power as new.
 Names are by Prometheus's conventions; the tables of names end this file.
@@ -231,10 +231,10 @@ _TCP: Final = ("node", "door", "unit", "meter")
 GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "ksem_dashboard_broker_up": ("Whether this service is connected to the broker.", ()),
     "ksem_build_info": ("Version of each service, always 1.", ("service", "name", "version")),
-    "ksem_meter_online": ("Whether the publisher says that live data flows.", _METER),
+    "ksem_meter_online": ("Whether the publisher reports that live data flows.", _METER),
     "ksem_meter_fresh": ("Whether fresh live data of the meter arrives here.", _METER),
     "ksem_meter_state": ("1 for the state that the publisher is in.", (*_METER, "state")),
-    "ksem_meter_health_age_seconds": ("Time since the publisher told its health.", _METER),
+    "ksem_meter_health_age_seconds": ("Time since the publisher published its health.", _METER),
     "ksem_push_up": ("Whether the meter pushes.", _METER),
     "ksem_push_period_seconds": ("Learned time between two pushed cycles.", _METER),
     "ksem_poll_up": ("Whether the meter answers polls.", _METER),
@@ -247,10 +247,10 @@ GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "ksem_phase_voltage_volts": ("Voltage of a phase.", (*_METER, "phase")),
     "ksem_phase_current_amperes": ("Current of a phase, with the sign of its power.", (*_METER, "phase")),
     "ksem_frequency_hertz": ("Frequency of the grid.", _METER),
-    "ksem_node_online": ("Whether the inverter asks and gets data.", _NODE),
+    "ksem_node_online": ("Whether the inverter sends requests and gets data.", _NODE),
     "ksem_node_state": ("1 for the state that the RTU server is in.", (*_NODE, "state")),
-    "ksem_node_health_age_seconds": ("Time since the RTU server told its health.", _NODE),
-    "ksem_node_broker_up": ("Whether the RTU server was connected to the broker as it told last.", _NODE),
+    "ksem_node_health_age_seconds": ("Time since the RTU server published its health.", _NODE),
+    "ksem_node_broker_up": ("Whether the RTU server was connected to the broker by its last health message.", _NODE),
     "ksem_node_round_trip_seconds": ("Round trip of the echo that dates blocks.", ("node", "meter")),
     "ksem_serial_port_up": ("Whether the serial port is open.", _UNIT),
     "ksem_unit_state": ("1 for the state that the unit is in.", (*_UNIT, "state")),
@@ -262,13 +262,13 @@ GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         "Age of the data in the last answers, a thousand at most; quantile 1 is the oldest.",
         (*_UNIT, "quantile"),
     ),
-    "ksem_last_request_age_seconds": ("Time since the inverter asked last.", _UNIT),
+    "ksem_last_request_age_seconds": ("Time since the inverter's last request.", _UNIT),
     "ksem_inverter_read": ("Whether the inverter's own values are read.", _INVERTER),
     "ksem_inverter_believed_power_watts": ("Power that the inverter believes; above 0: from the grid.", _INVERTER),
     "ksem_inverter_delay_seconds": ("How far the inverter is behind the meter.", (*_INVERTER, "quantile")),
     "ksem_inverter_reason": ("1 for each reason why the inverter is not well.", (*_INVERTER, "code")),
-    "ksem_door_up": ("Whether a side door (Modbus TCP) is open, and has fresh data for who asks.", _TCP),
-    "ksem_door_last_request_age_seconds": ("Time since a reader asked last at a side door.", _TCP),
+    "ksem_door_up": ("Whether a Modbus TCP server is open, and has fresh data for requests.", _TCP),
+    "ksem_door_last_request_age_seconds": ("Time since a reader's last request at a Modbus TCP server.", _TCP),
 }
 HISTOGRAMS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "ksem_turnaround_seconds": ("From a request's last byte to its answer's first.", _UNIT),
@@ -276,7 +276,7 @@ HISTOGRAMS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "ksem_door_turnaround_seconds": ("From a request's taking up at a side door to its answer's sending.", _TCP),
     "ksem_door_data_age_seconds": ("Age of the data as readers at a side door got it.", _TCP),
 }
-"""Told as `_bucket` with the label `le`, `_sum` and `_count`, since the RTU server's start."""
+"""Exposed as `_bucket` with the label `le`, `_sum` and `_count`, since the RTU server's start."""
 COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "ksem_dashboard_messages": ("MQTT messages of the contract received here.", ()),
     "ksem_dashboard_unreadable_messages": ("Messages that broke the contract.", ()),
@@ -296,4 +296,4 @@ COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "ksem_door_requests": ("Requests of readers at a side door to this unit.", _TCP),
     "ksem_door_answers": ("What readers at a side door got.", (*_TCP, "outcome")),
 }
-"""Names without the `_total` that they are told with."""
+"""Names without the `_total` that prometheus_client adds."""

@@ -1,4 +1,4 @@
-"""Everything that is known at one moment [core]: messages go in, and out comes what page, metrics and terminal show.
+"""Holds the bridge's state at one moment [core]: takes messages, gives what page, metrics and terminal show.
 
 Each meter is known by what its publisher publishes, each node by its health and its requests.
 """
@@ -55,7 +55,7 @@ class MeterView:
 
     @property
     def health(self) -> MeterHealth | None:
-        """What the publisher told of itself last."""
+        """The publisher's last health message."""
         return self.reported.health if self.reported else None
 
     def runs(self, now: float) -> bool:
@@ -85,7 +85,7 @@ class MeterView:
         return True
 
     def age(self, name: str, now: float) -> float | None:
-        """Age in seconds of a block's oldest word; None if there is none, or its age can't be told yet."""
+        """Age in seconds of a block's oldest word; None if there is none, or its age is unknown yet."""
         block = self.blocks.get(name)
         if block is None or block.session != self._session:
             return None
@@ -97,12 +97,12 @@ class MeterView:
         return self._clock.received >= _ENOUGH and bool(self.values) and age is not None and age <= self._old_after
 
     def is_live(self, now: float) -> bool:
-        """Fresh, and the publisher says so too."""
+        """Fresh, and the publisher's status is online, too."""
         return self.status == "online" and self.is_fresh(now)
 
     def _on_live(self, block: BlockMessage, retained: bool, now: float) -> bool:
         if retained:
-            return False  # it says nothing about now
+            return False  # it is too old to show the present
         self.arrivals.happened(now)
         self.cycles += 1
         self.values = decode_live(block.registers, block.start)
@@ -134,7 +134,7 @@ class NodeView:
     """When a message of the server itself came last; what the broker kept does not count."""
 
     def is_gone(self, now: float) -> bool:
-        """Whether its process has ended: the broker says offline, and no health of a server that runs is there."""
+        """Whether its process has ended: its status is offline, and no health of a server that runs is there."""
         if self.status is None or self.status == "online" or self.health is None:
             return False
         return self.health.state == "ok" or now - self.health_received > SILENT_AFTER
@@ -150,7 +150,7 @@ class NodeView:
         return frozenset(unit.meter for unit in self.health.units) if self.health else frozenset()
 
     def per_s(self, meter: str) -> float:
-        """Requests a second for this meter's data, as told last."""
+        """Requests a second for this meter's data, by the last message."""
         return sum(entry.per_s for entry in self.requests if entry.meter == meter)
 
 
@@ -169,7 +169,7 @@ class Unreadable:
 
 
 class BridgeState:
-    """`meters`, `nodes`: whom to show; empty: all that are heard of."""
+    """`meters`, `nodes`: which to show; empty: all that publish."""
 
     def __init__(
         self, topics: Topics, *, meters: Sequence[str] = (), nodes: Sequence[str] = (), old_after: float = OLD_AFTER
@@ -193,7 +193,7 @@ class BridgeState:
 
     @property
     def subscriptions(self) -> list[str]:
-        """What it needs to hear."""
+        """Topic filters of everything it needs."""
         topics = self.topics
         wanted = []
         for meter in self._only_meters:
@@ -210,7 +210,7 @@ class BridgeState:
         self.link_up, self.link_reasons, self.link_since = up, reasons, now
         self.changes += 1
         if not up:
-            # What was retained may be gone with the broker; what is there will be told again.
+            # A new broker may have lost retained messages; it delivers again what it still has.
             for meter in self.meters.values():
                 meter.status = None
             for node in self.nodes.values():
@@ -253,7 +253,7 @@ class BridgeState:
         self._expect()
 
     def _expect(self) -> None:
-        """Those whom the settings name are there, heard of or not."""
+        """The state holds those that the settings name, seen or not."""
         for meter in self._only_meters:
             self.meters.setdefault(meter, MeterView(meter, self.old_after))
         for node in self._only_nodes:

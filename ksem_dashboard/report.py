@@ -1,7 +1,7 @@
-"""The picture as plain JSON values: for the page, `/state.json`, and `airbridge monitor --json` [core].
+"""Renders the bridge's state as plain JSON values: for the page, `/state.json`, and `airbridge monitor --json` [core].
 
 Ages are whole milliseconds at the moment `at` (CLOCK_BOOTTIME of this service, ms); None where they are unknown.
-`health_verdict` tells whether data flows: for /healthz, the container's health check and systemd's status line.
+`health_verdict` returns whether data flows: for /healthz, the container's health check and systemd's status line.
 """
 
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""Puts the page together: the broker's link, the picture, the web server."""
+"""Puts the service together: the broker's link, the bridge's state, the web server."""
 
 import asyncio
 import contextlib
@@ -60,7 +60,7 @@ class Dashboard:
         try:
             listener = _listen(self._settings)
         except _CanNotListenError as error:
-            log.error("%s", error)  # noqa: TRY400  (the trace would say no more)
+            log.error("%s", error)  # noqa: TRY400  (the trace would add nothing)
             return 1
         server = _Server(
             _web_settings(make_app(self._state, self._stream, boottime, self._settings.hosts, self._settings.proxy))

@@ -1,4 +1,4 @@
-"""Settings of the web page: dashboard.toml."""
+"""Defines the settings of the web page: dashboard.toml."""
 
 import attrs
 
@@ -26,10 +26,10 @@ class DashboardSettings:
         allowed=matching(r"|[0-9.]+|[0-9a-fA-F:]+", "an address"),
     )
     meters: tuple[str, ...] = setting(
-        factory=tuple, help="ids of the meters to show; empty = all that are heard of", allowed=each(name())
+        factory=tuple, help="ids of the meters to show; empty = all that publish", allowed=each(name())
     )
     nodes: tuple[str, ...] = setting(
-        factory=tuple, help="names of the RTU servers to show; empty = all that are heard of", allowed=each(name())
+        factory=tuple, help="names of the RTU servers to show; empty = all that publish", allowed=each(name())
     )
     old_after: float = setting(
         default=2.0, help="age from which live values are shown as old", allowed=between(0.5, 60, "seconds")

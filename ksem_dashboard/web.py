@@ -1,4 +1,4 @@
-"""What is answered over HTTP: the page, its events, /metrics, /healthz, /state.json [shell].
+"""Answers over HTTP: the page, its events, /metrics, /healthz, /state.json [shell].
 
 Server-sent events carry the newest of everything, never a queue of what was.
 """
@@ -26,16 +26,16 @@ from ksem_dashboard.report import health_verdict, history, live, point, report
 MOST: Final = 32
 """Pages that may listen at once."""
 STATE_EVERY: Final = 1.0
-"""Seconds between two states while nothing changes: a page that hears nothing for longer knows that it is cut off."""
+"""Seconds between two states while nothing changes: a page that gets nothing for longer knows that it is cut off."""
 LIVE_EVERY: Final = 0.19
 """A measuring cycle takes 200 ms or longer."""
 
 
 class Stream:
-    """Hands the picture to any number of pages. A slow one gets fewer events, and always the newest."""
+    """Hands the state to any number of pages. A slow one gets fewer events, and always the newest."""
 
-    def __init__(self, picture: BridgeState, clock: Callable[[], float]) -> None:
-        self._state = picture
+    def __init__(self, state: BridgeState, clock: Callable[[], float]) -> None:
+        self._state = state
         self._clock = clock
         self._news = asyncio.Event()
         self._ended = False
@@ -117,24 +117,24 @@ HEADERS: Final = {
 
 
 def make_app(
-    picture: BridgeState, stream: Stream, clock: Callable[[], float], hosts: Iterable[str] = (), proxy: str = ""
+    bridge: BridgeState, stream: Stream, clock: Callable[[], float], hosts: Iterable[str] = (), proxy: str = ""
 ) -> ASGIApp:
     """The application; everything it needs is given. `hosts`: more names by which browsers may reach it.
 
     `proxy`: the one address that is answered, by any name: what stands there checks names and logins itself.
     """
-    exposition = Exposition(picture, clock)
+    exposition = Exposition(bridge, clock)
 
     async def metrics(_request: Request) -> Response:
         return Response(exposition.text(), headers={"content-type": CONTENT_TYPE, "cache-control": "no-store"})
 
     async def healthz(_request: Request) -> Response:
-        ok, why = health_verdict(picture, clock())
+        ok, why = health_verdict(bridge, clock())
         headers = {"cache-control": "no-store"}
         return PlainTextResponse(f"{why}\n", status_code=200 if ok else 503, headers=headers)
 
     async def state(_request: Request) -> Response:
-        return JSONResponse(report(picture, clock()), headers={"cache-control": "no-store"})
+        return JSONResponse(report(bridge, clock()), headers={"cache-control": "no-store"})
 
     async def events(_request: Request) -> Response:
         if stream.is_full:
@@ -210,7 +210,7 @@ def _with_known_hosts(app: ASGIApp, hosts: Iterable[str]) -> ASGIApp:
 
 
 def is_known_host(header: str, known: set[str]) -> bool:
-    """Tell whether a Host header holds an address or a known name. An address can't be pointed elsewhere."""
+    """Whether a Host header holds an address or a known name. An address can't be pointed elsewhere."""
     if header.startswith("["):
         host, bracket, port = header[1:].partition("]")
         if not bracket or (port and not port.startswith(":")):

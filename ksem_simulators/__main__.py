@@ -1,4 +1,4 @@
-"""The command `python -m ksem_simulators ksem|line|plenticore`."""
+"""Runs `python -m ksem_simulators ksem|line|plenticore`."""
 
 import sys
 from typing import Final
@@ -8,9 +8,9 @@ usage: python -m ksem_simulators ksem|line|plenticore [options]
 
   ksem        a KOSTAL Smart Energy Meter: Modbus TCP server, pushes its registers, has a household day and faults
   line        an RS485 line: two ptys joined at true speed, with noise, silence, echo, unplugging
-  plenticore  an inverter: asks over a serial port, checks each answer against what the meter said, and when
+  plenticore  an inverter: polls over a serial port, checks each answer against what the meter sent, and when
 
-Each has --help. All tell on standard output when they are ready, take commands on --control, end on SIGTERM.
+Each has --help. All print a line when they are ready, take commands on --control, end on SIGTERM.
 A whole chain by hand, in four terminals:
 
   python -m ksem_simulators line --server /tmp/server --client /tmp/inverter --wire-log /tmp/wire

@@ -1,4 +1,4 @@
-"""Steering a running simulator [shell]: JSON lines over a Unix socket.
+"""Steers a running simulator by JSON lines over a Unix socket [shell].
 
 A command is an object with `do` and its parameters; the answer is `{"ok":true, ...}` or `{"ok":false,"error":"..."}`.
 By hand: `echo '{"do":"status"}' | socat - UNIX-CONNECT:PATH`.
@@ -17,7 +17,7 @@ Handler = Callable[[str, dict[str, Any]], dict[str, Any]]
 
 
 class CommandRefused(Exception):
-    """The simulator refused a command; the text says why."""
+    """The simulator refused a command; the text gives the reason."""
 
 
 class ControlServer:

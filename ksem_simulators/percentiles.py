@@ -1,4 +1,4 @@
-"""Medians and tails of many measured times, in bounded memory [core]."""
+"""Computes medians and tails of many measured times, in bounded memory [core]."""
 
 from array import array
 from typing import Final

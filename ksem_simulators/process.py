@@ -1,4 +1,4 @@
-"""What each simulator process does around its own work [shell]: tell that it is ready, end when told, sleep exactly."""
+"""Does what each simulator process needs around its own work [shell]: a ready line, a clean end, exact sleep."""
 
 import argparse
 import ctypes
@@ -24,10 +24,10 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 def add_replay(parser: argparse.ArgumentParser) -> None:
     """Options of the simulators that can replay a recording."""
     parser.add_argument(
-        "--replay", type=Path, metavar="FILE", help="say what was recorded, when it was (airbridge capture)"
+        "--replay", type=Path, metavar="FILE", help="replay a recording at its times (airbridge capture)"
     )
     parser.add_argument(
-        "--replay-waits", action="store_true", help="begin when told by --control, so that both ends keep step"
+        "--replay-waits", action="store_true", help="begin on a command over --control, so that both ends keep step"
     )
 
 
@@ -37,7 +37,7 @@ def exact_sleep() -> None:
 
 
 def announce(**facts: Any) -> None:
-    """Tells on standard output, as one JSON line, that the simulator is ready."""
+    """Prints one JSON line: the simulator is ready."""
     print(json.dumps({"ready": True, "pid": os.getpid(), **facts}), flush=True)
 
 

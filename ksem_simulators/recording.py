@@ -1,4 +1,4 @@
-"""A capture file as the simulators replay it: who said what, when, and what each register held at any moment."""
+"""Reads a capture file for a replay: who sent what, when, and what each register held at any moment."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
@@ -11,15 +11,15 @@ from modbus_codec.crc import append_crc
 from modbus_codec.pdu import FunctionCode, ReadRequest, WriteMultipleRequest, WriteSingleRequest
 
 FROM_METER: Final = frozenset({"write", "poll-reply", "held"})
-"""Words under which the meter itself told registers."""
+"""Kinds of records that hold registers as the meter itself sent them."""
 
 
 class RegisterTimeline:
-    """What registers held, as of any moment, as far as a recording tells.
+    """What registers held, as of any moment, as far as a recording shows.
 
-    A register that the meter told only later is what it was told to be first; one that was left out of the recording
-    (the serial number) is 0. What only the bus tells counts where the meter itself told nothing: an answer there may be
-    older than the meter's newest word.
+    Before its first record a register has the value of that record; one that was left out of the recording (the serial
+    number) is 0. Answers on the bus count only where the meter itself sent nothing: an answer there may be older than
+    the meter's newest word.
     """
 
     def __init__(self, records: Iterable[CaptureRecord]) -> None:
@@ -43,17 +43,17 @@ class RegisterTimeline:
         return bool(self._meter or self._bus)
 
     def registers(self, start: int, count: int, t: float) -> tuple[int, ...] | None:
-        """The registers as of `t`; None if one of them was never told."""
+        """The registers as of `t`; None if the recording lacks one of them."""
         found: list[int | None] = [None] * count
         for layer in (self._bus, self._meter):
-            for _, first, values in sorted(self._reported(layer, start, count, t)):
+            for _, first, values in sorted(self._values_at(layer, start, count, t)):
                 low, high = max(first, start), min(first + len(values), start + count)
                 found[low - start : high - start] = values[low - first : high - first]
         known = tuple(word for word in found if word is not None)
         return known if len(known) == count else None
 
     @staticmethod
-    def _reported(
+    def _values_at(
         layer: dict[tuple[int, int], tuple[list[float], list[tuple[int, ...]]]], start: int, count: int, t: float
     ) -> Iterable[tuple[tuple[int, float], int, tuple[int, ...]]]:
         for (first, length), (times, values) in layer.items():
@@ -66,7 +66,7 @@ class RegisterTimeline:
 
 
 class Recording:
-    """A capture of any kind. Of several meters or lines in it, the first one that says something is replayed."""
+    """A capture of any kind. Of several meters or lines in it, the first one that sends something is replayed."""
 
     def __init__(self, records: Sequence[CaptureRecord]) -> None:
         self.duration = records[-1].t if records else 0.0
@@ -81,7 +81,7 @@ class Recording:
 
     @classmethod
     def load(cls, path: Path) -> "Recording":
-        """The recording in a file. OSError, or ValueError that says what is wrong with it."""
+        """The recording in a file. OSError, or ValueError that names what is wrong with it."""
         try:
             with path.open(encoding="utf-8") as lines:
                 _, records = read_capture(lines)

@@ -1,7 +1,7 @@
-"""A file of bounded rings that one process writes and others read live [shell].
+"""Keeps bounded rings in a file that one process writes and others read live [shell].
 
 Each ring has records of one size. A record begins with its number (1, 2, 3 ...; a uint64 in the host's byte order), so
-that a reader can tell a whole record from one that is being overwritten. A ring's head is the number of its newest
+that a reader recognises a record that is being overwritten. A ring's head is the number of its newest
 record. The file is sparse: what was never written costs neither disk nor memory.
 """
 

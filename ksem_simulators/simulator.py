@@ -29,7 +29,7 @@ _END_WITHIN: Final = 5.0
 
 
 class SimulatorFailed(Exception):
-    """A simulator did not start, or ended by itself; the text has what it said."""
+    """A simulator did not start, or ended by itself; the text has what it printed."""
 
 
 class Simulator:
@@ -50,7 +50,7 @@ class Simulator:
         return self._running().pid
 
     def start(self) -> Self:
-        """Starts the process and waits until it is ready. SimulatorFailed with what it said if it ends before."""
+        """Starts the process and waits until it is ready. SimulatorFailed with what it printed if it ends before."""
         self._sockets = Path(tempfile.mkdtemp(prefix="sim-"))
         control = self._sockets / "control"
         with self._log.open("ab") as log:
@@ -135,8 +135,8 @@ class Simulator:
             line = process.stdout.readline() if selector.select(_READY_WITHIN) else b""
         if not line:
             self.stop()
-            written = self._log.read_text(errors="replace")[-2000:]
-            raise SimulatorFailed(f"{self.name} was not ready within {_READY_WITHIN:g} s: {written}")
+            printed = self._log.read_text(errors="replace")[-2000:]
+            raise SimulatorFailed(f"{self.name} was not ready within {_READY_WITHIN:g} s: {printed}")
         ready: dict[str, Any] = json.loads(line)
         return ready
 
@@ -240,6 +240,6 @@ class PlenticoreHandle(Simulator):
         return answer
 
     def raw(self, *frames: str, listen_ms: float = 300.0, gap_ms: float = 0.0, crc: bool = False) -> dict[str, Any]:
-        """Sends these frames (hex), each after `gap_ms` of silence, and tells what came back, and when."""
+        """Sends these frames (hex), each after `gap_ms` of silence, and returns what came back, and when."""
         plain = [{"hex": frame, "gap_ms": gap_ms if index else 0.0} for index, frame in enumerate(frames)]
         return self.command("raw", frames=plain, listen_ms=listen_ms, crc=crc)

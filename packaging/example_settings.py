@@ -1,4 +1,4 @@
-"""Writes the example settings, a service's TOML file each beside this one, from the settings classes.
+"""Writes the example settings from the settings classes: a TOML file for each service, beside this one.
 
 What must be given stands there as a placeholder; everything else as a comment with its default, ready to be changed.
 Run it after a change of a settings class: `python packaging/example_settings.py`. A test compares.
@@ -27,15 +27,15 @@ PLACEHOLDERS: Final = {
     ("openwb", "counter", "id"): 2,
     ("tcp", "unit", "id"): 71,
 }
-"""Settings without a default. install.sh puts what it was told or has found in their place."""
-SELF_EXPLAINING: Final = {("node", "name"): "the host's name"}
+"""Settings without a default. install.sh replaces them with its options or with what it has found."""
+HOST_DEFAULTS: Final = {("node", "name"): "the host's name"}
 """Defaults that depend on the host."""
 
 _HEAD: Final = """\
 # Settings of {name}.
 #
 # A line that begins with "# key =" shows a default: remove the # to change it. After a change:
-#   sudo {name} --check             tells every mistake, or what is in force
+#   sudo {name} --check             prints every mistake, or what is in force
 #   sudo systemctl restart {name}
 # Every key can also be given as an environment variable, AIRBRIDGE_MQTT__HOST=..., in {env}.
 """
@@ -107,8 +107,8 @@ def _key(field: Any, kind: Any, table: tuple[str, ...]) -> Iterator[str]:
     yield f"# {_sentence(field.metadata['help'])}" + (f" ({'; '.join(allowed)})" if allowed else "")
     if key in PLACEHOLDERS:
         yield f"{field.name} = {toml_word(PLACEHOLDERS[key])}"
-    elif key in SELF_EXPLAINING:
-        yield f"# {field.name} = ({SELF_EXPLAINING[key]})"
+    elif key in HOST_DEFAULTS:
+        yield f"# {field.name} = ({HOST_DEFAULTS[key]})"
     elif (default := default_of(field)) is None:
         yield f"# {field.name} = ({type_words(kind)}; not set)"
     else:

@@ -1,4 +1,4 @@
-"""Runs seeds and prints what the oracle says: `python -m simulation --help`."""
+"""Runs seeds and prints the oracle's findings: `python -m simulation --help`."""
 
 import argparse
 import os

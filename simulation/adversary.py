@@ -1,4 +1,4 @@
-"""Somebody who holds the broker: keeps genuine messages and publishes what a publisher never would."""
+"""Simulates an attacker at the broker: keeps genuine messages and publishes what a publisher never would."""
 
 from collections import deque
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A model of an MQTT broker, as far as the bridge can notice it.
+"""Models an MQTT broker, as far as the bridge can notice it.
 
 `tests/simulation/test_broker_model.py` runs the same random scripts on this model and on mosquitto, and compares what
 each client received, with which retain flag, in which order.
@@ -116,7 +116,7 @@ class Broker:
             self._spread(message, client.id)
 
     def disconnect(self, client: Client) -> None:
-        """It says goodbye: no will."""
+        """It disconnects cleanly: no will."""
         self._remove(client)
 
     def lost(self, client: Client) -> None:
@@ -195,7 +195,7 @@ class Broker:
 
 @lru_cache(maxsize=4096)
 def matches(pattern: str, topic: str) -> bool:
-    """Tell whether a topic filter covers a topic (MQTT 5, section 4.7)."""
+    """Whether a topic filter covers a topic (MQTT 5, section 4.7)."""
     if topic.startswith("$") and pattern[:1] in "+#":
         return False
     levels = topic.split("/")

@@ -1,4 +1,4 @@
-"""An RS485 line, character by character: who sends what when, what an adapter hands over, and the inverter on it.
+"""Simulates an RS485 line, character by character: who sends what when, what an adapter hands over, the inverter.
 
 A transmission is kept as a whole, with the time of its first character; where each character lies follows from that.
 So a frame costs a few events instead of hundreds.
@@ -151,7 +151,7 @@ class Adapter:
         self._queue.clear()
 
     def unplug(self) -> None:
-        """The port vanishes; whoever has it open is told when it looks."""
+        """The port vanishes; whoever has it open notices at the next call."""
         self.present = False
         if self.is_open:
             self.close()
@@ -264,17 +264,17 @@ class RequestPlan:
     ranges: Sequence[tuple[int, int]] = ((0, 28), (40, 106))
     seldom: Sequence[tuple[int, int]] = ((8244, 1), (512, 100), (592, 120), (8192, 53))
     seldom_every: int = 40
-    """Cycles after which one of `seldom` is asked for beside the others."""
+    """Cycles after which one of `seldom` is polled beside the others."""
     period: float = 0.16
     gap: float = 0.002
     timeout: float = 0.15
     others: bool = False
-    """It asks other units, too, whose replies hold requests to us."""
+    """It polls other units, too, whose replies hold requests to us."""
     requests: dict[tuple[int, int], bytes] = field(default_factory=dict)
 
 
 class Inverter:
-    """Asks, waits for the answer or the time-out, asks again. Its answers are judged by the oracle."""
+    """Polls, waits for the answer or the time-out, polls again. The oracle judges its answers."""
 
     def __init__(self, line: Line, plan: RequestPlan, random: Random) -> None:
         self.line = line

@@ -1,4 +1,4 @@
-"""The services' cores, composed as the services compose them: the only module that knows today's names.
+"""Composes the services' cores as the services compose them: the only module that knows today's names.
 
 Stand-ins, until there are cores for them: `StandInLine` for `rtu_server.line.LineCore` (it has its interface), and the
 loops of `_Poller` and `_tick`, which are shells today.

@@ -1,4 +1,4 @@
-"""Faults, drawn from a seed, put into a scene, and made fewer where a seed fails."""
+"""Draws faults from a seed, puts them into a scene, and removes some where a seed fails."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ class Fault:
 
 
 def note_meter(scene: Scene) -> None:
-    """Tell the oracle whether the meter's data can flow at all."""
+    """Report to the oracle whether the meter's data can flow at all."""
     meter = scene.meter
     pushes = not meter.silent and bool(SHAPES[meter.push.shape])
     bad = meter.poll.share == 1.0 and meter.poll.how not in {"good", "doubled"}

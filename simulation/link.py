@@ -1,4 +1,4 @@
-"""MQTT over the simulated network: the broker as a process, and the client that each service has.
+"""Carries MQTT over the simulated network: the broker as a process, and the client that each service has.
 
 The client stands in for `service_runtime.mqtt_link`, with the same time-outs, until its core can be driven here.
 """
@@ -155,7 +155,7 @@ class Link:
         return went
 
     def stop(self, final: Sequence[tuple[str, bytes]]) -> None:
-        """Say goodbye, with some retained messages before it."""
+        """Disconnect cleanly, with some retained messages before it."""
         for topic, payload in final:
             self.publish(topic, payload, qos=1, retain=True)
         if self._end is not None:

@@ -1,4 +1,4 @@
-"""The meter: measures in cycles, pushes in every shape that was seen or may be, answers polls well or badly."""
+"""Simulates the meter: measures in cycles, pushes in every shape that was seen or may be, answers polls."""
 
 import struct
 from collections import deque
@@ -71,7 +71,7 @@ class Meter:
         self.push = PushPlan()
         self.poll = PollPlan()
         self.frozen = self.silent = self.foreign = self.nameless = False
-        """`foreign`: another device has its address; `nameless`: that one refuses to say what it is."""
+        """`foreign`: another device has its address; `nameless`: that one refuses to identify itself."""
         self.serial = 1
         self.pushed = 0
         """Cycles that were written to the last word."""

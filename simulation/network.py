@@ -1,4 +1,4 @@
-"""TCP between simulated hosts: segments, delay, half-open links, refusals, cuts in the middle of a frame."""
+"""Simulates TCP between hosts: segments, delay, half-open links, refusals, cuts in the middle of a frame."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Path:
     delay: float = 0.0005
     jitter: float = 0.0003
     up: bool = True
-    """While it is down all segments are lost, and nobody is told."""
+    """While it is down all segments are lost, and no host notices."""
     segment: int = 0
     """Bytes of a segment at most; 0: as they are sent."""
 
@@ -74,7 +74,7 @@ class End:
             self._arrive(partial(self.peer.ended, "closed by the peer"), 0.0)
 
     def reset(self) -> None:
-        """End it at once: the peer is told, and what is under way is lost."""
+        """End it at once: the peer notices, and what is under way is lost."""
         if self.open:
             self._shut()
             self._connection.lost = True

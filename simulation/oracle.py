@@ -29,14 +29,14 @@ STATUS_NOTICED_WITHIN: Final = 12.0
 """The same where the broker must notice a dead connection: keepalive, and mosquitto's looks 6 s apart."""
 REQUESTED_WITHIN: Final = 5.0
 STILL_REQUESTS: Final = 3.0
-"""Seconds between requests at most while an inverter asks, on the slowest line."""
+"""Seconds between requests at most while an inverter is active, on the slowest line."""
 PARDON_FOR: Final = 5.0
 """Seconds after a guest pause in which its one old answer may come."""
 NEXT_ECHO: Final = 12.0
 """Seconds after a guest pause within which an echo shows that a clock stood still: pings come every 10 s."""
 DATED_ANEW: Final = 1.0
 """Seconds without data then, at most: until the next cycle is dated."""
-TELLING: Final = 2
+SHOWS_PAUSE: Final = 2
 """So many requests that lie at the port after a guest pause show it, as no client sends them within a look."""
 BACKWARDS: Final = 1.0
 """Seconds by which a value may be older than the one before it: push and poll are dated apart."""
@@ -79,7 +79,7 @@ class _Requested:
 
 
 class Oracle:
-    """One line, one meter. It is a station of the line, and is told what the world's faults do."""
+    """One line, one meter. It is a station of the line, and receives what the world's faults do."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class Oracle:
         self._silence = max(line.gap, earliest)
         self._gets_data = True
         self._refused_at = -inf
-        """When live data was refused last for another reason than `stay`, as far as the answers tell."""
+        """When live data was refused last for another reason than `stay`, as far as the answers show."""
         self.world = world
         self.violations: list[Violation] = []
         self.counts = {"data": 0, "refused": 0, "silent": 0, "damaged": 0}
@@ -108,7 +108,7 @@ class Oracle:
         self.slack = 0.3 * truth.interval_ms / 1000 + 0.05
         """What no receiver can know: how long a write was on its way, within the rhythm of the pushes."""
         self.way = 0.0
-        """Seconds that the way from the meter takes at most while it is slow: TCP does not tell, either."""
+        """Seconds that the way from the meter takes at most while it is slow: TCP does not show it, either."""
         self._line = line
         self._unit = unit
         self._grain = grain
@@ -121,7 +121,7 @@ class Oracle:
         self._noticing_until = 0.0
         """Until when a status may be late, as a connection's end must be noticed first."""
         self._pardon_until = self._unseen_until = self._echo_until = self._seldom_until = self._resumed_at = -inf
-        self._requested_in_pause = 0
+        self._requests_in_pause = 0
         self._last_data = self._last_requested = -inf
         self._failing_since: float | None = None
         self._status: dict[str, bytes] = {}
@@ -138,7 +138,7 @@ class Oracle:
         self._reported: set[tuple[int, str]] = set()
         line.stations.append(self)
 
-    # What the world says.
+    # Reports of the world.
 
     def fault_begins(self, name: str, *, hides: bool = False) -> None:
         """`hides`: the broker must notice it by itself before any status can be right."""
@@ -161,11 +161,11 @@ class Oracle:
     def guest_paused(self) -> None:
         """One old answer is allowed."""
         self._pardon_until = inf
-        self._requested_in_pause = 0
+        self._requests_in_pause = 0
 
     def guest_goes_on(self, at: float, *, hidden: bool = False) -> None:
         """`hidden`: nothing on the node's host shows how old values are: its port kept nothing, or it was another's."""
-        if hidden or self._requested_in_pause < TELLING:
+        if hidden or self._requests_in_pause < SHOWS_PAUSE:
             self._unseen_until = max(self._unseen_until, at + self.limits["live"] + DATED_LATE)
         self._resumed_at = at
         self._pardon_until = at + PARDON_FOR
@@ -177,7 +177,7 @@ class Oracle:
             self._unseen_until = -inf
 
     def broker(self, *, up: bool) -> None:
-        """While it is down nobody can be told a status."""
+        """While it is down no client can receive a status."""
         self._broker_up = up
         now = self.world.now
         if up:  # what it still holds it gives out as it starts
@@ -242,7 +242,7 @@ class Oracle:
         if size > limit:
             self._break(10, f"{what}: {size} are kept, {limit} are allowed")
 
-    # What the line says.
+    # Events of the line.
 
     def begins(self, sent: Transmission) -> None:
         if sent.sender == US:
@@ -264,7 +264,7 @@ class Oracle:
             self._last_requested = sent.end
             start, count = int.from_bytes(frame[2:4], "big"), int.from_bytes(frame[4:6], "big")
             self._requested = _Requested(frame, sent.end, start, count)
-            self._requested_in_pause += 1
+            self._requests_in_pause += 1
 
     def tick(self) -> None:
         """Look at the statuses; to be called twice a second or more."""
@@ -274,7 +274,7 @@ class Oracle:
         late = STATUS_WITHIN if now > self._noticing_until else STATUS_NOTICED_WITHIN
         wrong_since = self._failing_since
         if now - self._last_requested > STILL_REQUESTS:
-            # What it would get cannot be told: for 5 s after its last request it counts as asking.
+            # What it would get is unknown: for 5 s after its last request it counts as active.
             silent_since = self._last_requested + REQUESTED_WITHIN
             wrong_since = silent_since if -inf < silent_since < now else None
         for topic, payload in self._status.items():
@@ -282,7 +282,7 @@ class Oracle:
             since_known = max(self._status_since[topic], self._stands_at)
             held = topic in self._inherited and self._quiet_for(now) < STATUS_NOTICED_WITHIN
             if payload == b"online" and since is not None and not held:
-                # The publisher may say "online" for as long as its last cycle is young enough.
+                # The publisher may stay "online" for as long as its last cycle is young enough.
                 known = since + (0.0 if "/rtu/" in topic else self.limits["live"] + self.slack)
                 if now - max(known, since_known) > late:
                     self._break(7, f"{topic} is online, and no data flows since {since:.2f}")
@@ -295,7 +295,7 @@ class Oracle:
         return -inf if self._active else now - max(self._settled_at, self._seldom_until)
 
     def _settle(self) -> None:
-        """The inverter asks anew: what became of its last request is known."""
+        """The inverter sends its next request: what became of the last one is known."""
         requested, self._requested = self._requested, None
         if requested is None:
             return
@@ -332,7 +332,7 @@ class Oracle:
             self._break(4, f"{frame[:3].hex(' ')}... answers {requested.frame.hex(' ')}")
         else:
             registers = tuple(int.from_bytes(frame[at : at + 2], "big") for at in range(3, len(frame) - 2, 2))
-            self._judge_words(sent.start, requested, registers)
+            self._judge_registers(sent.start, requested, registers)
 
     def _fits_in_time(self, sent: Transmission, requested: _Requested | None) -> bool:
         known = [one for one in self._others if one.seen <= sent.decided]
@@ -354,11 +354,11 @@ class Oracle:
             return self._break(4, f"begun {1e3 * (sent.start - requested.end):.1f} ms after its request")
         return True
 
-    def _judge_words(self, now: float, requested: _Requested, registers: tuple[int, ...]) -> None:
+    def _judge_registers(self, now: float, requested: _Requested, registers: tuple[int, ...]) -> None:
         judged = [truth.judge(requested.start, registers) for truth in self.truths]
         best = next((one for one in judged if one.kind == "good"), judged[0])
         where = f"{requested.start}, {requested.count} registers"
-        requested.data = True  # what is wrong with it is told by itself
+        requested.data = True  # what is wrong with it is a finding of its own
         self._gets_data = True
         if now - self._refused_at < self._stay:
             self._break(5, f"{where}: data {now - self._refused_at:.3f} s after a refusal, {self._stay:.3f} are kept")

@@ -113,14 +113,14 @@ FAULTS: Final = (
         ),
     ),
     _one(
-        "Where nothing tells a cycle's end, the longest silence counts.",
+        "Where nothing shows a cycle's end, the longest silence counts.",
         (
             '    ambiguous = Undecided(Reason.of("cycle-ambiguous"), length)\n    by_silence',
             "    ambiguous = _longest(range(length), silences)\n    by_silence",
         ),
     ),
     _one(
-        "A device that does not tell what it is counts as the meter.",
+        "A device that does not identify itself counts as the meter.",
         (
             "        if self._unknown or self.foreign:\n            return self._begin",
             "        if self.foreign:\n            return self._begin",
@@ -145,13 +145,13 @@ FAULTS: Final = (
             """\
     interval = registers[MEASURING_INTERVAL - DEVICE.start]
     low, high = INTERVAL_LIMITS
-    if not words[54]:
+    if not registers[54]:
         return "its clock is wrong"
 """,
         ),
     ),
     _one(
-        "A meter that has no register behind the measuring interval is asked for them for ever.",
+        "A meter that has no register behind the measuring interval is polled for them for ever.",
         ("code in _ILLEGAL and requested.begin is device_reading:", "code in _ILLEGAL and requested is None:"),
     ),
     _one(

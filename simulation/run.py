@@ -1,4 +1,4 @@
-"""One run: a seed, some seconds, and what the oracle says; made smaller where it fails."""
+"""Runs one seed for some seconds under the oracle; makes the run smaller where it fails."""
 
 import time
 from collections.abc import Sequence

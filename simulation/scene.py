@@ -1,4 +1,4 @@
-"""One house, drawn from a seed: hosts, network, meter, broker, line, inverter, and the services among them."""
+"""Draws one house from a seed: hosts, network, meter, broker, line, inverter, and the services among them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -91,7 +91,7 @@ class House:
             stay=0.0 if random.random() < 0.7 else random.uniform(0.5, 20),
             earliest=0.0 if random.random() < 0.7 else random.uniform(0.001, 0.02),
         )
-        if house.steady and random.random() < 0.5:  # nothing tells which totals the late phases belong to
+        if house.steady and random.random() < 0.5:  # nothing shows which totals the late phases belong to
             house = replace(house, push=replace(push, gap=random.uniform(0.13, 0.19)))
         return house
 

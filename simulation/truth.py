@@ -1,4 +1,4 @@
-"""What the meter measured, cycle by cycle: every register is a function of the cycle's number, so a mix shows."""
+"""Holds what the meter measured, cycle by cycle: every register is a function of the cycle's number, so a mix shows."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -83,14 +83,14 @@ class Truth:
             return self.live[-1][1]
         self._frozen_since = None
         self.times.append(now)
-        registers = self._words(self.cycle, void=void)
+        registers = self._registers(self.cycle, void=void)
         self.live.append((self.cycle, registers))
         if void:
             self.void.add(self.cycle)
         return registers
 
     def read(self, now: float) -> None:
-        """The newest cycle's words are what the meter holds now, and tells whoever polls it."""
+        """The newest cycle's words are what the meter holds now, and sends to whoever polls it."""
         if self.times and self._frozen_since is None:
             self.times[-1] = now
 
@@ -115,7 +115,7 @@ class Truth:
         return (*self.devices[-1][:53], *((clock >> shift) & 0xFFFF for shift in (48, 32, 16, 0)), 0)
 
     def judge(self, start: int, registers: tuple[int, ...]) -> Judged:
-        """Tell what these registers from `start` on are."""
+        """Judge these registers from `start` on."""
         stop = start + len(registers)
         if stop <= LIVE.stop:
             return self._judge_live(start, registers)
@@ -173,7 +173,7 @@ class Truth:
             measured = min(measured, self.times[cycle])
         return Judged("good", measured)
 
-    def _words(self, cycle: int, *, void: bool) -> tuple[int, ...]:
+    def _registers(self, cycle: int, *, void: bool) -> tuple[int, ...]:
         registers = [cycle & 0xFFFF] * LIVE.count
         direction = 2 if cycle // 1500 % 2 else 0
         total = other = 0

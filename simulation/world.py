@@ -1,4 +1,4 @@
-"""Virtual time: events, hosts with clocks of their own, processes that stall, stop, crash and start again.
+"""Runs virtual time: events, hosts with clocks of their own, processes that stall, stop, crash and start again.
 
 One thread runs everything. Nothing here reads a real clock, and every random number comes from a seed, so a run is
 repeated exactly by its seed.
@@ -183,7 +183,7 @@ class Process:
 
     @property
     def stands(self) -> bool:
-        """Whether it can do nothing now, and could not say goodbye."""
+        """Whether it can do nothing now, and could not disconnect cleanly."""
         return self.world.now < max(self.stopped_until, self.host.asleep_until)
 
     def start(self) -> None:

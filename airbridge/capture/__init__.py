@@ -1,1 +1,1 @@
-"""`airbridge capture`: what the KSEM writes, what the inverter asks, in a file."""
+"""`airbridge capture`: records the KSEM's writes and the inverter's requests in a file."""

@@ -1,4 +1,4 @@
-"""What flight files show: the three conversations of it, each summed up as a capture of its own."""
+"""Summarises flight files [core]: push, poll and bus, each as a capture of its own."""
 
 from dataclasses import replace
 from typing import Final
@@ -9,7 +9,7 @@ from ksem_contract.capture_file import CaptureRecord
 PUSH: Final = frozenset({"connected", "closed", "write", "read", "refused"})
 BUS: Final = frozenset({"request", "reply", "exception", "noise"})
 POLL: Final = {"poll": "request", "poll-reply": "reply", "poll-exception": "exception"}
-"""A poll is asked and answered as on the bus."""
+"""A poll has requests and replies, as the bus has."""
 
 
 class BridgeSummary:
@@ -18,7 +18,7 @@ class BridgeSummary:
     def __init__(self) -> None:
         self.parts: dict[tuple[str, str], CaptureSummary] = {}
         """By kind (push, poll, bus) and where."""
-        self.registers: list[CaptureRecord] = []
+        self.notes: list[CaptureRecord] = []
         """What is none of these: faults, states, losses; the newest hundred."""
 
     def add(self, record: CaptureRecord) -> None:
@@ -31,7 +31,7 @@ class BridgeSummary:
         elif what in BUS:
             self._part("bus", record).add(record)
         elif what not in ("held", "poll-failed", "session", "clock"):
-            self.registers = [*self.registers[-99:], record]
+            self.notes = [*self.notes[-99:], record]
 
     def finish(self, now: float) -> None:
         """Call at the end."""

@@ -1,4 +1,4 @@
-"""`airbridge capture bus`: listens to the line between a real meter and a real inverter [shell]."""
+"""`airbridge capture bus`: records the line between a real meter and a real inverter [shell]."""
 
 import signal
 import threading
@@ -46,12 +46,12 @@ def bus(
 
     1. Take a USB RS485 adapter, isolated if you can, without a terminating resistor: the line's ends have theirs.
     Clip its A to the line's A, its B to B and its ground to ground, at the inverter's or the meter's terminals, while
-    both go on talking. Swapped A and B do no harm: only noise is heard then.
+    both keep communicating. Swapped A and B do no harm: the capture shows only noise then.
 
     2. Run `airbridge capture bus /dev/serial/by-id/... --seconds 300`. A Plenticore talks with 38400 baud
     and 2 stop bits, which is the default here.
 
-    3. While it runs, switch the inverter's line off and on at its plug once, if you can: what it asks first, to find
+    3. While it runs, switch the inverter's line off and on at its plug once, if you can: what it polls first, to find
     the meter, is what nobody has seen yet.
 
     This command never writes to the port. An adapter that switches its direction by itself needs no setting. The file
@@ -111,7 +111,7 @@ def listen(
 ) -> None:
     """Record every frame until `stop` is set or `seconds` are over.
 
-    PortError when the port goes away, OSError when the disk is full; what was heard until then is kept.
+    PortError when the port goes away, OSError when the disk is full; the file keeps what was received until then.
     """
     reader = RtuFrameReader(idle_gap)
     recorder = BusRecorder(output.zero, character, serial_number=serial_number)

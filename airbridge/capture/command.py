@@ -1,4 +1,4 @@
-"""The command line of `airbridge capture`."""
+"""Defines the command line of `airbridge capture`."""
 
 from pathlib import Path
 from typing import Annotated

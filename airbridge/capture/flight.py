@@ -1,4 +1,4 @@
-"""`airbridge capture flight`: have the services on this host write their last minutes to files now [shell]."""
+"""`airbridge capture flight`: makes the services on this host write their last minutes to files now [shell]."""
 
 import os
 import signal
@@ -19,11 +19,11 @@ def find_services(proc: Path = Path("/proc")) -> dict[int, str]:
     found = {}
     for folder in proc.glob("[0-9]*"):
         try:
-            registers = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            arguments = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
         except OSError:
             continue
         for name, module in SERVICES.items():
-            is_it = any(Path(word).name == name for word in registers[:3]) or registers[1:3] == ["-m", module]
+            is_it = any(Path(argument).name == name for argument in arguments[:3]) or arguments[1:3] == ["-m", module]
             if is_it and _waits_for_signal(folder):
                 found[int(folder.name)] = name
     return found

@@ -1,4 +1,4 @@
-"""The command lines of `airbridge capture flight` and `airbridge capture join`."""
+"""Defines the command lines of `airbridge capture flight` and `airbridge capture join`."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Two flight files on one clock [core]: what both ends of the bridge saw, in the order of time."""
+"""Joins two flight files on one clock [core]: the records of both ends, in the order of time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ _AFTER_ALL: Final = ("held", "session", "clock")
 
 
 class CannotJoin(ValueError):
-    """The two files have no clock in common; the text says why."""
+    """The two files have no clock in common; the text gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def _merged(reference: Capture, other: Capture, offset: float) -> Capture:
     shift = other.header.zero + offset - reference.header.zero
     records = [*reference.records, *(replace(record, t=record.t + shift) for record in other.records)]
     begin = min((record.t for record in records if record.what not in _AFTER_ALL), default=0.0)
-    # What was held as the file was written stands for registers that nothing else told: from the beginning on.
+    # Registers that no other record holds have the values of the file's last snapshot, from the beginning on.
     dated = [replace(record, t=0.0 if record.what == "held" else max(0.0, record.t - begin)) for record in records]
     header = replace(
         reference.header,

@@ -1,4 +1,4 @@
-"""The file that a capture writes, its progress on the terminal, and the options that all captures share [shell].
+"""Writes a capture's file, shows its progress, and defines the options that all captures share [shell].
 
 Progress is one line that renews itself on a terminal, and a line every few seconds elsewhere.
 """
@@ -75,7 +75,7 @@ class CaptureOutput:
 
 
 def default_path(kind: str) -> Path:
-    """A name that tells what it is and when it was made, in the current folder."""
+    """A file in the current folder, named after its kind and its time."""
     return Path(f"ksem-{kind}-{datetime.now():%Y%m%d-%H%M%S}.jsonl")  # noqa: DTZ005  local time, for its owner
 
 
@@ -152,6 +152,6 @@ def print_end(console: Console, kind: str, summary: CaptureSummary, file: Captur
 
 
 def fail(text: str) -> NoReturn:
-    """End the command with one line that says what is wrong."""
+    """End the command with one line that names the fault."""
     typer.echo(text, err=True)
     raise typer.Exit(2)

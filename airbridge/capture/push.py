@@ -1,4 +1,4 @@
-"""`airbridge capture push`: listens as the publisher does, and records what the KSEM writes [shell]."""
+"""`airbridge capture push`: accepts the KSEM's writes as the publisher does, and records them [shell]."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What a meter's write connection says -> what to answer, and what to record [core]."""
+"""Decides how to answer a frame of the meter's write connection, and what to record of it [core]."""
 
 from dataclasses import replace
 
@@ -24,17 +24,17 @@ class WrittenRegisters:
     """What was written so far, by unit, so that it can be read back: the receivers that are known to work allow it."""
 
     def __init__(self) -> None:
-        self._words: dict[tuple[int, int], int] = {}
+        self._registers: dict[tuple[int, int], int] = {}
 
     def write(self, unit: int, start: int, registers: tuple[int, ...]) -> None:
         """Keep what was written."""
-        for offset, word in enumerate(registers):
-            self._words[unit, start + offset] = word
+        for offset, value in enumerate(registers):
+            self._registers[unit, start + offset] = value
 
     def read(self, unit: int, start: int, count: int) -> tuple[int, ...] | None:
-        """The words, None if one of them was never written."""
-        words = [self._words.get((unit, start + offset)) for offset in range(count)]
-        return tuple(word for word in words if word is not None) if None not in words else None
+        """The registers, None if one of them was never written."""
+        values = [self._registers.get((unit, start + offset)) for offset in range(count)]
+        return tuple(value for value in values if value is not None) if None not in values else None
 
 
 def answer(
@@ -51,12 +51,12 @@ def answer(
         reply = ExceptionReply(refused.function, refused.code)
         return _reply(frame, reply), replace(base, what="refused", code=int(refused.code), why=refused.text)
     if isinstance(requested, ReadRequest):
-        words = written.read(frame.unit, requested.start, requested.count)
+        held = written.read(frame.unit, requested.start, requested.count)
         base = replace(base, what="read", start=requested.start, count=requested.count)
-        if words is None or requested.function != FunctionCode.READ_HOLDING_REGISTERS:
+        if held is None or requested.function != FunctionCode.READ_HOLDING_REGISTERS:
             code = ExceptionCode.ILLEGAL_DATA_ADDRESS
             return _reply(frame, ExceptionReply(requested.function, code)), replace(base, code=int(code))
-        return _reply(frame, ReadReply(requested.function, words)), base
+        return _reply(frame, ReadReply(requested.function, held)), base
     if isinstance(requested, WriteMultipleRequest):
         start, registers = requested.start, requested.registers
         reply = WriteMultipleReply(start, len(registers))
@@ -69,7 +69,7 @@ def answer(
 
 
 def broken(peer: str, t: float, error: BadFrame) -> CaptureRecord:
-    """The record of a connection that says something else than Modbus."""
+    """The record of a connection that carries something else than Modbus."""
     return CaptureRecord(t=t, what="closed", peer=peer, why=f"no Modbus TCP: {error}")
 
 

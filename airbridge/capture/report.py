@@ -1,4 +1,4 @@
-"""A capture's summary for people: tables of rich [core]."""
+"""Renders a capture's summary as tables of rich [core]."""
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -11,8 +11,8 @@ from airbridge.capture.summary import CaptureSummary, CycleOrder, Row, Spread
 SHOWN_PARTS = 24
 REQUESTED = {
     "push": "What the meter writes",
-    "poll": "What the publisher asks the meter",
-    "bus": "What the inverter asks",
+    "poll": "What the publisher requests of the meter",
+    "bus": "What the inverter requests",
 }
 
 
@@ -36,7 +36,7 @@ def bridge_report(summary: BridgeSummary) -> RenderableType:
     parts: list[RenderableType] = []
     for (kind, where), part in sorted(summary.parts.items(), key=lambda one: list(REQUESTED).index(one[0][0])):
         parts += [Text(f"{where}: {kind}", style="bold underline"), report(kind, part)]
-    parts += [Text(f"{record.t:9.3f} s  {record.where}: {record.what}: {record.why}") for record in summary.registers]
+    parts += [Text(f"{record.t:9.3f} s  {record.where}: {record.what}: {record.why}") for record in summary.notes]
     if not parts:
         parts.append(Text("The services were silent: neither pushes nor polls nor requests of an inverter."))
     return Group(*parts)
@@ -112,7 +112,7 @@ def _counts(kind: str, summary: CaptureSummary) -> str:
         return text + f"; {counts['connected']} connections, {counts['closed']} of them closed"
     return (
         f"{counts['request']} requests, {counts['reply']} replies, {counts['exception']} exceptions, "
-        f"{_timeouts(summary)} timeouts, {counts['unasked']} replies nobody asked for, {counts['noise']} times noise"
+        f"{_timeouts(summary)} timeouts, {counts['unasked']} replies without a request, {counts['noise']} times noise"
     )
 
 
@@ -129,7 +129,7 @@ def _nothing(kind: str, summary: CaptureSummary) -> str:
             f"{summary.counts['noise']} times noise and no frame: the baud rate or the stop bits may differ "
             "(--baudrate, --parity, --stopbits), or A and B are swapped."
         )
-    return "Not a byte was heard: is the adapter clipped to the same A, B and ground as meter and inverter?"
+    return "Not a byte was received: is the adapter clipped to the same A, B and ground as meter and inverter?"
 
 
 def _timeouts(summary: CaptureSummary) -> int:

@@ -1,4 +1,4 @@
-"""The only door to pyserial: an RS485 port that is listened to [shell]. Nothing here can write to it."""
+"""Receives from an RS485 port through pyserial [shell]. Nothing here can write to the port."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ import serial
 
 
 class PortError(Exception):
-    """The port can't be opened, or is gone; the text names it and says what to look at."""
+    """The port can't be opened, or is gone; the text names it and what to check."""
 
 
 class SerialListener:

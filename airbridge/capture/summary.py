@@ -1,4 +1,4 @@
-"""What a capture shows, record by record: counts, times, and the order of writes or requests in a cycle [core]."""
+"""Summarises a capture record by record: counts, times, and the order of writes or requests in a cycle [core]."""
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Hashable, Iterable, Sequence
@@ -46,7 +46,7 @@ def quantile(ordered: list[float], share: float) -> float:
 K = TypeVar("K", bound=Hashable)
 
 FEWEST: Final = 3
-"""Cycles below which nothing is said about their order."""
+"""With fewer cycles the summary leaves out their order."""
 
 
 @dataclass(frozen=True, slots=True)

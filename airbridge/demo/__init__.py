@@ -1,1 +1,1 @@
-"""`airbridge demo`: the whole chain as real processes, live in the terminal."""
+"""`airbridge demo`: runs the whole chain as real processes and shows it in the terminal."""

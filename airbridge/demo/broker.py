@@ -1,4 +1,4 @@
-"""A broker for the demo: mosquitto where it is installed, else the one that pip installs [shell]."""
+"""Starts a broker for the demo: mosquitto where it is installed, else the one that pip installs [shell]."""
 
 import importlib.metadata
 import importlib.util
@@ -20,7 +20,7 @@ _REMEDY: Final = (
 
 
 class NoBroker(Exception):
-    """There is no broker on this computer; the text says how to get one."""
+    """There is no broker on this computer; the text names the packages to install."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,8 @@ def own_broker(folder: Path, place: Address) -> BrokerProgram:
 
 
 def _mosquitto_name(program: str) -> str:
-    written = subprocess.run([program, "-h"], capture_output=True, text=True, check=False).stdout.partition("\n")[0]
-    return written.replace(" version", "") if written.startswith("mosquitto version") else "mosquitto"
+    version = subprocess.run([program, "-h"], capture_output=True, text=True, check=False).stdout.partition("\n")[0]
+    return version.replace(" version", "") if version.startswith("mosquitto version") else "mosquitto"
 
 
 def _mosquitto_conf(place: Address) -> str:

@@ -1,4 +1,4 @@
-"""The processes of the chain: started in order, pulled apart and put together, ended by their ids [shell]."""
+"""Starts the chain's processes in order, unplugs and reconnects them, and ends them by their ids [shell]."""
 
 import sys
 import time
@@ -32,11 +32,11 @@ class ChainBroken(Exception):
 class Chain:
     """All processes of one demo. Which ends are real stands in the options."""
 
-    def __init__(self, options: Options, folder: Path, publish: Callable[[str], None]) -> None:
+    def __init__(self, options: Options, folder: Path, print_line: Callable[[str], None]) -> None:
         """OSError or ValueError where the recording to replay can't be read."""
         self._options = options
         self._folder = folder
-        self._publish_change = publish
+        self._print_line = print_line
         self._ending = ExitStack()
         self._environ = clean_environ()
         self.broker_name = ""
@@ -68,26 +68,26 @@ class Chain:
             self._start_broker()
         else:
             self.broker_name = f"the broker at {self.broker_address}"
-        self._publish_change(f"broker: {self.broker_name}, {self.broker_address}, topics {self.mqtt.prefix}/#")
+        self._print_line(f"broker: {self.broker_name}, {self.broker_address}, topics {self.mqtt.prefix}/#")
         if self._options.meter is None:
             replayed = self._replayed(bool(self.recording and self.recording.registers))
             push = (self.push_address.host, self.push_address.port)
             self.ksem = KsemHandle(self._folder, push=push, options=replayed)
             self._begin(self.ksem)
             meter = Address(LOOPBACK, self.ksem.port)
-            what = "says what was recorded" if replayed else f"pushes to {self.push_address} every 200 ms"
-            self._publish_change(f"meter: a simulated KSEM, {meter}, {what}")
+            what = "replays a recording" if replayed else f"pushes to {self.push_address} every 200 ms"
+            self._print_line(f"meter: a simulated KSEM, {meter}, {what}")
         else:
             meter = self._options.meter
-            self._publish_change(f"meter: {meter}; let it push to this computer, port {self.push_address.port}")
+            self._print_line(f"meter: {meter}; let it push to this computer, port {self.push_address.port}")
         if self._options.serial is None:
             self.line = LineHandle(self._folder)
             self._begin(self.line)
             port = str(self.line.server)
-            self._publish_change("RS485: a simulated line at true speed, 38400 8N2")
+            self._print_line("RS485: a simulated line at true speed, 38400 8N2")
         else:
             port = self._options.serial
-            self._publish_change(f"RS485: {port}, with whatever inverter asks there")
+            self._print_line(f"RS485: {port}, with whatever inverter sends requests there")
         publisher = self._write("publisher.toml", publisher_toml(meter, self.push_address, self.mqtt))
         rtu_server = self._write("rtu-server.toml", rtu_server_toml(port, self.mqtt, low_latency=self.line is None))
         self._serve("publisher", "ksem_publisher", publisher)
@@ -102,7 +102,7 @@ class Chain:
             reader = self._write("inverter-reader.toml", inverter_reader_toml(place, self.mqtt))
             self._serve("inverter-reader", "inverter_reader", reader)
             what = "what was recorded" if replayed else "for 8244, then for 0-27 and 40-145 every 160 ms"
-            self._publish_change(f"inverter: a simulated Plenticore, asks {what}")
+            self._print_line(f"inverter: a simulated Plenticore, requests {what}")
         if self.recording is not None:
             self._replay(self.recording)
 
@@ -125,7 +125,7 @@ class Chain:
                 raise ChainBroken(text)
 
     def status(self, simulator: Simulator | None) -> dict[str, Any]:
-        """What a simulator tells; empty where there is none. ChainBroken when it is gone."""
+        """A simulator's status; empty where there is none. ChainBroken when it is gone."""
         return self.request(simulator, "status") if simulator else {}
 
     def count_anew(self) -> dict[str, Any]:
@@ -148,7 +148,7 @@ class Chain:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        # All are told before any is waited for, the services before what they stand on.
+        # Every process gets its signal before this waits for any, the services before what they depend on.
         for service in self.services:
             service.terminate()
         self._ending.close()
@@ -166,7 +166,7 @@ class Chain:
 
     def _serve(self, name: str, module: str, settings: Path) -> None:
         self.services.append(self._child(name, (sys.executable, "-P", "-m", module, "--config", str(settings))))
-        self._publish_change(f"{name}: started with {settings}")
+        self._print_line(f"{name}: started with {settings}")
 
     def _child(self, name: str, argv: tuple[str, ...]) -> Child:
         child = Child(name, argv, self._folder / f"{name}.log", self._environ)

@@ -1,4 +1,4 @@
-"""A process that the demo runs, logged to a file and ended by its process id; and TCP ports of this host [shell]."""
+"""Runs one process of the demo: logs it to a file and ends it by its process id. Finds free TCP ports, too [shell]."""
 
 import os
 import socket
@@ -52,7 +52,7 @@ class Child:
         return f"{self.name} {how}. The end of its log:\n{log_tail(self.log)}"
 
     def terminate(self) -> None:
-        """Ask it to end, without waiting."""
+        """Send it SIGTERM, without waiting."""
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
 

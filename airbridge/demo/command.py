@@ -1,4 +1,4 @@
-"""The command line of `airbridge demo`."""
+"""Defines the command line of `airbridge demo`."""
 
 import sys
 from pathlib import Path
@@ -42,7 +42,7 @@ def demo(
     replay: Annotated[
         Path | None,
         typer.Option(
-            exists=True, dir_okay=False, help="Let the simulated ends say what was recorded by `airbridge capture`."
+            exists=True, dir_okay=False, help="Let the simulated ends replay a file that `airbridge capture` wrote."
         ),
     ] = None,
     export_svg: Annotated[Path | None, typer.Option(help="Write the last screen as a picture.")] = None,
@@ -50,11 +50,11 @@ def demo(
 ) -> None:
     """Run the whole chain on this computer, without hardware, and watch it.
 
-    Meter and inverter are simulated; the two services, the broker and everything they say to each other are real.
+    Meter and inverter are simulated; the two services, the broker and everything they send each other are real.
     Pull the push, the broker, the RS485 plug or the meter with a key, and see how the bridge reacts and recovers. Each
     end can be made real, one at a time: `--meter`, `--serial`, `--broker`.
 
-    With `--replay` the meter writes and answers, and the inverter asks, what a captured file tells, when it tells it;
+    With `--replay` the meter's writes and replies and the inverter's requests come from a captured file, at its times;
     an end that the file knows nothing of is simulated as ever. It ends where the recording ends.
 
     With `--seconds` it ends by itself. The exit code is 0 if the inverter got enough good answers and not one that was

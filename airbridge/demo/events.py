@@ -1,4 +1,4 @@
-"""What happened, from the services' logs and the inverter's record [shell and core]."""
+"""Derives events from the services' logs and the inverter's record [shell and core]."""
 
 import json
 import re
@@ -26,7 +26,7 @@ class Event:
 
 
 def parse_log_line(who: str, line: str, time: str) -> Event | None:
-    """A service's log line as an event; what is no line of that form (a traceback) is told as an error."""
+    """A service's log line as an event; a line of another form (a traceback) becomes an error."""
     if not line.strip():
         return None
     found = _line(line)
@@ -36,7 +36,7 @@ def parse_log_line(who: str, line: str, time: str) -> Event | None:
 
 
 class InverterWatch:
-    """Tells when the inverter stops getting data, what it gets instead, and when data is back [core]."""
+    """Reports when the inverter stops getting data, what it gets instead, and when data is back [core]."""
 
     def __init__(self) -> None:
         self._since = 0.0

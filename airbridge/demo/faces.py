@@ -1,4 +1,4 @@
-"""How a run is shown: in lines of text, on the whole terminal, or as a picture for documents [shell]."""
+"""Shows a run in lines of text, on the whole terminal, or as a picture for documents [shell]."""
 
 import io
 import re

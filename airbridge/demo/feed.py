@@ -1,4 +1,4 @@
-"""What the services say on MQTT, brought to the demo's own thread [shell]."""
+"""Brings the services' MQTT messages to the demo's own thread [shell]."""
 
 import logging
 import secrets

@@ -1,4 +1,4 @@
-"""The figures of meter, inverter and blocks, and the line above each part of the screen [core].
+"""Renders the figures of meter, inverter and blocks, and the line above each part of the screen [core].
 
 Only the terminal's own colours are used, and dim, so that it reads on light and on dark ground.
 """
@@ -17,7 +17,7 @@ from ksem_contract.health import Percentiles
 
 LIMITS: Final = {"live": 1_500, "energy": 60_000, "sunspec": 60_000, "device": None}
 LATELY: Final = 15_000
-"""ms within which a request counts as being asked; the list of them comes every 10 s."""
+"""A request sent within so many ms counts as current; the list of requests comes every 10 s."""
 _BARS: Final = "▁▂▃▄▅▆▇█"
 
 
@@ -42,7 +42,7 @@ def meter_section(state: BridgeState) -> RenderableType:
 
 
 def inverter_section(state: BridgeState, now: float) -> RenderableType:
-    """What the inverter asks, gets and believes; seven lines."""
+    """What the inverter requests, gets and believes; seven lines."""
     counts = state.counts
     good = Text.assemble("good ", (f"{counts.good}", "bold green" if counts.good else "dim"))
     for name in BAD[:3]:
@@ -109,15 +109,15 @@ def _figures(times: Percentiles, decimals: int) -> tuple[Text, ...]:
 
 def _lately(state: BridgeState, now: float) -> str:
     """What it got last; what it believes while that is data."""
-    if state.lately in GOOD and (words := state.believed.summary(now)):
-        return words
+    if state.lately in GOOD and (believed := state.believed.summary(now)):
+        return believed
     return "" if state.lately is None else f"gets {state.lately}"
 
 
 def _requested(state: BridgeState) -> Text:
-    line = Text("asks ", "dim", no_wrap=True, overflow="ellipsis")
+    line = Text("polls ", "dim", no_wrap=True, overflow="ellipsis")
     entries = state.requests.requests if state.requests else ()
-    # A real one's start is told in its log; here it is what it goes on asking for.
+    # A server's log shows the first requests of a real one; here stand those that it repeats.
     for index, entry in enumerate(
         sorted((one for one in entries if one.last_ago_ms < LATELY), key=lambda one: one.start)
     ):

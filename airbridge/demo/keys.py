@@ -1,4 +1,4 @@
-"""Single keys from the terminal, without Enter [shell]. The terminal is as it was afterwards, whatever happens."""
+"""Reads single keys from the terminal, without Enter [shell]. It restores the terminal's modes, whatever happens."""
 
 import os
 import select

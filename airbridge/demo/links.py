@@ -1,4 +1,4 @@
-"""How each part of the chain is, as the picture shows it [core]."""
+"""Judges each part and link of the chain for the demo's drawing [core]."""
 
 from dataclasses import dataclass
 from typing import Final, Literal

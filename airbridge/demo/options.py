@@ -1,10 +1,10 @@
-"""What a demo is asked to do [core]."""
+"""Holds the options of a demo [core]."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 ANSWERS_PER_SECOND = 5.0
-"""Good answers that a passing run has at least, a second: a Plenticore asks 12.5 times, so a slow host has room."""
+"""Good answers that a passing run has at least, a second: a Plenticore sends 12.5 requests, so a slow host has room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Options:
     password_file: Path | None = None
     export_svg: Path | None = None
     replay: Path | None = None
-    """A recording that the simulated ends say again; None: a made-up day."""
+    """A recording that the simulated ends replay; None: a made-up day."""
     keep: Path | None = None
     """Where settings, logs and records go; None: a temporary folder."""
 

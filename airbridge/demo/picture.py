@@ -1,4 +1,4 @@
-"""Everything the demo knows at one moment [core]: messages and statuses go in, figures, blocks and rates come out."""
+"""Holds what the demo knows at one moment [core]: takes messages and statuses, gives figures, blocks and rates."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -23,13 +23,13 @@ HISTORY: Final = 300
 
 
 class BridgeState:
-    """Facts, by who told them. Times are seconds of CLOCK_BOOTTIME."""
+    """Facts, by their source. Times are seconds of CLOCK_BOOTTIME."""
 
     def __init__(self, topics: Topics, now: float) -> None:
         self._topics = topics
         self.started = now
         self.ready_at: float | None = None
-        """When the inverter had a good answer to everything it asks."""
+        """When the inverter had a good answer to all of its requests."""
         self.start_counts: Counts | None = None
         """What it got before."""
         self.link_up: bool | None = None
@@ -43,14 +43,14 @@ class BridgeState:
         self.node_health: NodeHealth | None = None
         self.requests: RequestsMessage | None = None
         self.believed = InverterView("main")
-        """What the inverter says of itself, where its reader runs."""
+        """The inverter's own values, where its reader runs."""
         self.ksem: Mapping[str, Any] = {}
         self.line: Mapping[str, Any] = {}
         self.inverter: Mapping[str, Any] = {}
         self.requested = Rate()
         self.polled = Rate()
         self.lately: str | None = None
-        """What the inverter got last: `data`, `exception-4`, `timeout` ... None before it asked."""
+        """What the inverter got last: `data`, `exception-4`, `timeout` ... None before its first request."""
         self.pulled: set[str] = set()
         self.events: deque[Event] = deque(maxlen=EVENTS)
         self.happened = 0
@@ -60,11 +60,11 @@ class BridgeState:
         """The demo's own link to the broker."""
         self.link_up = up
         if not up:
-            # What was retained may be gone with the broker; what is there will be told again.
+            # A new broker may have lost retained messages; it delivers again what it still has.
             self.meter_status = self.node_status = None
 
     def on_message(self, topic_text: str, payload: bytes, now: float) -> None:
-        """A message of the contract; what breaks it is passed over, the services tell it."""
+        """Takes a message of the contract; ignores one that breaks it, since the services report it."""
         topic = self._topics.parse(topic_text)
         if topic is None or not payload:
             return
@@ -95,7 +95,7 @@ class BridgeState:
     def on_statuses(
         self, ksem: Mapping[str, Any], line: Mapping[str, Any], inverter: Mapping[str, Any], now: float
     ) -> None:
-        """What the simulators tell; empty where the real thing is."""
+        """The simulators' statuses; empty where a real device is."""
         self.ksem, self.line, self.inverter = ksem, line, inverter
         if "requests" in inverter:
             self.requested.counted(int(inverter["requests"]), now)
@@ -109,7 +109,7 @@ class BridgeState:
 
     @property
     def counts(self) -> Counts:
-        """What the inverter got so far; of a real one, as the RTU server tells it."""
+        """What the inverter got so far; for a real one, by the RTU server's counters."""
         if self.inverter:
             return Counts.of_inverter(self.inverter)
         units = self.node_health.units if self.node_health else ()
@@ -132,7 +132,7 @@ class BridgeState:
 
     @property
     def is_served(self) -> bool:
-        """Whether the inverter has had a good answer to everything it asks."""
+        """Whether the inverter has had a good answer to all of its requests."""
         if not self.inverter:
             return self.counts.good > 0 and self.node_status == "online"
         requested = [part["outcomes"] for name, part in self.inverter["ranges"].items() if "-" in name]

@@ -1,4 +1,4 @@
-"""Pulls the chain apart at one place, and puts it together again [shell]."""
+"""Unplugs the chain at one place, and reconnects it [shell]."""
 
 from airbridge.demo.chain import Chain
 

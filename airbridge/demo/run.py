@@ -1,4 +1,4 @@
-"""The demo from start to end [shell]."""
+"""Runs the demo from start to end [shell]."""
 
 import signal
 import tempfile
@@ -61,7 +61,7 @@ class Demo:
         options = self._options
         with ExitStack() as ending:
             try:
-                chain = Chain(options, folder, self._print)
+                chain = Chain(options, folder, self._print_line)
             except (OSError, ValueError) as error:
                 raise BadRecording(str(error)) from error
             feed = Feed(chain.mqtt)
@@ -85,7 +85,7 @@ class Demo:
                 self._log_again(watch)
             if options.export_svg:
                 write_svg(options.export_svg, watch.state, chain.broker_name, unplug.possible)
-                self._print(f"picture: {options.export_svg}")
+                self._print_line(f"picture: {options.export_svg}")
             return self._sum_up(watch)
 
     def _view(self, broker: str, unplug: Unplug, shown: ExitStack) -> View:
@@ -129,7 +129,7 @@ class Demo:
             return
         is_pulled = unplug.toggle(what)
         watch.state.pulled = set(unplug.pulled)
-        watch.publish(
+        watch.add_event(
             "you", f"{'pulled' if is_pulled else 'put back'} {WORDS[what]}", "warning" if is_pulled else "info"
         )
 
@@ -141,18 +141,18 @@ class Demo:
         wanted = None if options.seconds is None else min(options.seconds, elapsed)
         expected = options.expected_good(wanted)
         if state.ready_at is None and not self._stopped:
-            self._complain("Where it got stuck shows what each part said last:")
+            self._complain("The last lines of each part's log show where it got stuck:")
             self._print_events(watch, 12)
         if options.serial is not None:
-            self._print("The inverter is real: its answers are counted as the RTU server tells them, every 10 s.")
+            self._print_line("The inverter is real: its answers are counted as the RTU server does, every 10 s.")
         elif options.replay is not None:
-            self._print("What was recorded is nobody's truth: answers were checked by their form alone.")
+            self._print_line("What was recorded is nobody's truth: answers were checked by their form alone.")
         elif options.meter is not None:
-            self._print(
-                "The meter is real: what it said is not known here, so answers were checked by their form alone."
+            self._print_line(
+                "The meter is real: its registers are not known here, so answers were checked by their form alone."
             )
         for line in summary_lines(state, elapsed, expected, self._troubles):
-            self._print(line)
+            self._print_line(line)
         return 1 if self._troubles or faults(state.counts, expected) else 0
 
     def _log_again(self, watch: Watch) -> None:
@@ -161,9 +161,9 @@ class Demo:
 
     def _print_events(self, watch: Watch, lines: int) -> None:
         for event in list(watch.state.events)[-lines:]:
-            self._print(f"  {event.time} {event.who}: {event.text}")
+            self._print_line(f"  {event.time} {event.who}: {event.text}")
 
-    def _print(self, text: str) -> None:
+    def _print_line(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _complain(self, text: str) -> None:

@@ -1,4 +1,4 @@
-"""The settings files that the demo's services are started with [core]."""
+"""Makes the settings files of the demo's services [core]."""
 
 import json
 from pathlib import Path

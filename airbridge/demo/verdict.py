@@ -1,4 +1,4 @@
-"""Whether a run was good, and why not [core]."""
+"""Judges whether a run was good, and lists its faults [core]."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ class Counts:
 
     @classmethod
     def of_inverter(cls, status: Mapping[str, Any]) -> "Counts":
-        """From what the simulated inverter tells of itself."""
+        """From the simulated inverter's status."""
         return cls.of(status.get("outcomes", {}), int(status.get("late_frames", 0)))
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""The whole screen, for any size from 80x24 on [core]: the chain drawn, the figures, the events and the keys."""
+"""Renders the whole screen, for any size from 80x24 on [core]: the chain, the figures, the events and the keys."""
 
 from collections.abc import Sequence
 from textwrap import wrap

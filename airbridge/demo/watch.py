@@ -1,4 +1,4 @@
-"""Brings everything that can be known into the picture [shell]."""
+"""Brings messages, statuses and log lines into the demo's state [shell]."""
 
 from datetime import datetime
 from pathlib import Path
@@ -50,9 +50,9 @@ class Watch:
             self.state.start_counts = Counts.of_inverter(chain.count_anew())
             self.state.ready_at = now
             self.look(now)
-            self.publish("demo", "everything flows; counting from here on")
+            self.add_event("demo", "everything flows; counting from here on")
 
-    def publish(self, who: str, text: str, level: Level = "info") -> None:
+    def add_event(self, who: str, text: str, level: Level = "info") -> None:
         """Add something that the demo itself did or saw."""
         self.state.on_event(Event(_time(), who, text, level))
 

@@ -16,7 +16,7 @@ def main(arguments: list[str]) -> None:
     """Never returns."""
     parent = os.getppid()
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
-    if os.getppid() != parent:  # it ended before the kernel was told
+    if os.getppid() != parent:  # it ended before the call to prctl
         sys.exit(1)
     os.execvp(arguments[0], arguments)  # noqa: S606  no shell is wanted
 

@@ -1,1 +1,1 @@
-"""`airbridge doctor`: gathers facts (shells: `gather_*`), judges them (cores: `check_*`), tells what to do."""
+"""`airbridge doctor`: gathers facts (shells: `gather_*`), judges them (cores: `check_*`), reports what to do."""

@@ -1,4 +1,4 @@
-"""What one login received, message by message [core]."""
+"""Holds what one login received, message by message [core]."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -37,7 +37,7 @@ class Seen:
 
     @property
     def seen(self) -> set[str]:
-        """Meters of which anything was heard."""
+        """Meters of which any message arrived."""
         return set(self.meters)
 
     def sent_ping(self, nonce: str, at: float) -> None:
@@ -99,7 +99,7 @@ class Seen:
 
 
 def merged_meters(all_seen: Iterable[Seen]) -> tuple[MeterSeen, ...]:
-    """What several logins heard of each meter, together."""
+    """What several logins received of each meter, together."""
     found: dict[str, MeterSeen] = {}
     for seen in all_seen:
         for name, one in list(seen.meters.items()):
@@ -117,7 +117,7 @@ def merged_meters(all_seen: Iterable[Seen]) -> tuple[MeterSeen, ...]:
 
 
 def merged_nodes(all_seen: Iterable[Seen]) -> tuple[NodeSeen, ...]:
-    """What several logins heard of each node, together."""
+    """What several logins received of each node, together."""
     found: dict[str, NodeSeen] = {}
     for seen in all_seen:
         for name, one in list(seen.nodes.items()):

@@ -25,7 +25,7 @@ _log: Final = logging.getLogger("airbridge.doctor")
 
 
 class BrokerProbe:
-    """What can be heard and said with one login. `news` is set whenever there is something new."""
+    """Finds what one login may read and publish. Sets `news` whenever there is something new."""
 
     def __init__(
         self,
@@ -46,9 +46,9 @@ class BrokerProbe:
         self._probes = probes(role, self.seen.topics, self._name, discovery_prefix)
         self._news = news
         self._state: tuple[bool, tuple[Reason, ...]] | None = None
-        self._reported = threading.Event()
+        self._answered = threading.Event()
         _log.addHandler(logging.NullHandler())
-        _log.propagate = False  # what the link has to say stands in the findings
+        _log.propagate = False  # the findings hold what the link logs
         self._link = MqttLink(
             mqtt,
             client_id=f"airbridge-{self._name}",
@@ -63,7 +63,7 @@ class BrokerProbe:
     def start(self) -> None:
         """Connect; return when it is clear whether that works."""
         self._link.start()
-        self._reported.wait(_UP_WITHIN)
+        self._answered.wait(_UP_WITHIN)
         if not self._link.connected:
             return
         for _, topic, _ in self._probes:
@@ -71,7 +71,7 @@ class BrokerProbe:
         self.ping(self._meters)
 
     def ping(self, meters: Iterable[str]) -> None:
-        """Ask the publishers of these meters, each once, for their clock."""
+        """Ping the publishers of these meters, each once, for their clock."""
         if self.role == "publisher":
             return  # its role may not
         for meter in set(meters) - self._pinged:
@@ -95,7 +95,7 @@ class BrokerProbe:
         )
 
     def stop(self) -> LoginFacts:
-        """Hang up; tell what was found."""
+        """Disconnect; return the facts."""
         up, reasons = self._state or (False, (mqtt_reasons.no_answer(self.mqtt),))
         up = up and self._link.connected
         self._link.stop()
@@ -140,7 +140,7 @@ class BrokerProbe:
     def _on_link(self, up: bool, reasons: tuple[Reason, ...]) -> None:
         if self._state is None or up:
             self._state = (up, reasons)
-        self._reported.set()
+        self._answered.set()
         self._news.set()
 
     def _on_acknowledged(self, topic: str, taken: bool) -> None:
@@ -159,7 +159,7 @@ class BrokerProbe:
 def listen(
     probes: list[BrokerProbe], is_complete: Callable[[], bool], *, least: float, most: float, news: threading.Event
 ) -> None:
-    """Let them listen for `least` to `most` seconds: until everything is told."""
+    """Let them listen for `least` to `most` seconds: until every half has reported."""
     begun = boottime()
     while (elapsed := boottime() - begun) < most:
         if all(probe.is_down for probe in probes):

@@ -1,4 +1,4 @@
-"""One archive for a bug report, with what the services recorded at their last faults [shell].
+"""Makes one archive for a bug report, with what the services recorded at their last faults [shell].
 
 Every text in it goes through `scrub`.
 """
@@ -112,7 +112,7 @@ _ODD: Final = (OSError, InvalidMessage, UnknownVersion)
 
 
 def fault_files(settings: Iterable[SettingsFacts], state: Path = STATE) -> dict[str, str]:
-    """Names in the bundle, and texts. A folder that is not there, or may not be read, has nothing to tell."""
+    """Names in the bundle, and texts. A folder that is missing or unreadable gives none."""
     found = {}
     for one in settings:
         directory = one.tables.get("recorder", {}).get("directory")

@@ -1,4 +1,4 @@
-"""Does the inverter believe what was measured? By what its own Modbus port shows [core]."""
+"""Checks whether the inverter believes what was measured, by what its own Modbus port shows [core]."""
 
 from collections.abc import Iterator
 from typing import Final

@@ -1,4 +1,4 @@
-"""Is the broker there, is the login good, and may it do what its half needs? [core].
+"""Checks the broker, the login, and whether the login may do what its half needs [core].
 
 `probes` lists the messages that show what a role may do.
 """
@@ -25,7 +25,7 @@ def check_broker(facts: Facts) -> Iterator[Finding]:
         yield from missing
         if not missing and login.role != "other":
             untold = sum(probe.taken is None and probe.came_back is None for probe in login.probes)
-            rest = f" ({untold} can't be told with MQTT 3.1.1)" if untold else ""
+            rest = f" ({untold} can't be checked with MQTT 3.1.1)" if untold else ""
             yield Finding("rights", about, "ok", f"may do what the role {login.role} needs{rest}")
 
 
@@ -78,7 +78,7 @@ def _no_delivery(login: LoginFacts, about: str, wanted: tuple[str, ...], online:
 def probes(
     role: Role, topics: Topics, name: str, discovery_prefix: str | None = "homeassistant"
 ) -> list[tuple[str, str, bool]]:
-    """Family, topic, and whether this role hears it, too: empty messages about a meter or node that nobody has.
+    """Family, topic, and whether this role receives it, too: empty messages about a meter or node that nobody has.
 
     They are not retained, and nothing listens to a meter of that name. `discovery_prefix`: None: discovery is off.
     """

@@ -1,4 +1,4 @@
-"""Is there a KSEM where one should be, and does it answer? Its registers show which device answers [core]."""
+"""Checks whether a KSEM answers where one should be, by its registers [core]."""
 
 import math
 import struct
@@ -104,7 +104,7 @@ def _answered(facts: MeterFacts, where: str) -> Finding:
     if kinds <= {"silent"}:
         return wrong(
             f"{where} accepts connections and does not answer Modbus",
-            "restart the meter; if it stays so, look for other programs that ask it, and at the address",
+            "restart the meter; if it stays so, look for other programs that poll it, and at the address",
         )
     if kinds & {"closed", "garbage"} or "silent" in kinds:
         return wrong(f"{where} does not speak Modbus TCP ({', '.join(sorted(kinds))})", _OWN_ADDRESS)
@@ -129,12 +129,12 @@ def _answered(facts: MeterFacts, where: str) -> Finding:
     if kind == "inverter":
         return wrong(f"the device at {where} is an inverter, not a KSEM", _OWN_ADDRESS)
     codes = [answer.code for answer in (device, head) if answer.kind == "exception"]
-    written = f"refuses a KSEM's registers with exception {codes[0]}" if codes else "answers with other registers"
-    return wrong(f"the device at {where} is no KSEM: it {written}{f' ({name})' if name else ''}", _OWN_ADDRESS)
+    reaction = f"refuses a KSEM's registers with exception {codes[0]}" if codes else "answers with other registers"
+    return wrong(f"the device at {where} is no KSEM: it {reaction}{f' ({name})' if name else ''}", _OWN_ADDRESS)
 
 
 Device = Literal["ksem", "nameless", "booting", "inverter", "other"]
-"""`nameless`: it measures as a KSEM does, and refuses the registers that tell who it is."""
+"""`nameless`: it measures as a KSEM does, and refuses the registers that identify it."""
 
 INVERTER_PORT = 1502
 """A Plenticore's own Modbus TCP port (with unit 71)."""
@@ -166,13 +166,13 @@ def frequency(head: tuple[int, ...]) -> float | None:
 
 
 def interval_ms(device: tuple[int, ...]) -> int:
-    """The measuring interval that 8192-8249 tell, or as much of them as the firmware has; 0 for none."""
+    """The measuring interval by 8192-8249, or by as many of them as the firmware has; 0 for none."""
     place = MEASURING_INTERVAL - DEVICE.start
     return device[place] if len(device) > place else 0
 
 
 def describe(device: tuple[int, ...]) -> str:
-    """The device's name, as it tells it; without its serial number."""
+    """The device's name, as it reports it; without its serial number."""
     texts = decode_texts(device)
     return texts.get("product_name") or texts.get("vendor_name") or ""
 

@@ -1,4 +1,4 @@
-"""Is the serial port there, permitted, and ours alone? [core]."""
+"""Checks whether the serial port exists, whether the service may open it, and who else holds it [core]."""
 
 from collections.abc import Iterator
 
@@ -23,7 +23,7 @@ def _check_one(port: PortFacts) -> Iterator[Finding]:
             path,
             "wrong",
             f"no such port; {there}",
-            "plug the adapter in (dmesg tells what the kernel makes of it), or correct [[line]] port",
+            "plug the adapter in (dmesg shows what the kernel makes of it), or correct [[line]] port",
         )
         return
     if not port.is_device:

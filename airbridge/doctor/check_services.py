@@ -1,4 +1,4 @@
-"""How both services are, by their own health on MQTT: publisher and push, the inverter's requests, the hosts [core]."""
+"""Checks both services by their own health on MQTT: publisher and push, the inverter's requests, the hosts [core]."""
 
 from collections.abc import Iterator
 
@@ -14,13 +14,13 @@ _START = "on the meter's host: systemctl status ksem-publisher; journalctl -u ks
 
 
 def check_publishers(facts: Facts) -> Iterator[Finding]:
-    """Of each meter that is wanted or was heard of."""
+    """Findings on each meter that is wanted or was seen."""
     if not any(login.up for login in facts.logins):
         return
     seen = {one.id: one for one in facts.seen_meters}
     if not facts.wanted_meters and not seen:
         prefixes = ", ".join(sorted({f"{login.prefix}/" for login in facts.logins if login.up}))
-        text = f"no publisher is heard of below {prefixes}"
+        text = f"no publisher is seen below {prefixes}"
         remedy = (
             f"correct the prefix, or let this login read there; {_START}. Some brokers (RabbitMQ) give what is retained"
             " to exact topics alone: run the doctor on a host with settings, which name the meter"
@@ -34,7 +34,7 @@ def check_publishers(facts: Facts) -> Iterator[Finding]:
                 "publisher",
                 meter,
                 "wrong",
-                f"nothing is heard of a publisher for meter {meter} (others heard of: {others})",
+                f"nothing is seen of a publisher for meter {meter} (others seen: {others})",
                 f"start it, or correct the meter's id on one side, or the login's rights; {_START}",
             )
         else:
@@ -125,7 +125,7 @@ def check_push(meter: str, health: MeterHealth, facts: Facts) -> Iterator[Findin
 
 
 def check_listened(facts: Facts) -> Iterator[Finding]:
-    """What the doctor heard when it listened itself."""
+    """Findings from the doctor's own push listener."""
     received = facts.listened
     if received is None:
         return
@@ -146,7 +146,7 @@ def check_listened(facts: Facts) -> Iterator[Finding]:
 
 
 REQUESTED_WITHIN_MS = 15_000
-"""A health message is up to 10 s old, and an inverter that asks has asked within 5 s before it."""
+"""A health message is up to 10 s old, and an active inverter sent a request within 5 s before it."""
 _SEE_OTHERS_INVERTER = "see the lines about the publisher, its push and the rights"
 NOISY = 0.01
 """Bytes of noise a request, above which a line that works deserves a look."""
@@ -157,14 +157,14 @@ _WIRING = (
 
 
 def check_inverters(facts: Facts) -> Iterator[Finding]:
-    """Of each node that is wanted or was heard of."""
+    """Findings on each node that is wanted or was seen."""
     if not any(login.up for login in facts.logins):
         return
     seen = {one.name: one for one in facts.seen_nodes}
     names = dict.fromkeys((*facts.wanted_nodes, *seen))
     if not names:
         remedy = "on the inverter's host: systemctl status rtu-server; or this login may not read it"
-        yield Finding("server", "any", "warn", "no RTU server is heard of: no inverter is served", remedy)
+        yield Finding("server", "any", "warn", "no RTU server is seen: no inverter is served", remedy)
     for name in names:
         yield from _check_node(
             name, seen.get(name), elsewhere=bool(facts.wanted_nodes) and name not in facts.wanted_nodes
@@ -175,7 +175,7 @@ def _check_node(name: str, node: NodeSeen | None, *, elsewhere: bool) -> Iterato
     """`elsewhere`: this host's settings name another node, so this one may be one that was given up."""
     start = f"on the host {name}: systemctl status rtu-server; journalctl -u rtu-server -e"
     if node is None or (node.status is None and node.health is None):
-        yield Finding("server", name, "wrong", "nothing is heard of this RTU server", start)
+        yield Finding("server", name, "wrong", "nothing is seen of this RTU server", start)
         return
     if node.unreadable:
         yield Finding("server", name, "warn", f"its health can't be read: {node.unreadable}", "upgrade both halves")
@@ -213,7 +213,7 @@ def _check_unit(about: str, unit: UnitHealth, requests: tuple[RequestEntry, ...]
     else:
         shares = ", ".join(f"{count} x {reason}" for reason, count in unit.refused.items()) or "nothing good"
         for reason in unit.reasons:
-            text = f"asks, and gets no good data ({shares}): {reason.text}"
+            text = f"sends requests and gets no good data ({shares}): {reason.text}"
             yield Finding("inverter", about, "wrong", text, reason.remedy or _SEE_OTHERS_INVERTER)
     if unit.requests and unit.noise > NOISY * unit.requests:
         text = f"{unit.noise} bytes of noise among {unit.requests} requests"
@@ -223,13 +223,13 @@ def _check_unit(about: str, unit: UnitHealth, requests: tuple[RequestEntry, ...]
 def _not_requested(about: str, unit: UnitHealth) -> Finding:
     if not unit.requests and unit.foreign:
         text = f"{unit.foreign} requests on the line were for another unit, none for unit {unit.unit}: wrong unit id"
-        remedy = "set id in [[line.unit]] to the unit that is asked (a Plenticore: 1); `airbridge capture bus` shows it"
+        remedy = "set id in [[line.unit]] to the requested unit (a Plenticore: 1); `airbridge capture bus` shows it"
         return Finding("inverter", about, "wrong", text, remedy)
     if not unit.requests and unit.noise:
         text = f"{unit.noise} bytes came and no request can be read from them: wrong baud rate, parity or stop bits"
         remedy = f'set baudrate = 38400, parity = "N", stopbits = 2 in [[line]] for a Plenticore; else {_WIRING}'
         return Finding("inverter", about, "wrong", text, remedy)
-    how = "has stopped asking" if unit.requests else "is silent: it has never asked"
+    how = "has stopped its requests" if unit.requests else "is silent: it has sent no request"
     return Finding("inverter", about, "wrong", f"the inverter {how}", _WIRING)
 
 
@@ -237,7 +237,7 @@ def _well(unit: UnitHealth, requests: tuple[RequestEntry, ...]) -> str:
     share = 100 * unit.data / unit.requests if unit.requests else 0.0
     rate = sum(one.per_s for one in requests)
     requested = ", ".join(_range(one) for one in requests[:4])
-    parts = [f"asks {rate:.1f} times a second" if requests else "asks", f"{share:.1f} % answered with data"]
+    parts = [f"{rate:.1f} requests a second" if requests else "sends requests", f"{share:.1f} % answered with data"]
     if unit.age_ms.p50 is not None:
         parts.append(f"values {unit.age_ms.p50:.0f} ms old (longest {unit.age_ms.max:.0f})")
     if unit.turnaround_ms.p50 is not None:
@@ -255,7 +255,7 @@ def check_versions(facts: Facts) -> Iterator[Finding]:
     found |= {f"RTU server {one.name}": one.health.version for one in facts.seen_nodes if one.health}
     found["this command"] = facts.version
     if len(found) == 1:
-        yield Finding("versions", "all", "note", f"{facts.version} here; no service of ours was heard")
+        yield Finding("versions", "all", "note", f"{facts.version} here; no service of ours was seen")
     elif len(set(found.values())) == 1:
         yield Finding("versions", "all", "ok", f"{facts.version} everywhere ({len(found)} seen)")
     else:

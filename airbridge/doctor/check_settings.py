@@ -1,4 +1,4 @@
-"""Are the settings sound, and do they fit each other? And what they, with the command line, ask to examine [core]."""
+"""Checks the settings, each and together. Derives from them and the command line what to examine [core]."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ def check_settings(facts: Facts) -> Iterator[Finding]:
 def check_services(facts: Facts) -> Iterator[Finding]:
     """One line a service of this host: whether it runs."""
     for one in facts.services:
-        start = f"journalctl -u {one.name} -e says why; then: sudo systemctl restart {one.name}"
+        start = f"journalctl -u {one.name} -e shows why; then: sudo systemctl restart {one.name}"
         if one.sub == "auto-restart":
             text = f"ends soon after each start ({one.result})"
             yield Finding("service", one.name, "wrong", text, start)
@@ -45,7 +45,7 @@ TLS_PORT = 802
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Meters to ask, meters and nodes to hear of, ports to look at."""
+    """Meters to poll, meters and nodes to look for, ports to examine."""
 
     places: tuple[MeterAddress, ...]
     meters: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The command line of `airbridge doctor`."""
+"""Defines the command line of `airbridge doctor`."""
 
 import sys
 from pathlib import Path
@@ -56,7 +56,7 @@ def doctor(
         typer.Option(metavar="SECONDS", min=1.0, help="Listen for the meter's push itself, while no publisher runs."),
     ] = None,
     patience: Annotated[
-        float, typer.Option(min=0.5, help="Seconds to wait at most for what both halves tell every 10 s.")
+        float, typer.Option(min=0.5, help="Seconds to wait at most for what both halves report every 10 s.")
     ] = 11.0,
     json: Annotated[bool, typer.Option("--json", help="JSON instead of text.")] = False,
     bundle: Annotated[
@@ -64,10 +64,10 @@ def doctor(
         typer.Option(metavar="FILE.tar.gz", help="Also write an archive for a bug report, without secrets."),
     ] = None,
 ) -> None:
-    """Find what is wrong between meter and inverter, and say what to do about it.
+    """Find what is wrong between meter and inverter, and what to do about it.
 
     It reads the services' settings where they are on this host, and the other half's state from MQTT: run it on either
-    host, best with sudo. Without any settings, say what to look at: `--broker`, `--meter`, `--serial`.
+    host, best with sudo. Without any settings, name what to examine: `--broker`, `--meter`, `--serial`.
     It changes nothing; the services go on running.
 
     Exit code: 0 all is well, 1 something is wrong, 2 the command line is.

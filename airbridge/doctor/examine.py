@@ -1,4 +1,4 @@
-"""All checks, in the order in which a fault travels: settings, meter, push, broker, port, inverter [core]."""
+"""Runs all checks, in the order in which a fault travels: settings, meter, push, broker, port, inverter [core]."""
 
 from airbridge.doctor.check_belief import check_belief
 from airbridge.doctor.check_broker import check_broker

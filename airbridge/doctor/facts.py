@@ -1,4 +1,4 @@
-"""What the doctor has found before it judges, and what a check reports [core].
+"""Holds what the doctor has found before it judges, and what a check reports [core].
 
 Everything that a check needs, and nothing that reads or connects.
 """
@@ -17,7 +17,7 @@ Role = Literal["publisher", "rtu", "other"]
 
 @dataclass(frozen=True, slots=True)
 class SettingsFacts:
-    """One service's settings, as its own `--check` tells them."""
+    """One service's settings, as its own `--check` prints them."""
 
     service: str
     path: str
@@ -29,7 +29,7 @@ class SettingsFacts:
 
 @dataclass(frozen=True, slots=True)
 class MeterAddress:
-    """Where a meter is said to be."""
+    """Where a meter should be."""
 
     id: str
     host: str
@@ -44,7 +44,7 @@ Answer = Literal["registers", "exception", "silent", "closed", "garbage"]
 
 @dataclass(frozen=True, slots=True)
 class RegisterAnswer:
-    """What came back when registers were asked for."""
+    """The reply to a request for registers."""
 
     kind: Answer
     registers: tuple[int, ...] = ()
@@ -97,7 +97,7 @@ class ListenFacts:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One message of the doctor's own, to see what a login may do. None: that can't be told."""
+    """One message of the doctor's own, to see what a login may do. None: unknown."""
 
     family: str
     """As in the ACL: `ksem/+/block/+`."""
@@ -173,7 +173,7 @@ class PortFacts:
     may_open: bool = True
     """This user may read and write it."""
     as_root: bool = False
-    """This user is root, for whom `may_open` says nothing about the service's user."""
+    """This user is root, for whom `may_open` has no meaning for the service's user."""
     user: str = ""
     owner: str = ""
     group: str = ""
@@ -221,7 +221,7 @@ class InverterFacts:
     delay: Delay
     kind: int | None
     order: str | None
-    used_broker: bool
+    has_login: bool
     """Whether there was a login to receive measurements with."""
 
 
@@ -247,7 +247,7 @@ class Facts:
 
 
 State = Literal["ok", "note", "warn", "wrong"]
-"""`note`: nothing to do, or it could not be told; `warn`: it works and could be better; `wrong`: it does not work."""
+"""`note`: nothing to do, or unknown; `warn`: it works and could be better; `wrong`: it does not work."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from service_runtime.common_settings import MqttSettings
 from service_runtime.version import VERSION
 
 LEAST: Final = 1.5
-"""Seconds of listening at the broker, however soon everything is told."""
+"""Seconds of listening at the broker, however soon all halves have reported."""
 _ROLES: Final[Mapping[str, Role]] = {"ksem-publisher": "publisher", "rtu-server": "rtu", "ksem-dashboard": "other"}
 
 
@@ -29,7 +29,7 @@ _Login = tuple[Role, MqttSettings, str | None]
 
 @dataclass(frozen=True)
 class Requested:
-    """What the command line asks for."""
+    """What the command line requests."""
 
     publisher_config: Path | None = None
     server_config: Path | None = None
@@ -40,7 +40,7 @@ class Requested:
     serial: str | None = None
     listen_seconds: float | None = None
     patience: float = 11.0
-    """Seconds to wait for what the two halves tell every 10 s."""
+    """Seconds to wait for what the two halves report every 10 s."""
 
 
 @dataclass
@@ -88,7 +88,7 @@ def gather(requested: Requested) -> Gathered:
         if requested.listen_seconds is not None:
             where = (to_do.push_listen, to_do.push_port, requested.listen_seconds)
             listened = threads.submit(gather_push.listen, *where)
-        gathered = _on_message(settings, logins, to_do, requested.patience)
+        gathered = _gather_from_broker(settings, logins, to_do, requested.patience)
         ports = tuple(gather_port(port) for port in to_do.ports)
         facts = gathered.facts
         gathered.facts = Facts(
@@ -123,7 +123,9 @@ def _discovery_prefix(settings: SettingsFacts) -> str | None:
     return str(table.get("prefix", "homeassistant")) if table.get("discovery", True) else None
 
 
-def _on_message(settings: tuple[SettingsFacts, ...], logins: list[_Login], to_do: Wanted, patience: float) -> Gathered:
+def _gather_from_broker(
+    settings: tuple[SettingsFacts, ...], logins: list[_Login], to_do: Wanted, patience: float
+) -> Gathered:
     news = threading.Event()
     probes = [BrokerProbe(role, mqtt, to_do, news, prefix) for role, mqtt, prefix in logins]
     if probes:
@@ -138,7 +140,7 @@ def _on_message(settings: tuple[SettingsFacts, ...], logins: list[_Login], to_do
 
 
 def _is_complete(probes: list[BrokerProbe], to_do: Wanted) -> bool:
-    """Whether every half that is wanted or shows itself has said how it is, and that it is there."""
+    """Whether every half that is wanted or was seen has reported its health, and that it is there."""
     if all(probe.is_down for probe in probes):
         return True
     seen = [probe.seen for probe in probes]

@@ -1,4 +1,4 @@
-"""What the inverter itself believes, read on its own Modbus TCP port, beside what was measured [shell]."""
+"""Reads on the inverter's own Modbus TCP port what it believes, beside what was measured [shell]."""
 
 import contextlib
 import logging
@@ -52,7 +52,7 @@ def gather_inverter(place: InverterPlace, mqtt: MqttSettings | None) -> Inverter
         delay=inverter.delay,
         kind=inverter.kind,
         order=inverter.order,
-        used_broker=mqtt is not None,
+        has_login=mqtt is not None,
     )
 
 

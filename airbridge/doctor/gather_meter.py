@@ -1,4 +1,4 @@
-"""What is at the meter's address: connects and polls, one connection after the other [shell].
+"""Examines the meter's address: connects and polls, one connection after the other [shell].
 
 Where no publisher listens for pushes, this does.
 """

@@ -1,4 +1,4 @@
-"""What this host knows about a serial port, without opening it: that would pull its control lines [shell]."""
+"""Gathers what this host knows about a serial port, without opening it: that would pull its control lines [shell]."""
 
 import grp
 import os
@@ -69,19 +69,19 @@ def _lock_holders(found: os.stat_result) -> set[int]:
         lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
     except OSError:
         return set()
-    registers = [line.split() for line in lines]
-    return {int(one[4]) for one in registers if len(one) > 5 and one[5] == place and one[4].isdigit() and one[4] != "0"}
+    rows = [line.split() for line in lines]
+    return {int(row[4]) for row in rows if len(row) > 5 and row[5] == place and row[4].isdigit() and row[4] != "0"}
 
 
 def _command(pid: int) -> tuple[str, bool]:
     """Program of a process without its arguments, which may hold secrets, and whether it is an rtu-server."""
     try:
-        registers = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
     except OSError:
         return "unknown", False
-    program = Path(registers[0]).name
+    program = Path(arguments[0]).name
     if program.startswith("python"):  # what it runs is the program: a script, or `-m module`
-        script = next((word for word in registers[1:] if word and not word.startswith("-")), "")
+        script = next((argument for argument in arguments[1:] if argument and not argument.startswith("-")), "")
         program = Path(script).name or program
     return program or "unknown", program in _OURS
 

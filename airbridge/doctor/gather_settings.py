@@ -1,4 +1,4 @@
-"""The services' settings as the services themselves read them: their own `--check`, run as a process [shell]."""
+"""Reads the services' settings as the services do: runs their own `--check` as a process [shell]."""
 
 import os
 import subprocess
@@ -51,7 +51,7 @@ def gather_settings(service: str, path: Path | None) -> tuple[SettingsFacts, Mqt
 
 
 def gather_services() -> tuple[ServiceFacts, ...]:
-    """Ask systemd for the services of this host that are installed as units; nothing where there is no systemd."""
+    """The services of this host that are installed as systemd units; none where there is no systemd."""
     keys = ("Id", "LoadState", "ActiveState", "SubState", "Result", "UnitFileState")
     command = ["systemctl", "show", "--property", ",".join(keys), *PLACES]
     try:
@@ -121,4 +121,4 @@ def _exists(path: Path) -> bool:
     try:
         return path.exists()
     except PermissionError:
-        return True  # it may not be looked at; --check then says so
+        return True  # this user may not look at it; --check then reports that

@@ -1,4 +1,4 @@
-"""Findings as text for people, and as JSON [core]."""
+"""Renders findings as text for people, and as JSON [core]."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Takes what nobody else should see out of texts and payloads [core]."""
+"""Removes what nobody else should see from texts and payloads [core]."""
 
 import json
 import re
@@ -19,7 +19,7 @@ _SHORTEST: Final = 4
 
 
 def serial_texts(retained: Mapping[str, bytes]) -> set[str]:
-    """Serial numbers that the device blocks tell in clear, to be found wherever else they stand."""
+    """Serial numbers that the device blocks hold in clear, to be removed from all other texts, too."""
     found = set()
     for payload in retained.values():
         try:

@@ -1,1 +1,1 @@
-"""`airbridge drill`: withhold data from the inverter for some seconds, and report what it does."""
+"""`airbridge drill`: withholds data from the inverter for some seconds, and reports what it does."""

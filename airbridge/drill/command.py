@@ -1,4 +1,4 @@
-"""The command line of `airbridge drill`."""
+"""Defines the command line of `airbridge drill`."""
 
 import contextlib
 import time

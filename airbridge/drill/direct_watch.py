@@ -1,4 +1,4 @@
-"""What the inverter itself shows during a drill [shell]; a module of its own, since pymodbus takes long to load."""
+"""Reads from the inverter itself during a drill [shell]. It has its own module, since pymodbus loads slowly."""
 
 import threading
 from types import TracebackType

@@ -1,4 +1,4 @@
-"""What a drill showed [core]: lines for people."""
+"""Renders what a drill showed as lines for people [core]."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -95,8 +95,8 @@ def _manager(before: Sequence[Belief], during: Sequence[Belief]) -> list[str]:
     seen = list(dict.fromkeys(states))
     if not seen:
         return []
-    words = ", then ".join(_MANAGER.get(state, f"state {state}") for state in seen)
-    return [f"Its energy manager: {words}."]
+    shown = ", then ".join(_MANAGER.get(state, f"state {state}") for state in seen)
+    return [f"Its energy manager: {shown}."]
 
 
 def _differ(one: Belief, other: Belief) -> bool:

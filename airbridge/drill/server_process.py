@@ -1,4 +1,4 @@
-"""The running rtu-server, found and signalled [shell]."""
+"""Finds the running rtu-server and sends it signals [shell]."""
 
 import contextlib
 import os
@@ -65,8 +65,9 @@ def _processes() -> list[int]:
     found = []
     for folder in _PROC.glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            words = (folder / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
-            if any(Path(word).name == "rtu-server" for word in words[:3]) or words[1:3] == ["-m", "rtu_server"]:
+            arguments = (folder / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+            is_script = any(Path(argument).name == "rtu-server" for argument in arguments[:3])
+            if is_script or arguments[1:3] == ["-m", "rtu_server"]:
                 found.append(int(folder.name))
     return found
 

@@ -1,4 +1,4 @@
-"""What the broker delivers during a drill [shell]."""
+"""Collects what the broker delivers during a drill [shell]."""
 
 import contextlib
 import logging

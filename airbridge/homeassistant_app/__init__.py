@@ -1,1 +1,1 @@
-"""Home Assistant's app: starts the services by the app's options, and keeps them running."""
+"""The app for Home Assistant: starts the services by the app's options, and keeps them running."""

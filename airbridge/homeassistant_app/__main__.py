@@ -1,4 +1,4 @@
-"""Home Assistant's app: `python -m airbridge.homeassistant_app` [shell].
+"""Runs the app for Home Assistant: `python -m airbridge.homeassistant_app` [shell].
 
 One loop, once a second: take changed options and a changed broker over, start what has ended, answer the watchdog.
 """

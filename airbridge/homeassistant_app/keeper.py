@@ -1,4 +1,4 @@
-"""When is a service started, started again, or called hung? [core]."""
+"""Decides when a service is started, started again, or counted as hung [core]."""
 
 from typing import Final
 

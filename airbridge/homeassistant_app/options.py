@@ -1,4 +1,4 @@
-"""The app's options and the Supervisor's broker -> the services' settings [core]."""
+"""Makes the services' settings from the app's options and the Supervisor's broker [core]."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

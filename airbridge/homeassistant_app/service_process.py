@@ -1,4 +1,4 @@
-"""One service as a process of the app [shell]."""
+"""Runs one service as a process of the app [shell]."""
 
 import contextlib
 import logging

@@ -1,4 +1,4 @@
-"""The Supervisor's API, as far as the app needs it [shell]."""
+"""Calls the Supervisor's API, as far as the app needs it [shell]."""
 
 import json
 import os
@@ -16,7 +16,7 @@ _PATIENCE: Final = 5.0
 
 
 class SupervisorAway(Exception):
-    """The Supervisor did not answer; the text says why."""
+    """The Supervisor did not answer; the text gives the reason."""
 
 
 def read_options(path: Path = OPTIONS) -> Mapping[str, Any]:

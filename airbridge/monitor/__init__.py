@@ -1,1 +1,1 @@
-"""`airbridge monitor`: how the bridge is, in the terminal, from any host, from MQTT alone."""
+"""`airbridge monitor`: shows the bridge in the terminal of any host, from MQTT alone."""

@@ -1,4 +1,4 @@
-"""The command line of `airbridge monitor`."""
+"""Defines the command line of `airbridge monitor`."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The broker's messages, brought into the picture that the dashboard has too [shell]."""
+"""Brings the broker's messages into the state that the dashboard shows, too [shell]."""
 
 import logging
 import secrets

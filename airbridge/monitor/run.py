@@ -1,4 +1,4 @@
-"""Shows the picture until told to stop: on the whole terminal, as lines, once, or as JSON [shell]."""
+"""Shows the bridge's state until a signal stops it: on the whole terminal, as lines, once, or as JSON [shell]."""
 
 import json
 import sys
@@ -24,7 +24,7 @@ View = Literal["screen", "plain", "once", "json"]
 DRAW_EVERY: Final = 0.25
 PLAIN_EVERY: Final = 5.0
 LOOK_FOR: Final = GRACE + 2.0
-"""Seconds that a single look takes at most: by then everything has been heard that is there."""
+"""Seconds that `--once` takes at most: by then every half that is there has reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def status_line(state: BridgeState, now: float) -> str:
             parts.append(f"{meter.meter} {power:+.1f} W, {1000 * age:.0f} ms old, {meter.arrivals.per_s(now):.1f}/s")
         else:
             parts.append(f"{meter.meter} no fresh data")
-    parts += [f"{node.node} {node.status or 'not heard of'}" for node in state.nodes.values()]
+    parts += [f"{node.node} {node.status or 'not seen'}" for node in state.nodes.values()]
     return printable("  |  ".join(parts))
 
 

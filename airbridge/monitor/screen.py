@@ -1,4 +1,4 @@
-"""The picture on a terminal, from 80 columns on [core]."""
+"""Renders the bridge's state for a terminal, from 80 columns on [core]."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -74,9 +74,9 @@ def _chain(chain: Chain, width: int) -> RenderableType:
 def _inverters(state: BridgeState, meter: str, now: float) -> Iterator[RenderableType]:
     """What inverters that get this meter's values believe."""
     for name, view in sorted(state.inverters.items()):
-        words = view.summary(now)
-        if words and view.health is not None and view.health.meter == meter:
-            yield Text.assemble((f"inverter {name}: ", "dim"), words)
+        believed = view.summary(now)
+        if believed and view.health is not None and view.health.meter == meter:
+            yield Text.assemble((f"inverter {name}: ", "dim"), believed)
 
 
 def _beside(width: int, left: RenderableType, right: list[RenderableType]) -> Iterator[RenderableType]:
@@ -129,11 +129,11 @@ def _node(view: NodeView, meter: str, now: float) -> RenderableType:
         tone = "green" if entry.last == "data" else "yellow"
         lines.append(
             Text.assemble(
-                f"asks {entry.start}-{entry.start + entry.count - 1}  {entry.per_s:.1f}/s  gets ", (entry.last, tone)
+                f"polls {entry.start}-{entry.start + entry.count - 1}  {entry.per_s:.1f}/s  gets ", (entry.last, tone)
             )
         )
     if not requested:
-        lines.append(Text("asks nothing at the moment", "dim"))
+        lines.append(Text("no requests at the moment", "dim"))
     for unit in view.health.units if view.health else ():
         if unit.meter == meter:
             lines += _answers(unit)
@@ -154,7 +154,7 @@ def _tcp_servers(state: BridgeState, meter: str, now: float) -> Iterator[Rendera
 
 
 def _answers(unit: UnitHealth) -> Iterator[RenderableType]:
-    """What one unit's requests got, and how fast; at a door that nobody asks one line is enough."""
+    """What one unit's requests got, and how fast; a unit without requests gets one line."""
     refused = "".join(f", {count} {reason}" for reason, count in unit.refused.items())
     yield Text(printable(f"unit {unit.unit} on {unit.line}: {unit.data} of {unit.requests} got data{refused}"))
     if unit.requests:

@@ -1,1 +1,1 @@
-"""`airbridge setup`: questions, each answer tested before the next one, settings written once."""
+"""`airbridge setup`: puts questions, tests each answer before the next one, and writes all settings at once."""

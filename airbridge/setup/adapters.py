@@ -1,4 +1,4 @@
-"""Which serial port leads to the inverter? [core]."""
+"""Judges which serial port leads to the inverter [core]."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""One login at a broker [shell]."""
+"""Tests one login at a broker [shell]."""
 
 import logging
 import secrets

@@ -1,4 +1,4 @@
-"""Where is the broker, and with which login? [core]."""
+"""Settles where the broker is, and with which login [core]."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -80,7 +80,7 @@ class BrokerChoice:
 
 
 def choose_broker(given: Given, existing: Existing, services: tuple[str, ...]) -> Steps[BrokerChoice]:
-    """Take the broker of this host where there is one; else ask. Whatever is taken has taken our login."""
+    """The broker of this host where there is one, else the user's answer. It has accepted our login."""
     if given.broker is not None:
         return (yield from _log_in(given.broker, given, existing, services))
     for place in (*_known(existing), *LOCAL):

@@ -1,4 +1,4 @@
-"""The command line of `airbridge setup`."""
+"""Defines the command line of `airbridge setup`."""
 
 import ipaddress
 import sys
@@ -40,7 +40,7 @@ def setup(
     change: Annotated[
         list[str] | None, typer.Option(metavar="WHAT", help="Change this alone: meter, port or broker.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Take each question's default; ask nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Take each question's default; prompt for nothing.")] = False,
     untested: Annotated[bool, typer.Option("--untested", help="Write what did not pass its test, too.")] = False,
     wait: Annotated[
         float | None,

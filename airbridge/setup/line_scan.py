@@ -1,4 +1,4 @@
-"""At which speed does the inverter request its meter, if it does? [core]."""
+"""Finds the speed at which the inverter sends its requests, if it does [core]."""
 
 from collections.abc import Sequence
 from typing import Final

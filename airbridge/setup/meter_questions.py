@@ -1,4 +1,4 @@
-"""Where is the KSEM, and what is at the address where it should be? [core]."""
+"""Settles where the KSEM is, and which device answers at its address [core]."""
 
 from dataclasses import dataclass
 from typing import Any, Final, Literal

@@ -1,4 +1,4 @@
-"""Looks for a KSEM in the network: what announces itself, and what accepts connections [shell]."""
+"""Looks for a KSEM in the network: devices that announce themselves, and those that accept connections [shell]."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Which serial port leads to the inverter, and does the inverter request there? [core]."""
+"""Settles which serial port leads to the inverter, and whether the inverter sends requests there [core]."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Final

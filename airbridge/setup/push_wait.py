@@ -1,4 +1,4 @@
-"""Listens for a meter's first write, where no publisher does [shell]."""
+"""Waits for a meter's first write, where no publisher does [shell]."""
 
 import asyncio
 import contextlib

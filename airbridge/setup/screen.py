@@ -20,7 +20,7 @@ _STYLES: Final = {
 
 
 class Unanswered(Exception):
-    """A question without a default came up where nobody can be asked; the text names the option."""
+    """A question without a default came up where nobody can answer; the text names the option."""
 
 
 class Answers(Protocol):
@@ -78,7 +78,7 @@ class TerminalAnswers:
 
 
 class DefaultAnswers:
-    """Nobody is asked (`--yes`): each question's default counts, and one without a default ends the run."""
+    """Without prompts (`--yes`): each question's default counts, and one without a default ends the run."""
 
     def confirm(self, step: Confirm) -> bool:
         """Yes or no, as the question proposes; what failed its test is not written."""

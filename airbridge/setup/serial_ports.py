@@ -1,4 +1,4 @@
-"""The serial ports of this host, as the kernel describes them; none is opened [shell]."""
+"""Lists the serial ports of this host, as the kernel describes them; opens none [shell]."""
 
 import os
 from pathlib import Path

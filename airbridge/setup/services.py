@@ -1,4 +1,4 @@
-"""What runs on this host: which services are installed, start them anew, look at them [shell]."""
+"""Finds the services that are installed on this host, restarts them, and examines them [shell]."""
 
 import os
 import subprocess

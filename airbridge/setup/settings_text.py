@@ -1,4 +1,4 @@
-"""A settings file's text, with some values changed and everything else kept, comments included [core]."""
+"""Changes some values in a settings file's text and keeps everything else, comments included [core]."""
 
 import re
 from collections.abc import Mapping

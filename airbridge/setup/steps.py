@@ -1,4 +1,4 @@
-"""What the setup wants done next, and what comes back [core].
+"""Defines the setup's steps, and their results [core].
 
 The wizard is a generator: it yields one step at a time and receives that step's result. A shell carries steps out. So
 every path through the questions can be run without a network, a port or a terminal.
@@ -86,7 +86,7 @@ class Enter(Step[str]):
 
 @dataclass(frozen=True, slots=True)
 class FindAnnounced(Step[tuple[MeterFacts, ...]]):
-    """Ask the network by mDNS and SSDP for a KSEM, and look at each host that names itself one."""
+    """Search the network for a KSEM by mDNS and SSDP, and examine each host that names itself one."""
 
 
 @dataclass(frozen=True, slots=True)

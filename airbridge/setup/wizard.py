@@ -75,7 +75,7 @@ def _choose_services() -> Steps[tuple[str, ...]]:
 
 
 def _choose_topics(given: Given, existing: Existing, services: tuple[str, ...]) -> Steps[set[str]]:
-    """What is asked for: all that is missing; where nothing is, the one thing that shall change."""
+    """The questions to put: all that is missing; where nothing is, the one thing that shall change."""
     possible = [topic for topic, service in TOPICS.items() if service in services] + ["broker"]
     named = set(possible) & given.topics
     missing = {topic for topic in possible if not existing.has(topic, services)}

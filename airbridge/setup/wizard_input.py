@@ -1,4 +1,4 @@
-"""What the wizard knows before its first question: the command line, and the settings that are there [core]."""
+"""Holds what the wizard knows before its first question: the command line, and the existing settings [core]."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """The command line. What is named there is not asked for."""
+    """The command line. The wizard puts no question about a value named there."""
 
     services: tuple[str, ...] = ()
     meter: Address | None = None

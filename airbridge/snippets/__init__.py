@@ -1,1 +1,1 @@
-"""Ready settings for other programs that read the meter's values."""
+"""`airbridge snippets`: makes ready settings for other programs that read the meter's values."""

@@ -1,4 +1,4 @@
-"""The command line of `airbridge snippets`."""
+"""Defines the command line of `airbridge snippets`."""
 
 import socket
 from collections.abc import Callable

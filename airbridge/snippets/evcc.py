@@ -1,4 +1,4 @@
-"""evcc.yaml: a meter of type custom. Source of the rules: evcc's docs, plugins and meters; plugin/mqtt.go."""
+"""Makes a meter of type custom for evcc.yaml. Source of the rules: evcc's docs, plugins and meters; plugin/mqtt.go."""
 
 import json
 

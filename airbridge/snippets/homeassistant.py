@@ -1,4 +1,4 @@
-"""configuration.yaml for a Home Assistant without discovery: the sensors that discovery would make."""
+"""Makes configuration.yaml for a Home Assistant without discovery: the sensors that discovery would make."""
 
 import json
 from typing import Any

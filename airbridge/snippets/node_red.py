@@ -1,4 +1,4 @@
-"""A Node-RED flow to import: all values as an object, and a word when they stop."""
+"""Makes a Node-RED flow to import: it gives all values as an object, and a warning when they stop."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""openWB 2: the publisher's own table, and the way to openWB's broker.
+"""Makes settings for openWB 2: the publisher's own table, and the bridge to openWB's broker.
 
 Source: openWB's packages/modules/devices/generic/mqtt.
 """

@@ -1,4 +1,4 @@
-"""Where the values are, and how long a reader should trust one."""
+"""Holds where the values are, and how long a reader should trust one."""
 
 import math
 from collections.abc import Iterator
@@ -80,5 +80,5 @@ class Address:
 
     @property
     def status(self) -> str:
-        """Topic that says whether live data flows."""
+        """Topic that shows whether live data flows."""
         return self.topics.meter_status(self.meter)

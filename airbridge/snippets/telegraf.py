@@ -1,4 +1,4 @@
-"""telegraf.conf: an MQTT consumer. Source: Telegraf's docs, inputs/mqtt_consumer and parsers/json."""
+"""Makes an MQTT consumer for telegraf.conf. Source: Telegraf's docs, inputs/mqtt_consumer and parsers/json."""
 
 from airbridge.snippets.place import PASSWORD, Address
 from service_runtime.setting import toml_word

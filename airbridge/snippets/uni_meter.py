@@ -1,4 +1,4 @@
-"""uni-meter.conf: an input of type mqtt. Source: uni-meter's doc/input/Mqtt.md and doc/output/Common.md."""
+"""Makes an input of type mqtt for uni-meter.conf. Source: uni-meter's doc/input/Mqtt.md and doc/output/Common.md."""
 
 import json
 

@@ -2,10 +2,10 @@
  *
  *     pushing_meter PORT CYCLES LOG PERIOD_MS WRITES
  *
- * PORT: the receiver's, on this host. CYCLES: Modbus TCP frames, WRITES of them a cycle, said in turn for ever, their
+ * PORT: the receiver's, on this host. CYCLES: Modbus TCP frames, WRITES of them a cycle, sent in turn for ever, their
  * transactions numbered anew. LOG: for each cycle the seconds for which its writes waited for their answers (doubles).
  *
- * A real meter has a processor of its own, so this runs under SCHED_FIFO where it may: it hears an answer when that is
+ * A real meter has a processor of its own, so this runs under SCHED_FIFO where it may: it receives an answer when that is
  * there, and not when the receiver, which may have been woken on the same core, has done everything else.
  */
 #define _GNU_SOURCE

@@ -52,19 +52,19 @@ int main(int argc, char **argv) {
         for (int bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >> 1) ^ 0xA001 : crc >> 1;
         table[value] = crc;
     }
-    uint8_t heard[512];
+    uint8_t received[512];
     int length = 0;
     for (;;) {
         struct pollfd one = {port, POLLIN, 0};
         int more = ppoll(&one, 1, length && !at_once ? &t35 : NULL, NULL);
         if (more > 0) {
-            int got = read(port, heard + length, sizeof heard - length);
+            int got = read(port, received + length, sizeof received - length);
             if (got <= 0) return 1;
             length += got;
-            if (length == sizeof heard) length = 0;
+            if (length == sizeof received) length = 0;
         }
         if (more > 0 && !at_once) continue;
-        if (length == 8 && heard[0] == 1 && heard[1] == 3 && !crc16(heard, 8)) answer(port, heard);
+        if (length == 8 && received[0] == 1 && received[1] == 3 && !crc16(received, 8)) answer(port, received);
         if (!at_once || length >= 8) length = 0;
     }
 }

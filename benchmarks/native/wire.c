@@ -3,8 +3,8 @@
  *     wire LINK LOG BAUDRATE        LINK: where the server under test finds its port; LOG: what happened, binary
  *
  * Commands on standard input, each answered with one line:
- *     run SECONDS PERIOD_MS FIRST-LAST ...   ask these ranges of unit 1 in turn; a new turn each PERIOD_MS (0: at once)
- *     until SECONDS FIRST-LAST               ask each 20 ms until data comes; answers with the time of its first byte
+ *     run SECONDS PERIOD_MS FIRST-LAST ...   poll these ranges of unit 1 in turn; a new turn each PERIOD_MS (0: at once)
+ *     until SECONDS FIRST-LAST               poll each 20 ms until data comes; answers with the time of its first byte
  *     unplug | plug                          the port goes, and comes back as a new one
  *
  * Each request's bytes are handed over at the end of their stop bits, one by one. An answer is taken when it was
@@ -33,7 +33,7 @@
 
 struct record {
     double begun;        /* the request's first byte */
-    double asked;        /* the request's last byte was about to be handed over: its stop bit has ended */
+    double requested;    /* the request's last byte was about to be handed over: its stop bit has ended */
     double answered;     /* the answer was seen; 0: none came */
     double handing;      /* seconds that handing over the last byte took */
     int32_t first, count, disturbed, length;
@@ -99,11 +99,11 @@ static double transact(int first, int count, uint8_t *answer, struct record *see
         double moment = now();
         if (previous && moment - previous > character + INNER_GAP) seen->disturbed = 1;
         if (moment > at) at = moment; /* late: the next byte is late too, never early */
-        previous = seen->asked = moment;
+        previous = seen->requested = moment;
         if (write(master, request + index, 1) != 1) return now();
         seen->handing = now() - moment;
     }
-    if (!readable(seen->asked + TIMEOUT - now())) return now();
+    if (!readable(seen->requested + TIMEOUT - now())) return now();
     seen->answered = now();
     int expected = 5;
     for (double patience = 0.25; seen->length < expected && readable(patience);) {
@@ -115,7 +115,7 @@ static double transact(int first, int count, uint8_t *answer, struct record *see
     return seen->answered + seen->length * character;
 }
 
-static void ask_for(double seconds, double period, const int (*ranges)[2], int many) {
+static void poll_ranges(double seconds, double period, const int (*ranges)[2], int many) {
     uint8_t answer[512];
     struct record seen;
     double stop = now() + seconds, turn = now();
@@ -134,7 +134,7 @@ static void ask_for(double seconds, double period, const int (*ranges)[2], int m
     fflush(out);
 }
 
-static double ask_until_data(double seconds, int first, int count) {
+static double poll_until_data(double seconds, int first, int count) {
     uint8_t answer[512];
     struct record seen;
     double stop = now() + seconds;
@@ -180,9 +180,9 @@ int main(int argc, char **argv) {
                 many++;
             }
             if (until) {
-                printf("first %.6f\n", ask_until_data(seconds, ranges[0][0], ranges[0][1]));
+                printf("first %.6f\n", poll_until_data(seconds, ranges[0][0], ranges[0][1]));
             } else {
-                ask_for(seconds, period, ranges, many);
+                poll_ranges(seconds, period, ranges, many);
                 printf("done\n");
             }
         }

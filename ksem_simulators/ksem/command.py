@@ -1,4 +1,4 @@
-"""The meter's command line [shell]."""
+"""Defines the meter's command line [shell]."""
 
 import argparse
 import asyncio
@@ -42,7 +42,7 @@ faults:
 
 
 def run(arguments: list[str]) -> int:
-    """Parses the command line and runs the meter until it is told to end."""
+    """Parses the command line and runs the meter until a signal or a command ends it."""
     options = _parser().parse_args(arguments)
     try:
         settings = PushSettings(
@@ -121,7 +121,7 @@ def _service(options: argparse.Namespace, push: PushSettings, index: int) -> Kse
 
 
 def _replay_service(options: argparse.Namespace) -> ReplayService:
-    """A meter that says what a recording holds. OSError or ValueError for a file that is none."""
+    """A meter that replays a recording. OSError or ValueError for a file that is none."""
     recording = Recording.load(options.replay)
     if not recording.registers:
         raise ValueError(f"{options.replay}: it holds no register of a meter")
@@ -167,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tls-cert", type=Path, metavar="FILE")
     parser.add_argument("--tls-key", type=Path, metavar="FILE")
     add_replay(parser)
-    parser.add_argument("--truth", type=Path, required=True, metavar="FILE", help="records what was said, and when")
+    parser.add_argument("--truth", type=Path, required=True, metavar="FILE", help="records what was sent, and when")
     parser.add_argument("--truth-cycles", type=int, default=16_384, help="cycles kept in it (default %(default)s)")
     parser.add_argument(
         "--count",

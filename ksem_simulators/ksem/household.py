@@ -1,4 +1,4 @@
-"""A household day [core]: base load, fridge, oven, kettle, photovoltaics and a battery, as power per phase in watts.
+"""Models a household day [core]: base load, fridge, oven, kettle, photovoltaics and a battery, in watts per phase.
 
 Its noise is the same in every run with the same seed.
 """
@@ -77,7 +77,7 @@ class Household:
         return first, second, third
 
     def _kettle(self) -> float:
-        """On for 2.5 minutes in about every third stretch of 20 minutes while people are awake, or when asked."""
+        """On for 2.5 minutes in about every third stretch of 20 minutes while people are awake, or on command."""
         if self.seconds < self.kettle_until:
             return 2050.0
         stretch, inside = divmod(self.seconds, 1200.0)

@@ -1,4 +1,4 @@
-"""The meter's registers as bytes [core]: big-endian words, high word first.
+"""Encodes the meter's registers as bytes [core]: big-endian words, high word first.
 
 Nobody has published what a KSEM's gap words hold. Here each holds `0xC000 | address`, never 0: so an answer in which a
 word was filled up with zero is seen at once. 146-147 holds a constant too.
@@ -145,10 +145,10 @@ def _meter(measurement: Measurement, counters: tuple[Counters, Counters, Counter
     return body + struct.pack(">I", 0)
 
 
-def foreign_registers(wanted: RegisterRange, seconds: float) -> bytes:
+def foreign_registers(span: RegisterRange, seconds: float) -> bytes:
     """Registers of a made-up inverter: floats with the low word first, as a Plenticore has them, moving with time."""
     registers = []
-    for address in range(wanted.start, wanted.stop):
+    for address in range(span.start, span.stop):
         high, low = struct.unpack(">HH", struct.pack(">f", 231.4 + address // 2 + seconds % 10.0))
         registers.append(low if address % 2 == 0 else high)
     return struct.pack(f">{len(registers)}H", *registers)

@@ -1,4 +1,4 @@
-"""Powers become what a meter measures [core]: whole numbers in the units of its registers, and exact energy counters.
+"""Converts powers to what a meter measures [core]: integers in its registers' units, and exact energy counters.
 
 The low digits carry the number of the measuring cycle in a shuffled form, so that each cycle differs from those near it
 in every value that moves at all: an answer can be traced to its cycle, and a mix of two cycles is seen.
@@ -43,7 +43,7 @@ class Measurement:
 
 
 BOOTING: Final = Measurement(Channel(0, 0), (Channel(0, 0),) * 3, 0)
-"""What a meter tells while it starts: nothing measured, 0 Hz."""
+"""What a meter sends while it starts: nothing measured, 0 Hz."""
 
 # Modulus of the coded digits, and the step from cycle to cycle (coprime, so that each code comes once in a round).
 _TOTAL_ACTIVE: Final = (100, 37)

@@ -1,4 +1,4 @@
-"""The meter itself [core but for the truth file]: measures in cycles, and says what it measured."""
+"""The meter itself [core but for the truth file]: measures in cycles, and prepares the registers that it sends."""
 
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
@@ -52,8 +52,8 @@ class Reading:
     live_snapshot: int
 
 
-class Answer(NamedTuple):
-    """Words that are about to be said, and their statement in the truth file."""
+class Outgoing(NamedTuple):
+    """Registers that are about to be sent, and the number of their statement in the truth file."""
 
     registers: bytes
     statement: int
@@ -109,32 +109,32 @@ class Meter:
         self.firmware = firmware
         self._last.clear()
 
-    def knows(self, wanted: RegisterRange) -> bool:
+    def knows(self, span: RegisterRange) -> bool:
         """Whether the meter has all these registers."""
-        block = block_of(wanted)
+        block = block_of(span)
         if block is Block.ENERGY_FLOW:
             return self.settings.energy_flow
         if block is Block.SUNSPEC and self.firmware == "2.5.0":
-            return wanted.last < RANGES[block].last
+            return span.last < RANGES[block].last
         return block is not None
 
-    def read_out(self, wanted: RegisterRange, kind: Kind, now: float, reading: Reading | None = None) -> Answer:
-        """The words of `wanted` as of `reading` (the newest by default), recorded as said at `now`.
+    def prepare(self, span: RegisterRange, kind: Kind, now: float, reading: Reading | None = None) -> Outgoing:
+        """The words of `span` as of `reading` (the newest by default), recorded as sent at `now`.
 
         ValueError when the meter does not have them.
         """
-        block = block_of(wanted)
-        if block is None or not self.knows(wanted):
-            raise ValueError(f"the meter has no registers {wanted}")
+        block = block_of(span)
+        if block is None or not self.knows(span):
+            raise ValueError(f"the meter has no registers {span}")
         registers, snapshot = self._held(block, reading or self.reading, now)
-        offset = 2 * (wanted.start - RANGES[block].start)
-        return Answer(
-            registers[offset : offset + 2 * wanted.count], self._truth.read_out(block, snapshot, wanted, kind, now)
+        offset = 2 * (span.start - RANGES[block].start)
+        return Outgoing(
+            registers[offset : offset + 2 * span.count], self._truth.record_sent(block, snapshot, span, kind, now)
         )
 
-    def take_back(self, answer: Answer) -> None:
+    def take_back(self, outgoing: Outgoing) -> None:
         """It was not sent after all."""
-        self._truth.take_back(answer.statement)
+        self._truth.take_back(outgoing.statement)
 
     def _held(self, block: Block, reading: Reading, now: float) -> tuple[bytes, int]:
         """What `block` holds, and the number of the snapshot of it."""

@@ -1,4 +1,4 @@
-"""What can be wrong with the meter's answers [core]."""
+"""Lists what can be wrong with the meter's answers [core]."""
 
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
@@ -9,8 +9,8 @@ from ksem_simulators.ksem.push_plan import parse_ranges
 FAULTS: Final = {
     "silent": "connections are accepted, nothing is answered",
     "exception": "every read is answered with exception CODE (default 4)",
-    "short": "one register fewer than asked, in an otherwise good answer",
-    "late": "answers come SECONDS late, with the values of the time they were asked",
+    "short": "one register fewer than requested, in an otherwise good answer",
+    "late": "answers come SECONDS late, with the values of the time of the request",
     "close": "half an answer, then the connection is closed",
     "wrong-transaction": "the answer bears another request's transaction number",
     "wrong-unit": "the answer bears another unit",
@@ -45,11 +45,11 @@ class PollFault:
             None if parameters.get("times") is None else int(parameters["times"]),
         )
 
-    def hits(self, wanted: RegisterRange | None) -> str:
+    def hits(self, span: RegisterRange | None) -> str:
         """The fault's name if it is on for a request of these registers (None: not a read), else ''; counts it."""
         if not self.name or self.times == 0:
             return ""
-        if self.only and (wanted is None or not any(one.overlaps(wanted) for one in self.only)):
+        if self.only and (span is None or not any(one.overlaps(span) for one in self.only)):
             return ""
         if self.times is not None:
             self.times -= 1

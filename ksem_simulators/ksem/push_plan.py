@@ -1,4 +1,4 @@
-"""How the meter pushes, and which writes a cycle's push is made of [core].
+"""Decides when the meter pushes, and which writes a cycle's push is made of [core].
 
 What a real KSEM writes has never been published: the four groups can be switched on and off, one of them can't go in a
 single write (limit 123 registers), all else is open. So the split is a choice.
@@ -137,11 +137,11 @@ def plan(
     on = [PUSH_GROUPS[name] for name in groups]
     both = PUSH_GROUPS["total"] in on and PUSH_GROUPS["phases"] in on
     writes: list[RegisterRange] = []
-    for wanted in (*live, *energy):
-        if both and LIVE.covers(wanted):
-            writes.append(wanted)
+    for span in (*live, *energy):
+        if both and LIVE.covers(span):
+            writes.append(span)
         else:
-            writes.extend(_overlap(wanted, group) for group in on if group.overlaps(wanted))
+            writes.extend(_overlap(span, group) for group in on if group.overlaps(span))
     return tuple(writes)
 
 

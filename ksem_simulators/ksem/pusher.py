@@ -27,7 +27,7 @@ class _Waiting(NamedTuple):
 
 
 class PushConnection(asyncio.Protocol):
-    """Writes with FC16 and hears the answers. A lost connection fails all that wait with ConnectionError."""
+    """Writes with FC16 and receives the answers. A lost connection fails all that wait with ConnectionError."""
 
     def __init__(self) -> None:
         self._reader = MbapReader()
@@ -49,16 +49,16 @@ class PushConnection(asyncio.Protocol):
                 one.answer.set_exception(ConnectionError(f"receiver closed the connection ({exc or 'end of stream'})"))
 
     def write(
-        self, unit: int, wanted: RegisterRange, registers: bytes, *, single: bool = False
+        self, unit: int, span: RegisterRange, registers: bytes, *, single: bool = False
     ) -> "asyncio.Future[float]":
         """Sends a write; the future is how long its answer took, in seconds. `single`: with FC06, one register."""
         if self.closed or self._transport.is_closing():
             raise ConnectionError("receiver closed the connection")
         transaction = next(self._numbers) % 65536
-        head = bytes((FunctionCode.WRITE_MULTIPLE_REGISTERS, *divmod(wanted.start, 256), *divmod(wanted.count, 256)))
-        pdu = head + bytes((2 * wanted.count,)) + registers
+        head = bytes((FunctionCode.WRITE_MULTIPLE_REGISTERS, *divmod(span.start, 256), *divmod(span.count, 256)))
+        pdu = head + bytes((2 * span.count,)) + registers
         if single:
-            pdu = head = bytes((FunctionCode.WRITE_SINGLE_REGISTER, *divmod(wanted.start, 256))) + registers
+            pdu = head = bytes((FunctionCode.WRITE_SINGLE_REGISTER, *divmod(span.start, 256))) + registers
         answer: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         answer.add_done_callback(_seen)
         frame = MbapFrame(transaction, unit, pdu).encode()
@@ -86,7 +86,7 @@ class PushConnection(asyncio.Protocol):
 
 
 def _seen(answer: "asyncio.Future[float]") -> None:
-    """Of several pipelined writes the first failure is told; the others shall not be complained about."""
+    """Of several pipelined writes only the first failure is reported; asyncio shall not log the others."""
     if not answer.cancelled():
         answer.exception()
 
@@ -169,7 +169,7 @@ class Pusher:
                 await asyncio.sleep(self.settings.retry)
 
     async def _wait(self, due: float) -> float:
-        """Until the next push; returns when the one after it is due, as far as a fixed interval tells."""
+        """Until the next push; returns when the one after it is due, as far as there is a fixed interval."""
         settings = self.settings
         if settings.interval:
             due = max(due + settings.interval, boottime() - settings.interval)
@@ -197,13 +197,13 @@ class Pusher:
         connections = await self._connected()
         waited = 0.0
         unanswered: list[asyncio.Future[float]] = []
-        for index, wanted in enumerate(writes):
+        for index, span in enumerate(writes):
             pause = settings.gap if index else 0.0
             if settings.second_half and index == (len(writes) + 1) // 2:
                 pause += settings.second_half
             if pause:
                 await asyncio.sleep(pause)
-            answer = self._write(connections[index % len(connections)], wanted, reading)
+            answer = self._write(connections[index % len(connections)], span, reading)
             if settings.pipeline:
                 unanswered.append(answer)
             else:
@@ -216,12 +216,12 @@ class Pusher:
         for connection in connections:
             connection.exceptions = 0
 
-    def _write(self, connection: PushConnection, wanted: RegisterRange, reading: Reading) -> "asyncio.Future[float]":
-        saying = self._meter.read_out(wanted, Kind.PUSH, boottime(), reading)
+    def _write(self, connection: PushConnection, span: RegisterRange, reading: Reading) -> "asyncio.Future[float]":
+        outgoing = self._meter.prepare(span, Kind.PUSH, boottime(), reading)
         try:
-            answer = connection.write(self.settings.unit, wanted, saying.registers)
+            answer = connection.write(self.settings.unit, span, outgoing.registers)
         except ConnectionError:
-            self._meter.take_back(saying)
+            self._meter.take_back(outgoing)
             raise
         self.counters.writes += 1
         return answer

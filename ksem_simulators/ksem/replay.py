@@ -1,4 +1,4 @@
-"""The meter that says again what was recorded of one [shell]: pushes at the recorded times, answers polls as of now."""
+"""Replays a recorded meter [shell]: pushes at the recorded times, answers polls as of now."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ksem_contract.capture_file import CaptureRecord
 from ksem_contract.registers import RegisterRange
-from ksem_simulators.ksem.meter import Answer
+from ksem_simulators.ksem.meter import Outgoing
 from ksem_simulators.ksem.poll_fault import PollFault
 from ksem_simulators.ksem.pusher import PushConnection, PushCounters, stopped
 from ksem_simulators.ksem.server import MeterServer
@@ -26,7 +26,7 @@ _LATE: Final = 1.0
 
 
 class ReplayMeter:
-    """What a recording tells of the registers, at `starts_at` plus the recorded time; before that, as it begins."""
+    """The registers of a recording, at `starts_at` plus the recorded time; before that, as it begins."""
 
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
@@ -37,18 +37,18 @@ class ReplayMeter:
         """The recording's time."""
         return 0.0 if self.starts_at is None else max(0.0, at - self.starts_at)
 
-    def knows(self, wanted: RegisterRange) -> bool:
-        """Whether all of these were told at any time."""
-        return self.recording.registers.registers(wanted.start, wanted.count, 0.0) is not None
+    def knows(self, span: RegisterRange) -> bool:
+        """Whether the recording holds all of these at any time."""
+        return self.recording.registers.registers(span.start, span.count, 0.0) is not None
 
-    def read_out(self, wanted: RegisterRange, _kind: Kind, now: float) -> Answer:
-        """These registers as of now. There is no truth file: nobody judges what a recording says."""
-        registers = self.recording.registers.registers(wanted.start, wanted.count, self.now(now))
+    def prepare(self, span: RegisterRange, _kind: Kind, now: float) -> Outgoing:
+        """These registers as of now. There is no truth file: nobody judges a recording."""
+        registers = self.recording.registers.registers(span.start, span.count, self.now(now))
         if registers is None:
-            raise ValueError(f"the recording has no registers {wanted}")
-        return Answer(struct.pack(f">{wanted.count}H", *registers), 0)
+            raise ValueError(f"the recording has no registers {span}")
+        return Outgoing(struct.pack(f">{span.count}H", *registers), 0)
 
-    def take_back(self, answer: Answer) -> None:
+    def take_back(self, outgoing: Outgoing) -> None:
         """Nothing was written down."""
 
 
@@ -77,7 +77,7 @@ class ReplayPusher:
             connection.close()
 
     async def run(self) -> None:
-        """Until all is said, or cancelled."""
+        """Runs until everything was replayed, or it is cancelled."""
         await self._begun.wait()
         starts_at = self._meter.starts_at
         assert starts_at is not None
@@ -89,16 +89,16 @@ class ReplayPusher:
             elif not self.enabled or boottime() - starts_at - record.t > _LATE:
                 self.left_out += record.what == "write"
             else:
-                await self._send_record(record)
+                await self._replay(record)
 
-    async def _send_record(self, record: CaptureRecord) -> None:
+    async def _replay(self, record: CaptureRecord) -> None:
         try:
             connection = await self._connected(record.peer or "")
             if record.what == "write" and record.start is not None and record.values:
                 registers = struct.pack(f">{len(record.values)}H", *(word or 0 for word in record.values))
-                wanted = RegisterRange(record.start, len(record.values))
+                span = RegisterRange(record.start, len(record.values))
                 single = record.function == FunctionCode.WRITE_SINGLE_REGISTER
-                connection.write(record.unit or 0, wanted, registers, single=single)
+                connection.write(record.unit or 0, span, registers, single=single)
                 self.counters.writes += 1
         except (OSError, TimeoutError) as error:
             self.counters.failures += 1
@@ -157,7 +157,7 @@ class ReplayService:
         await self.server.close()
 
     async def command(self, do: str, parameters: dict[str, Any]) -> dict[str, Any]:
-        """Carries out one command. ValueError says what is wrong with it."""
+        """Carries out one command. ValueError names what is wrong with it."""
         handler = self._commands.get(do)
         if handler is None:
             raise ValueError(f"command {do!r}: a replay knows {', '.join(self._commands)}")

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from ksem_contract.registers import RegisterRange
 from ksem_simulators.ksem.image import foreign_registers
-from ksem_simulators.ksem.meter import Answer
+from ksem_simulators.ksem.meter import Outgoing
 from ksem_simulators.ksem.poll_fault import PollFault
 from ksem_simulators.truth import Kind
 from modbus_codec.pdu import BadFrame, BadRequest, ExceptionCode, FunctionCode, ReadRequest, decode_request
@@ -29,20 +29,20 @@ class ServerCounters:
     ranges: dict[str, int] = field(default_factory=dict)
 
 
-class Speaker(Protocol):
+class MeterSource(Protocol):
     """`Meter`, or one that replays a recording."""
 
-    def knows(self, wanted: RegisterRange, /) -> bool: ...
+    def knows(self, span: RegisterRange, /) -> bool: ...
 
-    def read_out(self, wanted: RegisterRange, kind: Kind, now: float, /) -> Answer: ...
+    def prepare(self, span: RegisterRange, kind: Kind, now: float, /) -> Outgoing: ...
 
-    def take_back(self, answer: Answer, /) -> None: ...
+    def take_back(self, outgoing: Outgoing, /) -> None: ...
 
 
 class MeterServer:
-    """Listens, and closes its doors when told to."""
+    """Accepts clients from `open` to `close`."""
 
-    def __init__(self, meter: Speaker, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, meter: MeterSource, host: str, port: int, tls: ssl.SSLContext | None) -> None:
         self.meter = meter
         self.fault = PollFault()
         self.counters = ServerCounters()
@@ -122,42 +122,42 @@ class _Connection(asyncio.Protocol):
         if not isinstance(request, ReadRequest):
             self._refuse(frame, frame.pdu[0], ExceptionCode.ILLEGAL_FUNCTION)
             return
-        wanted = RegisterRange(request.start, request.count)
-        server.counters.ranges[str(wanted)] = server.counters.ranges.get(str(wanted), 0) + 1
-        fault = server.fault.hits(wanted)
+        span = RegisterRange(request.start, request.count)
+        server.counters.ranges[str(span)] = server.counters.ranges.get(str(span), 0) + 1
+        fault = server.fault.hits(span)
         if fault:
             server.counters.faulted += 1
-            self._misbehave(frame, wanted, fault)
-        elif request.function != FunctionCode.READ_HOLDING_REGISTERS or not server.meter.knows(wanted):
+            self._misbehave(frame, span, fault)
+        elif request.function != FunctionCode.READ_HOLDING_REGISTERS or not server.meter.knows(span):
             # A real KSEM answers FC04 so, too: ioBroker.modbus issue 181.
             self._refuse(frame, request.function, ExceptionCode.ILLEGAL_DATA_ADDRESS)
         else:
-            self._send(frame, server.meter.read_out(wanted, Kind.READ, boottime()))
+            self._send(frame, server.meter.prepare(span, Kind.READ, boottime()))
 
-    def _misbehave(self, frame: MbapFrame, wanted: RegisterRange, fault: str) -> None:
+    def _misbehave(self, frame: MbapFrame, span: RegisterRange, fault: str) -> None:
         meter, now = self._server.meter, boottime()
         if fault == "silent":
             return
         if fault == "exception":
             self._refuse(frame, frame.pdu[0], self._server.fault.code)
         elif fault == "foreign":
-            self._send(frame, Answer(foreign_registers(wanted, now), 0))
+            self._send(frame, Outgoing(foreign_registers(span, now), 0))
         elif fault == "garbage":
             self._transport.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        elif not meter.knows(wanted):
+        elif not meter.knows(span):
             self._refuse(frame, frame.pdu[0], ExceptionCode.ILLEGAL_DATA_ADDRESS)
         elif fault == "short":
-            fewer = RegisterRange(wanted.start, max(1, wanted.count - 1))
-            answer = meter.read_out(fewer, Kind.READ, now)
-            self._send(frame, answer if wanted.count > 1 else Answer(b"", answer.statement))
+            fewer = RegisterRange(span.start, max(1, span.count - 1))
+            answer = meter.prepare(fewer, Kind.READ, now)
+            self._send(frame, answer if span.count > 1 else Outgoing(b"", answer.statement))
         elif fault == "late":
-            answer = meter.read_out(wanted, Kind.READ, now)
+            answer = meter.prepare(span, Kind.READ, now)
             asyncio.get_running_loop().call_later(self._server.fault.seconds, self._send, frame, answer)
         else:
-            self._spoil(frame, meter.read_out(wanted, Kind.READ, now), fault)
+            self._spoil(frame, meter.prepare(span, Kind.READ, now), fault)
 
-    def _spoil(self, frame: MbapFrame, answer: Answer, fault: str) -> None:
-        """Right words that nobody may take: they do not count as said."""
+    def _spoil(self, frame: MbapFrame, answer: Outgoing, fault: str) -> None:
+        """Right registers that no client may take: they do not count as sent."""
         self._server.meter.take_back(answer)
         pdu = _read_reply(answer.registers)
         if fault == "wrong-transaction":
@@ -169,7 +169,7 @@ class _Connection(asyncio.Protocol):
             self._transport.write(whole[: len(whole) // 2])
             self._transport.close()
 
-    def _send(self, frame: MbapFrame, answer: Answer) -> None:
+    def _send(self, frame: MbapFrame, answer: Outgoing) -> None:
         if self._transport.is_closing():
             if answer.statement:
                 self._server.meter.take_back(answer)

@@ -1,4 +1,4 @@
-"""The meter as a process [shell]: puts meter, server and pusher together, keeps the cycle, takes commands."""
+"""Runs the meter as a process [shell]: puts meter, server and pusher together, keeps the cycle, takes commands."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -60,7 +60,7 @@ class KsemService:
                 pusher.measured()
 
     async def command(self, do: str, parameters: dict[str, Any]) -> dict[str, Any]:
-        """Carries out one command. ValueError says what is wrong with it."""
+        """Carries out one command. ValueError names what is wrong with it."""
         handler = self._commands.get(do)
         if handler is None:
             raise ValueError(f"command {do!r}: {', '.join(self._commands)}")

@@ -1,1 +1,1 @@
-"""The simulated RS485 line: two ptys joined at the true speed of a serial bus, and what can happen on it."""
+"""Simulates an RS485 line: joins two ptys at the true speed of a serial bus, with its faults."""

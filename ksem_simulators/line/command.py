@@ -1,4 +1,4 @@
-"""The line's command line, and what it does on a command over its control socket [shell]."""
+"""Defines the line's command line, and carries out commands from its control socket [shell]."""
 
 import argparse
 import gc
@@ -23,7 +23,7 @@ commands on --control (JSON lines); "to" is "server", "client" or "both" (defaul
   {"do":"inject","to":"both","hex":"0203..."}                 bytes from nobody on the line, now
   {"do":"unplug","end":"server","seconds":3}                  the port goes (without seconds: for good)
   {"do":"plug","end":"server"}                                a new port under the same name
-  {"do":"echo","on":true}                                     the server hears its own bytes
+  {"do":"echo","on":true}                                     the server receives its own bytes
   {"do":"grain","ms":16,"to":"server"}                        bytes arrive in batches, as from a USB adapter
   {"do":"stall","seconds":2}                                  the server's bytes are not taken: its buffer fills up
   {"do":"clear"}                                              faults, echo, grain and stall end
@@ -32,7 +32,7 @@ faults:
 
 
 def run(arguments: list[str]) -> int:
-    """Parses the command line and joins the two ends until it is told to end."""
+    """Parses the command line and joins the two ends until a signal or a command ends it."""
     options = _parser().parse_args(arguments)
     server, client = PtyEnd(options.server), PtyEnd(options.client)
     trace = open_trace(options.trace)
@@ -114,7 +114,7 @@ class Commands:
         }
 
     def handle(self, do: str, parameters: dict[str, Any]) -> dict[str, Any]:
-        """Carries out a command; ValueError or TypeError says what is wrong with it."""
+        """Carries out a command; ValueError or TypeError names what is wrong with it."""
         if do not in self._known:
             raise ValueError(f"command {do!r}: {', '.join(self._known)}")
         return self._loop.call(lambda: self._known[do](**parameters))

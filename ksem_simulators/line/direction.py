@@ -1,4 +1,4 @@
-"""One direction of the line [core]: when which byte arrives."""
+"""Models one direction of the line [core]: when which byte arrives."""
 
 import math
 from collections import deque

@@ -1,11 +1,11 @@
-"""What the line does to frames [core]: noise, flipped bits, cuts, silence, lost bytes."""
+"""Damages frames on the line [core]: noise, flipped bits, cuts, silence, lost bytes."""
 
 import random
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
 KINDS: Final = {
-    "noise": "bytes HEX are heard before byte AT of a frame (0: before the frame, -1: behind it)",
+    "noise": "bytes HEX arrive before byte AT of a frame (0: before the frame, -1: behind it)",
     "flip": "byte AT arrives with the bits of MASK changed",
     "truncate": "byte AT and all behind it are lost",
     "silence": "the line is silent for MS before byte AT",
@@ -44,7 +44,7 @@ class FrameFault:
             None if times is None else int(times),
         )
         if kind == "noise" and not fault.data:
-            raise ValueError("noise needs hex, the bytes that are heard")
+            raise ValueError("noise needs hex, the bytes that arrive")
         return fault
 
 

@@ -1,4 +1,4 @@
-"""The line's loop [shell]: takes bytes from both ends, hands each over when its time has come, counts what it saw."""
+"""Runs the line's loop [shell]: takes bytes from both ends, hands each over when its time has come, counts them."""
 
 import os
 import select
@@ -22,7 +22,7 @@ _NAMES: Final = ("to-server", "to-client")
 
 
 class Direction:
-    """One direction: its wire, its faults, the end that hears it, and what comes from nobody on the line."""
+    """One direction: its wire, its faults, the end that receives, and what comes from nobody on the line."""
 
     def __init__(self, number: int, to: PtyEnd, character: float) -> None:
         self.number = number
@@ -36,7 +36,7 @@ class Direction:
 
 
 class LineLoop:
-    """Runs in one thread; other threads ask it by `call`."""
+    """Runs in one thread; other threads use `call`."""
 
     def __init__(
         self, server: PtyEnd, client: PtyEnd, baudrate: int, log: WireLogWriter | None, trace: IO[str] | None

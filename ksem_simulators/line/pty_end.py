@@ -1,4 +1,4 @@
-"""One end of the line: a pty under a name of its own [shell]."""
+"""Opens one end of the line: a pty under a name of its own [shell]."""
 
 import contextlib
 import os

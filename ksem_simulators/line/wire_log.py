@@ -1,8 +1,8 @@
-"""When each byte was on the wire: written by the line, read live by who measures [shell].
+"""Logs when each byte was on the wire [shell]: the line writes the log, the inverter reads it live.
 
 The line knows best: it sees the answer's first byte when the server writes it and hands over the request's last byte
-itself. Its own lateness is in the log, so turnarounds can be told without it. What stays in them is the time between
-the server's write and the line's wake-up.
+itself. Its own lateness is in the log, so turnarounds leave it out. What stays in them is the time between the server's
+write and the line's wake-up.
 """
 
 import struct
@@ -19,7 +19,7 @@ TO_CLIENT: Final = 1
 INJECTED: Final = 1
 """Flag: the byte came from nobody on the line (noise, a foreign device)."""
 ECHO: Final = 2
-"""Flag: the server hears itself."""
+"""Flag: the server receives its own bytes."""
 UNCERTAIN: Final = 4
 """Flag: the host took the CPU away during the hand-over; the time is not known well."""
 LOST: Final = 8
@@ -52,7 +52,7 @@ class WireLogWriter:
         self._ring = self._file.rings[0]
 
     def add(self, direction: int, value: int, flags: int, due: float, owed: float, delivered: float) -> int:
-        """A byte is about to be handed over: told before, so that who hears it finds it here. Returns its number."""
+        """A byte is about to be handed over: logs it before, so that its receiver finds it here. Returns its number."""
         return self._ring.append(_RECORD.pack(direction, value, flags, 0, due, owed, delivered))
 
     def set_flags(self, number: int, flags: int) -> None:

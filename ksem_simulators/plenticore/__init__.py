@@ -1,1 +1,1 @@
-"""The simulated Plenticore: asks like the inverter, and judges every answer."""
+"""Simulates a Plenticore: sends requests like the inverter, and judges every answer."""

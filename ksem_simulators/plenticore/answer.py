@@ -1,4 +1,4 @@
-"""What came back on the line, read strictly, and what it is worth [core]: exactly one outcome for each request."""
+"""Reads strictly what came back on the line, and judges it [core]: exactly one outcome for each request."""
 
 import struct
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ _EXCEPTION: Final = 0x80
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`data`: exactly the registers asked for; `exception`: a well-formed refusal of this function by this unit;
+    """`data`: exactly the requested registers; `exception`: a well-formed refusal of this function by this unit;
     `foreign`: a whole frame of another unit or function; `other-request`: a whole answer with another number of
-    registers than asked for; `broken`: anything else.
+    registers than requested; `broken`: anything else.
     """
 
     kind: AnswerKind
@@ -29,7 +29,7 @@ class Answer:
 
 
 def expected_length(received: bytes) -> int | None:
-    """How long the frame that begins so will be; None when that can't be told. A client waits for so many bytes."""
+    """How long the frame that begins so will be; None while that is unknown. A client waits for so many bytes."""
     if len(received) < 3 or received[1] & _EXCEPTION:
         return _SHORTEST
     return _SHORTEST + received[2] if received[1] in _READS else None
@@ -54,15 +54,15 @@ def read_answer(unit: int, request: ReadRequest, received: bytes) -> Answer:
         return Answer("foreign", why=f"function {received[1]:#04x} answers function {function:#04x}")
     # A CRC also fits with zeros behind it, so both lengths count.
     if len(received) != _SHORTEST + received[2]:
-        return Answer("broken", why=f"{len(received)} bytes that tell {received[2]} of data")
+        return Answer("broken", why=f"{len(received)} bytes that announce {received[2]} of data")
     if received[2] != 2 * request.count:
-        return Answer("other-request", why=f"{received[2] // 2} registers, {request.count} were asked for")
+        return Answer("other-request", why=f"{received[2] // 2} registers, {request.count} were requested")
     return Answer("data", struct.unpack(f">{request.count}H", received[3:-2]))
 
 
 GOOD: Final = "good"
 UNJUDGED: Final = "data"
-"""Well-formed data, but nobody knows what the meter said (a real one)."""
+"""Well-formed data, but nobody knows what the meter sent (a real one)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,5 +97,5 @@ def judge_outcome(
     if verdict.kind != "good":
         return Outcome(verdict.kind, verdict.why)
     if limit is not None and verdict.age is not None and verdict.age > limit:
-        return Outcome("stale", f"said by the meter {verdict.age:.3f} s ago (cycle {verdict.cycle}), limit {limit:g} s")
+        return Outcome("stale", f"sent by the meter {verdict.age:.3f} s ago (cycle {verdict.cycle}), limit {limit:g} s")
     return Outcome(GOOD)

@@ -1,4 +1,4 @@
-"""What the inverter makes of the registers that it read on RS485 [core]: its belief, with faults by option.
+"""Derives from the registers that the inverter read on RS485 what it believes [core], with faults by option.
 
 Addresses and formats: KOSTAL, "Interface description MODBUS (TCP) & SunSpec", PIKO IQ/PLENTICORE, register table 3.2.
 """

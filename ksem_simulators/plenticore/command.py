@@ -1,4 +1,4 @@
-"""The inverter's command line, and what it does on a command over its control socket [shell]."""
+"""Defines the inverter's command line, and carries out commands from its control socket [shell]."""
 
 import argparse
 import contextlib
@@ -12,7 +12,7 @@ from typing import IO, Any, Final
 from ksem_simulators.control import ControlServer
 from ksem_simulators.line.wire_log import TO_CLIENT, TO_SERVER
 from ksem_simulators.plenticore.belief import BeliefPlan
-from ksem_simulators.plenticore.exchange import Asker, PortGone, RtuPort
+from ksem_simulators.plenticore.exchange import LineClient, PortGone, RtuPort
 from ksem_simulators.plenticore.inverter import Inverter
 from ksem_simulators.plenticore.modbus_server import InverterServer
 from ksem_simulators.plenticore.plan import LIMITS, Plan, parse_limits
@@ -27,11 +27,11 @@ _COMMANDS: Final = """\
 commands on --control (JSON lines):
   {"do":"status"}                                        all counts and times so far
   {"do":"reset"}                                         the same, then counts from zero
-  {"do":"await","outcome":"good","count":3,"seconds":5}  answers when that many more came, tells how long it took
+  {"do":"await","outcome":"good","count":3,"seconds":5}  answers when that many more came, with the time it took
   {"do":"plan","ranges":"512-611","period":0}            unit function ranges period gap timeout detect limits
   {"do":"pause"}  {"do":"resume"}                        no requests, requests again
   {"do":"raw","frames":[{"hex":"0103...","gap_ms":2}],"listen_ms":300,"crc":true}
-                                                         sends exactly this, tells what came back and when
+                                                         sends exactly this, returns what came back and when
   {"do":"replay","at":1234.5}                            with --replay-waits: begin at this CLOCK_BOOTTIME
   {"do":"words"}                                         the registers last received, by range
   {"do":"believe","factor":1.05}                         what it makes of them: delay wrong_sign swapped_phases frozen
@@ -42,7 +42,7 @@ outcomes: good wrong torn stale late foreign broken timeout exception-N; data wh
 
 
 def run(arguments: list[str]) -> int:
-    """Parses the command line and asks until told to end. Exit code 1 if any answer was wrong, torn, stale or late."""
+    """Parses the command line and polls until it is ended. Exit code 1: an answer was wrong, torn, stale or late."""
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
@@ -167,18 +167,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--port", required=True, metavar="PATH", help="serial port")
     parser.add_argument("--baudrate", type=int, default=38400, help="as the line's (default %(default)s); 0 = unpaced")
-    parser.add_argument("--truth", type=Path, metavar="FILE", help="what the simulated meter said; without, not judged")
+    parser.add_argument("--truth", type=Path, metavar="FILE", help="what the simulated meter sent; without, not judged")
     parser.add_argument("--wire-log", type=Path, metavar="FILE", help="the line's log: exact times")
     parser.add_argument("--log", type=Path, metavar="FILE", help="a JSON line for each request")
     parser.add_argument("--unit", type=int, default=default.unit)
-    parser.add_argument("--ranges", default="0-27,40-145", help="asked in each cycle (default %(default)s)")
+    parser.add_argument("--ranges", default="0-27,40-145", help="polled in each cycle (default %(default)s)")
     parser.add_argument("--period", type=float, default=default.period, metavar="S", help="of a cycle (0: no pause)")
     parser.add_argument("--gap", type=float, default=default.gap, metavar="S", help="silence between requests")
     parser.add_argument("--timeout", type=float, default=default.timeout, metavar="S", help="for an answer's begin")
     parser.add_argument("--limit", default="", metavar="NAME=S,...", help=f"oldest allowed (default {LIMITS})")
     add_replay(parser)
-    parser.add_argument("--no-detect", action="store_true", help="do not ask for 8244 first")
-    parser.add_argument("--paused", action="store_true", help="ask nothing until told to")
+    parser.add_argument("--no-detect", action="store_true", help="do not poll 8244 first")
+    parser.add_argument("--paused", action="store_true", help="poll nothing until a command resumes it")
     parser.add_argument("--seconds", type=float, default=0.0, help="end by itself")
     _add_modbus(parser)
     add_common(parser)
@@ -207,7 +207,7 @@ class Commands:
         }
 
     def handle(self, do: str, parameters: dict[str, Any]) -> dict[str, Any]:
-        """Carries out a command; ValueError or TypeError says what is wrong with it."""
+        """Carries out a command; ValueError or TypeError names what is wrong with it."""
         if do not in self._known:
             raise ValueError(f"command {do!r}: {', '.join(self._known)}")
         return self._known[do](**parameters)
@@ -235,7 +235,7 @@ class Commands:
         return status
 
     def _await(self, outcome: str = "good", count: int = 1, seconds: float = 10.0) -> dict[str, Any]:
-        """Waits until so many more transactions had this outcome; tells what came meanwhile, and whether it is so."""
+        """Waits until so many more transactions had this outcome; returns what came meanwhile, and whether it is so."""
         inverter, begun = self._inverter, boottime()
         seen: Counter[str] = Counter()
         with inverter.changed:
@@ -250,7 +250,7 @@ class Commands:
 
     def _plan(self, **changes: Any) -> dict[str, Any]:
         self._inverter.plan = self._inverter.plan.changed(changes)
-        return {"ranges": [str(wanted) for wanted in self._inverter.plan.ranges]}
+        return {"ranges": [str(span) for span in self._inverter.plan.ranges]}
 
     def _pause(self) -> dict[str, Any]:
         self._inverter.paused = True
@@ -295,20 +295,20 @@ class Commands:
         for frame in frames:
             data = bytes.fromhex(frame["hex"])
             plain.append((append_crc(data) if crc else data, float(frame.get("gap_ms", 0.0)) / 1000.0))
-        waiting = self._inverter.between_requests(lambda asker: _send(asker, plain, listen_ms / 1000.0))
+        waiting = self._inverter.between_requests(lambda client: _send(client, plain, listen_ms / 1000.0))
         try:
             return waiting.result(10.0 + listen_ms / 1000.0 + sum(gap for _, gap in plain))
         except PortGone as error:
             raise ValueError(f"the port went away: {error}") from None
 
 
-def _send(asker: Asker, frames: list[tuple[bytes, float]], listen: float) -> dict[str, Any]:
+def _send(client: LineClient, frames: list[tuple[bytes, float]], listen: float) -> dict[str, Any]:
     """`heard`: what the server sent, with begin and end in ms since the first byte began; `after_ms`: since the end of
     what the client had sent before it.
     """
-    sent, received, on_wire = asker.send(frames, listen)
-    requested = bursts(on_wire, TO_SERVER, asker.character)
-    answers = bursts(on_wire, TO_CLIENT, asker.character)
+    sent, received, logged = client.send(frames, listen)
+    requested = bursts(logged, TO_SERVER, client.character)
+    answers = bursts(logged, TO_CLIENT, client.character)
     begin = requested[0].start if requested else sent
     return {
         "received": received.hex(),

@@ -1,4 +1,4 @@
-"""One exchange on the line [shell]: sends bytes, collects what comes back, returns the times.
+"""Carries out one exchange on the line [shell]: sends bytes, collects what comes back, returns the times.
 
 The inverter's serial port is here: the only place of this package that knows pyserial.
 """
@@ -63,7 +63,7 @@ _PAUSE: Final = 0.25
 """The same inside an answer whose length is known. A server hands over whole frames, and the line paces them: what is
 missing for longer than a silence is held back by a host that gave the line no CPU, and not cut off."""
 _SLACK: Final = 0.01
-"""An answer that begins so soon after the time-out is still waited for, to be told late and not missing."""
+"""An answer that begins so soon after the time-out is still waited for, to count as late and not as missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Exchange:
     """Whether the times are the line's; else they are this process's own, and some 0.1 ms too long."""
 
 
-class Asker:
+class LineClient:
     """Exchanges over a port; with the line's log the times are those of the wire."""
 
     def __init__(self, port: RtuPort, baudrate: int, log: WireLogReader | None) -> None:
@@ -96,8 +96,8 @@ class Asker:
         if received:
             time.sleep(max(FRAME_GAP, 3.5 * self.character))
             received += self.port.read()
-        on_wire = self.log.since(sent) if self.log else []
-        times = wire_times(on_wire, self.character)
+        logged = self.log.since(sent) if self.log else []
+        times = wire_times(logged, self.character)
         if times.request_end is not None and (times.answer_start is not None or not received):
             return Exchange(unsolicited, received, times, from_log=True)
         begun = None if first is None else first - self.character

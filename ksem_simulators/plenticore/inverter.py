@@ -1,4 +1,4 @@
-"""The inverter's loop [shell]: recognises the meter, requests in cycles, judges, runs scripted frames between cycles.
+"""Runs the inverter's loop [shell]: recognises the meter, polls in cycles, judges; scripted frames go between cycles.
 
 The truth file shows it what the meter really measured.
 """
@@ -17,7 +17,7 @@ from ksem_simulators.line.direction import FRAME_GAP
 from ksem_simulators.line.wire_log import WireLogReader
 from ksem_simulators.plenticore.answer import GOOD, UNJUDGED, judge_outcome, read_answer
 from ksem_simulators.plenticore.belief import Belief, BeliefPlan
-from ksem_simulators.plenticore.exchange import Asker, PortGone, RtuPort
+from ksem_simulators.plenticore.exchange import LineClient, PortGone, RtuPort
 from ksem_simulators.plenticore.plan import Plan
 from ksem_simulators.plenticore.tally import Tally, Transaction
 from ksem_simulators.truth import TruthReader, Verdict
@@ -67,14 +67,14 @@ class Inverter:
         self._log = log
         self._stop = threading.Event()
         self._wake = threading.Event()
-        self._work: deque[tuple[Callable[[Asker], dict[str, Any]], Future[dict[str, Any]]]] = deque()
+        self._work: deque[tuple[Callable[[LineClient], dict[str, Any]], Future[dict[str, Any]]]] = deque()
 
     def stop(self) -> None:
         """Ends the loop soon."""
         self._stop.set()
         self._wake.set()
 
-    def between_requests(self, work: Callable[[Asker], dict[str, Any]]) -> Future[dict[str, Any]]:
+    def between_requests(self, work: Callable[[LineClient], dict[str, Any]]) -> Future[dict[str, Any]]:
         """Runs `work` with the line to itself; from any other thread."""
         answer: Future[dict[str, Any]] = Future()
         self._work.append((work, answer))
@@ -101,26 +101,26 @@ class Inverter:
                 continue
             self.port_opened += 1
             try:
-                self._talk(Asker(port, self._baudrate, self._open_wire_log()))
+                self._talk(LineClient(port, self._baudrate, self._open_wire_log()))
             except PortGone:
                 self.port_lost += 1
             finally:
                 port.close()
 
-    def _talk(self, asker: Asker) -> None:
+    def _talk(self, client: LineClient) -> None:
         due = boottime()
         while not self._stop.is_set():
-            self._do_work(asker)
+            self._do_work(client)
             if self.paused:
                 self._rest(boottime() + 1.0)
                 continue
             plan = self.plan
             if plan.detect and not self.recognised:
-                self.recognised = self._request(asker, _DETECT).outcome in {GOOD, UNJUDGED}
+                self.recognised = self._request(client, _DETECT).outcome in {GOOD, UNJUDGED}
                 self._rest(boottime() + (plan.gap if self.recognised else plan.detect_period))
                 continue
-            for wanted in plan.ranges:
-                self._request(asker, wanted)
+            for span in plan.ranges:
+                self._request(client, span)
                 self._stop.wait(max(0.0, plan.gap - FRAME_GAP))
                 if self._stop.is_set() or self._work or self.plan is not plan:
                     break
@@ -135,11 +135,11 @@ class Inverter:
         if not self._stop.is_set():
             self._wake.clear()
 
-    def _do_work(self, asker: Asker) -> None:
+    def _do_work(self, client: LineClient) -> None:
         while self._work:
             work, answer = self._work.popleft()
             try:
-                answer.set_result(work(asker))
+                answer.set_result(work(client))
             except Exception as error:
                 answer.set_exception(error)
                 if isinstance(error, PortGone):
@@ -149,26 +149,26 @@ class Inverter:
         while self._work:
             self._work.popleft()[1].set_exception(error)
 
-    def _request(self, asker: Asker, wanted: RegisterRange) -> Transaction:
+    def _request(self, client: LineClient, span: RegisterRange) -> Transaction:
         plan = self.plan
-        request = ReadRequest(FunctionCode(plan.function), wanted.start, wanted.count)
-        exchange = asker.request(append_crc(bytes((plan.unit,)) + request.encode()), plan.timeout)
+        request = ReadRequest(FunctionCode(plan.function), span.start, span.count)
+        exchange = client.request(append_crc(bytes((plan.unit,)) + request.encode()), plan.timeout)
         self._note_unsolicited(exchange.unsolicited)
         answer = read_answer(plan.unit, request, exchange.received)
         verdict = None
         if answer.kind == "data":
-            self.registers[str(wanted)] = answer.registers
-            self.belief.read(wanted, answer.registers, boottime())
+            self.registers[str(span)] = answer.registers
+            self.belief.read(span, answer.registers, boottime())
             start = exchange.times.answer_start
-            verdict = self._oracle.judge(wanted, answer.registers, boottime() if start is None else start)
+            verdict = self._oracle.judge(span, answer.registers, boottime() if start is None else start)
         turnaround = exchange.times.turnaround
-        outcome = judge_outcome(answer, turnaround, plan.timeout, verdict, plan.limit(wanted))
+        outcome = judge_outcome(answer, turnaround, plan.timeout, verdict, plan.limit(span))
         self.without_wire_times += not exchange.from_log
         self.number += 1
-        one = Transaction(
+        transaction = Transaction(
             number=self.number,
             at=boottime(),
-            range=str(wanted),
+            range=str(span),
             outcome=outcome.name,
             why=outcome.why,
             turnaround=turnaround,
@@ -178,21 +178,21 @@ class Inverter:
             disturbed=exchange.times.disturbed,
             received=exchange.received,
         )
-        self._record(one)
-        return one
+        self._record(transaction)
+        return transaction
 
-    def _record(self, one: Transaction) -> None:
-        if one.outcome == GOOD and self.first_good is None:
-            self.first_good = one.at
+    def _record(self, transaction: Transaction) -> None:
+        if transaction.outcome == GOOD and self.first_good is None:
+            self.first_good = transaction.at
         with self.changed:
-            self.tally.add(one)
-            self.recent.append(one)
+            self.tally.add(transaction)
+            self.recent.append(transaction)
             self.changed.notify_all()
         if self._log:
-            self._log.write(json.dumps(self._as_logged(one)) + "\n")
+            self._log.write(json.dumps(self._as_logged(transaction)) + "\n")
 
-    def _as_logged(self, one: Transaction) -> dict[str, Any]:
-        return one.as_dict()
+    def _as_logged(self, transaction: Transaction) -> dict[str, Any]:
+        return transaction.as_dict()
 
     def _note_unsolicited(self, data: bytes) -> None:
         if data and data[0] == self.plan.unit and has_valid_crc(data):
@@ -211,7 +211,7 @@ class Oracle:
         self._path = path
         self._truth: TruthReader | None = None
 
-    def judge(self, wanted: RegisterRange, registers: tuple[int, ...], at: float) -> Verdict | None:
+    def judge(self, span: RegisterRange, registers: tuple[int, ...], at: float) -> Verdict | None:
         """The verdict over an answer that began at `at` (CLOCK_BOOTTIME); None without a witness."""
         if self._path is None:
             return None
@@ -219,5 +219,5 @@ class Oracle:
             try:
                 self._truth = TruthReader(self._path)
             except FileNotFoundError:
-                return Verdict("wrong", "there was no meter yet that could have said this")
-        return self._truth.judge(wanted.start, registers, at)
+                return Verdict("wrong", "there was no meter yet that could have sent this")
+        return self._truth.judge(span.start, registers, at)

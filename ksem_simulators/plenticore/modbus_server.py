@@ -1,4 +1,4 @@
-"""The inverter's own Modbus TCP server [shell]: port 1502, unit 71, off as it is shipped.
+"""Runs the inverter's own Modbus TCP server [shell]: port 1502, unit 71, off as it is shipped.
 
 A thread for each client; requests of one client are answered one after the other, each after a delay of its own.
 """

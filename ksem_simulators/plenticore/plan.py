@@ -1,4 +1,4 @@
-"""What the inverter asks, and how [core]."""
+"""Holds which ranges the inverter polls, and how [core]."""
 
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, Self
@@ -23,26 +23,26 @@ class Plan:
     gap: float = 0.002
     """Silence that the inverter keeps before each request, at least 3.5 characters."""
     timeout: float = 0.15
-    """An answer must have begun by then. Not known of a real inverter, which asks again after 0.16."""
+    """An answer must have begun by then. Not known of a real inverter, which polls again after 0.16."""
     detect: bool = True
-    """Ask for 8244 until there is an answer, before all else."""
+    """Poll 8244 until there is an answer, before all else."""
     detect_period: float = 0.5
     limits: dict[str, float | None] = field(default_factory=lambda: dict(LIMITS))
 
     def __post_init__(self) -> None:
-        for wanted in self.ranges:
-            if wanted.count > 125:
-                raise ValueError(f"range {wanted}: {wanted.count} registers, one request asks for at most 125")
+        for span in self.ranges:
+            if span.count > 125:
+                raise ValueError(f"range {span}: {span.count} registers, one request has at most 125")
         if unknown := set(self.limits) - set(LIMITS):
             raise ValueError(f"limit {', '.join(sorted(unknown))}: allowed are {', '.join(LIMITS)}")
 
-    def limit(self, wanted: RegisterRange) -> float | None:
+    def limit(self, span: RegisterRange) -> float | None:
         """How old the meter's words may be; None for any age."""
-        block = block_of(wanted)
+        block = block_of(span)
         return None if block is None else self.limits[Block(block).name.lower()]
 
     def changed(self, changes: dict[str, Any]) -> Self:
-        """With these fields changed; ranges as text, `limits` as those that differ. ValueError tells what is wrong."""
+        """With these fields changed; ranges as text, `limits` as those that differ. ValueError names what is wrong."""
         known = {one.name for one in fields(self)}
         if unknown := set(changes) - known:
             raise ValueError(f"{', '.join(sorted(unknown))}: a plan has {', '.join(sorted(known))}")

@@ -1,4 +1,4 @@
-"""The inverter that asks again what was recorded of one [shell]: each request when it was asked."""
+"""Replays a recorded inverter [shell]: sends each request at its recorded time."""
 
 import struct
 from collections import Counter
@@ -8,7 +8,7 @@ from typing import IO, Any, Final
 
 from ksem_contract.capture_file import CaptureRecord
 from ksem_contract.registers import RegisterRange
-from ksem_simulators.plenticore.exchange import Asker
+from ksem_simulators.plenticore.exchange import LineClient
 from ksem_simulators.plenticore.inverter import Inverter, OpenPort
 from ksem_simulators.plenticore.plan import Plan
 from ksem_simulators.plenticore.tally import Transaction
@@ -17,12 +17,12 @@ from modbus_codec.pdu import FunctionCode
 from service_runtime.clock import boottime
 
 _LATE: Final = 1.0
-"""Seconds after which a request is left out and not asked late: the line was away, or the process had no CPU."""
+"""Seconds after which a request is left out and not sent late: the line was away, or the process had no CPU."""
 _READS: Final = (FunctionCode.READ_HOLDING_REGISTERS, FunctionCode.READ_INPUT_REGISTERS)
 
 
 class ReplayInverter(Inverter):
-    """Asks `requests` at `starts_at` plus their recorded times. What is no read is sent, and its answer passed over."""
+    """Sends `requests` at `starts_at` plus their recorded times. The answer to what is no read is passed over."""
 
     def __init__(
         self,
@@ -51,19 +51,19 @@ class ReplayInverter(Inverter):
 
     @property
     def is_over(self) -> bool:
-        """Whether everything was asked."""
+        """Whether everything was sent."""
         return self._next >= len(self._requests)
 
-    def _talk(self, asker: Asker) -> None:
+    def _talk(self, client: LineClient) -> None:
         while not self._stop.is_set():
-            self._do_work(asker)
+            self._do_work(client)
             if self.paused or self.starts_at is None or self.is_over:
                 self._rest(boottime() + 0.5)
                 continue
             record = self._requests[self._next]
             frame = request_frame(record)
             # A recorded time is that of the request's last byte.
-            due = self.starts_at + record.t - len(frame or b"") * asker.character
+            due = self.starts_at + record.t - len(frame or b"") * client.character
             if boottime() < due:
                 self._rest(due)
                 continue
@@ -73,24 +73,24 @@ class ReplayInverter(Inverter):
             elif boottime() - due > _LATE:
                 self.left_out["too late"] += 1
             else:
-                self._replay(asker, record, frame)
+                self._replay(client, record, frame)
 
-    def _replay(self, asker: Asker, record: CaptureRecord, frame: bytes) -> None:
+    def _replay(self, client: LineClient, record: CaptureRecord, frame: bytes) -> None:
         if record.function not in _READS or record.start is None or not 0 < (record.count or 0) <= 125:
-            asker.send([(frame, 0.0)], self.plan.timeout)
+            client.send([(frame, 0.0)], self.plan.timeout)
             return
         unit, function = record.unit or 0, record.function or 0
         if (unit, function) != (self.plan.unit, self.plan.function):
             self.plan = replace(self.plan, unit=unit, function=function)
         self._requested_at = boottime()
-        self._request(asker, RegisterRange(record.start, record.count or 0))
+        self._request(client, RegisterRange(record.start, record.count or 0))
 
-    def _as_logged(self, one: Transaction) -> dict[str, Any]:
+    def _as_logged(self, transaction: Transaction) -> dict[str, Any]:
         """With the recording's times (of the request's first byte, and after the answer's last) and the registers."""
         assert self.starts_at is not None
         registers = None
-        if one.outcome in ("good", "data"):
-            body = one.received[3:-2]
+        if transaction.outcome in ("good", "data"):
+            body = transaction.received[3:-2]
             registers = struct.unpack(f">{len(body) // 2}H", body)
-        t = {"t_asked": round(self._requested_at - self.starts_at, 6), "t": round(one.at - self.starts_at, 6)}
-        return one.as_dict() | t | {"values": registers}
+        t = {"t_asked": round(self._requested_at - self.starts_at, 6), "t": round(transaction.at - self.starts_at, 6)}
+        return transaction.as_dict() | t | {"values": registers}

@@ -1,4 +1,4 @@
-"""Counts and times of all transactions, together and by range [core]."""
+"""Counts and times all transactions, together and by range [core]."""
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
@@ -51,17 +51,17 @@ class _Part:
     early: int = 0
     disturbed: int = 0
 
-    def add(self, one: Transaction, shortest: float) -> None:
-        self.outcomes[one.outcome] += 1
-        if one.disturbed:
+    def add(self, transaction: Transaction, shortest: float) -> None:
+        self.outcomes[transaction.outcome] += 1
+        if transaction.disturbed:
             self.disturbed += 1
-        elif one.turnaround is not None and one.turnaround >= 0:
-            self.turnarounds.add(one.turnaround)
-            self.early += one.turnaround < shortest
-        if one.age is not None:
-            self.ages.add(one.age)
-        if one.measured_age is not None:
-            self.measured_ages.add(one.measured_age)
+        elif transaction.turnaround is not None and transaction.turnaround >= 0:
+            self.turnarounds.add(transaction.turnaround)
+            self.early += transaction.turnaround < shortest
+        if transaction.age is not None:
+            self.ages.add(transaction.age)
+        if transaction.measured_age is not None:
+            self.measured_ages.add(transaction.measured_age)
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -88,12 +88,12 @@ class Tally:
         self._ranges: dict[str, _Part] = {}
         self.problems: deque[dict[str, Any]] = deque(maxlen=_PROBLEMS)
 
-    def add(self, one: Transaction) -> None:
+    def add(self, transaction: Transaction) -> None:
         """Counts one transaction."""
-        self._all.add(one, self._shortest)
-        self._ranges.setdefault(one.range, _Part()).add(one, self._shortest)
-        if one.outcome not in {GOOD, UNJUDGED}:
-            self.problems.append(one.as_dict() | {"received": one.received.hex()})
+        self._all.add(transaction, self._shortest)
+        self._ranges.setdefault(transaction.range, _Part()).add(transaction, self._shortest)
+        if transaction.outcome not in {GOOD, UNJUDGED}:
+            self.problems.append(transaction.as_dict() | {"received": transaction.received.hex()})
 
     def as_dict(self) -> dict[str, Any]:
         """For a status message."""

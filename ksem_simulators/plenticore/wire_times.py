@@ -1,4 +1,4 @@
-"""When a request ended and its answer began, from the line's own log [core]."""
+"""Finds in the line's own log when a request ended and its answer began [core]."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class WireTimes:
     answer_start: float | None
     """Begin of the answer's first start bit: when the server's write was seen."""
     disturbed: bool
-    """The host took the CPU away during the request: its turnaround says nothing."""
+    """The host took the CPU away during the request: its turnaround has no meaning."""
 
     @property
     def turnaround(self) -> float | None:
@@ -53,7 +53,7 @@ class Burst:
 
 
 def bursts(received: Sequence[WireByte], direction: int, character: float) -> list[Burst]:
-    """What was heard in one direction, leaving out what came from nobody on the line."""
+    """The bytes of one direction, without those of nobody on the line."""
     found: list[Burst] = []
     wanted = [byte for byte in received if byte.direction == direction and not byte.flags & (INJECTED | ECHO)]
     for byte in sorted(wanted, key=lambda byte: byte.due):

@@ -1,4 +1,4 @@
-"""What the simulated meter said, and when: written by the KSEM, read live by who judges an answer."""
+"""Records what the simulated meter sent, and when: the KSEM writes the file, the judge of an answer reads it live."""
 
 from ksem_simulators.truth.judge import Verdict
 from ksem_simulators.truth.reader import Snapshot, TruthReader

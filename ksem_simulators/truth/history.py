@@ -1,4 +1,4 @@
-"""Everything the meter said, by snapshot: grows as the meter goes on speaking."""
+"""Holds everything the meter sent, by snapshot: grows as the meter keeps sending."""
 
 import math
 from collections import deque
@@ -10,7 +10,7 @@ from ksem_simulators.truth.truth_file import RANGES, STATEMENT, Block, Kind
 
 NEVER: Final = -math.inf
 _KEPT: Final = 64
-"""Repetitions of one statement that are kept; the judge asks about the newest."""
+"""Repetitions of one statement that are kept; the judge uses the newest."""
 
 
 @dataclass(slots=True)
@@ -30,7 +30,7 @@ class History:
         self._written: dict[Block, dict[int, _Written]] = {block: {} for block in Block}
         self._first: dict[Block, list[float]] = {block: [math.inf] * RANGES[block].count for block in Block}
         self.missed = 0
-        """Statements that were overwritten before they were read: the reader was asked too seldom."""
+        """Statements that were overwritten before they were read: the reader was called too seldom."""
 
     def refresh(self) -> None:
         """Reads the statements made since the last call."""
@@ -64,7 +64,7 @@ class History:
             first_written[index] = min(first_written[index], at)
 
     def written_at(self, block: Block, snapshot: int, start: int, count: int, until: float) -> list[float]:
-        """When the meter last said each of the registers as this snapshot holds them, up to `until`; NEVER if not."""
+        """When the meter last sent each of the registers as this snapshot holds them, up to `until`; NEVER if not."""
         times = [NEVER] * count
         written = self._written[block].get(snapshot)
         if written is None:
@@ -79,7 +79,7 @@ class History:
         return times
 
     def was_written(self, block: Block, start: int, count: int, until: float) -> bool:
-        """Whether the meter ever said all of these registers, whatever they held."""
+        """Whether the meter ever sent all of these registers, whatever they held."""
         offset = start - RANGES[block].start
         return all(first <= until for first in self._first[block][offset : offset + count])
 

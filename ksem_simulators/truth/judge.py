@@ -1,4 +1,4 @@
-"""The judge of an answer [core]: which of the meter's words it came from, and how old they are.
+"""Judges an answer [core]: which of the meter's words it came from, and how old they are.
 
 `live` must come from one measuring cycle as a whole, and counts from the oldest word in it. In the other blocks each
 value must come from one snapshot: a value of several registers must never come from two. Words without meaning (gaps)
@@ -22,15 +22,15 @@ VerdictKind = Literal["good", "wrong", "torn"]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`good`: the meter said exactly these words; `torn`: it said each of them at its place, but never together;
-    `wrong`: it never said them.
+    """`good`: the meter sent exactly these words; `torn`: it sent each of them at its place, but never together;
+    `wrong`: it never sent them.
     """
 
     kind: VerdictKind
     why: str
     """What is wrong, naming the registers; empty when good."""
     age: float | None = None
-    """Seconds since the meter last said the words, of the word said longest ago; None unless good."""
+    """Seconds since the meter last sent the words, of the word sent longest ago; None unless good."""
     cycle: int | None = None
     """The measuring cycle (of the oldest word); None unless good."""
     measured_age: float | None = None
@@ -45,7 +45,7 @@ _NO_VALUE: Final = (146, 147)
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One value, or the part of it that was asked for, or a run of words without meaning."""
+    """One value, or the part of it that was requested, or a run of words without meaning."""
 
     start: int
     count: int
@@ -110,16 +110,16 @@ class _Found:
 
 
 def judge(
-    snapshots: Snapshots, history: History, block: Block, wanted: RegisterRange, registers: bytes, at: float
+    snapshots: Snapshots, history: History, block: Block, span: RegisterRange, registers: bytes, at: float
 ) -> Verdict:
-    """The verdict over `registers` (big-endian) of the range `wanted` in `block`, answered at `at`."""
+    """The verdict over `registers` (big-endian) of the range `span` in `block`, answered at `at`."""
     newest = snapshots.newest(block)
     old_sunspec = block is Block.SUNSPEC and newest is not None and len(newest.raw) < 2 * RANGES[block].count
-    parts = pieces(wanted.start, wanted.count, old_sunspec=old_sunspec)
+    parts = pieces(span.start, span.count, old_sunspec=old_sunspec)
     whole = [parts] if block is Block.LIVE else [(part,) for part in parts]
     found: list[_Found] = []
     for group in whole:
-        traced = _trace(snapshots, history, block, wanted, registers, group, at)
+        traced = _trace(snapshots, history, block, span, registers, group, at)
         if isinstance(traced, Verdict):
             return traced
         found.append(traced)
@@ -128,7 +128,7 @@ def judge(
 
 def _good(found: list[_Found], at: float) -> Verdict:
     if any(one.flags & BOOTING for one in found):
-        return Verdict("wrong", "said while the meter was starting (0 Hz)")
+        return Verdict("wrong", "sent while the meter was starting (0 Hz)")
     aged = [one for one in found if one.written != NEVER]
     if not aged:
         return Verdict("good", "", 0.0, max(one.cycle for one in found), 0.0)
@@ -140,17 +140,17 @@ def _trace(
     snapshots: Snapshots,
     history: History,
     block: Block,
-    wanted: RegisterRange,
+    span: RegisterRange,
     registers: bytes,
     parts: tuple[Piece, ...],
     at: float,
 ) -> _Found | Verdict:
-    """The newest snapshot that holds all `parts` and whose measured words were all said by `at`; or what is wrong."""
+    """The newest snapshot that holds all `parts` and whose measured words were all sent by `at`; or what is wrong."""
     first, last = parts[0].start, parts[-1].start + parts[-1].count
-    requested = registers[2 * (first - wanted.start) : 2 * (last - wanted.start)]
+    requested = registers[2 * (first - span.start) : 2 * (last - span.start)]
     for part in parts:
         if not part.measured and not history.was_written(block, part.start, part.count, at):
-            return Verdict("wrong", f"{_name(part)}: the meter never said these words")
+            return Verdict("wrong", f"{_name(part)}: the meter never sent these words")
     measured = [index for part in parts if part.measured for index in range(part.start, part.start + part.count)]
     held = False
     for number in snapshots.holding(block, first, requested):
@@ -166,7 +166,7 @@ def _trace(
             return _Found(oldest, view)
     where = f"{first}-{last - 1}"
     if held:
-        return Verdict("wrong", f"{where}: measured, but not said by then")
+        return Verdict("wrong", f"{where}: measured, but not sent by then")
     why = f"{where}: never held together" + _differences(snapshots, block, first, requested)
     return Verdict(_torn_or_wrong(snapshots, block, first, requested), why)
 

@@ -1,4 +1,4 @@
-"""The judge's side of the truth file [shell]: opens it, follows it, judges answers by it."""
+"""Reads the truth file for the judge [shell]: opens it, follows it, judges answers by it."""
 
 import struct
 from collections.abc import Iterator, Sequence
@@ -24,12 +24,12 @@ class Snapshot:
     start: int
     raw: bytes
 
-    def registers(self, wanted: RegisterRange) -> tuple[int, ...]:
-        """The registers asked for. ValueError when they are not all in this snapshot."""
-        offset = wanted.start - self.start
-        if offset < 0 or 2 * (offset + wanted.count) > len(self.raw):
-            raise ValueError(f"{wanted} is not in the snapshot of {self.start}+{len(self.raw) // 2}")
-        return struct.unpack_from(f">{wanted.count}H", self.raw, 2 * offset)
+    def registers(self, span: RegisterRange) -> tuple[int, ...]:
+        """The requested registers. ValueError when they are not all in this snapshot."""
+        offset = span.start - self.start
+        if offset < 0 or 2 * (offset + span.count) > len(self.raw):
+            raise ValueError(f"{span} is not in the snapshot of {self.start}+{len(self.raw) // 2}")
+        return struct.unpack_from(f">{span.count}H", self.raw, 2 * offset)
 
 
 class TruthReader:
@@ -46,17 +46,17 @@ class TruthReader:
         return self._history.missed
 
     def refresh(self) -> None:
-        """Reads what the meter said since; `judge` does so by itself."""
+        """Reads what the meter sent since; `judge` does so by itself."""
         self._history.refresh()
 
     def judge(self, start: int, registers: Sequence[int], at: float) -> Verdict:
         """Judges an answer with `registers` from `start` on, whose first byte went out at `at` (CLOCK_BOOTTIME)."""
         self._history.refresh()
-        wanted = RegisterRange(start, len(registers))
-        block = block_of(wanted)
+        span = RegisterRange(start, len(registers))
+        block = block_of(span)
         if block is None:
-            return Verdict("wrong", f"the meter has no registers {wanted}")
-        return judge(self, self._history, block, wanted, struct.pack(f">{len(registers)}H", *registers), at)
+            return Verdict("wrong", f"the meter has no registers {span}")
+        return judge(self, self._history, block, span, struct.pack(f">{len(registers)}H", *registers), at)
 
     def newest(self, block: Block) -> Snapshot | None:
         """The newest snapshot of a block."""

@@ -1,4 +1,4 @@
-"""The truth file and its writer: one ring of statements, and one ring of snapshots for each block [shell].
+"""Writes the truth file: one ring of statements, and one ring of snapshots for each block [shell].
 
 A *snapshot* is what a block held; a *statement* is a write pushed or a read answered, with the snapshot that it was
 taken from. `live` has a snapshot for each measuring cycle; the other blocks get one when the meter sends something of
@@ -69,14 +69,14 @@ def shapes(cycles: int, snapshots: int, statements: int) -> list[RingShape]:
     ]
 
 
-def block_of(wanted: RegisterRange) -> Block | None:
-    """The block that `wanted` lies in, None when it lies in none."""
-    return next((block for block in Block if RANGES[block].covers(wanted)), None)
+def block_of(span: RegisterRange) -> Block | None:
+    """The block that `span` lies in, None when it lies in none."""
+    return next((block for block in Block if RANGES[block].covers(span)), None)
 
 
 class TruthWriter:
-    """Records what the meter holds and says. A statement is recorded *before* it is sent, so that nobody can hear it
-    earlier than it is known; one that could not be sent is taken back.
+    """Records what the meter holds and sends. It records a statement *before* the meter sends it, so that no receiver
+    can have it earlier than the judge; it takes one back that could not be sent.
     """
 
     def __init__(self, path: Path, *, cycles: int = 16_384, snapshots: int = 4_096, statements: int = 65_536) -> None:
@@ -98,8 +98,8 @@ class TruthWriter:
         head = SNAPSHOT.pack(cycle, at, measured_at, flags, len(words) // 2)
         return self._blocks[block].append(head + words)
 
-    def read_out(self, block: Block, snapshot: int, written: RegisterRange, kind: Kind, at: float) -> int:
-        """Records that the meter says the registers `written` of a snapshot; returns the statement's number."""
+    def record_sent(self, block: Block, snapshot: int, written: RegisterRange, kind: Kind, at: float) -> int:
+        """Records that the meter sends the registers `written` of a snapshot; returns the statement's number."""
         return self._statements.append(STATEMENT.pack(at, snapshot, written.start, written.count, block, kind, 0))
 
     def take_back(self, statement: int) -> None:

@@ -50,7 +50,7 @@ class TestOnAWellChain:
 
     def test_people_get_a_line_a_check_and_a_sum(self, chain: LoginChain) -> None:
         written = doctor("--server-config", chain.server.settings_path, json_wanted=False)
-        assert re.search(r"^ok {5}inverter {2}attic, rs485, unit 1: asks .* 0-", written.stdout, re.MULTILINE)
+        assert re.search(r"^ok {5}inverter {2}attic, rs485, unit 1: .* requests a .* 0-", written.stdout, re.MULTILINE)
         assert "All is well" in written.stdout
 
     def test_a_bundle_holds_no_password_no_token_and_no_serial_number(self, chain: LoginChain, tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_the_command_line_is_refused_with_2(words: tuple[str, ...]) -> None:
 def test_nothing_that_is_heard_is_not_well(tmp_path: Path) -> None:
     with Broker(tmp_path) as broker:
         written = doctor("--broker", f"127.0.0.1:{broker.port}", patience=1.5)
-    written.assert_found("publisher", "no publisher is heard of below ksem/", "systemctl status ksem-publisher")
+    written.assert_found("publisher", "no publisher is seen below ksem/", "systemctl status ksem-publisher")
 
 
 @pytest.mark.slow

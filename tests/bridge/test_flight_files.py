@@ -238,7 +238,7 @@ def test_after_a_fault_each_service_writes_what_happened_and_a_bundle_has_it(cha
     shown = subprocess.run(
         [sys.executable, "-m", "airbridge", "capture", "show", str(nodes)], capture_output=True, text=True, check=True
     )
-    assert "What the inverter asks" in shown.stdout
+    assert "What the inverter requests" in shown.stdout
     bundle = tmp_path / "report.tar.gz"
     chain.doctor("--bundle", bundle)
     with tarfile.open(bundle) as archive:

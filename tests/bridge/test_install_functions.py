@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from ksem_contract.reasons import Reason
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -293,10 +295,16 @@ def test_the_unit_may_open_the_ports_of_the_settings_only(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("status", "code"), [("live data flows", 0), ("no data: the meter is not reached", 1), ("", 1)]
+    ("status", "code"),
+    [
+        ("live data flows", 0),
+        (str(Reason.of("inverter-served")), 0),  # what rtu-server reports to systemd
+        ("no data: the meter is not reached", 1),
+        ("", 1),
+    ],
 )
 def test_data_flows_or_does_not_by_what_the_services_report(tmp_path: Path, status: str, code: int) -> None:
-    program = f"systemctl() {{ echo '{status}'; }}; wanted=(ksem-publisher ksem-dashboard); data_flows"
+    program = f"systemctl() {{ echo '{status}'; }}; wanted=(ksem-publisher rtu-server ksem-dashboard); data_flows"
     assert bash(tmp_path, program).returncode == code
 
 

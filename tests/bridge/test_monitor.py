@@ -23,16 +23,16 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
         chain.start()
         chain.await_good()
         until = time.monotonic() + 30
-        while not _shows_answers(chain):
+        while not _has_answers(chain):
             assert time.monotonic() < until, chain.logs()
         yield chain
 
 
-def _shows_answers(chain: Chain) -> bool:
+def _has_answers(chain: Chain) -> bool:
     """Whether the retained health has the inverter's first answers: it comes at changes, and each 10 s."""
-    reported = json.loads(monitor("--broker", f"127.0.0.1:{chain.broker.port}", "--json").stdout)
-    units = reported["nodes"].get("attic", {}).get("units") or [{"data": 0}]
-    return bool(reported["verdict"]["state"] == "ok" and units[0]["data"] > 0)
+    report = json.loads(monitor("--broker", f"127.0.0.1:{chain.broker.port}", "--json").stdout)
+    units = report["nodes"].get("attic", {}).get("units") or [{"data": 0}]
+    return bool(report["verdict"]["state"] == "ok" and units[0]["data"] > 0)
 
 
 def monitor(*arguments: str, within: float = 15.0) -> subprocess.CompletedProcess[str]:
@@ -44,17 +44,17 @@ def monitor(*arguments: str, within: float = 15.0) -> subprocess.CompletedProces
 def test_one_look_shows_that_all_is_well(chain: Chain) -> None:
     seen = monitor("--broker", f"127.0.0.1:{chain.broker.port}", "--once")
     assert seen.returncode == 0, seen.stdout + seen.stderr
-    for word in ("All is well", "RS485", "push", "asks 40-145", "p99"):
+    for word in ("All is well", "RS485", "push", "polls 40-145", "p99"):
         assert word in seen.stdout
 
 
 def test_as_json_it_tells_what_the_dashboard_tells(chain: Chain) -> None:
     seen = monitor("--broker", f"127.0.0.1:{chain.broker.port}", "--json")
-    reported = json.loads(seen.stdout)
+    report = json.loads(seen.stdout)
     assert seen.returncode == 0
-    assert reported["verdict"]["state"] == "ok"
-    assert "power" in reported["meters"]["main"]["live"]["values"]
-    assert reported["nodes"]["attic"]["requests"]
+    assert report["verdict"]["state"] == "ok"
+    assert "power" in report["meters"]["main"]["live"]["values"]
+    assert report["nodes"]["attic"]["requests"]
 
 
 def test_in_lines_it_ends_by_itself(chain: Chain) -> None:

@@ -74,7 +74,7 @@ class TestPush:
             assert re.search(
                 r"127.0.0.1 pushes every \d+ ms: registers total \(0-27\), phases \(40-145\)", line["text"]
             )
-            written.assert_found("publisher", "nothing is heard of a publisher for meter main", "systemctl status")
+            written.assert_found("publisher", "nothing is seen of a publisher for meter main", "systemctl status")
         assert has("push", "nobody pushed to")(chain.doctor("--listen", "1", patience=1.0))
 
 
@@ -106,7 +106,7 @@ class TestInverter:
     def test_one_that_gets_no_good_answers(self, tmp_path: Path) -> None:
         with a_chain(tmp_path, "broker", "line", "server", "inverter") as chain:
             written = chain.until(has("inverter", "gets no good data", "stale"), within=40, patience=PATIENCE)
-            written.assert_found("publisher", "nothing is heard of a publisher")
+            written.assert_found("publisher", "nothing is seen of a publisher")
             written.assert_found("meter", "refuses connections")
 
     def test_a_server_that_is_gone(self, tmp_path: Path) -> None:

@@ -45,14 +45,14 @@ def test_each_conversation_is_summed_up_by_itself() -> None:
     }
     assert summary.parts["poll", "main"].rows[0].timeouts == 1
     text = printed(summary)
-    for words in ("main: push", "main: poll", "attic/rs485: bus", "What the publisher asks the meter"):
+    for words in ("main: push", "main: poll", "attic/rs485: bus", "What the publisher requests of the meter"):
         assert words in text
 
 
 def test_what_is_none_of_them_is_told_in_words_and_bounded() -> None:
     faults = [CaptureRecord(t=float(n), what="state", where="main", why=f"down: number {n}") for n in range(200)]
     summary = summed(*faults)
-    assert len(summary.registers) == 100
+    assert len(summary.notes) == 100
     assert "main: state: down: number 199" in printed(summary)
 
 

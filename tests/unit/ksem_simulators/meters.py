@@ -24,10 +24,10 @@ class Spoken:
         return self.meter.measure(at)
 
     def push(self, wanted: RegisterRange, at: float, reading: Reading | None = None) -> list[int]:
-        return _registers(self.meter.read_out(wanted, Kind.PUSH, at, reading).registers)
+        return _registers(self.meter.prepare(wanted, Kind.PUSH, at, reading).registers)
 
     def read(self, wanted: RegisterRange, at: float) -> list[int]:
-        return _registers(self.meter.read_out(wanted, Kind.READ, at).registers)
+        return _registers(self.meter.prepare(wanted, Kind.READ, at).registers)
 
     def cycle(self, at: float) -> tuple[list[int], list[int]]:
         """Measures and pushes both instantaneous groups, at once."""

@@ -115,13 +115,13 @@ def test_words_without_meaning_have_no_age_but_must_have_been_said_once(meter: S
     assert _age(meter.truth.judge(28, words, 5000.0)) == 0.0
 
 
-def test_measured_but_never_said_is_wrong(meter: Spoken) -> None:
+def test_measured_but_never_sent_is_wrong(meter: Spoken) -> None:
     meter.cycle(1000.0)
     reading = meter.measure(1000.2)
     words = [reading.live[2 * i] << 8 | reading.live[2 * i + 1] for i in range(28)]
     verdict = meter.truth.judge(0, words, 1000.3)
     assert verdict.kind == "wrong"
-    assert "not said" in verdict.why
+    assert "not sent" in verdict.why
 
 
 def test_an_answer_from_before_the_meter_said_it_is_wrong(meter: Spoken) -> None:
@@ -131,7 +131,7 @@ def test_an_answer_from_before_the_meter_said_it_is_wrong(meter: Spoken) -> None
 
 def test_what_could_not_be_sent_does_not_count(meter: Spoken) -> None:
     meter.measure(1000.2)
-    answer = meter.meter.read_out(HEAD, Kind.PUSH, 1000.2)
+    answer = meter.meter.prepare(HEAD, Kind.PUSH, 1000.2)
     meter.meter.take_back(answer)
     words = meter.read(RegisterRange(0, 20), 1000.25)
     assert meter.truth.judge(0, words, 1000.3).kind == "good"
@@ -141,7 +141,7 @@ def test_what_could_not_be_sent_does_not_count(meter: Spoken) -> None:
 
 def test_taken_back_after_the_reader_saw_it_does_not_count_either(meter: Spoken) -> None:
     meter.measure(1000.2)
-    answer = meter.meter.read_out(HEAD, Kind.PUSH, 1000.2)
+    answer = meter.meter.prepare(HEAD, Kind.PUSH, 1000.2)
     words = [answer.registers[i] << 8 | answer.registers[i + 1] for i in range(0, 56, 2)]
     assert meter.truth.judge(0, words, 1000.3).kind == "good"
     meter.meter.take_back(answer)
@@ -233,7 +233,7 @@ def test_a_counter_made_of_two_readings_is_torn(tmp_path: Path) -> None:
     block = RegisterRange(512, 4)
     for number, words in enumerate((b"\0\0\0\0\0\x01\xff\xff", b"\0\0\0\0\0\x02\0\0")):
         snapshot = writer.snapshot(Block.ENERGY, words, cycle=number, at=10.0 + number, measured_at=10.0 + number)
-        writer.read_out(Block.ENERGY, snapshot, block, Kind.READ, 10.0 + number)
+        writer.record_sent(Block.ENERGY, snapshot, block, Kind.READ, 10.0 + number)
     reader = TruthReader(tmp_path / "truth")
     assert reader.judge(512, [0, 0, 1, 0xFFFF], 12.0).kind == "good"
     assert reader.judge(512, [0, 0, 2, 0], 12.0).kind == "good"
