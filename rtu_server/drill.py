@@ -37,21 +37,21 @@ class Drill:
         return now < self._until
 
 
-class WithheldBook:
+class WithheldReplies:
     """Replies of `cache`, none while a drill is on: every range is stale then, as if the meter were gone."""
 
     def __init__(self, cache: ReplySource, drill: Drill) -> None:
-        self._book = cache
+        self._cache = cache
         self._drill = drill
 
     def ready(self, request: bytes, now: float) -> Reply | None:
-        """As `Book.ready`."""
-        return None if self._drill.is_on(now) else self._book.ready(request, now)
+        """As `ReplySource.ready`."""
+        return None if self._drill.is_on(now) else self._cache.ready(request, now)
 
     def find(self, request: bytes, unit: int, wanted: RegisterRange, now: float) -> Reply | Refused:
-        """As `Book.find`."""
-        return Refused.STALE if self._drill.is_on(now) else self._book.find(request, unit, wanted, now)
+        """As `ReplySource.find`."""
+        return Refused.STALE if self._drill.is_on(now) else self._cache.find(request, unit, wanted, now)
 
     def doubt(self, now: float) -> None:
-        """As `Book.doubt`."""
-        self._book.doubt(now)
+        """As `ReplySource.doubt`."""
+        self._cache.doubt(now)

@@ -15,7 +15,7 @@ from ksem_contract.reasons import Reason, sentence
 from ksem_contract.topics import Topics
 from rtu_server.block_feed import BlockFeed
 from rtu_server.counters import UnitCounters
-from rtu_server.drill import Drill, WithheldBook
+from rtu_server.drill import Drill, WithheldReplies
 from rtu_server.health import UnitReport, UnitView, Verdict, judge, overall, tcp_health, why_refused
 from rtu_server.health_publisher import NodeReporter, Surroundings
 from rtu_server.register_cache import FreshnessLimits
@@ -174,7 +174,7 @@ class RtuServer:
         return SerialLine(line, responder, on_port, self._recorder.event_queue, self._limits.of)
 
     def _build_unit(self, unit: UnitSettings) -> Unit:
-        return unit_of(unit, WithheldBook(self._feeds[unit.meter].cache, self.drill))
+        return unit_of(unit, WithheldReplies(self._feeds[unit.meter].cache, self.drill))
 
     def _build_tcp(self, door: TcpSettings) -> TcpServer:
         books = {meter: TcpReplyCache(feed.cache) for meter, feed in self._feeds.items()}

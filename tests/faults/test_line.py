@@ -73,12 +73,24 @@ FOREIGN: Final = {
     "our own kind of answer from somebody else": (frame("01 03 38" + 28 * "0102"),),
 }
 
+SEVERAL_REQUESTS: Final = {"such a reply after a broken request", "such a reply without its head"}
+"""What may look like several requests to us."""
+
 
 def test_other_units_on_the_line_are_none_of_our_business(chain: Chain) -> None:
+    doubted = []
     with line_fault(chain, "other units' requests and replies, some of which hold requests to us", recovery=1.0):
         for what, frames in FOREIGN.items():
             assert send(chain, *frames, gap_ms=4) == [], what
-            assert_answers_again(chain)
+            (answer,) = send(chain, READ_TOTALS)
+            if not is_data(answer.frame, 28):
+                doubted.append(what)
+                chain.await_good(5, within=2)
+    # Without a CPU for a while the server finds several requests at one look: as after a pause that no clock counted.
+    if doubted:
+        with Ear(chain.broker.port) as probe:
+            probe.await_node_health(lambda health: health.units[0].stalls >= len(doubted), within=25)
+    assert set(doubted) <= SEVERAL_REQUESTS
 
 
 @pytest.mark.slow

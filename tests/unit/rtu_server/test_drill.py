@@ -2,7 +2,7 @@
 
 from airbridge.drill.command import HOLD as TOOLS_HOLD
 from ksem_contract.registers import RegisterRange
-from rtu_server.drill import HOLD, MOST, REST, Drill, WithheldBook
+from rtu_server.drill import HOLD, MOST, REST, Drill, WithheldReplies
 from rtu_server.reply_cache import Refused, Reply
 
 STEP = 0.1
@@ -59,7 +59,7 @@ def test_a_pause_shorter_than_the_rest_does_not_begin_another_one() -> None:
 
 def test_every_range_is_stale_while_it_lasts() -> None:
     drill = Drill()
-    cache = WithheldBook(ReplySource(), drill)
+    cache = WithheldReplies(ReplySource(), drill)
     wanted = RegisterRange(0, 28)
     assert cache.ready(b"", 1.0) is not None
     drill.extend(1.0)
