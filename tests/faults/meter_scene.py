@@ -10,7 +10,7 @@ from typing import Any, Self
 from ksem_contract.block_message import BlockMessage
 from ksem_contract.health import MeterHealth
 from tests.bridge.meter_audience import MeterAudience
-from tests.chain import RECOVERY, Chain, FaultRow
+from tests.chain import RECOVERY, Chain, FaultRow, kinds
 
 from .ear import METER_STATUS, NODE_STATUS, TOLD_WITHIN, Ear
 from .log_lines import Lines
@@ -113,12 +113,6 @@ class MeterScene:
     def _await_statuses(self, payload: bytes, within: float) -> None:
         self.probe.await_last(METER_STATUS, payload, within)
         self.probe.await_last(NODE_STATUS, payload, within)
-
-
-def kinds(outcomes: dict[str, int]) -> set[str]:
-    """What the inverter got, but for the rare time-out that a stall of the testing machine costs."""
-    rare = outcomes.get("timeout", 0) <= max(2, sum(outcomes.values()) // 20)
-    return set(outcomes) - ({"timeout"} if rare else set())
 
 
 def only_good(row: FaultRow) -> bool:

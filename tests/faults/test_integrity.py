@@ -17,7 +17,7 @@ from ksem_contract.health import NodeHealth
 from ksem_contract.mac import KEYLESS, MessageKeys
 from service_runtime.clock import boottime
 from tests.bridge.broker import Broker
-from tests.chain import Chain
+from tests.chain import Chain, kinds
 
 from .ear import Ear
 
@@ -161,7 +161,7 @@ def test_nothing_that_the_publisher_did_not_make_for_this_node_is_ever_served(ho
             repeated(lambda: act(forger, watcher), 0.05),
         ):
             time.sleep(3)
-        assert row.inverter_saw.keys() <= {"good", "address"}, row
+        assert kinds(row.inverter_saw) <= {"good", "address"}, row
         if is_refused:
             watcher.await_last(HEALTH, lambda payload: _health(payload).transit["main"].bad_mac > 0, 15)
             watcher.await_last(HEALTH, lambda payload: "find out who else publishes" in _health(payload).why, 15)
@@ -193,9 +193,9 @@ def test_the_key_changes_on_a_running_pair_without_a_refused_answer(house: House
         house.write("publisher", new)
         keys = MessageKeys((bytes.fromhex(new),))
         keys.check(_newest(watcher, LIVE))
-        assert chain.watch(2).keys() <= {"good", "address"}
+        assert kinds(chain.watch(2)) <= {"good", "address"}
     row = chain.rows[-1]
-    assert row.inverter_saw.keys() <= {"good", "address"}, row
+    assert kinds(row.inverter_saw) <= {"good", "address"}, row
     assert ": refused " not in chain.server.log_text()
 
 
@@ -229,6 +229,6 @@ def test_a_key_file_that_breaks_while_running_changes_nothing_and_is_named(house
     house.write("rtu", "no key at all")
     with house.client("watcher") as watcher:
         watcher.await_last(HEALTH, lambda payload: "line 1 is no key" in _health(payload).why, 15)
-        assert house.chain.watch(1).keys() <= {"good", "address"}
+        assert kinds(house.chain.watch(1)) <= {"good", "address"}
         house.write("rtu", KEYS[0])
         watcher.await_last(HEALTH, lambda payload: json.loads(payload)["state"] == "ok", 15)

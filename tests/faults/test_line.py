@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 import serial
 
-from tests.chain import Chain
+from tests.chain import Chain, kinds
 
 from .ear import Ear
 from .processes import cpu_rate
@@ -73,12 +73,24 @@ FOREIGN: Final = {
     "our own kind of answer from somebody else": (frame("01 03 38" + 28 * "0102"),),
 }
 
+SEVERAL_REQUESTS: Final = {"such a reply after a broken request", "such a reply without its head"}
+"""What may look like several requests to us."""
+
 
 def test_other_units_on_the_line_are_none_of_our_business(chain: Chain) -> None:
+    doubted = []
     with line_fault(chain, "other units' requests and replies, some of which hold requests to us", recovery=1.0):
         for what, frames in FOREIGN.items():
             assert send(chain, *frames, gap_ms=4) == [], what
-            assert_answers_again(chain)
+            (answer,) = send(chain, READ_TOTALS)
+            if not is_data(answer.frame, 28):
+                doubted.append(what)
+                chain.await_good(5, within=2)
+    # Without a CPU for a while the server finds several requests at one look: as after a pause that no clock counted.
+    if doubted:
+        with Ear(chain.broker.port) as probe:
+            probe.await_node_health(lambda health: health.units[0].stalls >= len(doubted), within=25)
+    assert set(doubted) <= SEVERAL_REQUESTS
 
 
 @pytest.mark.slow
@@ -288,7 +300,7 @@ def test_an_adapter_that_hands_over_bytes_in_grains_costs_nothing(chain: Chain, 
         for what, frames in FOREIGN.items():
             assert send(chain, *frames, gap_ms=4) == [], what
         chain.inverter.wait_for("good", 5)
-    assert set(row.inverter_saw) == {"good"}
+    assert kinds(row.inverter_saw) == {"good"}
 
 
 @pytest.mark.slow
@@ -298,7 +310,7 @@ def test_an_adapter_that_echoes_costs_nothing(chain: Chain, grain_ms: int) -> No
         chain.line.command("grain", ms=grain_ms, to="server")
         chain.line.command("echo", on=True)
         chain.inverter.wait_for("good", 20)
-    assert set(row.inverter_saw) == {"good"}
+    assert kinds(row.inverter_saw) == {"good"}
 
 
 @pytest.mark.slow

@@ -8,10 +8,10 @@ from typing import Any, Final
 import pytest
 
 from tests.bridge.certificates import make_certificates
-from tests.chain import Chain, FaultRow
+from tests.chain import Chain, FaultRow, kinds
 
 from .ear import METER_STATUS, NODE_STATUS, TOLD_WITHIN, Ear
-from .meter_scene import OLD_HEALTH, MeterScene, kinds, only_good, told_once
+from .meter_scene import OLD_HEALTH, MeterScene, only_good, told_once
 
 FAST_POLLS: Final = """
 [poll]

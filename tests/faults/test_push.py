@@ -9,9 +9,9 @@ import pytest
 
 from ksem_simulators.simulator import KsemHandle
 from tests.bridge.simulator_peers import RawClient
-from tests.chain import FaultRow
+from tests.chain import FaultRow, kinds
 
-from .meter_scene import MeterScene, kinds, only_good, told_once
+from .meter_scene import MeterScene, only_good, told_once
 
 AS_USUAL: Final[dict[str, Any]] = {
     "enabled": True,
