@@ -18,6 +18,7 @@ from ksem_contract.values import decode_energy, decode_live
 from ksem_contract.values_message import ValuesMessage
 from ksem_dashboard.arrival import ArrivalClock, ArrivalRate
 from ksem_dashboard.history import EnergyToday, PowerHistory
+from ksem_dashboard.language import ENGLISH, Language
 
 _MOST_BLOCKS: Final = 16
 _ENOUGH: Final = 2
@@ -374,10 +375,13 @@ class InverterView:
         """What is wrong with it, or with reading it."""
         return without(self.health.reasons, *_GOOD) if self.health is not None and self.runs(now) else ()
 
-    def summary(self, now: float) -> str:
+    def summary(self, now: float, language: Language = ENGLISH) -> str:
         """As the chain shows it: `believes -347 W, 0.9 s behind`; empty where it is not read."""
         power = self.believed(now)
         if power is None or self.health is None:
             return ""
         delay = self.health.delay.p50_ms
-        return f"believes {power:.0f} W" + ("" if delay is None else f", {delay / 1000:.1f} s behind")
+        if delay is None:
+            return language.text("believes {power} W", power=f"{power:.0f}")
+        seconds = f"{delay / 1000:.1f}"
+        return language.text("believes {power} W, {seconds} s behind", power=f"{power:.0f}", seconds=seconds)

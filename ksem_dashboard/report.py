@@ -12,23 +12,24 @@ from ksem_contract.reasons import reasons_json, sentence
 from ksem_dashboard.chain import chains
 from ksem_dashboard.faults import find_faults, judge
 from ksem_dashboard.history import SLOTS, STEP, slot_of
+from ksem_dashboard.language import ENGLISH, Language
 from ksem_dashboard.picture import BridgeState, InverterView, MeterView, NodeView
 from service_runtime.version import VERSION
 
 Json = dict[str, Any]
 
 
-def report(state: BridgeState, now: float) -> Json:
+def report(state: BridgeState, now: float, language: Language = ENGLISH) -> Json:
     """Everything but the hour of power."""
-    faults = find_faults(state, now)
+    faults = find_faults(state, now, language)
     return {
         "v": 1,
         "version": VERSION,
         "at": int(1000 * now),
         "old_after_ms": int(1000 * state.old_after),
-        "verdict": asdict(judge(state, faults)),
+        "verdict": asdict(judge(state, faults, language)),
         "faults": [asdict(fault) for fault in faults],
-        "meters": {name: _meter(state, view, now) for name, view in sorted(state.meters.items())},
+        "meters": {name: _meter(state, view, now, language) for name, view in sorted(state.meters.items())},
         "nodes": {name: _node(view, now) for name, view in sorted(state.nodes.items())},
         "inverters": {name: _inverter(view, now) for name, view in sorted(state.inverters.items())},
     }
@@ -62,7 +63,7 @@ def _ms(seconds: float | None) -> int | None:
     return None if seconds is None else int(1000 * seconds)
 
 
-def _meter(state: BridgeState, view: MeterView, now: float) -> Json:
+def _meter(state: BridgeState, view: MeterView, now: float, language: Language) -> Json:
     health, today = view.health, view.today.energy
     limits = {name: block.limit_ms for name, block in health.blocks.items()} if health else {}
     rates = {name: block.per_s for name, block in health.blocks.items()} if health else {}
@@ -85,7 +86,7 @@ def _meter(state: BridgeState, view: MeterView, now: float) -> Json:
         "poll": _link(health.poll.link) if health else None,
         "why": health.why if health else None,
         "reasons": reasons_json(health.reasons) if health else [],
-        "chains": [asdict(chain) for chain in chains(state, view, now)],
+        "chains": [asdict(chain) for chain in chains(state, view, now, language)],
     }
 
 

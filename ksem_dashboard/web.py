@@ -19,6 +19,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ksem_dashboard.history import slot_of
+from ksem_dashboard.language import ENGLISH, Language, language_of
 from ksem_dashboard.metrics import CONTENT_TYPE, Exposition
 from ksem_dashboard.picture import BridgeState
 from ksem_dashboard.report import health_verdict, history, live, point, report
@@ -56,16 +57,16 @@ class Stream:
         self._ended = True
         self.changed()
 
-    async def events(self) -> AsyncIterator[str]:
+    async def events(self, language: Language = ENGLISH) -> AsyncIterator[str]:
         """What one page gets, until it or the service ends."""
         yield "retry: 1000\n\n"
         now = self._clock()
         for view in self._state.meters.values():
             yield _event("history", history(view, now))
-        async for text in self._follow(slot_of(now)):
+        async for text in self._follow(slot_of(now), language):
             yield text
 
-    async def _follow(self, slot: int) -> AsyncIterator[str]:
+    async def _follow(self, slot: int, language: Language) -> AsyncIterator[str]:
         state_due, changes = 0.0, -1
         cycles: dict[str, int] = {}
         while not self._ended:
@@ -77,7 +78,7 @@ class Stream:
             if now >= state_due or changes != self._state.changes:
                 state_due, changes = now + STATE_EVERY, self._state.changes
                 cycles = {name: view.cycles for name, view in self._state.meters.items()}
-                yield _event("state", report(self._state, now))
+                yield _event("state", report(self._state, now, language))
             for name, view in self._state.meters.items():
                 if cycles.get(name) != view.cycles:
                     cycles[name] = view.cycles
@@ -133,14 +134,14 @@ def make_app(
         headers = {"cache-control": "no-store"}
         return PlainTextResponse(f"{why}\n", status_code=200 if ok else 503, headers=headers)
 
-    async def state(_request: Request) -> Response:
-        return JSONResponse(report(bridge, clock()), headers={"cache-control": "no-store"})
+    async def state(request: Request) -> Response:
+        return JSONResponse(report(bridge, clock(), _language(request)), headers={"cache-control": "no-store"})
 
-    async def events(_request: Request) -> Response:
+    async def events(request: Request) -> Response:
         if stream.is_full:
             return PlainTextResponse("too many pages are open\n", status_code=503, headers={"retry-after": "10"})
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-        return _Events(stream, headers)
+        return _Events(stream, _language(request), headers)
 
     routes = [Route(f"/{path}", _file(*found)) for path, found in FILES.items()]
     routes += [
@@ -153,11 +154,16 @@ def make_app(
     return _with_headers(_with_one_peer(pages, proxy) if proxy else _with_known_hosts(pages, hosts))
 
 
+def _language(request: Request) -> Language:
+    """By `?lang=`; English without."""
+    return language_of(request.query_params.get("lang", "en"))
+
+
 class _Events(StreamingResponse):
     """Counts as a listener from its first step, so that pages which open at the same moment keep the limit."""
 
-    def __init__(self, stream: Stream, headers: dict[str, str]) -> None:
-        super().__init__(stream.events(), media_type="text/event-stream", headers=headers)
+    def __init__(self, stream: Stream, language: Language, headers: dict[str, str]) -> None:
+        super().__init__(stream.events(language), media_type="text/event-stream", headers=headers)
         self._stream = stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -122,13 +122,13 @@ def test_an_adapter_that_is_unplugged_is_named_with_what_to_do() -> None:
     assert "by-id" in fault.remedy
 
 
-def test_a_side_door_that_cannot_be_opened_is_named_once_and_costs_the_inverter_nothing() -> None:
+def test_a_modbus_tcp_server_that_cannot_be_opened_is_named_once_and_costs_the_inverter_nothing() -> None:
     house = House().run_well()
     port = port_down(Reason.of("tcp-port-closed", address="0.0.0.0:1502", error="in use"))
     shut = replace(DOOR, port=port, state="down")
     house.node(doors=(replace(shut, unit=1), shut))
     (fault,) = find_faults(house.state, house.now)
-    assert (fault.severity, fault.text) == ("warn", "Side door readers: can't listen on 0.0.0.0:1502: in use.")
+    assert (fault.severity, fault.text) == ("warn", "Modbus TCP server readers: can't listen on 0.0.0.0:1502: in use.")
     assert "[[tcp]]" in fault.remedy
     assert health_verdict(house.state, house.now)[0] is True
 
