@@ -167,7 +167,7 @@ def health_verdict(state: BridgeState, now: float) -> tuple[bool, str]:
             return False, fault.text
     silent = [meter.meter for meter in state.meters.values() if not meter.is_live(now) and not state.is_memory(meter)]
     if silent or not state.meters:
-        return False, f"no fresh data yet of meter {', '.join(silent)}" if silent else "no meter has been heard of yet"
+        return False, f"no fresh data yet of meter {', '.join(silent)}" if silent else "no meter has been seen yet"
     waiting = [node.node for node in state.nodes.values() if node.status != "online" and not state.is_memory(node)]
     if waiting:
         return False, f"no inverter gets data yet at RTU server {', '.join(waiting)}"
