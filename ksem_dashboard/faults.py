@@ -205,8 +205,8 @@ def _of_node(state: BridgeState, view: NodeView, now: float, lost: set[str]) -> 
     ports = [unit for unit in health.units if unit.port.state != "up"]
     for unit in ports:
         yield _explained("bad", where, f"Line {unit.line}", unit.port.reasons, headline)
-    for door, reasons in {door.line: door.port.reasons for door in health.doors if door.port.state == "down"}.items():
-        yield _explained("warn", where, f"Side door {door}", reasons, "")
+    for name, reasons in {tcp.line: tcp.port.reasons for tcp in health.doors if tcp.port.state == "down"}.items():
+        yield _explained("warn", where, f"Side door {name}", reasons, "")
     if view.status != "online" and not ports and not (view.meters & lost):
         fault = _explained("bad", where, f"The inverter at {node} gets no data", health.reasons, headline)
         remedy = fault.remedy or "Once its cause is gone, data flows again by itself."

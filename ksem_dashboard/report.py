@@ -101,7 +101,7 @@ def _node(view: NodeView, now: float) -> Json:
         "reasons": reasons_json(health.reasons) if health else [],
         "told_ms": int(1000 * (now - view.health_received)) if health else None,
         "units": [_unit(unit, view, now) for unit in health.units] if health else [],
-        "doors": [_unit(door, view, now) for door in health.doors] if health else [],
+        "doors": [_unit(tcp, view, now) for tcp in health.doors] if health else [],
         "requests": [
             {**entry.to_json(), "last_ago_ms": entry.last_ago_ms + since}
             for entry in view.requests

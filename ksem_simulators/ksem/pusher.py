@@ -217,11 +217,11 @@ class Pusher:
             connection.exceptions = 0
 
     def _write(self, connection: PushConnection, wanted: RegisterRange, reading: Reading) -> "asyncio.Future[float]":
-        saying = self._meter.read_out(wanted, Kind.PUSH, boottime(), reading)
+        pushed = self._meter.read_out(wanted, Kind.PUSH, boottime(), reading)
         try:
-            answer = connection.write(self.settings.unit, wanted, saying.registers)
+            answer = connection.write(self.settings.unit, wanted, pushed.registers)
         except ConnectionError:
-            self._meter.take_back(saying)
+            self._meter.take_back(pushed)
             raise
         self.counters.writes += 1
         return answer
