@@ -68,12 +68,12 @@ class CaptureRecord:
 
     def encode(self) -> str:
         """The line, without its end. ValueError if JSON can't hold a value."""
-        written: JsonObject = {"t": round(self.t, 6), "what": self.what}
+        fields: JsonObject = {"t": round(self.t, 6), "what": self.what}
         for name in _OPTIONAL:
             value = getattr(self, name)
             if value is not None:
-                written[name] = round(value, 6 if name in _SECONDS else 3) if isinstance(value, float) else value
-        return write_object(written).decode()
+                fields[name] = round(value, 6 if name in _SECONDS else 3) if isinstance(value, float) else value
+        return write_object(fields).decode()
 
     @classmethod
     def decode(cls, line: str) -> "CaptureRecord":

@@ -255,8 +255,8 @@ def decode_reply(pdu: bytes, request: Request) -> Reply:
     if isinstance(request, ReadRequest):
         expected = bytes((function, 2 * request.count))
         if len(pdu) != 2 + 2 * request.count or not pdu.startswith(expected):
-            written = f"byte count {pdu[1]} and {len(pdu) - 2} bytes" if len(pdu) > 1 else "no byte count"
-            raise BadReply(f"requested {request.count} registers, answered {written}")
+            got = f"byte count {pdu[1]} and {len(pdu) - 2} bytes" if len(pdu) > 1 else "no byte count"
+            raise BadReply(f"requested {request.count} registers, answered {got}")
         return ReadReply(request.function, struct.unpack(f">{request.count}H", pdu[2:]))
     if isinstance(request, WriteSingleRequest):
         _require_same(pdu, request.encode())

@@ -17,7 +17,7 @@ from ksem_contract.reasons import Reason, sentence
 class _Kind:
     since: float
     text: str
-    reported: int = 0
+    logged: int = 0
     hidden: int = 0
 
 
@@ -43,9 +43,9 @@ class QuietLog:
         if now - known.since >= self._every:
             if known.hidden:
                 return self._summary(known, now)
-            known.since, known.reported = now, 0
-        if known.reported < at_once:
-            known.reported += 1
+            known.since, known.logged = now, 0
+        if known.logged < at_once:
+            known.logged += 1
             return text
         known.hidden += 1
         return None
@@ -62,7 +62,7 @@ class QuietLog:
 
     def _summary(self, known: _Kind, now: float) -> str:
         line = f"{known.text} ({known.hidden} times in the last {now - known.since:.0f} s)"
-        known.since, known.reported, known.hidden = now, 1, 0
+        known.since, known.logged, known.hidden = now, 1, 0
         return line
 
     def _drop_old(self, now: float) -> None:

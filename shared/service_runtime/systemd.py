@@ -53,7 +53,7 @@ class HealthFile:
         self._reported: tuple[bool, str] | None = None
         self._due = 0.0
 
-    def publish(self, ok: bool, why: str, now: float) -> None:
+    def write(self, ok: bool, why: str, now: float) -> None:
         """Write it, if it is due or has changed. Call from the service's loop, once a second or more often.
 
         `now` in seconds of the service's clock, which is not the kernel's for long: see `clock`.

@@ -38,7 +38,7 @@ class MeterDecoder:
             wire_events.WRITE: self._write,
             wire_events.HELD: self._held,
             wire_events.POLL: self._poll,
-            wire_events.ANSWERED: self._reported,
+            wire_events.ANSWERED: self._poll_reply,
             wire_events.REFUSED: self._refused,
             wire_events.FAILED: self._failed,
             wire_events.NOTE: _note,
@@ -108,7 +108,7 @@ class MeterDecoder:
             raise ValueError("the request of this answer is unknown")
         return replace(requested, t=event.at, what=what, delay_ms=max(0.0, 1000 * (event.at - requested.t)))
 
-    def _reported(self, event: WireEvent) -> CaptureRecord:
+    def _poll_reply(self, event: WireEvent) -> CaptureRecord:
         return replace(self._answer(event, "poll-reply"), values=_words(event.data))
 
     def _refused(self, event: WireEvent) -> CaptureRecord:
