@@ -296,7 +296,7 @@ class PushPace:
 
     def __init__(self) -> None:
         self._writes: deque[float] = deque(maxlen=_WRITES_KEPT)
-        self._words: Sequence[int | None] = ()
+        self._registers: Sequence[int | None] = ()
         self._changes: deque[bool] = deque(maxlen=_CHANGES_KEPT)
 
     def wrote(self, at: float) -> None:
@@ -308,8 +308,8 @@ class PushPace:
 
         `interval`: seconds, from the meter's register 8244; None while it is unknown.
         """
-        self._changes.append(registers != self._words)
-        self._words = registers
+        self._changes.append(registers != self._registers)
+        self._registers = registers
         if interval is None:
             return None
         times = {"interval": f"{interval * 1000:.0f}", "period": f"{period * 1000:.0f}"}

@@ -170,14 +170,14 @@ class BlockWriter:
     A meter measures five times a second: what stays the same from one message to the next is checked and written once.
     """
 
-    __slots__ = ("_block", "_head", "_meter", "_rest", "_session", "_shape", "_words")
+    __slots__ = ("_block", "_head", "_meter", "_rest", "_session", "_shape", "_template")
 
     def __init__(self, meter: str, block: str, session: str) -> None:
         self._meter = meter
         self._block = block
         self._session = session
         self._shape: tuple[object, ...] = ()
-        self._head = self._words = self._rest = ""
+        self._head = self._template = self._rest = ""
 
     def write(
         self,
@@ -206,7 +206,7 @@ class BlockWriter:
             ))  # fmt: skip
             self._shape = shape
         try:
-            words = self._words % registers
+            words = self._template % registers
         except TypeError:  # some are None
             words = write_numbers(registers)
         return keys.seal((self._head + words + self._rest % (seq, boot_ms, age_ms, time)).encode("ascii"))
@@ -215,7 +215,7 @@ class BlockWriter:
         cycle = "null" if first.cycle_ms is None else first.cycle_ms
         # Names and sources hold nothing that JSON escapes: the message has checked them.
         self._head = f'{{"v":1,"meter":"{first.meter}","block":"{first.block}","start":{first.start},"registers":'
-        self._words = f"[{','.join(['%d'] * len(first.registers))}]"
+        self._template = f"[{','.join(['%d'] * len(first.registers))}]"
         self._rest = (
             f',"session":"{first.session}","seq":%d,"boot_ms":%d,"age_ms":%d,"cycle_ms":{cycle},'
             f'"source":"{first.source}","time":"%s"'

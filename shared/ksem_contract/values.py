@@ -139,7 +139,7 @@ class BlockValues:
         self._unknown = [_unknown(register) for register in registers]
         self._odd = frozenset(count for counts in self._unknown for count in counts)
         """Counts that mean "no value" in some register: rare, so each register is checked only where one occurs."""
-        self._words = struct.Struct(f">{block.count}H")
+        self._packing = struct.Struct(f">{block.count}H")
         self._counts = struct.Struct(_layout(block, registers))
         self._keys = [(key.key, _MAKE[key.recipe], key.divisor, [place[one] for one in key.registers]) for key in keys]
 
@@ -148,9 +148,9 @@ class BlockValues:
         words = registers if (start, len(registers)) == self._whole else self._placed(registers, start)
         known: Sequence[int | None]
         try:
-            known = self._counts.unpack(self._words.pack(*words))
+            known = self._counts.unpack(self._packing.pack(*words))
         except struct.error:  # some registers are None
-            filled = self._words.pack(*(word or 0 for word in words))
+            filled = self._packing.pack(*(word or 0 for word in words))
             counts = zip(self._parts, self._counts.unpack(filled), strict=True)
             known = [None if None in words[part] else count for part, count in counts]
         if not self._odd.isdisjoint(known):
@@ -191,7 +191,7 @@ def _unknown(register: Register) -> frozenset[int]:
     return frozenset(((1 << bits) - 1, *((1 << (bits - 1),) if bits > 16 else ())))
 
 
-Words = Sequence[int | None]
+Registers = Sequence[int | None]
 
 _LIVE: Final = BlockValues(LIVE, LIVE_KEYS)
 _ENERGY: Final = BlockValues(ENERGY, ENERGY_KEYS)
@@ -199,26 +199,26 @@ _DEVICE: Final = BlockValues(DEVICE, DEVICE_KEYS)
 _TEXTS: Final = ("vendor_name", "product_name", "serial_number")
 
 
-def decode_live(registers: Words, start: int = LIVE.start) -> dict[str, float]:
+def decode_live(registers: Registers, start: int = LIVE.start) -> dict[str, float]:
     """Values of the registers from address `start` on, by key: W, var, VA, A, V, Hz. Power: + is import."""
     return _LIVE.decode(registers, start)
 
 
-def decode_energy(registers: Words, start: int = ENERGY.start) -> dict[str, float]:
+def decode_energy(registers: Registers, start: int = ENERGY.start) -> dict[str, float]:
     """Counters in kWh, by key."""
     return _ENERGY.decode(registers, start)
 
 
-def decode_device(registers: Words, start: int = DEVICE.start) -> dict[str, float]:
+def decode_device(registers: Registers, start: int = DEVICE.start) -> dict[str, float]:
     """Numbers about the device, by key."""
     return _DEVICE.decode(registers, start)
 
 
-def decode_texts(registers: Words, start: int = DEVICE.start) -> dict[str, str]:
+def decode_texts(registers: Registers, start: int = DEVICE.start) -> dict[str, str]:
     """`vendor_name`, `product_name` and `serial_number`, as far as the device has them."""
     found = {}
     for key in _TEXTS:
-        words = _words(BY_KEY[key], registers, start)
+        words = _registers(BY_KEY[key], registers, start)
         if words is None:
             continue
         raw = b"".join(word.to_bytes(2, "big") for word in words).partition(b"\0")[0]
@@ -236,7 +236,7 @@ def format_value(value: float, decimals: int) -> str:
     return text.removeprefix("-") if not text.strip("-0.") else text
 
 
-def _words(register: Register, registers: Words, start: int) -> list[int] | None:
+def _registers(register: Register, registers: Registers, start: int) -> list[int] | None:
     """The value's registers; None if one of them was never measured or is not there."""
     first = register.address - start
     if first < 0:

@@ -68,9 +68,9 @@ class MeterDecoder:
 
     def _write(self, event: WireEvent) -> CaptureRecord:
         function, unit, start = struct.unpack_from(">BBH", event.data)
-        words = _words(event.data[4:])
+        registers = _registers(event.data[4:])
         # MBAP header, function, start; then count and a count of bytes, where it is no write of a single register.
-        length = 7 + 3 + 2 * len(words) + (3 if function == FunctionCode.WRITE_MULTIPLE_REGISTERS else 0)
+        length = 7 + 3 + 2 * len(registers) + (3 if function == FunctionCode.WRITE_MULTIPLE_REGISTERS else 0)
         return CaptureRecord(
             t=event.at,
             what="write",
@@ -78,15 +78,15 @@ class MeterDecoder:
             function=function,
             unit=unit,
             start=start,
-            count=len(words),
-            values=words,
+            count=len(registers),
+            values=registers,
             length=length,
         )
 
     def _held(self, event: WireEvent) -> CaptureRecord:
-        words = _words(event.data[2:])
+        registers = _registers(event.data[2:])
         return CaptureRecord(
-            t=event.at, what="held", start=int.from_bytes(event.data[:2]), count=len(words), values=words
+            t=event.at, what="held", start=int.from_bytes(event.data[:2]), count=len(registers), values=registers
         )
 
     def _poll(self, event: WireEvent) -> CaptureRecord:
@@ -109,7 +109,7 @@ class MeterDecoder:
         return replace(requested, t=event.at, what=what, delay_ms=max(0.0, 1000 * (event.at - requested.t)))
 
     def _poll_reply(self, event: WireEvent) -> CaptureRecord:
-        return replace(self._answer(event, "poll-reply"), values=_words(event.data))
+        return replace(self._answer(event, "poll-reply"), values=_registers(event.data))
 
     def _refused(self, event: WireEvent) -> CaptureRecord:
         return replace(self._answer(event, "poll-exception"), code=event.data[0])
@@ -209,5 +209,5 @@ def _text(event: WireEvent) -> str:
     return event.data.decode("utf-8", "replace")
 
 
-def _words(data: bytes) -> tuple[int, ...]:
+def _registers(data: bytes) -> tuple[int, ...]:
     return struct.unpack(f">{len(data) // 2}H", data)
