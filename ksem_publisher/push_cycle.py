@@ -1,6 +1,6 @@
 """Learns the order in which a meter writes its cycle, and the rhythm of the cycles [core].
 
-Nobody has published how a KSEM cuts a cycle into writes, so it is learned: the shortest run of writes that repeats
+No document describes how a KSEM cuts a cycle into writes, so it is learned: the shortest run of writes that repeats
 three times is one cycle, and the longest silence in it marks the end of a cycle. The silence alone can mislead: a gap
 inside a cycle may be longer than the one between two cycles. So the silence counts only where it is the only one,
 because all writes of a cycle follow one another at once. Else, or where the phases' power does not sum to the total

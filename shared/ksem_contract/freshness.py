@@ -284,7 +284,7 @@ ANSWERED_WITHIN: Final = 30.0
 """A later pong is useless: its bound is looser than the ones that came since."""
 MAX_OPEN: Final = 16
 DOUBT: Final = 1.0
-"""Seconds between pings while blocks are too old as they arrive: the publisher's clock may have stood still."""
+"""Seconds between pings while blocks are too old as they arrive: the publisher's clock may have stopped for a while."""
 MAX_COUNTED: Final = 16
 _ANY: Final = ""
 """Stands for any session, after the link came up."""

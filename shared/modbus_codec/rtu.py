@@ -119,7 +119,7 @@ def _first_valid(
 
 
 GLITCH: Final = 2
-"""Stray bytes that a driver may leave behind a frame as it lets go of the line; a client's next frame has more."""
+"""Bytes that a driver may leave behind a frame as it releases the line; a client's next frame has more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ since only then does `Client.publish()` write at once instead of waking a thread
 that packets can't interleave; its callbacks only note what came, since writes made inside of a paho callback wait for
 the next turn; each connection has a new Client, since a Client replays QoS 1 messages after a reconnect.
 
-TLS contexts are made anew only when a certificate file has changed.
+It makes TLS contexts again only when a certificate file has changed.
 """
 
 import contextlib
@@ -60,7 +60,7 @@ class TlsContexts:
 CONNECT_TIMEOUT = 2.0
 """Seconds for each step: TCP connect, TLS, the broker's CONNACK and its SUBACK."""
 TURN = 0.4
-"""Seconds between two looks at the keepalive: with it, a link that is half open is found out within twice the keepalive
+"""Seconds between two checks of the keepalive: with it, a half-open link is found out within twice the keepalive
 and a second."""
 MAX_PACKET = 131072
 """Bytes of the largest message that is accepted. MQTT 5 declares it to the broker, which drops larger ones. Where one
@@ -68,7 +68,7 @@ comes all the same, the connection is closed: a client that reads 120 MB answers
 # A TLS record more may have been read, and answers to pings, two bytes each in a record of its own: no callback of
 # paho's reports them.
 _READ_AHEAD, _PINGS_A_SECOND = 20_000, 64
-# Seconds beyond twice the keepalive after which a silent broker is gone, and between two looks that mean a stall here.
+# Seconds beyond twice the keepalive after which a silent broker is gone, and between two checks that mean a stall here.
 _LATE = 0.6
 _STOOD_STILL = 1.0
 _TCP_USER_TIMEOUT_MS = 3000

@@ -43,7 +43,7 @@ _CHANGES_LOGGED = 6
 
 
 def client_id_of(settings: MqttSettings, *names: str) -> str:
-    """Return a client id for this process, as `ksem-pub-main-5f1c9a2e5f1c9a2e`: nobody can guess it."""
+    """Return a client id for this process, as `ksem-pub-main-5f1c9a2e5f1c9a2e`: other clients can't guess it."""
     return "-".join([settings.prefix.replace("/", "-"), *names, secrets.token_hex(8)])
 
 

@@ -121,7 +121,7 @@ def is_network(text: str) -> bool:
 
 
 def to_network(text: str) -> Any:
-    import ipaddress  # noqa: PLC0415  (only those who open a door pay for it)
+    import ipaddress  # noqa: PLC0415  (only services with an allow list pay for it)
 
     return ipaddress.ip_network(text, strict=False)
 

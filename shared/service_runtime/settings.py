@@ -3,7 +3,7 @@
 A service's settings class has one field per table: `mqtt: MqttSettings`, `meter: tuple[MeterSettings, ...]` for
 `[[meter]]`; the fields of a table are made by `setting.setting()`. Environment names: `AIRBRIDGE_MQTT__HOST`,
 `AIRBRIDGE_METER__0__HOST`, `AIRBRIDGE_LINE__0__UNIT__0__ID`; lists and booleans as TOML literals. The environment
-beats the file. An empty variable counts as not set, as compose files pass `${NAME:-}`.
+overrides the file. An empty variable counts as not set, as compose files pass `${NAME:-}`.
 
 Types of a field: str, int, float, bool, Path, `X | None`, `tuple[X, ...]`, an attrs class (a table), `tuple[attrs
 class, ...]` (an array of tables). A whole number is taken for a float; nothing else is converted, so that a typing slip
