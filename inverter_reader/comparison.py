@@ -84,7 +84,7 @@ class Comparison:
         return len(self._compared) >= FEW
 
     def interrupted(self) -> None:
-        """The inverter was not read for a while: begin anew, and keep the delay that was found."""
+        """The inverter was not read for a while: start over, and keep the delay that was found."""
         self._compared.clear()
         self._registers, self._empty = (), 0
 

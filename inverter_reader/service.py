@@ -147,7 +147,7 @@ class InverterReader:
             f"{one.settings.id}: {sentence(condition.reasons)}"
             for one, condition in zip(self._inverters, conditions, strict=True)
         )
-        self._health_file.publish(all(one.state != "down" for one in conditions), text, now)
+        self._health_file.write(all(one.state != "down" for one in conditions), text, now)
         if text != self._status:
             self._status = text
             notify(f"STATUS={text}")

@@ -180,15 +180,15 @@ def _add_node(families: _Families, view: NodeView, now: float) -> None:
         families.histogram("ksem_turnaround_seconds", unit.turnaround_histogram_ms, *labels)
         families.histogram("ksem_inverter_data_age_seconds", unit.age_histogram_ms, *labels)
         families.gauge("ksem_last_request_age_seconds", _requested_ago(unit, view, now), *labels)
-    for door in health.doors[:_MOST]:
-        labels = (node, door.line, str(door.unit), door.meter)
-        families.gauge("ksem_door_up", door.state == "ok", *labels)
-        families.count("ksem_door_requests", door.requests, *labels)
-        for outcome, count in _outcomes(door).items():
+    for tcp in health.doors[:_MOST]:
+        labels = (node, tcp.line, str(tcp.unit), tcp.meter)
+        families.gauge("ksem_door_up", tcp.state == "ok", *labels)
+        families.count("ksem_door_requests", tcp.requests, *labels)
+        for outcome, count in _outcomes(tcp).items():
             families.count("ksem_door_answers", count, *labels, outcome)
-        families.histogram("ksem_door_turnaround_seconds", door.turnaround_histogram_ms, *labels)
-        families.histogram("ksem_door_data_age_seconds", door.age_histogram_ms, *labels)
-        families.gauge("ksem_door_last_request_age_seconds", _requested_ago(door, view, now), *labels)
+        families.histogram("ksem_door_turnaround_seconds", tcp.turnaround_histogram_ms, *labels)
+        families.histogram("ksem_door_data_age_seconds", tcp.age_histogram_ms, *labels)
+        families.gauge("ksem_door_last_request_age_seconds", _requested_ago(tcp, view, now), *labels)
 
 
 def _add_inverter(families: _Families, view: InverterView, now: float) -> None:

@@ -102,7 +102,7 @@ def _node(view: NodeView, now: float) -> Json:
         "reasons": reasons_json(health.reasons) if health else [],
         "told_ms": int(1000 * (now - view.health_received)) if health else None,
         "units": [_unit(unit, view, now) for unit in health.units] if health else [],
-        "doors": [_unit(door, view, now) for door in health.doors] if health else [],
+        "doors": [_unit(tcp, view, now) for tcp in health.doors] if health else [],
         "requests": [
             {**entry.to_json(), "last_ago_ms": entry.last_ago_ms + since}
             for entry in view.requests
@@ -168,7 +168,7 @@ def health_verdict(state: BridgeState, now: float) -> tuple[bool, str]:
             return False, fault.text
     silent = [meter.meter for meter in state.meters.values() if not meter.is_live(now) and not state.is_memory(meter)]
     if silent or not state.meters:
-        return False, f"no fresh data yet of meter {', '.join(silent)}" if silent else "no meter has been heard of yet"
+        return False, f"no fresh data yet of meter {', '.join(silent)}" if silent else "no meter has been seen yet"
     waiting = [node.node for node in state.nodes.values() if node.status != "online" and not state.is_memory(node)]
     if waiting:
         return False, f"no inverter gets data yet at RTU server {', '.join(waiting)}"

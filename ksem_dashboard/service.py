@@ -106,7 +106,7 @@ class Dashboard:
 
     def _tick(self, now: float) -> None:
         ok, why = health_verdict(self._state, now)
-        self._health_file.publish(ok, why, now)
+        self._health_file.write(ok, why, now)
         if why != self._reported:
             self._reported = why
             notify(f"STATUS={why}")

@@ -108,14 +108,14 @@ class MeterReport:
         self._topic.log_counted(now)
 
     def _note_link(
-        self, name: str, link: LinkState, reported: tuple[LinkCondition, tuple[Reason, ...]], now: float, wall: str
+        self, name: str, link: LinkState, condition: tuple[LinkCondition, tuple[Reason, ...]], now: float, wall: str
     ) -> bool:
         """True if the link's state has changed, or its reason is clear now."""
         before = link.state
-        link.update(*reported, now, wall)
-        settled = self._resolved[name]
-        if not settled.is_due(link.state, link.why, now, at_once=link.state == "up"):
-            return link.state != before or (link.state != "up" and settled.is_clearer(now))
+        link.update(*condition, now, wall)
+        resolved = self._resolved[name]
+        if not resolved.is_due(link.state, link.why, now, at_once=link.state == "up"):
+            return link.state != before or (link.state != "up" and resolved.is_clearer(now))
         self._topic.log(name, link.state, f"{name} is {link.state}: {link.why}", now)
         return True
 

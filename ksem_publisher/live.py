@@ -124,7 +124,7 @@ class LiveData:
         self._judged: dict[str, float] = {}
         self._measured = float("-inf")
         self.source = source
-        self.registers = LiveWords()
+        self.registers = LiveRegisters()
 
     def is_live(self, now: float) -> bool:
         """True while live data flows."""
@@ -181,7 +181,7 @@ class LiveData:
         self._on_live()
 
 
-class LiveWords:
+class LiveRegisters:
     """Keeps the newest live registers and fills them into measured cycles. None: never seen."""
 
     def __init__(self) -> None:

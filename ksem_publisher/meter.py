@@ -348,14 +348,14 @@ class MeterService:
 
 
 class DemandListener:
-    """Takes nodes' messages, in the link's own thread. `publish` hands a change over to the thread that polls."""
+    """Takes nodes' messages, in the link's own thread. `hand_over` passes a change to the thread that polls."""
 
     def __init__(
-        self, demand: Demand, topics: Topics, publish: Callable[[Callable[[], None]], None], log: logging.Logger
+        self, demand: Demand, topics: Topics, hand_over: Callable[[Callable[[], None]], None], log: logging.Logger
     ) -> None:
         self._demand = demand
         self._topics = topics
-        self._publish_change = publish
+        self._hand_over = hand_over
         self._log = log
         self._quiet = QuietLog()
 
@@ -371,7 +371,7 @@ class DemandListener:
             return
         if topic.kind == "node_status":
             online = message.payload == b"online"
-            self._publish_change(lambda: self._demand.on_status(node, online=online))
+            self._hand_over(lambda: self._demand.on_status(node, online=online))
         elif topic.kind == "node_requests" and message.payload:
             try:
                 requests = RequestsMessage.decode(message.payload)
@@ -381,4 +381,4 @@ class DemandListener:
                 if line is not None:
                     self._log.warning("%s", line)
                 return
-            self._publish_change(lambda: self._demand.on_requests(node, requests, message.received))
+            self._hand_over(lambda: self._demand.on_requests(node, requests, message.received))

@@ -112,17 +112,17 @@ class CountersCheck:
 
     def __init__(self) -> None:
         self._before: Registers | None = None
-        self._reported = float("-inf")
+        self._reported_at = float("-inf")
         self.anomaly: Anomaly | None = None
         """The newest step backwards, for a minute."""
 
     def look(self, registers: Registers, now: float) -> None:
         """Check the registers of `energy` that arrived at `now`."""
-        found = None if self._before is None else counters_backwards(self._before, registers)
+        anomaly = None if self._before is None else counters_backwards(self._before, registers)
         self._before = registers
-        if found is not None:
-            self.anomaly, self._reported = found, now
-        elif now - self._reported >= _REPORT_FOR:
+        if anomaly is not None:
+            self.anomaly, self._reported_at = anomaly, now
+        elif now - self._reported_at >= _REPORT_FOR:
             self.anomaly = None
 
 

@@ -340,7 +340,7 @@ class PollPlan:
             self._device.due = now + min(RETRY_SOON, self._device.every)
             self._stop_readings()
             return ()
-        if self._is_another(device):  # what was read before may be the old meter's: read it all anew, at once
+        if self._is_another(device):  # earlier reads may be the old meter's: read all blocks again, at once
             held = []
             self._energy.due = self._sunspec.due = self._gaps.due = now
         firmware = device.registers[FIRMWARE - device.start]

@@ -34,7 +34,7 @@ class PiecewiseReading:
         self._name = name
         self._pieces = pieces
         self._count = count
-        self._words: list[int] = []
+        self._registers: list[int] = []
         self._done = 0
         self._at = 0.0
         self.result: BlockRead | None = None
@@ -46,11 +46,11 @@ class PiecewiseReading:
     def take(self, registers: Sequence[int], sent: float) -> None:
         if not self._done:
             self._at = sent
-        self._words += registers
+        self._registers += registers
         self._done += 1
         if self._done == len(self._pieces):
-            holes = (None,) * (self._count - len(self._words))
-            self.result = BlockRead(self._name, self._pieces[0].start, (*self._words, *holes), self._at)
+            holes = (None,) * (self._count - len(self._registers))
+            self.result = BlockRead(self._name, self._pieces[0].start, (*self._registers, *holes), self._at)
 
 
 class SunspecReading:

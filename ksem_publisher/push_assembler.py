@@ -265,7 +265,7 @@ class PushAssembler:
         return self._finish(pattern, whole)
 
     def _skip(self, pattern: CyclePattern, write: Write) -> None:
-        """A write that begins no cycle. Where that goes on, by number or by time, it is time to learn again."""
+        """Skip a write that begins no cycle. Where too many follow, by number or by time, learn again."""
         if not self._skipped:
             self._skipping_since = write.at
         self._skipped += 1

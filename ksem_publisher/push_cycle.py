@@ -1,6 +1,6 @@
 """Learns the order in which a meter writes its cycle, and the rhythm of the cycles [core].
 
-Nobody has published how a KSEM cuts a cycle into writes, so it is learned: the shortest run of writes that repeats
+No document describes how a KSEM cuts a cycle into writes, so it is learned: the shortest run of writes that repeats
 three times is one cycle, and the longest silence in it marks the end of a cycle. The silence alone can mislead: a gap
 inside a cycle may be longer than the one between two cycles. So the silence counts only where it is the only one,
 because all writes of a cycle follow one another at once. Else, or where the phases' power does not sum to the total
@@ -296,7 +296,7 @@ class PushPace:
 
     def __init__(self) -> None:
         self._writes: deque[float] = deque(maxlen=_WRITES_KEPT)
-        self._words: Sequence[int | None] = ()
+        self._registers: Sequence[int | None] = ()
         self._changes: deque[bool] = deque(maxlen=_CHANGES_KEPT)
 
     def wrote(self, at: float) -> None:
@@ -308,8 +308,8 @@ class PushPace:
 
         `interval`: seconds, from the meter's register 8244; None while it is unknown.
         """
-        self._changes.append(registers != self._words)
-        self._words = registers
+        self._changes.append(registers != self._registers)
+        self._registers = registers
         if interval is None:
             return None
         times = {"interval": f"{interval * 1000:.0f}", "period": f"{period * 1000:.0f}"}

@@ -227,7 +227,7 @@ class PushListener:
         except (BlockingIOError, ConnectionError):
             return  # it has gone already
         except OSError as error:
-            # No descriptor or no memory left: whoever comes waits, the open connections go on.
+            # No descriptor or no memory left: new peers wait, the open connections go on.
             self._accept_again = self._clock() + _REOPEN
             ready.modify(listener, 0)
             line = self._quiet.line("accept", f"can't accept a push: {error.strerror or error}", self._clock())
@@ -262,7 +262,7 @@ class PushListener:
     def _move(
         self, sock: socket.socket, connection: PushConnection, events: int, ready: select.epoll, now: float
     ) -> None:
-        """Read, answer, hand on."""
+        """Read, answer, pass the writes on."""
         try:
             if events & select.EPOLLOUT:
                 self._send(sock, connection, b"", ready)

@@ -79,7 +79,7 @@ class PushPeers:
             return tuple(sorted(before - self._found[meter, name]))
 
     def meter_of(self, address: str) -> str | None:
-        """The meter whose pushes come from `address`; None if it is nobody's, or if it means several."""
+        """The meter whose pushes come from `address`; None if it belongs to no meter, or to several."""
         meters = self._meters_at(plain_address(address))
         return meters[0] if len(meters) == 1 else None
 

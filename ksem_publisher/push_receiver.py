@@ -155,7 +155,7 @@ class MeterPush:
         return None if interval_ms is None else interval_ms / 1000
 
     def _accepts(self, connection: PushConnection, write: PushedWrite) -> bool:
-        """Whether it is the sender's. Whoever sends live data sends the energy counters, too."""
+        """Whether it is the sender's. The sender of live data sends the energy counters, too."""
         written = RegisterRange(write.start, len(write.registers))
         if written.overlaps(LIVE):
             accepted = self._live_sender.accept(connection, connection.peer, write.at)
@@ -211,7 +211,7 @@ class MeterPush:
             self._on_away()
 
     def watch(self, now: float) -> float:
-        """Look whether the push stays away; when to look again, if nothing comes."""
+        """Check whether the push stays away; return when to check again, if nothing comes."""
         with self._lock:
             change = self._live_data.source.next_change(now)
         if change is None:

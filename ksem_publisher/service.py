@@ -80,7 +80,7 @@ class Publisher:
                 systemd.notify(f"STATUS={status}")
             if interval is not None:
                 systemd.notify("WATCHDOG=1")
-            file.publish(not missing, missing, now)
+            file.write(not missing, missing, now)
             await asyncio.sleep(until_tick(min(interval or _TICK, _TICK), now))
 
     def _missing(self) -> list[str]:
@@ -101,10 +101,10 @@ def build(
         for port in ports:
             served = [meter for meter in settings.meter if (meter.push_port or settings.push.port) == port]
             takers = {meter.id: meters[meter.id].push for meter in served}
-            one = listener(settings.push.listen, port, served, takers)
-            listeners.append(one)
+            push_listener = listener(settings.push.listen, port, served, takers)
+            listeners.append(push_listener)
             for meter in served:
-                meters[meter.id].listen_with(one)
+                meters[meter.id].listen_with(push_listener)
     return Publisher(settings, list(meters.values()), listeners)
 
 
@@ -131,15 +131,15 @@ def _start(name: str, part: Callable[[], Awaitable[None]]) -> asyncio.Task[None]
 
 async def _supervise(name: str, part: Callable[[], Awaitable[None]]) -> None:
     """Run a part; if it fails, log that once and start it again: no part takes another one down."""
-    reported = ""
+    last_error = ""
     while True:
         try:
             await part()
         except asyncio.CancelledError:
             return
         except Exception as error:
-            if repr(error) != reported:
-                reported = repr(error)
+            if repr(error) != last_error:
+                last_error = repr(error)
                 log.exception("%s failed unexpectedly; it is started again", name)
             await asyncio.sleep(RESTART)
         else:

@@ -133,7 +133,7 @@ class BlockFeed:
         return self._bad_mac[0]
 
     def _settle_doubt(self, now: float) -> None:
-        """Where a line found that this host stood still, ping: no echo of before counts."""
+        """Ping where a line found that this host stalled: no earlier echo counts."""
         if self.cache.settle_doubt():
             self._echo.void()
             for session in self.cache.undated_sessions():

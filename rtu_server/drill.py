@@ -19,7 +19,7 @@ REST: Final = 5.0
 
 
 class Drill:
-    """Whether data is withheld. Times in seconds of CLOCK_BOOTTIME; any thread may look."""
+    """Whether data is withheld. Times in seconds of CLOCK_BOOTTIME; any thread may call it."""
 
     def __init__(self) -> None:
         self._begun = self._last = self._until = float("-inf")

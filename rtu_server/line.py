@@ -46,7 +46,7 @@ class Timing(NamedTuple):
     gap: float
     """The silence that ends a frame (t3.5)."""
     quiet: float
-    """The silence after which nothing of what was held goes on: never shorter than `gap`."""
+    """The silence that ends everything held before it: never shorter than `gap`."""
     character: float
 
 

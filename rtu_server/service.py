@@ -248,7 +248,7 @@ class RtuServer:
         self._reporter.publish(served, node, reports, self._surroundings, now)
         self._announcer.tick(self._link)
         self._recorder.tick(now, "" if node.state == "ok" else f"{node.state}: {node.why}")
-        self._health_file.publish(served, node.why, now)
+        self._health_file.write(served, node.why, now)
         self._notify_systemd(node.why, now)
 
     def _integrity_verdicts(self, now: float) -> list[Verdict]:

@@ -38,7 +38,7 @@ REST: Final = 4
 """Rests after each answer, so many times as long as that took: the server works a fifth of the time at most, and the
 lines, whose answers must begin at their moment, find the interpreter free."""
 MAX_REST: Final = 0.05
-"""Seconds of it at most: where the host stood still within an answer, the next reader does not wait for that."""
+"""Seconds of it at most: where the host stalled within an answer, the next client does not wait for that."""
 
 log = logging.getLogger(__name__)
 

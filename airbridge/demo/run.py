@@ -11,12 +11,12 @@ from rich.live import Live
 
 from airbridge.demo.broker import NoBroker
 from airbridge.demo.chain import Chain, ChainBroken
-from airbridge.demo.faces import PlainView, ScreenView, View, write_svg
 from airbridge.demo.feed import Feed
 from airbridge.demo.keys import Keys
 from airbridge.demo.options import Options
+from airbridge.demo.outputs import PlainView, ScreenView, View, write_svg
 from airbridge.demo.plain import summary_lines
-from airbridge.demo.pulls import Unplug
+from airbridge.demo.unplug import Unplug
 from airbridge.demo.verdict import faults
 from airbridge.demo.watch import Watch
 from service_runtime.clock import boottime

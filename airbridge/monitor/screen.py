@@ -143,14 +143,14 @@ def _node(view: NodeView, meter: str, now: float) -> RenderableType:
 def _tcp_servers(state: BridgeState, meter: str, now: float) -> Iterator[RenderableType]:
     """Who else reads this meter's registers, over Modbus TCP."""
     for node in state.nodes.values():
-        doors = [door for door in (node.health.doors if node.health and node.runs(now) else ()) if door.meter == meter]
-        if doors:
+        servers = [tcp for tcp in (node.health.doors if node.health and node.runs(now) else ()) if tcp.meter == meter]
+        if servers:
             yield heading(f"Side doors at {node.node}")
-        for door in doors:
-            if door.port.state != "up":
-                yield Text(printable(f"{door.line}: {door.port.why}"), "yellow")
+        for tcp in servers:
+            if tcp.port.state != "up":
+                yield Text(printable(f"{tcp.line}: {tcp.port.why}"), "yellow")
             else:
-                yield Group(*_answers(door))
+                yield Group(*_answers(tcp))
 
 
 def _answers(unit: UnitHealth) -> Iterator[RenderableType]:

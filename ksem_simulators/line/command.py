@@ -52,7 +52,7 @@ def run(arguments: list[str]) -> int:
     sys.setswitchinterval(0.0005)
     gc.freeze()
     gc.disable()
-    loop.directions[TO_CLIENT].lane.batch = options.client_batch
+    loop.directions[TO_CLIENT].pacer.batch = options.client_batch
     loop.plug(server)
     loop.plug(client)
     commands = Commands(loop)
@@ -156,8 +156,8 @@ class Commands:
 
     def _grain(self, ms: float, to: str = "server") -> dict[str, Any]:
         for number in _towards(to):
-            for lane, _ in self._loop.directions[number].lanes:
-                lane.grain = ms / 1000.0
+            for pacer, _ in self._loop.directions[number].pacers:
+                pacer.grain = ms / 1000.0
         return {}
 
     def _stall(self, seconds: float) -> dict[str, Any]:
@@ -169,8 +169,8 @@ class Commands:
         self._loop.stall(0.0)
         for direction in self._loop.directions:
             direction.faults.clear()
-            for lane, _ in direction.lanes:
-                lane.grain = 0.0
+            for pacer, _ in direction.pacers:
+                pacer.grain = 0.0
         return {}
 
     def _end(self, name: str) -> PtyEnd:

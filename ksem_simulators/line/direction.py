@@ -27,7 +27,7 @@ class Travelling(NamedTuple):
     """When it is to be handed over: `due`, or later where an adapter collects bytes."""
 
 
-class Lane:
+class Pacer:
     """Paces bytes on an absolute schedule: a late hand-over does not delay those behind it."""
 
     def __init__(self, character: float) -> None:

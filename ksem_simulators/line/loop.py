@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
 
-from ksem_simulators.line.direction import NEVER, Lane, Travelling, character_time
+from ksem_simulators.line.direction import NEVER, Pacer, Travelling, character_time
 from ksem_simulators.line.frame_faults import FrameFaults
 from ksem_simulators.line.pty_end import PtyEnd
 from ksem_simulators.line.wire_log import ECHO, INJECTED, LOST, TO_CLIENT, TO_SERVER, UNCERTAIN, WireLogWriter
@@ -27,12 +27,12 @@ class Direction:
     def __init__(self, number: int, to: PtyEnd, character: float) -> None:
         self.number = number
         self.to = to
-        self.lane = Lane(character)
-        self.injected = Lane(character)
-        self.echo = Lane(character)
+        self.pacer = Pacer(character)
+        self.injected = Pacer(character)
+        self.echo = Pacer(character)
         self.faults = FrameFaults(number)
         # In the order in which an adapter that collects bytes has them: a request follows the echo of the last answer.
-        self.lanes: Final = ((self.echo, ECHO), (self.injected, INJECTED), (self.lane, 0))
+        self.pacers: Final = ((self.echo, ECHO), (self.injected, INJECTED), (self.pacer, 0))
 
 
 class LineLoop:
@@ -57,8 +57,8 @@ class LineLoop:
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         self._calls: deque[tuple[Callable[[], dict[str, Any]], Future[dict[str, Any]]]] = deque()
-        self._lanes: Final = [
-            (direction, lane, flags) for direction in self.directions for lane, flags in direction.lanes
+        self._pacers: Final = [
+            (direction, pacer, flags) for direction in self.directions for pacer, flags in direction.pacers
         ]
         self._readable: list[int] = []
         self.watch()
@@ -84,10 +84,10 @@ class LineLoop:
         while self.running:
             now = boottime()
             soonest = min((at for at, _ in self._timers), default=NEVER)
-            for direction, lane, flags in self._lanes:
-                if lane.next_owed <= now:
-                    self._deliver(direction, lane.take(now), flags)
-                soonest = min(soonest, lane.next_owed)
+            for direction, pacer, flags in self._pacers:
+                if pacer.next_owed <= now:
+                    self._deliver(direction, pacer.take(now), flags)
+                soonest = min(soonest, pacer.next_owed)
             timeout = None if soonest == NEVER else max(0.0, soonest - boottime())
             for descriptor in select.select(self._readable, (), (), timeout)[0]:
                 if descriptor == self._wake_read:
@@ -125,8 +125,8 @@ class LineLoop:
     def unplug(self, end: PtyEnd) -> None:
         """The port of an end goes, and what was on its way to it is lost; only from the loop's thread."""
         end.unplug()
-        for lane, _ in self.directions[TO_SERVER if end is self.server else TO_CLIENT].lanes:
-            lane.clear()
+        for pacer, _ in self.directions[TO_SERVER if end is self.server else TO_CLIENT].pacers:
+            pacer.clear()
         self.watch()
 
     def _take(self, end: PtyEnd, direction: Direction) -> None:
@@ -134,11 +134,11 @@ class LineLoop:
         now = boottime()
         if not data:
             return
-        lane, other = direction.lane, self.directions[1 - direction.number].lane
-        if lane.free_at <= now < other.free_at:
+        pacer, other = direction.pacer, self.directions[1 - direction.number].pacer
+        if pacer.free_at <= now < other.free_at:
             self.counters.collisions += 1
-        items = direction.faults.apply(data, new_frame=lane.is_new_frame(now))
-        lane.send(items, now)
+        items = direction.faults.apply(data, new_frame=pacer.is_new_frame(now))
+        pacer.send(items, now)
         if self.echo and end is self.server:
             self.directions[TO_SERVER].echo.send(data, now)
 

@@ -1,4 +1,4 @@
-"""What the services say to each other: blocks, topics, messages, freshness. Pure: no IO, no clock, no logging."""
+"""The MQTT contract between the services: blocks, topics, messages, freshness. No IO, no clock, no logging [core]."""
 
 from ksem_contract.block_message import BlockMessage, Source
 from ksem_contract.counter_guard import CounterGuard, Withheld

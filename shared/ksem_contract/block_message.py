@@ -1,4 +1,4 @@
-"""The message that carries the registers of a block, and the writer that numbers a session's messages."""
+"""The message that carries the registers of a block, and the writer that numbers a session's messages [core]."""
 
 import struct
 from dataclasses import dataclass, field
@@ -38,17 +38,17 @@ class BlockMessage:
          "session":"5f1c9a2e","seq":1812,"boot_ms":90112345,"age_ms":3,"cycle_ms":200,
          "source":"push","time":"2026-11-22T10:00:00.123Z","mac":"692d0dee0b6903f7a94c744f18d8439f"}
 
-    One that breaks the contract can be neither built nor read: InvalidMessage says which field, and why.
+    A message that breaks the contract can be neither built nor read: InvalidMessage names the field, and what is wrong.
     """
 
     meter: str
     """Which meter."""
     block: str
-    """`live`, `energy`, `device`, `sunspec`, or `r<start>-<count>` for a range asked on demand."""
+    """`live`, `energy`, `device`, `sunspec`, or `r<start>-<count>` for a range on demand."""
     start: int
     """Address of the first register."""
     registers: tuple[int | None, ...]
-    """1 to 400 words of 0..65535; None (JSON null) is a hole: never measured, never to be served."""
+    """1 to 400 registers of 0..65535; None (JSON null): never measured, never served."""
     session: str
     """Which run of the publisher; random, new at each start."""
     seq: int
@@ -60,7 +60,7 @@ class BlockMessage:
     cycle_ms: int | None
     """The meter's measuring cycle as learned, if known."""
     source: Source
-    """`push` or `poll`: how the words came; `kept`: taken over from an earlier session, not yet read anew."""
+    """`push` or `poll`: how the registers arrived; `kept`: taken over from an earlier session, not read again yet."""
     time: str
     """Wall clock of the publisher, for people; RFC 3339, UTC. Never part of freshness."""
     range: RegisterRange = field(init=False, repr=False, compare=False)
@@ -108,7 +108,7 @@ class BlockMessage:
     def decode(cls, payload: bytes) -> "BlockMessage":
         """The message in `payload`. Raises InvalidMessage (UnknownVersion for another `v`), and nothing else.
 
-        Its code is not looked at: `MessageKeys.check` does that, before.
+        It does not check the code: `MessageKeys.check` does that, before.
         """
         found = read_versioned(payload)
         try:
@@ -140,7 +140,7 @@ def _check_registers(registers: tuple[int | None, ...]) -> None:
     if not _WORD_TYPES.issuperset(types):
         raise InvalidMessage("registers: only whole numbers and null are allowed")
     try:
-        # The quickest way to look at them all; holes, which are rare, as zeros.
+        # The quickest way to check them all; None, which is rare, counts as zero.
         struct.pack(f"{len(registers)}H", *(registers if NoneType not in types else (word or 0 for word in registers)))
     except struct.error:
         words = [word for word in registers if word is not None]
@@ -170,14 +170,14 @@ class BlockWriter:
     A meter measures five times a second: what stays the same from one message to the next is checked and written once.
     """
 
-    __slots__ = ("_block", "_head", "_meter", "_rest", "_session", "_shape", "_words")
+    __slots__ = ("_block", "_head", "_meter", "_rest", "_session", "_shape", "_template")
 
     def __init__(self, meter: str, block: str, session: str) -> None:
         self._meter = meter
         self._block = block
         self._session = session
         self._shape: tuple[object, ...] = ()
-        self._head = self._words = self._rest = ""
+        self._head = self._template = self._rest = ""
 
     def write(
         self,
@@ -194,7 +194,7 @@ class BlockWriter:
     ) -> bytes:
         """The payload, its code made with `keys`.
 
-        Fields as in BlockMessage; the words are taken for what they are, 16 bits each or None.
+        Fields as in BlockMessage; the registers are not checked: 16 bits each, or None.
 
         InvalidMessage where place, count, cycle or source break the contract.
         """
@@ -206,8 +206,8 @@ class BlockWriter:
             ))  # fmt: skip
             self._shape = shape
         try:
-            words = self._words % registers
-        except TypeError:  # there are holes
+            words = self._template % registers
+        except TypeError:  # some are None
             words = write_numbers(registers)
         return keys.seal((self._head + words + self._rest % (seq, boot_ms, age_ms, time)).encode("ascii"))
 
@@ -215,7 +215,7 @@ class BlockWriter:
         cycle = "null" if first.cycle_ms is None else first.cycle_ms
         # Names and sources hold nothing that JSON escapes: the message has checked them.
         self._head = f'{{"v":1,"meter":"{first.meter}","block":"{first.block}","start":{first.start},"registers":'
-        self._words = f"[{','.join(['%d'] * len(first.registers))}]"
+        self._template = f"[{','.join(['%d'] * len(first.registers))}]"
         self._rest = (
             f',"session":"{first.session}","seq":%d,"boot_ms":%d,"age_ms":%d,"cycle_ms":{cycle},'
             f'"source":"{first.source}","time":"%s"'

@@ -1,6 +1,6 @@
-"""A file of what went over a wire, for people and programs: JSON, one object a line.
+"""A file of captured wire traffic, for people and programs: JSON, one object a line [core].
 
-The first line is the header, each further line one record: one thing that happened, in the order of time.
+The first line is the header; each further line is one record of one event, in the order of time.
 `docs/capture.md` describes it for people. Nothing here opens a file: lines go in and out.
 """
 
@@ -33,22 +33,22 @@ _TIMES: Final = frozenset({"gap_ms", "delay_ms", "offset_s", "uncertainty_s"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaptureRecord:
-    """One thing that happened. Fields that do not belong to it are None, and are not in the file."""
+    """One event. Fields that do not belong to it are None, and are not in the file."""
 
     t: float
     """Seconds since the header's `zero`: when its last byte was there."""
     what: str
-    """A word of docs/capture.md: write, poll, request, reply, ... Pass over words not known."""
+    """A word of docs/capture.md: write, poll, request, reply, ... Readers skip words they don't know."""
     where: str | None = None
-    """In a flight file, whose wire it was: a meter's id, or a node and its line, `attic/rs485`."""
+    """In a flight file: the meter's id, or the node and its line, `attic/rs485`."""
     peer: str | None = None
-    """Who said it, `address:port` (TCP)."""
+    """The sender, `address:port` (TCP)."""
     function: int | None = None
     unit: int | None = None
     start: int | None = None
     count: int | None = None
     values: tuple[int | None, ...] | None = None
-    """Register words; None (JSON null) where one was left out."""
+    """Registers; None (JSON null) where one was left out."""
     code: int | None = None
     """An exception's code."""
     gap_ms: float | None = None
@@ -61,31 +61,31 @@ class CaptureRecord:
     """The beginning of what could not be read as registers, in hexadecimal."""
     why: str | None = None
     session: str | None = None
-    """A publisher's session: its own, or the one whose clock is told."""
+    """A publisher's session: its own, or the one whose clock this record shows."""
     offset_s: float | None = None
-    """What to add to CLOCK_BOOTTIME of that publisher's host to get that of this file's host."""
+    """Add this to CLOCK_BOOTTIME of that publisher's host to get that of this file's host."""
     uncertainty_s: float | None = None
 
     def encode(self) -> str:
-        """The line, without its end. ValueError if a value is nothing that JSON has."""
-        written: JsonObject = {"t": round(self.t, 6), "what": self.what}
+        """The line, without its end. ValueError if JSON can't hold a value."""
+        fields: JsonObject = {"t": round(self.t, 6), "what": self.what}
         for name in _OPTIONAL:
             value = getattr(self, name)
             if value is not None:
-                written[name] = round(value, 6 if name in _SECONDS else 3) if isinstance(value, float) else value
-        return write_object(written).decode()
+                fields[name] = round(value, 6 if name in _SECONDS else 3) if isinstance(value, float) else value
+        return write_object(fields).decode()
 
     @classmethod
     def decode(cls, line: str) -> "CaptureRecord":
-        """The record in a line. InvalidMessage if it is none; fields with unknown names are passed over."""
+        """The record in a line. InvalidMessage if there is none; fields with unknown names are skipped."""
         found = printable(read_object(line.encode()))
         taken = {name: _checked(name, found[name]) for name in _OPTIONAL if found.get(name) is not None}
         return cls(t=check_seconds("t", take(found, "t")), what=check_token("what", take(found, "what")), **taken)
 
     def after(self, zero: float) -> "CaptureRecord | None":
-        """The same with its time counted from `zero`; None if it was before that.
+        """The same with its time counted from `zero`; None if it was before `zero`.
 
-        What was `held` as a recording began is held at its begin.
+        Registers `held` as a recording began are held at its begin.
         """
         t = self.t - zero
         if t < 0:
@@ -93,7 +93,7 @@ class CaptureRecord:
         return replace(self, t=t)
 
     def without_serial_number(self) -> "CaptureRecord":
-        """The same with the serial number's registers left out. Values whose place is not known are left out whole."""
+        """The same without the serial number's registers. Values at an unknown address are left out whole."""
         if self.values is None:
             return self
         start, values = self.start, self.values
@@ -154,9 +154,9 @@ class CaptureHeader:
     serial_number: bool = False
     """Whether the meter's serial number was left in."""
     source: str = ""
-    """Where it listened, in words."""
+    """Where it captured, as text."""
     clock: str = ""
-    """Which clock `zero` is of: files with the same one need no offset to be put together. The kernel's boot id."""
+    """The clock of `zero`: files with the same one need no offset to be joined. The kernel's boot id."""
 
     def encode(self) -> str:
         """The line, without its end."""

@@ -1,7 +1,7 @@
-"""Keeps energy counters from stepping backwards, or leaping, on the value topics.
+"""Keeps energy counters from stepping backwards, or leaping, on the value topics [core].
 
-A dashboard takes a counter that goes down for a new meter, and one that leaps for a month's use in a second; neither
-can be taken back there. So such a value is withheld and told, and nothing stands in for it.
+A dashboard counts a counter that goes down as a new meter, and one that leaps as a month's use in a second; neither
+can be undone there. So such a value is withheld and reported, and nothing replaces it.
 """
 
 from collections.abc import Mapping
@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from typing import Final
 
 MOST_POWER: Final = 1000.0
-"""kW: faster no counter grows. A KSEM measures 63 A directly, or through transformers far beyond a house."""
+"""kW: no counter grows faster. A KSEM measures 63 A directly, or through transformers far beyond a house."""
 ALLOWANCE: Final = 1.0
 """kWh: a counter may grow by this at once."""
 MOST_ENERGY: Final = 1e9
-"""kWh: a counter beyond is no counter."""
+"""kWh: no counter goes beyond."""
 
 
 @dataclass(frozen=True, slots=True)
 class Withheld:
-    """A counter's value that was not let through, and the last that was (None before the first)."""
+    """A counter's value that was withheld, and the last that passed (None before the first)."""
 
     key: str
     value: float
@@ -26,7 +26,7 @@ class Withheld:
 
 
 class CounterGuard:
-    """Remembers each counter's last value that was let through.
+    """Remembers each counter's last value that passed.
 
     A lower value is withheld as long as it stays lower, however often it is read again; so is one that grew faster than
     1 MW allows, until the time since makes it possible. A meter that was replaced starts lower on purpose: by its new

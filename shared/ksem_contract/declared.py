@@ -1,4 +1,4 @@
-"""Messages are declared: the type of a dataclass's field says how the field is written and read.
+"""Declared messages: the type of a dataclass's field decides how the field is written and read [core].
 
     str, int, float, bool   a text, a whole number from 0 on, a number from 0 on, true or false
     Signed                  a number that may be negative
@@ -9,7 +9,7 @@
     RegisterRange           [first, last]
     a class with to_json    an object inside this one
 
-`Annotated` adds to it: a `Rule`; FLAT, where the inner object's fields stand among those of the outer one; OMITTED,
+`Annotated` adds: a `Rule`; FLAT, where the inner object's fields stand among those of the outer one; OMITTED,
 where the field is left out while it has its default. A field with a default may be missing in what is read.
 """
 
@@ -35,7 +35,7 @@ class Codec(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """`check` gets the field's way from the top and its value; `shorten` makes a value fit before it is written."""
+    """`check` gets the field's path from the top and its value; `shorten` makes a value fit before it is written."""
 
     check: Callable[[str, Any], Any] | None = None
     shorten: Callable[[Any], Any] | None = None
@@ -50,12 +50,12 @@ Moment = Annotated[str, Rule(check_time)]
 
 
 class Declared:
-    """Base of a dataclass that is written and read by its field's types."""
+    """Base of a dataclass whose fields' types write and read it."""
 
     __slots__ = ()
 
     def to_json(self) -> JsonObject:
-        """As it stands in a message."""
+        """The object in a message."""
         found: JsonObject = {}
         for one in _declared(cast("Any", type(self))):
             value = getattr(self, one.name)
@@ -67,7 +67,7 @@ class Declared:
 
     @classmethod
     def from_json(cls, fields: Fields) -> Self:
-        """From a message; other fields beside it are left alone. Raises InvalidMessage."""
+        """Read from a message; other fields beside it are ignored. Raises InvalidMessage."""
         names = fields.names()
         return cls(
             **{

@@ -1,4 +1,4 @@
-"""How old a block is, seen from another host, with no common clock: pings, pongs, when to ping, which pongs count.
+"""How old a block is on another host, without a common clock: pings, pongs, when to ping, which pongs count [core].
 
 The publisher stamps blocks with its CLOCK_BOOTTIME. An echo shows what that clock read at some moment between the
 ping's sending and the pong's arrival here; taking the earliest of these moments, the sending, makes every age at least
@@ -54,12 +54,12 @@ class _Echo:
 
     @property
     def lead(self) -> float:
-        """Of two echoes the one that leads tells the later, so the tighter, bound for all that comes after both."""
+        """Of two echoes the one that leads gives the later, so the tighter, bound for all that comes after both."""
         return self.sent - self.boot * _SLOWEST
 
     @property
     def trail(self) -> float:
-        """Of two echoes, seen as moments of receiving, the one that trails tells the earlier, so the tighter, bound."""
+        """Of two echoes, seen as moments of receiving, the one that trails gives the earlier, so the tighter, bound."""
         return self.sent - self.boot / _SLOWEST
 
     def latest(self, boot: float) -> float:
@@ -74,23 +74,23 @@ class _Echo:
 
 
 class EchoClock:
-    """The clock of one session of a publisher, as far as echoes tell. Times in seconds of the local CLOCK_BOOTTIME."""
+    """The clock of one session of a publisher, as far as echoes show it. Times are local CLOCK_BOOTTIME seconds."""
 
     __slots__ = ("_best", "_trailing", "_uncertainty", "last_round_trip")
 
     def __init__(self) -> None:
         self._best: _Echo | None = None
         self._trailing: _Echo | None = None
-        """The echo that tells best how late the clock can have shown anything: when it was received."""
+        """The echo that best bounds how late the clock can have shown anything: when it was received."""
         self._uncertainty = math.inf
         self.last_round_trip: float | None = None
         """How long the newest echo took, in seconds."""
 
     def add_echo(self, sent: float, received: float, boot_ms: int) -> bool:
-        """Take in an echo: ping sent, pong received, and the clock that the pong told.
+        """Add an echo: ping sent, pong received, and the clock in the pong.
 
-        False if it contradicts the earlier ones, by more than clocks drift: then these are forgotten, and what was
-        dated by them should be dated anew (`expires_at`). ValueError if it was received before it was sent.
+        False if it contradicts the earlier ones, by more than clocks drift: then these are forgotten, and the caller
+        dates again what they dated (`expires_at`). ValueError if it was received before it was sent.
         """
         if received < sent:
             raise ValueError(f"pong received at {received}, before its ping was sent at {sent}")
@@ -109,7 +109,7 @@ class EchoClock:
         return agrees
 
     def _agrees(self, echo: _Echo, trailing: _Echo) -> bool:
-        """Whether the clock can have shown what this echo tells: one that stood still tells of too early a time."""
+        """Whether the clock can have shown what this echo shows: one that had stopped shows too early a time."""
         if self._best is None or self._trailing is None:
             return True
         # The pong's clock was rounded up by less than 1 ms: it may have been read when it showed 1 ms less.
@@ -120,7 +120,7 @@ class EchoClock:
     def earliest_local(self, boot_ms: int, now: float) -> float | None:
         """The earliest local time at which the publisher's clock can have shown `boot_ms`.
 
-        None if no echo tells, and if that time lies in the future: then `is_disproved` is true as well.
+        None without an echo, and if that time lies in the future: then `is_disproved` is true as well.
         """
         if self._best is None:
             return None
@@ -130,12 +130,12 @@ class EchoClock:
     def is_disproved(self, boot_ms: int, now: float) -> bool:
         """Whether a message stamped `boot_ms`, held in hand at `now`, could only come from the future.
 
-        Then the other clock is not the one that the echoes told of: start with a new EchoClock, and ping.
+        Then the other clock is not the one that the echoes showed: start with a new EchoClock, and ping.
         """
         return self._best is not None and self._best.earliest(boot_ms / 1000) > now + _SLACK
 
     def age_of(self, boot_ms: int, age_ms: int, now: float) -> float | None:
-        """Age in seconds of the oldest word of a block with these stamps; None if it can't be told.
+        """Age in seconds of the oldest register of a block with these stamps; None if it is unknown.
 
         Never under the true age; over it by at most `round_trip(now)` and 2 ms of rounding.
         """
@@ -144,9 +144,9 @@ class EchoClock:
         return max(0.0, now - self._best.earliest((boot_ms - age_ms) / 1000))
 
     def expires_at(self, boot_ms: int, age_ms: int, limit: float, now: float) -> float:
-        """Local time from which on the block is older than `limit` seconds; -inf if its age can't be told.
+        """Local time from which on the block is older than `limit` seconds; -inf if its age is unknown.
 
-        It does not move until the next echo: a block's moment is fixed here, and only the own clock counts from then
+        It does not move until the next echo: a block's moment is fixed here, and only the local clock counts from then
         on. So a reader computes it once and compares.
         """
         if self._best is None or self.is_disproved(boot_ms, now):
@@ -154,9 +154,9 @@ class EchoClock:
         return self._best.earliest((boot_ms - age_ms) / 1000) + limit
 
     def offset(self, now: float) -> tuple[float, float] | None:
-        """Return what to add to the publisher's clock to get the own one, and how far that may be off, in seconds.
+        """Return what to add to the publisher's clock to get the local one, and how far that may be off, in seconds.
 
-        None where no echo tells. Two clocks that agree within their uncertainty are one: both services run on one host.
+        None without an echo. Two clocks that agree within their uncertainty are one: both services run on one host.
         """
         if self._best is None or self._trailing is None:
             return None
@@ -179,7 +179,7 @@ may be old."""
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """A node asks for the publisher's clock.
+    """A node requests the publisher's clock.
 
     Topic `ksem/<meter>/ping/<node>`, not retained, QoS 0. To see it: `mosquitto_sub -v -t 'ksem/+/ping/+'`
 
@@ -189,8 +189,8 @@ class Ping:
     nonce: str
     """1 to 32 of A-Z, a-z, 0-9, _ and -; new for each ping, and not to be guessed.
 
-    Anybody may ping. Who knew the next nonce could have it answered ahead and keep the answer, which would make old
-    blocks look young.
+    Any client may ping. One that knew the next nonce could have it answered ahead and keep the answer, which would make
+    old blocks look young.
     """
 
     def __post_init__(self) -> None:
@@ -209,7 +209,7 @@ class Ping:
 
 @dataclass(frozen=True, slots=True)
 class Pong:
-    """The publisher's answer: which run of it this is, and what its clock shows.
+    """The publisher's answer: its session, and what its clock shows.
 
     Topic `ksem/<meter>/pong/<node>`, not retained, QoS 0. To see it: `mosquitto_sub -v -t 'ksem/+/pong/+'`
 
@@ -222,7 +222,7 @@ class Pong:
     meter: str
     """The publisher's meter."""
     node: str
-    """The node that it answers. By these two a pong that is moved to another topic shows."""
+    """The node that it answers. Meter and node expose a pong that was moved to another topic."""
     nonce: str
     """The ping's."""
     session: str
@@ -230,7 +230,7 @@ class Pong:
     boot_ms: int
     """Its CLOCK_BOOTTIME between the ping's arrival and this answer, rounded up (`freshness.pong_stamp`)."""
     every_ms: int | None = None
-    """How far apart this node's pings shall lie while all is well, where that is more than PING_EVERY."""
+    """How far apart this node's pings shall be while all is well, where that is more than PING_EVERY."""
 
     def __post_init__(self) -> None:
         check_meter_field("meter", self.meter)
@@ -259,7 +259,7 @@ class Pong:
     def decode(cls, payload: bytes) -> "Pong":
         """The pong in `payload`. Raises InvalidMessage, and nothing else.
 
-        Its code is not looked at: `MessageKeys.check` does that, before.
+        It does not check the code: `MessageKeys.check` does that, before.
         """
         found = read_versioned(payload)
         return cls(
@@ -273,21 +273,21 @@ class Pong:
 
 
 HURRY: Final = 0.25
-"""Seconds between pings at least, and to the second one while blocks wait for an echo: the first one may have come
-before the publisher listened. Each further one waits twice as long, for a session that answers none never will."""
+"""Seconds between pings at least, and to the second one while blocks wait for an echo: the first one may have arrived
+before the publisher subscribed. Each further one waits twice as long, as a session that answers none never will."""
 RETURNED: Final = 2.0
-"""A session whose blocks come again after so many seconds without one may answer now: it is pinged as a new one is."""
+"""A session whose blocks return after so many seconds without one may answer now: it is pinged as a new one is."""
 FORGOTTEN_AFTER: Final = 30.0
-"""Seconds without a block after which a session is no reason to ping."""
+"""Seconds after its last block for which a session is pinged."""
 MAX_WAITING: Final = 4
 ANSWERED_WITHIN: Final = 30.0
-"""A pong later than this is of no use: its bound is looser than the ones that came since."""
+"""A later pong is useless: its bound is looser than the ones that came since."""
 MAX_OPEN: Final = 16
 DOUBT: Final = 1.0
-"""Seconds between pings while blocks are too old as they arrive: the publisher's clock may have stood still."""
+"""Seconds between pings while blocks are too old as they arrive: the publisher's clock may have stopped for a while."""
 MAX_COUNTED: Final = 16
 _ANY: Final = ""
-"""Stands for whatever session there is, after the link came up."""
+"""Stands for any session, after the link came up."""
 
 
 @dataclass(slots=True)
@@ -317,7 +317,7 @@ class EchoSchedule:
         self.want(_ANY, now)
 
     def want(self, session: str, now: float) -> None:
-        """A block of this session waits for an echo: ping now, then ever more seldom until it answers."""
+        """A block of this session waits for an echo: ping now, then ever less often until it answers."""
         waiting = self._waiting
         for known in [known for known, wait in waiting.items() if now - wait.wanted > FORGOTTEN_AFTER]:
             del waiting[known]
@@ -329,11 +329,11 @@ class EchoSchedule:
             waiting[session] = _Wait(due=now, step=HURRY, wanted=now)
 
     def doubt(self) -> None:
-        """A block was too old as it arrived: its way was long, or the publisher's clock is not what it was."""
+        """A block was too old as it arrived: its way was long, or the publisher's clock has changed."""
         self._doubted = True
 
     def void(self) -> None:
-        """A clock was disproved: no pong to a ping of before counts."""
+        """A clock was disproved: no pong to an earlier ping counts."""
         self._sent.clear()
 
     def dated(self, session: str) -> None:
@@ -342,13 +342,13 @@ class EchoSchedule:
         self._waiting.pop(_ANY, None)
 
     def due(self, now: float) -> bool:
-        """Tell whether a ping should be sent now."""
+        """Return whether a ping should be sent now."""
         hurried = min((wait.due for wait in self._waiting.values()), default=now + 1)
         since = now - self._last
         return since >= self._every or (now >= hurried and since >= HURRY) or (self._doubted and since >= DOUBT)
 
     def pace(self, every_ms: int | None) -> None:
-        """Ask as seldom as the publisher wishes, which hears many nodes (None: it has no wish)."""
+        """Ping as seldom as the publisher requests, which serves many nodes (None: it requests nothing)."""
         self._every = min(max(PING_EVERY, (every_ms or 0) / 1000), PING_SELDOM)
 
     def sent(self, nonce: str, now: float) -> None:
@@ -366,7 +366,7 @@ class EchoSchedule:
         """Return when the ping with this nonce was sent; None if this pong does not count.
 
         It counts if the ping was ours, lately, and newer than the last one that this session answered: a pong that was
-        overtaken by a newer one, or comes twice, may be of before a pause. The ping stays open for other sessions:
+        overtaken by a newer one, or comes twice, may be from before a pause. The ping stays open for other sessions:
         where two publishers run for one meter, both answer.
         """
         sent = self._sent.get(nonce)

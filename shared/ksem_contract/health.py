@@ -1,6 +1,6 @@
-"""Health messages: how a link is, since when and why; how a publisher is; how a node is, and what was requested.
+"""Health messages: how a link is, since when and why; how a publisher and a node are; the requests of a node [core].
 
-Durations are counted by fixed bounds, the way Prometheus counts them.
+Durations are counted by fixed bounds, as Prometheus counts them.
 """
 
 import re
@@ -41,7 +41,7 @@ class LinkHealth(Declared):
 
 
 TURNAROUND_BOUNDS_MS: Final = (0.25, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 10.0, 20.0, 50.0, 100.0)
-"""An answer on the line begins after some 2 ms, one at a door after less than 1 ms."""
+"""An answer on the line begins after some 2 ms, one of a Modbus TCP server after less than 1 ms."""
 AGE_BOUNDS_MS: Final = (50.0, 100.0, 150.0, 200.0, 250.0, 300.0, 400.0, 500.0, 750.0, 1000.0, 1500.0, 2500.0)
 """A measuring cycle takes 200 or 500 ms; live data is refused from 1.5 s on by default."""
 MAX_BOUNDS: Final = 64
@@ -120,17 +120,17 @@ class BlockHealth(Declared):
 
 @dataclass(frozen=True, slots=True)
 class CheckFlag(Declared):
-    """Something about the meter's values that can't be right."""
+    """An anomaly of the meter's values."""
 
     name: str
-    """Which of several alike: `voltage-l1`. The code of its reason tells what is wrong."""
+    """Which of several alike: `voltage-l1`. The code of its reason names what is wrong."""
     since: Moment
     reason: Annotated[Reason, FLAT]
 
 
 @dataclass(frozen=True, slots=True)
 class MeterHealth(Declared):
-    """How a meter's publisher is: every 10 s, and on change of state.
+    """The state of a meter's publisher: every 10 s, and on change of state.
 
     Topic `ksem/<meter>/health`, retained, QoS 1. To see it: `mosquitto_sub -t 'ksem/+/health'`
 
@@ -189,7 +189,7 @@ class Percentiles(Declared):
 
 @dataclass(frozen=True, slots=True)
 class UnitHealth(Declared):
-    """One unit on one line: what an inverter asked there, and what it got."""
+    """One unit on one line: what an inverter requested there, and what it got."""
 
     line: str
     unit: int
@@ -204,9 +204,9 @@ class UnitHealth(Declared):
     refused: Mapping[str, int]
     """The others, by reason: `stale`, `exception-1`, ..."""
     foreign: int
-    """Frames heard on the line that were for others."""
+    """Frames for others on the line."""
     noise: int
-    """Bytes heard on the line that were no frame."""
+    """Bytes on the line that were no frame."""
     turnaround_ms: Percentiles
     """From a request's last byte to its answer's first."""
     age_ms: Percentiles
@@ -218,7 +218,7 @@ class UnitHealth(Declared):
     unsent: int = 0
     """Answers that did not leave the port. This and the next are 0 in a message of an earlier build."""
     stalls: int = 0
-    """Times that the process stood still, so that requests on the line went unanswered."""
+    """Stalls of the process, so that requests on the line went unanswered."""
     reasons: Reasons = ()
     """Why the unit is in its state; where port or broker is the cause, that has its own reasons.
 
@@ -228,7 +228,7 @@ class UnitHealth(Declared):
 
 @dataclass(frozen=True, slots=True)
 class Transit(Declared):
-    """The way from a meter's publisher: the echo's round trip, and which session it dated."""
+    """The path from a meter's publisher: the echo's round trip, and which session it dated."""
 
     rtt_ms: float | None
     session: Token | None
@@ -238,7 +238,7 @@ class Transit(Declared):
 
 @dataclass(frozen=True, slots=True)
 class NodeHealth(Declared):
-    """How an RTU server is: every 10 s, and on change of state.
+    """The state of an RTU server: every 10 s, and on change of state.
 
     Topic `ksem/rtu/<node>/health`, retained, QoS 1. To see it: `mosquitto_sub -t 'ksem/rtu/+/health'`
 
@@ -260,7 +260,7 @@ class NodeHealth(Declared):
          "transit":{"main":{"rtt_ms":1.9,"session":"5f1c9a2e","bad_mac":0}},
          "reasons":[{"code":"inverter-served","text":"the inverter gets data","remedy":"","params":{}}]}
 
-    Where rtu-server has a side door, `doors` stands there too: a list like `units`.
+    Where rtu-server has Modbus TCP servers, `doors` is there too: a list like `units`.
     """
 
     version: str
@@ -275,7 +275,7 @@ class NodeHealth(Declared):
     transit: Mapping[str, Transit]
     """By meter."""
     doors: Annotated[tuple[UnitHealth, ...], OMITTED] = ()
-    """Units that readers ask over Modbus TCP; `line` is the door's name. They say nothing about the inverter."""
+    """Units of the Modbus TCP servers; `line` is the server's name. They do not count for the inverter."""
     reasons: Reasons = ()
     """Why it is in this state: those of its worst units first. Empty in a message of an earlier build."""
 
@@ -311,19 +311,19 @@ class RequestEntry(Declared):
     function: int
     start: int
     count: int
-    """As asked; it need not be a count that Modbus allows."""
+    """As requested; it need not be a count that Modbus allows."""
     per_s: float
     """How often, lately."""
     last: Annotated[str, Rule(_check_outcome)]
     """How the last one was answered: `data`, `stale`, `exception-<code>`, `silent` or `unsent`."""
     last_ago_ms: int
     demanded: bool
-    """No block holds it, so the publisher is asked to read it from the meter."""
+    """No block holds it, so the publisher is requested to read it from the meter."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestsMessage(Declared):
-    """What the inverters of a node ask, and what they get.
+    """What the inverters of a node request, and what they get.
 
     Topic `ksem/rtu/<node>/requests`, retained, QoS 1. To see it: `mosquitto_sub -t 'ksem/rtu/+/requests'`
 
@@ -334,7 +334,7 @@ class RequestsMessage(Declared):
     requests: tuple[RequestEntry, ...]
     """At most MAX_ENTRIES."""
     left_out: Annotated[int, OMITTED] = 0
-    """So many more there are, for which there was no room; absent where there are none."""
+    """How many more there are, for which there was no room; absent where there are none."""
 
     def encode(self) -> bytes:
         """The payload."""

@@ -1,4 +1,4 @@
-"""What Home Assistant is told so that the devices appear by themselves: MQTT device discovery.
+"""Home Assistant's MQTT device discovery: the messages that make the devices appear by themselves [core].
 
 One retained message a device on `<discovery prefix>/device/<role>/<object id>/config` (a level of its own for
 each role, so that a login can replace no other device), sent again on Home Assistant's
@@ -17,7 +17,7 @@ from ksem_contract.topics import Topics
 from ksem_contract.values import VALUE_KEYS, ValueKey
 
 LIVE_EXPIRES: Final = 15
-"""Seconds after which a live value that was not renewed is unavailable; they come once a second."""
+"""Seconds after which a live value that was not renewed is unavailable; it is published once a second."""
 ENERGY_EXPIRES: Final = 4000
 """As amsreader does it: counters that stand still overnight stay in the energy dashboard."""
 
@@ -37,7 +37,7 @@ _ENABLED_BY_DEFAULT: Final = frozenset(
 )
 
 HEALTH_EXPIRES: Final = 60
-"""Seconds after which what health says is unavailable; it is published every 10 seconds."""
+"""Seconds after which a value from health is unavailable; health is published every 10 seconds."""
 _REASONS: Final = "{{ {'reasons': value_json.get('reasons', [])} | tojson }}"
 """Attributes of the state, for automations: they compare `code` of each."""
 _STATE_AND_WHY: Final = "{{ (value_json.state ~ ' ' ~ value_json.why)[:255] }}"
@@ -45,14 +45,14 @@ _STATE_AND_WHY: Final = "{{ (value_json.state ~ ' ' ~ value_json.why)[:255] }}"
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """One device's message: where it goes and what it says. An empty payload removes the device."""
+    """One device's message: its topic and payload. An empty payload removes the device."""
 
     topic: str
     payload: bytes
 
 
 def birth_topic(prefix: str) -> str:
-    """Return the topic on which Home Assistant says `online` when it starts."""
+    """Return the topic on which Home Assistant publishes `online` when it starts."""
     return f"{prefix}/status"
 
 
@@ -68,7 +68,7 @@ def meter_device(
 ) -> Discovery:
     """Return the meter's device. `texts`: what is known of vendor_name, product_name, firmware_version.
 
-    `values`, `interval`: the settings [values] enabled, interval; no sensors for values that nobody publishes.
+    `values`, `interval`: the settings [values] enabled, interval; no sensors for values that are not published.
     """
     known = texts or {}
     ident = _ident(topics.prefix, meter)
@@ -94,7 +94,7 @@ def meter_device(
 
 
 def node_device(topics: Topics, discovery_prefix: str, node: str, meter: str, *, version: str) -> Discovery:
-    """Return the RTU server's device, which hangs on its meter's."""
+    """Return the RTU server's device, which belongs to its meter's."""
     ident = _ident(topics.prefix, "rtu", node)
     health = topics.node_health(node)
     first = "units[0]."
@@ -117,7 +117,7 @@ def node_device(topics: Topics, discovery_prefix: str, node: str, meter: str, *,
 
 
 def inverter_device(topics: Topics, discovery_prefix: str, inverter: str, meter: str, *, version: str) -> Discovery:
-    """Return the inverter's device: what it believes of its meter. It hangs on the meter's."""
+    """Return the inverter's device: what it believes of its meter. It belongs to the meter's."""
     ident = _ident(topics.prefix, "inverter", inverter)
     health, values = topics.inverter_health(inverter), topics.inverter_values(inverter)
     power = _number(ident, "believed_power", "Believed power", values, "power", "W", "power")
@@ -140,7 +140,7 @@ def inverter_device(topics: Topics, discovery_prefix: str, inverter: str, meter:
 
 
 def removal(discovery: Discovery) -> Discovery:
-    """Return what takes the device away again."""
+    """Return the message that removes the device."""
     return Discovery(discovery.topic, b"")
 
 

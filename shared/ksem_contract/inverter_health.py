@@ -1,4 +1,4 @@
-"""How an inverter's reader is, and what the inverter makes of its meter."""
+"""Health of an inverter's reader, and what the inverter believes of its meter [core]."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -29,7 +29,7 @@ class Delay(Declared):
 
 @dataclass(frozen=True, slots=True)
 class InverterHealth(Declared):
-    """How an inverter's reader is: every 10 s, and on change of state or reasons.
+    """The state of an inverter's reader: every 10 s, and on change of state or reasons.
 
     Topic `ksem/inverter/<id>/health`, retained, QoS 1. To see it: `mosquitto_sub -t 'ksem/inverter/+/health'`
 

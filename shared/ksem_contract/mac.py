@@ -1,4 +1,4 @@
-"""The code at the end of each block and pong, by which a receiver knows who made it and that no bit of it changed.
+"""The code at the end of each block and pong: it proves who made the message and that no bit changed [core].
 
 HMAC (RFC 2104) with SHA-256 (FIPS 180-4), cut to its first 16 bytes as RFC 2104, section 5 allows.
 """
@@ -14,7 +14,7 @@ from ksem_contract.message_fields import InvalidMessage
 
 MAC_BYTES: Final = 16
 NO_KEY: Final = b""
-"""Without a key the code shows damage; who made the message it can't show."""
+"""Without a key the code shows damage; it can't show who made the message."""
 MIN_KEY_BYTES: Final = 16
 MAX_KEY_BYTES: Final = 64
 """A longer key is hashed first (RFC 2104, section 2): it gains nothing."""
@@ -55,7 +55,7 @@ _WORDS: Final = {
 
 @dataclass(frozen=True, slots=True, repr=False)
 class MessageKeys:
-    """The keys that count: the first one makes codes, each of them is good in what comes in."""
+    """The keys in force: the first one makes codes, each of them verifies incoming ones."""
 
     keys: tuple[bytes, ...] = (NO_KEY,)
 

@@ -1,6 +1,6 @@
-"""Reads and checks the fields of a message. InvalidMessage names the field by its path from the top.
+"""Reads and checks the fields of a message [core]. InvalidMessage names the field by its path from the top.
 
-JSON as the contract's messages use it: one object, compact, nothing that a reader could take in two ways.
+JSON as the contract's messages use it: one object, compact, without any ambiguity.
 """
 
 import json
@@ -30,11 +30,11 @@ class UnknownVersion(InvalidMessage):
 
 
 class SunspecError(ContractError):
-    """What stands at 40000 is no chain of SunSpec models that can be served."""
+    """No chain of SunSpec models that can be served begins at 40000."""
 
 
 MAX_PAYLOAD: Final = 65536
-"""Longest payload that is looked at, in bytes. A full block is below 3 kB."""
+"""Longest payload that is read, in bytes. A full block is below 3 kB."""
 
 JsonObject = dict[str, Any]
 
@@ -45,15 +45,15 @@ def write_object(fields: Mapping[str, object]) -> bytes:
 
 
 def write_numbers(numbers: Sequence[float | None]) -> str:
-    """A list of numbers, None as null, as it stands in compact JSON."""
+    """A list of numbers, None as null, in compact JSON."""
     return _encode(numbers)
 
 
 def read_object(payload: bytes) -> JsonObject:
     """The object that `payload` holds.
 
-    InvalidMessage for everything that is not one JSON object in UTF-8 of at most 64 KiB, and for a key that stands
-    in it twice, NaN, infinity, nesting beyond reason.
+    InvalidMessage for everything that is not one JSON object in UTF-8 of at most 64 KiB, for a key that occurs
+    twice in it, NaN, infinity, and nesting beyond reason.
     """
     if len(payload) > MAX_PAYLOAD:
         raise InvalidMessage(f"payload of {len(payload)} bytes, at most {MAX_PAYLOAD} are allowed")
@@ -124,7 +124,7 @@ class Fields:
         self._path = path
 
     def text(self, name: str) -> str:
-        """Any text; what can't be shown in it (half a surrogate pair) becomes `?`."""
+        """Any text; a character that can't be shown (half a surrogate pair) becomes `?`."""
         value = self._take(name)
         if type(value) is not str or len(value) > MAX_TEXT:
             raise self._wrong(name, value, f"a text of at most {MAX_TEXT} characters")
@@ -193,7 +193,7 @@ class Fields:
         return self._take(name) is None
 
     def path(self, name: str) -> str:
-        """The field's way from the top of the message."""
+        """The field's path from the top of the message."""
         return self._path + name
 
     def names(self) -> tuple[str, ...]:

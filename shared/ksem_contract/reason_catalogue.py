@@ -1,4 +1,4 @@
-"""All reasons in English: by code a sentence and a remedy.
+"""All reasons in English: by code a sentence and a remedy [core].
 
 `{name}` in a sentence or a remedy is a parameter of the reason. A translation is a second mapping with the same codes
 and parameters. docs/contract.md shows this table; docs/generate_reason_table.py writes it there.
@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 
 class Template(NamedTuple):
-    """The words of one code. Fragments without a capital letter at their begin and a full stop at their end."""
+    """The text of one code. Fragments without a capital letter at their begin and a full stop at their end."""
 
     text: str
     remedy: str = ""
@@ -53,7 +53,9 @@ _METER: Final[Mapping[str, Template]] = {
         "another meter answers: its serial number {serial} is not {before}, the last known one; counters begin anew",
         "if you did not replace the meter, check its address; [[meter]] serial refuses others",
     ),
-    "key-file": Template("{error}", "", "the file of [integrity] key_file can't be read; the keys of before count on"),
+    "key-file": Template(
+        "{error}", "", "the file of [integrity] key_file can't be read; the last good keys stay in force"
+    ),
     # the push
     "push-of-another-meter": Template("not used: {error}"),
     "push-arrives": Template("a whole cycle every {period} ms"),
@@ -112,7 +114,7 @@ _METER: Final[Mapping[str, Template]] = {
     # how the pushed writes make a cycle
     "cycle-not-repeated": Template("the meter's writes have not repeated three times in the same order yet"),
     "cycle-writes-twice": Template(
-        "the meter writes some registers twice in a cycle, so a cycle's end can't be told",
+        "the meter writes some registers twice in a cycle, so a cycle's end can't be found",
         "remove overlapping groups in the meter's Modbus menu",
     ),
     "cycle-pace-unclear": Template("the meter's pace is not clear yet"),
@@ -125,11 +127,11 @@ _METER: Final[Mapping[str, Template]] = {
     "cycle-changed": Template("the meter has changed what it writes"),
     "cycle-pace-changed": Template("the meter's pace has changed"),
     "cycle-spread": Template("a cycle's writes are spread over {spread} s of a period of {period} s"),
-    "cycle-cut-elsewhere": Template("the phases' sum says that cycles are cut elsewhere"),
+    "cycle-cut-elsewhere": Template("the phases' sum shows that cycles are cut elsewhere"),
     "cycle-back": Template("the push has come back, its rhythm is awaited"),
     # polling
     "poll-answers": Template("the meter answers"),
-    "poll-not-begun": Template("{where} was not asked yet"),
+    "poll-not-begun": Template("{where} was not polled yet"),
     "meter-unreachable": Template("no connection to {where}", _METER_REMEDY),
     "meter-name-unknown": Template(
         "no address of {host}: {error}", "correct [[meter]] host in publisher.toml, or the network's name server"
@@ -139,7 +141,7 @@ _METER: Final[Mapping[str, Template]] = {
     "poll-failed": Template("{read}: {error}", _METER_REMEDY),
     "poll-exception": Template("{read}: exception {exception}", _IS_KSEM),
     "not-a-ksem": Template("{where} is no KSEM: {error}", _IS_KSEM),
-    "identity-refused": Template("the meter refuses to tell who it is, so nothing else is read: {error}", _IS_KSEM),
+    "identity-refused": Template("the meter refuses to identify itself, so nothing else is read: {error}", _IS_KSEM),
     "live-refused": Template("the meter refuses live data: {error}", _IS_KSEM),
     "block-refused": Template("the meter refuses registers {registers} ({block}): exception {exception}", _IS_KSEM),
     "answers-slow": Template(
@@ -172,15 +174,15 @@ _NODE: Final[Mapping[str, Template]] = {
     "port-stuck": Template(f"{_ON_LINE}{{port}} takes no answers", _REPLUG),
     "node-without-broker": Template(f"{_ON_LINE}no link to the broker"),
     "meter-unknown": Template(
-        f"{_ON_LINE}nothing was heard about meter {{meter}}: no publisher has run yet, its id is another one,"
+        f"{_ON_LINE}nothing was received about meter {{meter}}: no publisher has run yet, its id is another one,"
         " or the broker's ACL keeps {topic}/# from this user",
         "start ksem-publisher, correct the meter's id, or let this user read {topic}/#",
     ),
     "meter-offline": Template(
-        f"{_ON_LINE}the publisher of meter {{meter}} says offline: its live data does not flow", "see its health"
+        f"{_ON_LINE}the publisher of meter {{meter}} reports offline: its live data does not flow", "see its health"
     ),
     "blocks-missing": Template(
-        f"{_ON_LINE}no block of meter {{meter}} arrives, and its publisher did not say offline: the network or the"
+        f"{_ON_LINE}no block of meter {{meter}} arrives, and its publisher did not report offline: the network or the"
         " publisher has stalled, or the broker's ACL keeps {topic}/block/+ from this user",
         "check the network and the publisher, and let this user read {topic}/block/+",
     ),
@@ -194,15 +196,15 @@ _NODE: Final[Mapping[str, Template]] = {
         " is missing",
         "see the publisher's health, and the network between the two",
     ),
-    "inverter-awaited": Template(f"{_ON_LINE}waits for the inverter to ask"),
-    "inverter-stopped": Template(f"{_ON_LINE}the inverter has stopped asking", _WIRING),
+    "inverter-awaited": Template(f"{_ON_LINE}waits for the inverter's first request"),
+    "inverter-stopped": Template(f"{_ON_LINE}the inverter has stopped sending requests", _WIRING),
     "inverter-unreadable": Template(
         f"{_ON_LINE}no request came, but other traffic did",
         f"check baudrate, parity, stopbits, unit id; else {_WIRING}",
     ),
-    "inverter-silent": Template(f"{_ON_LINE}the inverter has never asked", _WIRING),
+    "inverter-silent": Template(f"{_ON_LINE}the inverter has never sent a request", _WIRING),
     "requests-refused": Template(
-        f"{_ON_LINE}the inverter asks only for ranges that the meter does not have, or whose block is old or missing",
+        f"{_ON_LINE}the inverter requests only ranges that the meter does not have, or whose block is old or missing",
         "see requests",
     ),
     "node-name-taken": Template(
@@ -319,13 +321,13 @@ _SEEN: Final[Mapping[str, Template]] = {
     "link-connecting": Template("connecting to the broker", "nothing to do yet"),
     "link-down": Template("no link to the broker"),
     "no-publisher-seen": Template(
-        "no meter has been heard of",
+        "no meter has been seen",
         "start ksem-publisher, and give it the same broker and prefix; the broker's ACL must let this user read"
         " {prefix}/#. Some brokers (RabbitMQ) give what is retained to exact topics alone: name meters and nodes in the"
         " settings",
     ),
     "meter-not-seen": Template(
-        "nothing has been heard of meter {meter}",
+        "nothing has been received from meter {meter}",
         "start ksem-publisher, and give it the same broker and prefix; the broker's ACL must let this user read"
         " {prefix}/#",
     ),
@@ -346,12 +348,12 @@ _SEEN: Final[Mapping[str, Template]] = {
         " from this user",
     ),
     "no-node-seen": Template(
-        "no RTU server has been heard of",
+        "no RTU server has been seen",
         "on the inverter's host: systemctl status rtu-server; sudo airbridge doctor. It needs the same broker and"
         " prefix as here",
     ),
     "node-not-seen": Template(
-        "nothing has been heard of the RTU server {node}", "on its host: systemctl status rtu-server"
+        "nothing has been received from the RTU server {node}", "on its host: systemctl status rtu-server"
     ),
     "node-only-retained": Template(
         "only the broker still knows an RTU server {node}",
@@ -365,7 +367,7 @@ _SEEN: Final[Mapping[str, Template]] = {
         "a message on {topic} can't be read: {error}", "run the same version of AirBridge everywhere"
     ),
 }
-"""What only an onlooker can know: dashboard, monitor."""
+"""Reasons that only an observer can know: dashboard, monitor."""
 
 _ONE_CLIENT: Final = (
     "set share = true in inverter-reader.toml, so that the connection is free between two reads, or put a Modbus proxy"

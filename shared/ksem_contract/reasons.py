@@ -1,4 +1,4 @@
-"""Why something is as it is: a code for programs, a sentence and a remedy for people.
+"""Why something is in its state: a code for programs, a sentence and a remedy for people [core].
 
 Every state that a health message reports is explained by reasons. Programs compare codes and read parameters, and never
 match a sentence: sentences may change at any time, and may come in another language. All sentences stand in
@@ -37,7 +37,7 @@ class Reason:
     remedy: str = ""
     """What a user can do; empty where there is nothing to do."""
     params: tuple[tuple[str, str], ...] = ()
-    """What the sentence was made with, by name."""
+    """The parameters of the sentence, by name."""
 
     @classmethod
     def of(cls, code: str, **params: object) -> "Reason":
@@ -53,7 +53,7 @@ class Reason:
         return dict(self.params).get(name, "")
 
     def by(self, catalogue: Mapping[str, Template]) -> "Reason":
-        """The same reason in the words of `catalogue`; unchanged where that does not know it, or lacks a parameter."""
+        """The same reason in the texts of `catalogue`; unchanged where that lacks the code or a parameter."""
         template = catalogue.get(self.code)
         if template is None:
             return self
@@ -63,7 +63,7 @@ class Reason:
             return self
 
     def to_json(self) -> JsonObject:
-        """As it stands in a message."""
+        """The object in a message."""
         return {
             "code": self.code,
             "text": bounded_text(self.text, MAX_REASON_TEXT),
@@ -73,7 +73,7 @@ class Reason:
 
     @classmethod
     def from_json(cls, fields: Fields) -> "Reason":
-        """From a message; a code that this version does not know is kept with its sentence."""
+        """Read from a message; a code that this version does not know is kept with its sentence."""
         params = fields.part("params") if "params" in fields.names() else None
         return cls(
             code=check_reason_code("code", fields.text("code")),

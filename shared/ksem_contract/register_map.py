@@ -1,6 +1,6 @@
-"""The meter's register map: instantaneous values, energy counters, identity, and what it reports of other devices.
+"""The meter's register map [core]: instantaneous values, energy counters, identity, and data of other devices.
 
-KOSTAL's document could not be had as a whole: this is what ten independent implementations agree on
+KOSTAL's whole document is not public: this is what ten independent implementations agree on
 (`tests/data/ksem-registers.csv` names them). These addresses did not move with firmware 2.6.0.
 """
 

@@ -1,4 +1,4 @@
-"""Registers of a Modbus map: a range of them, one value of the map, and sets of registers as the bits of one number.
+"""Registers of a Modbus map [core]: a range, one value of the map, and sets of registers as the bits of one number.
 
 Bit 0 of such a number is the block's first register.
 """
@@ -55,7 +55,7 @@ RegisterType = Literal["uint16", "int16", "uint32", "int32", "uint64", "acc32", 
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """A value that stands in `count` registers from `address` on, high word first."""
+    """A value in `count` registers from `address` on, high word first."""
 
     address: int
     count: int
@@ -63,7 +63,7 @@ class Register:
     unit: str
     """Unit after scaling; empty for numbers without one, and for text."""
     scale: float | None
-    """What one count is worth; None for text, and where a scale register tells."""
+    """The value of one count; None for text, and where a scale register holds it."""
     key: str
     name: str
     scale_at: int | None = None
@@ -71,7 +71,7 @@ class Register:
 
     @property
     def range(self) -> RegisterRange:
-        """Where it stands."""
+        """Its registers."""
         return RegisterRange(self.address, self.count)
 
 

@@ -1,9 +1,9 @@
-"""The meter's SunSpec models: their registers, and the walk that finds them step by step.
+"""The meter's SunSpec models: their registers, and the walk that finds them step by step [core].
 
-SunSpec: the marker `SunS`, then models, each an id, a length and as many words, up to the id 0xFFFF. Firmware 2.6.0
-moved the models: the common model grew from 65 to 66 words, so before it everything from 40070 on stood one lower. The
+SunSpec: the marker `SunS`, then models, each an id, a length and as many registers, up to the id 0xFFFF. Firmware 2.6.0
+moved the models: the common model grew from 65 to 66 registers, so before it all from 40070 on was one lower. The
 registers here are those of 2.6.0 or later. Never rely on their addresses without walking the chain. Layout: SunSpec
-models 1 and 203. A value that the meter does not measure holds 0x8000, or 0x80000000 in two words.
+models 1 and 203. A value that the meter does not measure holds 0x8000, or 0x80000000 in two registers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -50,7 +50,7 @@ SUNSPEC_COMMON: Final = (
     Register(40068, 1, "uint16", "", None, "ss_da", "Device address"),
     Register(40069, 1, "pad", "", None, "ss_pad", "Pad register"),
 )
-"""Model 1: who made it. The pad came with firmware 2.6.0: length 66, before 65."""
+"""Model 1: the manufacturer. The pad came with firmware 2.6.0: length 66, before 65."""
 
 SUNSPEC_METER: Final = (
     Register(40070, 1, "uint16", "", None, "ss_m_did", "Meter model ID = 203"),
@@ -94,12 +94,12 @@ SUNSPEC_END: Final = (
 _MARKER: Final = (0x5375, 0x6E53)
 _END: Final = 0xFFFF
 _HEAD: Final = 2
-"""Words of a model's id and length."""
+"""Registers of a model's id and length."""
 
 
 @dataclass(frozen=True, slots=True)
 class SunspecModel:
-    """A model in the chain: `address` is that of its id, `length` the number of words behind id and length."""
+    """A model in the chain: `address` is that of its id, `length` the number of registers behind id and length."""
 
     did: int
     address: int
@@ -109,8 +109,8 @@ class SunspecModel:
 class SunspecChain:
     """A walk along the chain.
 
-    While `wanted` is a range, read it from the meter and hand its words to `take`. When it is None, `models` holds all
-    models, and `found` the range from the marker to the chain's end: at most 40000-40200.
+    While `wanted` is a range, read it from the meter and pass its registers to `take`. When it is None, `models` has
+    all models, and `found` the range from the marker to the chain's end: at most 40000-40200.
     """
 
     __slots__ = ("_models", "_wanted", "found")
@@ -131,9 +131,9 @@ class SunspecChain:
         return tuple(self._models)
 
     def take(self, registers: Sequence[int]) -> None:
-        """The words of `wanted`. SunspecError if they are no SunSpec, or the chain leads out of 40000-40200.
+        """The registers of `wanted`. SunspecError if they are no SunSpec, or the chain leads out of 40000-40200.
 
-        After an error the walk is over. ValueError for a number of words that was not asked for.
+        After an error the walk is over. ValueError for a wrong number of registers.
         """
         requested = self._wanted
         if requested is None or len(registers) != requested.count:
@@ -148,7 +148,7 @@ class SunspecChain:
             return
         if length == 0:
             raise SunspecError(f"model {did} at {address} has the length 0")
-        # Behind the model the end's two words must still find their place.
+        # Behind the model there must be room for the end's two registers.
         if address + _HEAD + length + _HEAD > SUNSPEC.stop:
             raise SunspecError(f"model {did} at {address} has the length {length}, which leads beyond {SUNSPEC.last}")
         self._models.append(SunspecModel(did, address, length))

@@ -1,4 +1,4 @@
-"""The topics of the contract, written and read, and the names that become part of a topic."""
+"""The topics of the contract, written and read, and the names that are part of a topic [core]."""
 
 import re
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ _is_prefix = re.compile(r"[^/+#\x00]+(/[^/+#\x00]+)*").fullmatch
 
 
 class ParsedTopic(NamedTuple):
-    """What a topic says. `name` is a block's name or a value's key."""
+    """The parts of a topic. `name` is a block's name or a value's key."""
 
     kind: Kind
     meter: str | None = None
@@ -71,7 +71,7 @@ class Topics:
         return f"{self.prefix}/{check_meter(meter)}/block/+"
 
     def meter_block_subscriptions(self, meter: str) -> list[str]:
-        """What brings all blocks of a meter, and the retained ones also from brokers that keep them from patterns."""
+        """Subscriptions to all blocks of a meter, also where a broker sends retained ones to exact topics only."""
         return [*(self.meter_block(meter, name) for name in NAMED_BLOCKS), self.meter_blocks(meter)]
 
     def meter_health(self, meter: str) -> str:
@@ -87,7 +87,7 @@ class Topics:
         return f"{self.prefix}/{check_meter(meter)}/value/{check_name(key, 'value')}"
 
     def ping(self, meter: str, node: str) -> str:
-        """A node's question for the publisher's clock."""
+        """A node's request for the publisher's clock."""
         return f"{self.prefix}/{check_meter(meter)}/ping/{check_node(node)}"
 
     def pings(self, meter: str) -> str:
@@ -103,7 +103,7 @@ class Topics:
         return f"{self.prefix}/{check_meter(meter)}/pong/+"
 
     def node_status(self, node: str) -> str:
-        """Retained `online` / `offline`: whether the inverter asks and gets data."""
+        """Retained `online` / `offline`: whether the inverter requests and gets data."""
         return f"{self.prefix}/rtu/{check_node(node)}/status"
 
     def node_health(self, node: str) -> str:
@@ -111,7 +111,7 @@ class Topics:
         return f"{self.prefix}/rtu/{check_node(node)}/health"
 
     def node_requests(self, node: str) -> str:
-        """Retained list of what the inverter asks."""
+        """Retained list of what the inverter requests."""
         return f"{self.prefix}/rtu/{check_node(node)}/requests"
 
     def inverter_status(self, inverter: str) -> str:
@@ -139,7 +139,7 @@ class Topics:
         return f"{self.prefix}/#"
 
     def parse(self, topic: str) -> ParsedTopic | None:
-        """What `topic` says; None if it is none of the contract's."""
+        """The parts of `topic`; None if the contract has no such topic."""
         head = len(self.prefix)
         if topic[head : head + 1] != "/" or not topic.startswith(self.prefix):
             return None
@@ -188,7 +188,7 @@ def is_node(text: str) -> bool:
 
 
 def check_name(text: str, what: str) -> str:
-    """`text` itself, or ValueError that says which name (`what`) is wrong."""
+    """`text` itself, or ValueError that names the wrong name (`what`)."""
     if not is_name(text):
         raise ValueError(f"{what} {text!r}: allowed are {NAME_RULE}")
     return text

@@ -1,6 +1,6 @@
-"""Turns registers into values: their keys, units and registers, and the decoding of a block in one go.
+"""Turns registers into values: their keys, units and registers, and the decoding of a block in one go [core].
 
-A value is left out, never guessed, if one of its words was never measured, or if the meter marks it as missing (all
+A value is left out, never guessed, if one of its registers was never measured, or if the meter marks it as missing (all
 ones, or the sign bit alone, as SunSpec and KOSTAL write it). A counter of 0 is a value.
 """
 
@@ -17,7 +17,7 @@ Recipe = Literal["plain", "net", "larger", "signed"]
 """How registers become a value.
 
 plain: the register itself. net: plus minus minus. larger: the larger of the two, since only the one of the present
-direction is not zero. signed: the first, with the sign of the net power that the other two tell.
+direction is not zero. signed: the first, with the sign of the net power of the other two.
 """
 
 
@@ -109,7 +109,7 @@ VALUE_KEYS: Final[tuple[ValueKey, ...]] = (*LIVE_KEYS, *ENERGY_KEYS, *DEVICE_KEY
 """All values, in the order in which they are documented."""
 
 _FORMATS: Final = {("uint16", 1): "H", ("uint32", 2): "I", ("int32", 2): "i", ("uint64", 4): "Q"}
-"""How struct reads a register's words, by type and count."""
+"""How struct reads a value's registers, by type and count."""
 
 
 def _plain(count: int) -> int:
@@ -129,7 +129,7 @@ _MAKE: Final[dict[Recipe, Callable[..., int]]] = {"plain": _plain, "net": _net, 
 
 
 class BlockValues:
-    """Knows where the registers of some values stand in a block, and how the values are made of them."""
+    """Knows where the registers of some values are in a block, and how the values are made of them."""
 
     def __init__(self, block: RegisterRange, keys: Sequence[ValueKey]) -> None:
         self._block = block
@@ -138,19 +138,19 @@ class BlockValues:
         self._parts = [slice(one.address - block.start, one.address - block.start + one.count) for one in registers]
         self._unknown = [_unknown(register) for register in registers]
         self._odd = frozenset(count for counts in self._unknown for count in counts)
-        """Counts that mean "no value" in one register or another, so seldom that each is looked at only then."""
-        self._words = struct.Struct(f">{block.count}H")
+        """Counts that mean "no value" in some register: rare, so each register is checked only where one occurs."""
+        self._packing = struct.Struct(f">{block.count}H")
         self._counts = struct.Struct(_layout(block, registers))
         self._keys = [(key.key, _MAKE[key.recipe], key.divisor, [place[one] for one in key.registers]) for key in keys]
 
     def decode(self, registers: Sequence[int | None], start: int) -> dict[str, float]:
-        """The values, by key, of the registers from address `start` on. What is not known is left out."""
+        """The values, by key, of the registers from address `start` on. Unknown values are left out."""
         words = registers if (start, len(registers)) == self._whole else self._placed(registers, start)
         known: Sequence[int | None]
         try:
-            known = self._counts.unpack(self._words.pack(*words))
-        except struct.error:  # there are holes
-            filled = self._words.pack(*(word or 0 for word in words))
+            known = self._counts.unpack(self._packing.pack(*words))
+        except struct.error:  # some registers are None
+            filled = self._packing.pack(*(word or 0 for word in words))
             counts = zip(self._parts, self._counts.unpack(filled), strict=True)
             known = [None if None in words[part] else count for part, count in counts]
         if not self._odd.isdisjoint(known):
@@ -167,7 +167,7 @@ class BlockValues:
         return self._block.start, self._block.count
 
     def _placed(self, registers: Sequence[int | None], start: int) -> list[int | None]:
-        """The same words where they belong in the whole block, with holes for the others."""
+        """The same registers at their place in the whole block, None for the others."""
         words: list[int | None] = [None] * self._block.count
         for address, word in enumerate(registers, start - self._block.start):
             if 0 <= address < len(words):
@@ -184,14 +184,14 @@ def _layout(block: RegisterRange, registers: Sequence[Register]) -> str:
 
 
 def _unknown(register: Register) -> frozenset[int]:
-    """The counts by which the meter says that it has no value: all ones, or the sign bit alone in more than 16 bits."""
+    """The counts by which the meter marks "no value": all ones, or the sign bit alone in more than 16 bits."""
     bits = 16 * register.count
     if register.type == "int32":
         return frozenset((-(1 << (bits - 1)),))
     return frozenset(((1 << bits) - 1, *((1 << (bits - 1),) if bits > 16 else ())))
 
 
-Words = Sequence[int | None]
+Registers = Sequence[int | None]
 
 _LIVE: Final = BlockValues(LIVE, LIVE_KEYS)
 _ENERGY: Final = BlockValues(ENERGY, ENERGY_KEYS)
@@ -199,26 +199,26 @@ _DEVICE: Final = BlockValues(DEVICE, DEVICE_KEYS)
 _TEXTS: Final = ("vendor_name", "product_name", "serial_number")
 
 
-def decode_live(registers: Words, start: int = LIVE.start) -> dict[str, float]:
+def decode_live(registers: Registers, start: int = LIVE.start) -> dict[str, float]:
     """Values of the registers from address `start` on, by key: W, var, VA, A, V, Hz. Power: + is import."""
     return _LIVE.decode(registers, start)
 
 
-def decode_energy(registers: Words, start: int = ENERGY.start) -> dict[str, float]:
+def decode_energy(registers: Registers, start: int = ENERGY.start) -> dict[str, float]:
     """Counters in kWh, by key."""
     return _ENERGY.decode(registers, start)
 
 
-def decode_device(registers: Words, start: int = DEVICE.start) -> dict[str, float]:
+def decode_device(registers: Registers, start: int = DEVICE.start) -> dict[str, float]:
     """Numbers about the device, by key."""
     return _DEVICE.decode(registers, start)
 
 
-def decode_texts(registers: Words, start: int = DEVICE.start) -> dict[str, str]:
-    """`vendor_name`, `product_name` and `serial_number`, as far as the device tells them."""
+def decode_texts(registers: Registers, start: int = DEVICE.start) -> dict[str, str]:
+    """`vendor_name`, `product_name` and `serial_number`, as far as the device has them."""
     found = {}
     for key in _TEXTS:
-        words = _words(BY_KEY[key], registers, start)
+        words = _registers(BY_KEY[key], registers, start)
         if words is None:
             continue
         raw = b"".join(word.to_bytes(2, "big") for word in words).partition(b"\0")[0]
@@ -236,8 +236,8 @@ def format_value(value: float, decimals: int) -> str:
     return text.removeprefix("-") if not text.strip("-0.") else text
 
 
-def _words(register: Register, registers: Words, start: int) -> list[int] | None:
-    """The register's words; None if one of them is a hole or not there."""
+def _registers(register: Register, registers: Registers, start: int) -> list[int] | None:
+    """The value's registers; None if one of them was never measured or is not there."""
     first = register.address - start
     if first < 0:
         return None

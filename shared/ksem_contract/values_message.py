@@ -1,4 +1,4 @@
-"""The message that carries all values of one measuring cycle and the newest counters, and its writer."""
+"""The message that carries all values of one measuring cycle and the newest counters, and its writer [core]."""
 
 import math
 from collections.abc import Mapping
@@ -71,7 +71,7 @@ class ValuesWriter:
         self._template = ""
 
     def write(self, *, time: str, age_ms: int, values: Mapping[str, float]) -> bytes:
-        """The payload. Fields as in ValuesMessage; the values are taken for what they are, finite floats.
+        """The payload. Fields as in ValuesMessage; the values are not checked: finite floats.
 
         InvalidMessage where a key breaks the contract.
         """

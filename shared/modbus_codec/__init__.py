@@ -1,4 +1,4 @@
-"""Modbus for servers, as bytes and meaning: no IO, no clock. Registers only; RTU and TCP."""
+"""Modbus for servers, as bytes and meaning: no IO, no clock. Registers only; RTU and TCP [core]."""
 
 from modbus_codec.crc import append_crc, crc16, has_valid_crc
 from modbus_codec.pdu import (

@@ -1,4 +1,4 @@
-"""The CRC of Modbus RTU, by the table of the specification.
+"""The CRC of Modbus RTU, by the table of the specification [core].
 
 Polynomial x^16 + x^15 + x^2 + 1, bits reflected, start 0xFFFF, low byte first on the wire.
 Source: Modbus over serial line specification 1.02, section 6.2.2.
@@ -24,7 +24,7 @@ _TABLE: Final = tuple(_remainder(byte) for byte in range(256))
 def crc16(data: bytes | bytearray) -> int:
     """Return the CRC of `data`; over a whole frame with its CRC it is 0.
 
-    Zeros behind such a frame leave it 0, so a CRC alone never tells where a frame ends.
+    Zeros behind such a frame leave it 0, so a CRC alone never shows where a frame ends.
     """
     crc = _START
     for byte in data:
@@ -33,10 +33,10 @@ def crc16(data: bytes | bytearray) -> int:
 
 
 def append_crc(data: bytes) -> bytes:
-    """Return `data` (unit and PDU) with its CRC behind it."""
+    """Return `data` (unit and PDU), followed by its CRC."""
     return data + crc16(data).to_bytes(2, "little")
 
 
 def has_valid_crc(frame: bytes | bytearray) -> bool:
-    """Return whether the last two bytes are the CRC of what stands before them."""
+    """Return whether the last two bytes are the CRC of the bytes before them."""
     return len(frame) > 2 and crc16(frame) == 0

@@ -1,4 +1,4 @@
-"""PDUs, requests and replies without their frame: the numbers of the protocol, and how PDUs are read and written.
+"""PDUs, requests and replies without their frame [core]: the protocol's numbers, and how PDUs are read and written.
 
 Each request and reply is checked when built (ValueError). Errors of received bytes have a class for each thing that the
 receiver does about it. Source: Modbus application protocol specification V1.1b3, sections 4 to 7.
@@ -29,7 +29,7 @@ READS: Final = (FunctionCode.READ_HOLDING_REGISTERS, FunctionCode.READ_INPUT_REG
 
 
 class ExceptionCode(IntEnum):
-    """Why a server refuses, as it stands in an exception reply."""
+    """Why a server refuses, as an exception reply holds it."""
 
     ILLEGAL_FUNCTION = 1
     ILLEGAL_DATA_ADDRESS = 2
@@ -43,11 +43,11 @@ class ExceptionCode(IntEnum):
 
 
 class ModbusCodecError(Exception):
-    """Received bytes that can't be taken at their word."""
+    """Received bytes that can't be used as they are."""
 
 
 class BadFrame(ModbusCodecError):
-    """No frame or no request at all: a server says nothing to it on RTU, and closes the connection on TCP."""
+    """No frame or no request at all: a server does not answer it on RTU, and closes the connection on TCP."""
 
 
 class BadRequest(ModbusCodecError):
@@ -56,7 +56,7 @@ class BadRequest(ModbusCodecError):
     def __init__(self, function: int, code: ExceptionCode, text: str) -> None:
         super().__init__(text)
         self.function = function
-        """1 to 127, as asked."""
+        """1 to 127, as requested."""
         self.code = code
         self.text = text
 
@@ -140,7 +140,7 @@ or count. Application protocol specification V1.1b3, sections 6.6 and 6.12."""
 
 @dataclass(frozen=True, slots=True)
 class ReadReply:
-    """The 1 to 125 `registers` asked for, 0 to 65535 each."""
+    """The 1 to 125 `registers` that were requested, 0 to 65535 each."""
 
     function: FunctionCode
     registers: tuple[int, ...]
@@ -157,7 +157,7 @@ class ReadReply:
 
 @dataclass(frozen=True, slots=True)
 class WriteSingleReply:
-    """The request, said back: `value` stands in the register at `address`; both 0 to 65535."""
+    """The request, echoed: the register at `address` holds `value`; both 0 to 65535."""
 
     function: ClassVar[FunctionCode] = FunctionCode.WRITE_SINGLE_REGISTER
     address: int
@@ -187,7 +187,7 @@ class WriteMultipleReply:
 
 @dataclass(frozen=True, slots=True)
 class ExceptionReply:
-    """The server's refusal of `function` (1 to 127, as asked, without the exception bit)."""
+    """The server's rejection of `function` (1 to 127, as requested, without the exception bit)."""
 
     function: int
     code: ExceptionCode
@@ -205,7 +205,7 @@ Reply = ReadReply | WriteSingleReply | WriteMultipleReply | ExceptionReply
 
 
 def decode_request(pdu: bytes) -> Request:
-    """Return what a client asks for.
+    """Return what a client requests.
 
     Raises BadRequest with what to answer, BadFrame where no answer is possible (no function code in it).
     """
@@ -246,17 +246,17 @@ def written_registers(pdu: bytes, count: int) -> tuple[int, ...]:
 
 
 def decode_reply(pdu: bytes, request: Request) -> Reply:
-    """Return what the server said to `request`. Raises BadReply where it says anything else, even in part."""
+    """Return the server's reply to `request`. Raises BadReply where it is not one, even in part."""
     function = request.function
     if pdu[:1] == bytes((function | EXCEPTION_BIT,)):
         return _exception_reply(pdu, function)
     if pdu[:1] != bytes((function,)):
-        raise BadReply(f"asked with function {function}, answered {pdu[:1].hex() or 'nothing'}")
+        raise BadReply(f"requested with function {function}, answered {pdu[:1].hex() or 'nothing'}")
     if isinstance(request, ReadRequest):
         expected = bytes((function, 2 * request.count))
         if len(pdu) != 2 + 2 * request.count or not pdu.startswith(expected):
-            written = f"byte count {pdu[1]} and {len(pdu) - 2} bytes" if len(pdu) > 1 else "no byte count"
-            raise BadReply(f"asked for {request.count} registers, answered {written}")
+            got = f"byte count {pdu[1]} and {len(pdu) - 2} bytes" if len(pdu) > 1 else "no byte count"
+            raise BadReply(f"requested {request.count} registers, answered {got}")
         return ReadReply(request.function, struct.unpack(f">{request.count}H", pdu[2:]))
     if isinstance(request, WriteSingleRequest):
         _require_same(pdu, request.encode())
@@ -279,7 +279,7 @@ def _request_function(pdu: bytes) -> int:
     if not pdu:
         raise BadFrame("an empty PDU")
     if not 0 < pdu[0] < EXCEPTION_BIT:
-        raise BadFrame(f"function {pdu[0]} can't be asked for: 1 to 127 is allowed")
+        raise BadFrame(f"function {pdu[0]} can't be requested: 1 to 127 is allowed")
     return pdu[0]
 
 

@@ -1,10 +1,10 @@
-"""Finds RTU frames in what a port on a shared RS485 line delivers, by length and CRC.
+"""Finds RTU frames in the bytes of a port on a shared RS485 line, by length and CRC [core].
 
 The silence of 3.5 characters that ends a frame is lost in adapters that deliver in grains of 1 to 16 ms. So a frame is
-found by its length and CRC, and an idle gap, longer than any grain, only ends what could not be told otherwise. Frames
+found by its length and CRC, and an idle gap, longer than any grain, only ends what is ambiguous otherwise. Frames
 of other units are consumed whole: what their registers hold is never searched for requests while they are intact.
 
-Nothing on the line tells a request from a reply but its shape, and shapes overlap: a read request for an address from
+On the line only its shape marks a frame as request or reply, and shapes overlap: a read request for an address from
 512 to 767 begins like a reply of one register, and if its CRC ends in 00 (one in 256 does) its first seven bytes have
 a valid CRC too. So both readings are weighed before either is believed.
 
@@ -25,9 +25,9 @@ class Kind(Enum):
     REQUEST = "request"
     REPLY = "reply"
     INCOMPLETE = "incomplete"
-    """More bytes, or the end of the burst, must tell."""
+    """More bytes, or the end of the burst, must decide."""
     UNKNOWN_FUNCTION = "unknown function"
-    """Only the end of the burst can tell where it ends."""
+    """Only the end of the burst can show where it ends."""
     NONE = "none"
     """No frame begins here, whatever may follow."""
 
@@ -46,14 +46,14 @@ INCOMPLETE: Final = Shape(Kind.INCOMPLETE)
 
 _READ_REQUEST: Final = Shape(Kind.REQUEST, 8)
 _FIXED: Final = {5: Shape(Kind.REQUEST, 8), 6: Shape(Kind.REQUEST, 8), 22: Shape(Kind.REQUEST, 10)}
-"""Write single coil, write single register, mask write register: the reply is the request said back."""
+"""Write single coil, write single register, mask write register: the reply echoes the request."""
 _EXCEPTION: Final = Shape(Kind.REPLY, 5)
 _WRITE_REPLY: Final = Shape(Kind.REPLY, 8)
 _READ_COUNTS: Final = {1: 2000, 2: 2000, 3: 125, 4: 125}
 
 
 def shape_at(held: bytearray, begin: int, *, ended: bool) -> Shape:
-    """Return what begins at `begin`; `ended` says that nothing will follow what is held."""
+    """Return what begins at `begin`; `ended` means that nothing will follow the held bytes."""
     have = len(held) - begin
     if have < 2:
         return INCOMPLETE
@@ -86,7 +86,7 @@ def _read_shape(held: bytearray, begin: int, have: int, *, ended: bool) -> Shape
 
 
 def _requests_too_much(held: bytearray, begin: int, have: int) -> bool:
-    """Tell whether this, read as a request to read, has a count of 0 or over the limit; False while that is open."""
+    """Return whether this, read as a read request, has a count of 0 or over the limit; False while that is open."""
     return have >= 6 and not 1 <= held[begin + 4] << 8 | held[begin + 5] <= _READ_COUNTS[held[begin + 1]]
 
 
@@ -119,7 +119,7 @@ def _first_valid(
 
 
 GLITCH: Final = 2
-"""Stray bytes that a driver may leave behind a frame as it lets go of the line; a client's next frame has more."""
+"""Bytes that a driver may leave behind a frame as it releases the line; a client's next frame has more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ class Request:
     """So many bytes behind it may be a glitch: none where any noise lies before it."""
     resynced: bool = False
     """More than a glitch lies before it, or another request without a silence between: it may be a part of something
-    longer, of which more is still to come, so only an idle gap tells that it ends here."""
+    longer, of which more is still to come, so only an idle gap shows that it ends here."""
     since: float = field(default=0.0, compare=False)
     """Its last byte did not arrive before this moment."""
 
@@ -219,7 +219,7 @@ class RtuFrameReader:
         return self._search(ended=True) if now >= self._at + self.idle_gap else []
 
     def no_gap(self) -> None:
-        """What comes next follows the request heard last without the silence that ends a frame.
+        """What comes next follows the last request without the silence that ends a frame.
 
         No client does that, so both may lie in another unit's frame whose head was lost.
         """
@@ -238,7 +238,7 @@ class RtuFrameReader:
         self._crowded = False
 
     def _search(self, *, ended: bool = False, behind: int = 0) -> list[FrameEvent]:
-        """Take all frames that can be told now; `behind` more bytes have arrived after what is held."""
+        """Take all frames that are certain now; `behind` more bytes have arrived after the held ones."""
         received: list[FrameEvent] = []
         while self._begin < len(self._held):
             kind, length = shape_at(self._held, self._begin, ended=ended)
@@ -311,7 +311,7 @@ BROADCAST: Final = 0
 
 @dataclass(frozen=True, slots=True)
 class RtuFrame:
-    """`unit` 0 (broadcast) to 255 (248 and up are reserved, but heard), `pdu` 1 to 253 bytes."""
+    """`unit` 0 (broadcast) to 255 (248 and up are reserved, but occur), `pdu` 1 to 253 bytes."""
 
     unit: int
     pdu: bytes

@@ -1,4 +1,4 @@
-"""Frames on a TCP connection. Source: Modbus messaging on TCP/IP implementation guide V1.0b, section 3.1.3."""
+"""Frames on a TCP connection [core]. Source: Modbus messaging on TCP/IP implementation guide V1.0b, section 3.1.3."""
 
 import struct
 from dataclasses import dataclass
@@ -35,14 +35,14 @@ class MbapFrame:
 
 
 def encode_frame(transaction: int, unit: int, pdu: bytes) -> bytes:
-    """Return a frame as it travels; its parts as in MbapFrame, taken for what they are."""
+    """Return a frame as it travels; its parts as in MbapFrame, not checked."""
     return struct.pack(">HHHB", transaction, 0, len(pdu) + 1, unit) + pdu
 
 
 def whole_write(data: bytes) -> tuple[int, int] | None:
     """Return start and count where `data` is one write of registers (function 16) from its first byte to its last.
 
-    None for everything else, wrong writes among it: what that is tells `MbapReader`. For who is waited for.
+    None for everything else, also for wrong writes: `MbapReader` finds what that is. Fast: clients wait.
     """
     size = len(data) - _WRITE.size
     if size < 2:

@@ -1,1 +1,1 @@
-"""How a service of this project runs: settings, command line, logs, systemd, the link to the broker."""
+"""The runtime of this project's services: settings, command line, logs, systemd, the link to the broker."""

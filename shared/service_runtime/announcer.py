@@ -1,4 +1,4 @@
-"""Announces a service's devices to Home Assistant: on each connection, and again when Home Assistant starts."""
+"""Announces a service's devices to Home Assistant: on each connection, and when Home Assistant starts."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -24,7 +24,7 @@ class Announcer:
 
     @property
     def subscriptions(self) -> list[str]:
-        """What it needs to hear."""
+        """The topics it needs."""
         return [birth_topic(self._settings.prefix)] if self._settings.discovery else []
 
     def again(self) -> None:
@@ -32,7 +32,7 @@ class Announcer:
         self._due = True
 
     def on_message(self, message: Incoming) -> bool:
-        """Tell whether the message was Home Assistant's, and note its birth."""
+        """Return whether the message was Home Assistant's, and note its birth."""
         if message.topic != birth_topic(self._settings.prefix):
             return False
         if message.payload == b"online":
@@ -40,7 +40,7 @@ class Announcer:
         return True
 
     def tick(self, link: Link) -> None:
-        """Publish what is due; to be called about once a second."""
+        """Publish what is due; call it about once a second."""
         if not self._due:
             return
         self._due = False  # first: another thread may set it while we publish

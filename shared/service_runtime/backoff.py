@@ -5,10 +5,10 @@ import attrs
 
 @attrs.frozen
 class Backoff:
-    """A delay between `low` and `high` seconds, drawn anew each time and never doubled.
+    """A delay between `low` and `high` seconds, drawn again each time and never doubled.
 
-    A house has two clients and its broker is back when it is back: waiting longer each time would only make the
-    outage longer. The spread keeps clients from knocking in step.
+    A house has two clients, and its broker returns at a time of its own: waiting longer each time would only make the
+    outage longer. The spread keeps clients from connecting in step.
     """
 
     low: float = 0.5

@@ -4,7 +4,7 @@ Ages and limits count on CLOCK_BOOTTIME: monotonic, and it goes on while the hos
 look young after a sleep. The wall clock appears in display strings only.
 
 A time service corrects the wall clock by making CLOCK_BOOTTIME, too, run faster or slower: chrony by up to 83333 ppm as
-it is shipped, systemd-timesyncd by a quarter of what is amiss each second. No allowance for drift that leaves data
+shipped, systemd-timesyncd by a quarter of the error each second. No allowance for drift that leaves data
 fresh covers that, so it is taken out: CLOCK_MONOTONIC_RAW is the bare oscillator, which no service corrects.
 """
 
@@ -14,7 +14,7 @@ from functools import lru_cache
 
 
 def without_slewing(read: Callable[[int], int] = time.clock_gettime_ns) -> Callable[[], float]:
-    """Make a clock that begins as CLOCK_BOOTTIME and then goes on by the oscillator and by what the host slept.
+    """Make a clock that begins as CLOCK_BOOTTIME and then follows the oscillator and the host's sleep.
 
     The sleep is what CLOCK_BOOTTIME is ahead of CLOCK_MONOTONIC, both of which are slewed alike. Read in this order, a
     stall between two reads makes a difference too small, never too great: so the greatest seen is the right one. The
@@ -40,14 +40,14 @@ boottime = without_slewing()
 
 
 def uptime() -> float:
-    """Seconds of CLOCK_BOOTTIME as it is, slewed or not: to compare with what another program reads of the kernel."""
+    """Seconds of CLOCK_BOOTTIME as the kernel has it, slewed or not: to compare with other programs' readings."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def until_tick(period: float, now: float) -> float:
     """Seconds until the next whole multiple of `period`, or the one after it where that is at hand.
 
-    What is done now and then is done on such beats: one wake-up for all of it, where each at a time of its own would
+    All periodic work shares these ticks: one wake-up for all of it, where each at a time of its own would
     find a processor that has to be warmed again.
     """
     left = period - now % period

@@ -36,9 +36,9 @@ Each key of the settings file can also be given as an environment variable, whic
   AIRBRIDGE_MQTT__HOST=broker.lan   AIRBRIDGE_MQTT__TLS=true   AIRBRIDGE_{array}
 
 exit codes:
-  0  ended as asked (SIGTERM, Ctrl-C), or the settings are good (--check)
+  0  ended on request (SIGTERM, Ctrl-C), or the settings are good (--check)
   1  ended by an error that was logged
-  2  the settings or the command line are wrong; every mistake is told
+  2  the settings or the command line are wrong; every mistake is printed
 """
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 
 @attrs.frozen(kw_only=True)
 class Command(Generic[S]):
-    """What a service's command is called, says about itself and reads."""
+    """A service's command: its name, its help, and the settings that it reads."""
 
     name: str
     """As typed: `rtu-server`."""
@@ -153,7 +153,7 @@ def _parser(command: Command[Any]) -> argparse.ArgumentParser:
         "--config", type=Path, metavar="FILE", help=f"settings file (default: {command.default_path}, if it exists)"
     )
     parser.add_argument(
-        "--check", action="store_true", help="tell every mistake in the settings, else what is in force; then end"
+        "--check", action="store_true", help="print every mistake in the settings, else those in force; then end"
     )
     parser.add_argument("--log-level", choices=logs.LEVELS, default="info", help="default: info")
     parser.add_argument("--version", action="version", version=f"{command.name} {VERSION}")
@@ -177,7 +177,7 @@ _at_user_signal: list[Callable[[], None]] = []
 def _watch_signals(request_stop: Callable[[], None]) -> None:
     """Have a thread of its own wait for SIGTERM, SIGINT and SIGUSR1.
 
-    A signal handler would run inside of whatever the main thread does: setting an event there can deadlock on the
+    A signal handler would interrupt the main thread anywhere: setting an event there can deadlock on the
     event's own lock. The signals are blocked before any other thread starts, so that all threads inherit it.
     """
     requested = {signal.SIGTERM, signal.SIGINT}
@@ -190,7 +190,7 @@ def _watch_signals(request_stop: Callable[[], None]) -> None:
         log.info("%s: ending", signal.Signals(came).name)
         request_stop()
         again = signal.sigtimedwait(requested, STOP_WITHIN)
-        log.error("ended %s", "at once: asked twice" if again else f"by force: something hung for {STOP_WITHIN} s")
+        log.error("ended %s", "at once: signalled twice" if again else f"by force: something hung for {STOP_WITHIN} s")
         logs.drain()
         os._exit(EXIT_FAILED)
 

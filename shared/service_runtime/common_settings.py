@@ -1,4 +1,4 @@
-"""Settings tables that several services share, and the names of all tables there are."""
+"""Settings tables that several services share, and the names of all tables."""
 
 from pathlib import Path
 
@@ -51,7 +51,7 @@ class MqttSettings:
         default=None, help="the CA that signed the broker's certificate; else the system's", allowed=readable_file()
     )
     cert_file: Path | None = setting(
-        default=None, help="this client's certificate, where the broker asks for one", allowed=readable_file()
+        default=None, help="this client's certificate, where the broker requires one", allowed=readable_file()
     )
     key_file: Path | None = setting(default=None, help="the private key of cert_file", allowed=readable_file())
     keepalive: int = setting(
@@ -94,7 +94,7 @@ class RecorderSettings:
 
 @attrs.frozen(kw_only=True)
 class IntegritySettings:
-    """The table [integrity]: how the two services know each other's messages."""
+    """The table [integrity]: how the two services authenticate each other's messages."""
 
     key_file: Path | None = setting(
         default=None,

@@ -8,7 +8,7 @@ from service_runtime.common_settings import IntegritySettings, why_no_keys
 
 class KeyFile:
     """Holds the keys in force; `look` swaps them while other threads use `keys`. A file that is gone or broken changes
-    nothing: the keys of before count on.
+    nothing: the last good keys stay in force.
     """
 
     def __init__(self, settings: IntegritySettings, log: logging.Logger) -> None:
@@ -21,11 +21,11 @@ class KeyFile:
         """What is wrong with the file now, and the remedy; empty while it can be read."""
 
     def keys(self) -> MessageKeys:
-        """Return the keys that count now."""
+        """Return the keys in force."""
         return self._keys
 
     def look(self) -> bool:
-        """Take the file's keys if it has changed, to be called about once a second. True: other keys count now."""
+        """Take the file's keys if it has changed; call it about once a second. True: other keys are in force now."""
         stamp = self._file_stamp()
         if stamp == self._stamp and not self.problem:
             return False
@@ -33,7 +33,7 @@ class KeyFile:
         try:
             keys = self._settings.read_keys()
         except (OSError, ValueError) as error:
-            self._note(f"{self._settings.key_file}: {why_no_keys(error)}; the keys of before count on: mend the file")
+            self._note(f"{self._settings.key_file}: {why_no_keys(error)}; the last good keys stay in force: mend it")
             return False
         self._note("")
         changed, self._keys = keys != self._keys, keys
@@ -47,7 +47,7 @@ class KeyFile:
         self.problem = problem
 
     def _file_stamp(self) -> tuple[int, ...]:
-        """What changes whenever the file does; empty without a file."""
+        """A value that changes whenever the file does; empty without a file."""
         if self._settings.key_file is None:
             return ()
         try:

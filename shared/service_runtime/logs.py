@@ -1,4 +1,4 @@
-"""Where log lines go: stderr, in the form that its reader wants [shell]."""
+"""Sends log lines to stderr, in the form that its reader needs [shell]."""
 
 import atexit
 import contextlib
@@ -29,7 +29,7 @@ class JournalFormatter(logging.Formatter):
 
 
 class PatientHandler(logging.Handler):
-    """Writes lines in a thread of its own: a reader of stderr that takes nothing holds up nobody who logs."""
+    """Writes lines in a thread of its own: a blocked stderr delays no thread that logs."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class PatientHandler(logging.Handler):
     def _write(self) -> None:
         while True:
             line = self._lines.get()
-            with contextlib.suppress(OSError, ValueError):  # nobody reads any more, or the stream is closed
+            with contextlib.suppress(OSError, ValueError):  # no reader is left, or the stream is closed
                 self._put(f"{line}\n")
             self._written += 1
 
@@ -81,9 +81,9 @@ def configure(level: str = "info", *, environ: Mapping[str, str] = os.environ) -
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s.%(msecs)03d %(levelname)-7s %(message)s", "%H:%M:%S"))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # No thread or process names are shown; asking for them costs time with every record.
+    # No thread or process names are shown; looking them up costs time with every record.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    # These tell every state change and every packet of theirs; what matters of it is told by ours.
+    # These log every state change and every packet; our own lines report what matters of it.
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
 

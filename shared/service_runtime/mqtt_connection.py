@@ -1,11 +1,11 @@
-"""One connection to the broker through one paho Client: the only door to paho [shell].
+"""One connection to the broker through one paho Client: the only module that uses paho [shell].
 
 How paho is used, and why (2.1.0 and 2.2.0 read): its own thread is not used and no `on_socket_register_write` is set,
 since only then does `Client.publish()` write at once instead of waking a thread; all calls are made under one lock, so
 that packets can't interleave; its callbacks only note what came, since writes made inside of a paho callback wait for
 the next turn; each connection has a new Client, since a Client replays QoS 1 messages after a reconnect.
 
-TLS contexts are made anew only when a certificate file has changed.
+It makes TLS contexts again only when a certificate file has changed.
 """
 
 import contextlib
@@ -60,15 +60,15 @@ class TlsContexts:
 CONNECT_TIMEOUT = 2.0
 """Seconds for each step: TCP connect, TLS, the broker's CONNACK and its SUBACK."""
 TURN = 0.4
-"""Seconds between two looks at the keepalive: with it, a link that is half open is found out within twice the keepalive
+"""Seconds between two checks of the keepalive: with it, a half-open link is found out within twice the keepalive
 and a second."""
 MAX_PACKET = 131072
-"""Bytes of the largest message that is taken. MQTT 5 tells the broker, which drops what is larger. Where one comes all
-the same, the connection is closed: who reads 120 MB answers nobody meanwhile."""
+"""Bytes of the largest message that is accepted. MQTT 5 declares it to the broker, which drops larger ones. Where one
+comes all the same, the connection is closed: a client that reads 120 MB answers nothing meanwhile."""
 # A TLS record more may have been read, and answers to pings, two bytes each in a record of its own: no callback of
-# paho's tells of them.
+# paho's reports them.
 _READ_AHEAD, _PINGS_A_SECOND = 20_000, 64
-# Seconds beyond twice the keepalive after which a silent broker is gone, and between two looks that mean a stall here.
+# Seconds beyond twice the keepalive after which a silent broker is gone, and between two checks that mean a stall here.
 _LATE = 0.6
 _STOOD_STILL = 1.0
 _TCP_USER_TIMEOUT_MS = 3000
@@ -121,7 +121,7 @@ class _TlsSocket(ssl.SSLSocket):
 class Connection:
     """One connection through one paho Client. All but `open()` and `wait()` are called under the link's lock.
 
-    What paho's callbacks tell is left in `accepted`, `refused` (indexes of refused subscriptions, once answered),
+    paho's callbacks fill `accepted`, `refused` (indexes of refused subscriptions, once answered),
     `inbox`, and `ended` (why).
     """
 
@@ -130,7 +130,7 @@ class Connection:
         self.refusal_code: int | None = None
         """Why the broker refused the connection: its CONNACK's reason, as in MQTT 5."""
         self.limits: tuple[str, ...] = ()
-        """What the broker said that it can't do, and the services need."""
+        """What the broker declared that it can't do, and the services need."""
         self.refused: list[int] | None = None
         self.inbox: list[Incoming] = []
         self.acknowledged: list[tuple[int, bool]] = []
@@ -139,7 +139,7 @@ class Connection:
         self._client_id = client_id
         self._reads = 0
         self._unfinished = 0
-        """Bytes read since the last whole packet, as far as they were seen."""
+        """Bytes read since the last whole packet, as far as they were counted."""
         self._finished_at = self._received_at = self._sent_at = self._probed_at = self._looked_at = boottime()
         self._server_keepalive = 0
         self._misc_due = 0.0
@@ -222,7 +222,7 @@ class Connection:
         return gone | (_READABLE if found & select.POLLIN else 0) | (WOKEN if wake_fd in events else 0)
 
     def work(self, ready: int) -> None:
-        """Read and write what is due, and look after the keepalive."""
+        """Read and write what is due, and check the keepalive."""
         try:
             if ready & (_READABLE | _GONE):
                 self._read()
@@ -266,11 +266,11 @@ class Connection:
         return received - int(unread)
 
     def _watch(self, now: float) -> None:
-        """Our own keepalive: paho's is the one that the broker wishes for (Server Keep Alive), be it a minute or none.
+        """Our own keepalive: paho uses the broker's (Server Keep Alive), be it a minute or none.
 
-        To be called when all that came was read. What answers in any case is an UNSUBSCRIBE, here of nothing.
+        Call it when all received bytes were read. Any broker answers an UNSUBSCRIBE, here of nothing.
         """
-        if now - self._looked_at > _STOOD_STILL:  # the broker may have been as lively as ever
+        if now - self._looked_at > _STOOD_STILL:  # this process stalled, not the broker
             self._received_at = now
         self._looked_at = now
         if not self.accepted or self.ended is not None:
@@ -309,7 +309,7 @@ class Connection:
             self._client.subscribe([(topic, 0) for topic in topics])
 
     def publish(self, message: FinalMessage, expiry: int | None) -> Publication | None:
-        """Leave a message to paho; None where it was dropped. `expiry` in seconds; only MQTT 5 knows it."""
+        """Pass a message to paho; None where it was dropped. `expiry` in seconds; only MQTT 5 knows it."""
         topic, payload, qos, retain = message
         if self.ended is not None:
             return None
@@ -330,7 +330,7 @@ class Connection:
         return self.ended is None and not self.unsent
 
     def disconnect(self) -> None:
-        """Say goodbye: the broker forgets the last will."""
+        """Send DISCONNECT: the broker forgets the last will."""
         self._client.disconnect()
         self._ended(Reason.of("link-stopped"))
 

@@ -1,4 +1,4 @@
-"""The link to the broker: connects, subscribes, heals, tells [shell].
+"""The link to the broker: connects, subscribes, heals, reports [shell].
 
 One thread per link connects, reads and heals; `publish()` writes to the socket from the caller's own thread.
 """
@@ -43,12 +43,12 @@ _CHANGES_LOGGED = 6
 
 
 def client_id_of(settings: MqttSettings, *names: str) -> str:
-    """Return a client id for this process, as `ksem-pub-main-5f1c9a2e5f1c9a2e`: nobody can guess it."""
+    """Return a client id for this process, as `ksem-pub-main-5f1c9a2e5f1c9a2e`: other clients can't guess it."""
     return "-".join([settings.prefix.replace("/", "-"), *names, secrets.token_hex(8)])
 
 
 class _SilentError(AttemptFailedError):
-    """The broker does not answer: that refuses no version."""
+    """The broker does not answer: that is no refusal of a version."""
 
 
 class MqttLink:
@@ -58,7 +58,7 @@ class MqttLink:
     `publish()`, they may not call `stop()`, and they should return soon. `on_link(True, why)` comes once all
     subscriptions are acknowledged and before the first message: publish the retained set and the first ping there.
     `on_link(False, why)` comes when the link is lost, when the first attempt fails, and when the reason changes; `why`
-    is a sentence for people. After `stop()` nothing comes any more.
+    is a sentence for people. After `stop()` it calls nothing any more.
     """
 
     def __init__(
@@ -76,10 +76,10 @@ class MqttLink:
     ) -> None:
         """`will` is published retained, QoS 1, by the broker when the link dies. Subscriptions have QoS 0.
 
-        `client_id` of a service ends at random (`client_id_of`): who can guess it can take the connection over.
+        `client_id` of a service ends at random (`client_id_of`): a client that guesses it can take the connection over.
 
         `not_own`: those of them for which the broker need not send back what this link published itself; with MQTT
-        3.1.1, and brokers that do not know better, it does all the same. `on_acknowledged` is told the topic of each
+        3.1.1, and brokers that do not support it, it does all the same. `on_acknowledged` gets the topic of each
         QoS 1 message that was acknowledged, and whether the broker took it; MQTT 3.1.1 knows no refusal.
         """
         self._settings = settings
@@ -145,7 +145,7 @@ class MqttLink:
             return None not in sent
 
     def stop(self, final_messages: Sequence[FinalMessage] = ()) -> None:
-        """Publish `final_messages`, wait for its acknowledgements, disconnect cleanly; 1.5 s at most in all."""
+        """Publish `final_messages`, wait for their acknowledgements, disconnect cleanly; 1.5 s at most in all."""
         deadline = boottime() + STOP_TIMEOUT
         waiting = []
         connection = None
@@ -164,7 +164,7 @@ class MqttLink:
         for info in waiting:
             try:
                 info.wait_for_publish(max(0.0, give_up - boottime()))
-            except (ValueError, RuntimeError):  # the link broke meanwhile: the will says the rest
+            except (ValueError, RuntimeError):  # the link broke meanwhile: the broker publishes the will
                 break
         if self._lock.acquire(timeout=max(0.0, deadline - boottime())):
             try:
@@ -188,12 +188,12 @@ class MqttLink:
         return info
 
     def _look_after(self, connection: Connection) -> None:
-        """After something was handed over: the rest goes out, or the loss is told, in the link's thread."""
+        """After a message was handed over: the link's thread sends the rest, or reports the loss."""
         if connection.unsent or connection.ended is not None:
             self._wake()
 
     def _wake(self) -> None:
-        """Make the link's thread look up; under the lock, so that the descriptor is still ours."""
+        """Wake the link's thread; under the lock, so that the descriptor is still ours."""
         if self._wake_fd >= 0:
             os.eventfd_write(self._wake_fd, 1)
 
@@ -204,7 +204,7 @@ class MqttLink:
                     continue
             except Exception:  # noqa: BLE001  (whatever it is, the link must heal; it is logged with its trace)
                 self._complain("link", "an unforeseen error in the link to the broker; trying again")
-            # Always as short: whoever makes the broker close our connections must not be able to keep us away.
+            # Always as short: a client that makes the broker close our connections must not be able to keep us away.
             self._pause(self._backoff.delay(random.random()))  # noqa: S311  (a spread, no secret)
         if self.thread.is_own:
             with self._lock:
@@ -248,7 +248,7 @@ class MqttLink:
         return False
 
     def _is_other_version_next(self, connection: Connection, *, opened: bool) -> bool:
-        """Let the choice of version know how a connection ended. `opened`: the broker's host took it and closed it."""
+        """Report to the choice of version how a connection ended. `opened`: the broker's host took it and closed it."""
         if connection.accepted:
             self._choice.lost()
         elif opened:

@@ -1,4 +1,4 @@
-"""Why a link to the broker does not come up or was lost, in words that tell what to look at [core]."""
+"""Why a link to the broker does not come up or was lost, as reasons that name what to check [core]."""
 
 import errno
 import socket
@@ -27,7 +27,7 @@ _ENDS = {
     0x82: "the broker saw a protocol error",
     0x87: "the broker withdrew the right to be connected",
     0x8B: "the broker shuts down",
-    0x8D: "the broker heard nothing from here for too long",
+    0x8D: "the broker received nothing from here for too long",
     0x90: "the broker refuses a topic below {prefix}/: allow it there, or change mqtt.prefix",
     0x8E: "session taken over: another client connected with the client id {client_id}",
     0x93: "the broker was sent too much at once",
@@ -48,7 +48,7 @@ _EXPIRED, _NOT_YET, _UNKNOWN_CA, _OTHER_NAME = {10}, {9}, {2, 18, 19, 20, 21}, {
 _UNFIT_CA = {24, 32, 79, 92}
 """INVALID_CA (24 in OpenSSL 1.1.1, 79 since 3.0), KEYUSAGE_NO_CERTSIGN, CA_CERT_MISSING_KEY_USAGE.
 
-The last is looked at by Python 3.13 and later alone (VERIFY_X509_STRICT).
+Only Python 3.13 and later check the last (VERIFY_X509_STRICT).
 """
 # The alert with which a broker ends the handshake
 _ALERTS = {
@@ -66,7 +66,7 @@ def address(settings: MqttSettings) -> str:
 
 
 def refusal(code: int, settings: MqttSettings, client_id: str) -> Reason:
-    """Of a CONNACK that refuses; `code` as in MQTT 5."""
+    """The reason of a CONNACK that refuses; `code` as in MQTT 5."""
     if code == 0x87:
         # mosquitto 2.0 answers a wrong password with this code too.
         if settings.username is None:
@@ -82,7 +82,7 @@ def refusal(code: int, settings: MqttSettings, client_id: str) -> Reason:
 
 
 def end(code: int, client_id: str, prefix: str = "ksem") -> Reason:
-    """Of a DISCONNECT that the broker sent (MQTT 5)."""
+    """The reason of a DISCONNECT that the broker sent (MQTT 5)."""
     text = _ENDS.get(code, f"the broker closed the link (reason 0x{code:02X})")
     text = text.format(client_id=client_id, prefix=prefix)
     return Reason.of("client-id-taken" if code == 0x8E else "broker-closed", error=text)
@@ -96,7 +96,7 @@ def limits(
     wildcard_available: int | None = None,
     assigned_client_id: str | None = None,
 ) -> tuple[str, ...]:
-    """What a broker's CONNACK (MQTT 5.0, section 3.2.2.3) says it can't do and the services need; None = not said."""
+    """What a broker's CONNACK (MQTT 5.0, section 3.2.2.3) lacks that the services need; None = it names no limit."""
     found = []
     if retain_available == 0:
         found.append("it keeps no retained messages: after a start the inverter waits for the next poll of each block")
@@ -112,7 +112,7 @@ def limits(
 
 
 def no_greeting(settings: MqttSettings) -> Reason:
-    """Of a connection that ended before the broker's CONNACK."""
+    """The reason of a connection that ended before the broker's CONNACK."""
     return Reason.of("broker-no-greeting", error=_no_greeting(settings))
 
 
@@ -125,43 +125,43 @@ def _no_greeting(settings: MqttSettings) -> str:
         return (
             f"{text}, or does it refuse mqtt.cert_file {settings.cert_file} (expired, of another CA, a clock is wrong)?"
         )
-    return f"{text}, or does it ask for a client certificate (mqtt.cert_file)?"
+    return f"{text}, or does it require a client certificate (mqtt.cert_file)?"
 
 
 def no_answer(settings: MqttSettings) -> Reason:
-    """Of a broker that takes the connection and stays silent: frozen, or not a broker."""
+    """The reason of a broker that accepts the connection and stays silent: frozen, or not a broker."""
     return Reason.of("broker-silent", error=f"{address(settings)} accepts connections but does not answer")
 
 
 def no_suback(settings: MqttSettings) -> Reason:
-    """Of a broker that takes the login and stays silent then."""
+    """The reason of a broker that accepts the login and stays silent then."""
     return Reason.of("broker-silent", error=f"{address(settings)} does not answer a subscription")
 
 
 def silence(settings: MqttSettings) -> Reason:
-    """Of a link over which nothing comes any more."""
+    """The reason of a link over which nothing arrives any more."""
     return Reason.of("broker-silent", error=f"no answer from {address(settings)}")
 
 
 def lost(settings: MqttSettings) -> Reason:
-    """Of a link that ended without a reason."""
+    """The reason of a link that ended without one."""
     return Reason.of("broker-closed", error=f"connection to {address(settings)} lost")
 
 
 def no_mqtt(error: Exception, settings: MqttSettings) -> Reason:
-    """Of bytes that are not MQTT."""
+    """The reason of bytes that are not MQTT."""
     return Reason.of("broker-no-greeting", error=f"{address(settings)} sent something that is not MQTT: {error}")
 
 
 def too_large(limit: int, settings: MqttSettings) -> Reason:
-    """Of a message that no service of ours publishes."""
+    """The reason of a message that no service of ours publishes."""
     version = "" if settings.version == 5 else ", or set mqtt.version = 5"
     where, below = address(settings), f"{settings.prefix}/"
     return Reason.of("message-too-large", address=where, limit=limit, topics=below, version=version)
 
 
 def failed_attempt(error: Exception, settings: MqttSettings) -> Reason:
-    """Of an exception raised while connecting."""
+    """The reason of an exception raised while connecting."""
     where = address(settings)
     if isinstance(error, ssl.SSLError):
         return Reason.of("broker-tls", error=_tls(error, settings))
@@ -184,7 +184,7 @@ def failed_attempt(error: Exception, settings: MqttSettings) -> Reason:
 
 
 def bad_tls_file(error: OSError, settings: MqttSettings) -> Reason:
-    """Of an exception raised while certificates were loaded (ssl.SSLError is an OSError)."""
+    """The reason of an exception raised while certificates were loaded (ssl.SSLError is an OSError)."""
     files = {"ca_file": settings.ca_file, "cert_file": settings.cert_file, "key_file": settings.key_file}
     named = ", ".join(f"mqtt.{key} {path}" for key, path in files.items() if path)
     reason = getattr(error, "reason", None) or error.strerror or str(error)
@@ -220,5 +220,5 @@ def _tls(error: ssl.SSLError, settings: MqttSettings) -> str:
         known = next((text for name, text in _ALERTS.items() if name in reason), "look at mqtt.cert_file {cert}")
         return f"TLS: {where} refuses us ({reason}): {known.format(cert=settings.cert_file)}"
     if "ALERT" in reason:
-        return f"TLS: {where} refuses us ({reason}): does it ask for a client certificate (mqtt.cert_file)?"
+        return f"TLS: {where} refuses us ({reason}): does it require a client certificate (mqtt.cert_file)?"
     return f"TLS: no secure link to {where}: {reason}"

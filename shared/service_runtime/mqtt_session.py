@@ -1,6 +1,6 @@
-"""Which MQTT version the next connection tries, and which messages are copies [core].
+"""Decides which MQTT version the next connection tries, and which messages are copies [core].
 
-`auto` tries MQTT 5 first and takes 3.1.1 where the broker refuses 5. Some brokers refuse in words: reason 0x84 of
+`auto` tries MQTT 5 first and takes 3.1.1 where the broker refuses 5. Some brokers refuse with a code: reason 0x84 of
 MQTT 5, return code 1 of 3.1.1 (NATS, aedes). Others only close the connection (RabbitMQ before 3.13). A broker that is
 being shut down closes it, too, so a close decides about one connection and a refusal about all that follow.
 
@@ -49,7 +49,7 @@ class VersionChoice:
         return is_new
 
     def lost(self) -> None:
-        """An accepted connection is over: MQTT 5 is tried again, unless the broker refused it in words."""
+        """An accepted connection is over: MQTT 5 is tried again, unless the broker refused it with a code."""
         if self.is_auto and not self._refused:
             self._begin_anew()
 
@@ -62,7 +62,7 @@ COPY_WITHIN: Final = 1.0
 
 
 class Overlap:
-    """Knows which topics of `subscriptions` a pattern among them covers, too."""
+    """Finds topics of `subscriptions` that a pattern among them covers, too."""
 
     def __init__(self, subscriptions: Sequence[str]) -> None:
         patterns = [one.split("/") for one in subscriptions if "+" in one or "#" in one]
@@ -72,7 +72,7 @@ class Overlap:
         self._last: dict[str, tuple[bytes, bool, float]] = {}
 
     def begin_anew(self) -> None:
-        """A new connection: what is retained comes again."""
+        """A new connection: retained messages come again."""
         self._last.clear()
 
     def is_copy(self, topic: str, payload: bytes, *, retained: bool, received: float) -> bool:

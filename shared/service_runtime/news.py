@@ -1,4 +1,4 @@
-"""What is news for a log and for health [core].
+"""Decides what is news for a log and for health [core].
 
 New lines are logged at once; repeated ones are counted and logged in one summary a minute. A change of state is logged
 once its reason is clear: a fault shows its cause a moment later (a push that lacks a group first looks like one write
@@ -17,12 +17,12 @@ from ksem_contract.reasons import Reason, sentence
 class _Kind:
     since: float
     text: str
-    reported: int = 0
+    logged: int = 0
     hidden: int = 0
 
 
 class QuietLog:
-    """Decides which lines reach the log. Methods take `now` in seconds; texts come back to be logged."""
+    """Decides which lines reach the log. Methods take `now` in seconds and return the lines to log."""
 
     def __init__(self, *, every: float = 60.0, most_kinds: int = 50) -> None:
         self._every = every
@@ -30,9 +30,9 @@ class QuietLog:
         self._kinds: dict[str, _Kind] = {}
 
     def line(self, kind: str, text: str, now: float, *, at_once: int = 1) -> str | None:
-        """The line to log now; None where this kind was told `at_once` times within the minute already.
+        """The line to log now; None where this kind was logged `at_once` times within the minute already.
 
-        Kinds beyond the bound share one, so that memory and log stay bounded whatever is sent to us.
+        Kinds beyond the bound share one, so that memory and log stay bounded whatever arrives.
         """
         if kind not in self._kinds and len(self._kinds) >= self._most_kinds:
             self._drop_old(now)
@@ -43,26 +43,26 @@ class QuietLog:
         if now - known.since >= self._every:
             if known.hidden:
                 return self._summary(known, now)
-            known.since, known.reported = now, 0
-        if known.reported < at_once:
-            known.reported += 1
+            known.since, known.logged = now, 0
+        if known.logged < at_once:
+            known.logged += 1
             return text
         known.hidden += 1
         return None
 
     def settle(self, kind: str) -> None:
-        """This trouble is over: what was counted needs no summary any more."""
+        """This trouble is over: its counted lines need no summary any more."""
         if kind in self._kinds:
             self._kinds[kind].hidden = 0
 
     def due(self, now: float) -> list[str]:
-        """Summaries whose minute is over; call it now and then, so that the last word is told too."""
+        """Summaries whose minute is over; call it now and then, so that the last lines are logged too."""
         late = [known for known in self._kinds.values() if known.hidden and now - known.since >= self._every]
         return [self._summary(known, now) for known in late]
 
     def _summary(self, known: _Kind, now: float) -> str:
         line = f"{known.text} ({known.hidden} times in the last {now - known.since:.0f} s)"
-        known.since, known.reported, known.hidden = now, 1, 0
+        known.since, known.logged, known.hidden = now, 1, 0
         return line
 
     def _drop_old(self, now: float) -> None:
@@ -72,16 +72,16 @@ class QuietLog:
 
 
 STILL: Final = 0.9
-"""Seconds for which a reason must stand still: two beats of whoever looks while something is wrong, and no third."""
+"""Seconds for which a reason must be stable: two ticks of a service while something is wrong, and no third."""
 PATIENCE: Final = 2.5
-"""Seconds after which it is told although it does not."""
+"""Seconds after which it is logged although it is not stable."""
 
 
 class StableChange:
     """Watches one state and its reason. Times are seconds of any clock."""
 
     def __init__(self, reported: str | None, *, still: float = STILL) -> None:
-        """`reported`: the state that everybody takes for granted; None for none. `still`: seconds, as STILL."""
+        """`reported`: the state that needs no line; None for none. `still`: seconds, as STILL."""
         self._still = still
         self._reported = reported
         self._state = reported
@@ -91,11 +91,11 @@ class StableChange:
 
     @property
     def is_logged(self) -> bool:
-        """Whether state and reason are as they were told last."""
+        """Whether state and reason are as they were logged last."""
         return (self._state, self._why) == (self._reported, self._reported_why)
 
     def is_due(self, state: str, why: str, now: float, *, at_once: bool) -> bool:
-        """True, once a change, when it is to be told. `at_once`: it needs no reason."""
+        """True, once a change, when it is to be logged. `at_once`: it needs no reason."""
         if state != self._state:
             self._state, self._since = state, now
             self._why = None
@@ -109,7 +109,7 @@ class StableChange:
         return True
 
     def is_clearer(self, now: float) -> bool:
-        """True, once, when the state is as it was told, but for another reason, which stands still."""
+        """True, once, when the state is as it was logged, but for another reason, which is stable."""
         if self._state != self._reported or self._why == self._reported_why or now - self._still_since < self._still:
             return False
         self._reported_why = self._why
@@ -133,7 +133,7 @@ class LinkState:
         return sentence(self.reasons)
 
     def update(self, state: LinkCondition, reasons: tuple[Reason, ...], now: float, wall: str) -> bool:
-        """Set what is so now; True where the state or a reason has changed."""
+        """Set the present state; True where the state or a reason has changed."""
         if (state, reasons) == (self.state, self.reasons):
             return False
         self.reasons = reasons

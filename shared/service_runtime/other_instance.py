@@ -5,19 +5,19 @@ from collections import deque
 from typing import Final
 
 BACK_WITHIN: Final = 5.0
-"""Seconds within which the broker sends back what we published; what comes later was published by somebody else."""
+"""Seconds within which the broker returns what we published; another client published what comes later."""
 ENOUGH: Final = 3
 WITHIN: Final = 120.0
 """So many messages of others, within so many seconds of one connection, are another instance. One alone is a late last
 will of a process that died; a restart of the broker ends the connection, and the count."""
 APART: Final = 20.0
 """Seconds between two that repeat what we publish ourselves, to count: a bridge to another broker repeats it whenever
-that one comes back, an instance that agrees with us does so every 30 s."""
+that broker returns, an instance that agrees with us does so every 30 s."""
 REMEMBERED: Final = 60.0
 
 
 class OtherInstance:
-    """Tells our own messages on one topic from those of others; any thread may call it.
+    """Distinguishes our own messages on one topic from those of others; any thread may call it.
 
     Times in seconds of CLOCK_BOOTTIME.
     """
@@ -25,23 +25,23 @@ class OtherInstance:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._own: deque[tuple[bytes, float]] = deque(maxlen=32)
-        """Published and not come back yet."""
+        """Published and not returned yet."""
         self._others: deque[float] = deque(maxlen=ENOUGH)
         self._noticed = float("-inf")
 
     def on_connected(self) -> None:
-        """Begin anew: what was published on an earlier connection does not come back."""
+        """Start over: messages published on an earlier connection do not return."""
         with self._lock:
             self._own.clear()
             self._others.clear()
 
     def publishing(self, payload: bytes, now: float) -> None:
-        """Note what is handed to the link next, before it can come back."""
+        """Note what is handed to the link next, before it can return."""
         with self._lock:
             self._own.append((payload, now))
 
     def received(self, payload: bytes, own: bytes, now: float, *, retained: bool) -> None:
-        """Note a message on the topic; `own` is what we publish. What the broker kept tells nothing of who runs now."""
+        """Note a message on the topic; `own` is what we publish. A retained message does not show who runs now."""
         with self._lock:
             if retained or self._is_back(payload, now):
                 return
@@ -52,7 +52,7 @@ class OtherInstance:
                 self._noticed = now
 
     def seen(self, now: float) -> bool:
-        """Whether another instance runs, as far as was heard within the last minute."""
+        """Whether another instance runs, as far as messages of the last minute show."""
         return now - self._noticed <= REMEMBERED
 
     def _is_back(self, payload: bytes, now: float) -> bool:

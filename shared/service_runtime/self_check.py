@@ -1,4 +1,4 @@
-"""What a service checks of itself before it starts: known inputs must give known outputs, and the clock must go on.
+"""A service's check of itself before it starts: known inputs must give known outputs, and the clock must go on.
 
 A wrong interpreter, library or memory shows here, and not in a number that an inverter gets.
 """

@@ -4,7 +4,7 @@
     class PollSettings:
         energy: float = setting(default=10.0, help="seconds between two reads of the counters", allowed=positive())
 
-A rule carries the words for *what is allowed*; the loader puts file, table, key and value in front of them.
+A rule carries the text of *what is allowed*; the loader puts file, table, key and value in front of it.
 """
 
 import os
@@ -18,7 +18,7 @@ import attrs
 
 @attrs.frozen
 class Rule:
-    """What a value must be, in words and as a check; an attrs validator. None, an absent value, passes."""
+    """What a value must be, as text and as a check; an attrs validator. None, an absent value, passes."""
 
     text: str
     holds: Callable[[Any], bool]
@@ -39,7 +39,7 @@ def setting(
 ) -> Any:
     """A field of a settings class (an attrs class). Without default or factory the key is required.
 
-    `was` are the names it had in earlier versions: each is still taken, and reported.
+    `was` are the names it had in earlier versions: each is still accepted, and reported.
 
     `help` is printed in the settings reference. `secret` values are masked wherever settings are shown; a secret
     `password` with a sibling field `password_file` may be given as a file.
@@ -112,7 +112,7 @@ def _in(unit: str) -> str:
 
 
 def is_network(text: str) -> bool:
-    """Tell whether this is an address, or a network with its length."""
+    """Return whether this is an address, or a network with its length."""
     try:
         to_network(text)
     except ValueError:
@@ -121,7 +121,7 @@ def is_network(text: str) -> bool:
 
 
 def to_network(text: str) -> Any:
-    import ipaddress  # noqa: PLC0415  (only those who open a door pay for it)
+    import ipaddress  # noqa: PLC0415  (only services with an allow list pay for it)
 
     return ipaddress.ip_network(text, strict=False)
 
@@ -146,7 +146,7 @@ def toml_word(value: object) -> str:
 
 
 def describe(settings: Any, sources: Mapping[str, str] | None = None) -> str:
-    """What is in force, as TOML with secrets masked; with `sources` each line says where its value came from.
+    """The settings in force, as TOML with secrets masked; with `sources` each line names its value's origin.
 
     The text can be used as a settings file again, once the masked secrets are filled in.
     """

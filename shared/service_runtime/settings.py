@@ -3,7 +3,7 @@
 A service's settings class has one field per table: `mqtt: MqttSettings`, `meter: tuple[MeterSettings, ...]` for
 `[[meter]]`; the fields of a table are made by `setting.setting()`. Environment names: `AIRBRIDGE_MQTT__HOST`,
 `AIRBRIDGE_METER__0__HOST`, `AIRBRIDGE_LINE__0__UNIT__0__ID`; lists and booleans as TOML literals. The environment
-beats the file. An empty variable counts as not set, as compose files pass `${NAME:-}`.
+overrides the file. An empty variable counts as not set, as compose files pass `${NAME:-}`.
 
 Types of a field: str, int, float, bool, Path, `X | None`, `tuple[X, ...]`, an attrs class (a table), `tuple[attrs
 class, ...]` (an array of tables). A whole number is taken for a float; nothing else is converted, so that a typing slip
@@ -73,7 +73,7 @@ def load_with_sources(
     default_path: Path | None = None,
     known: Collection[str] = KNOWN_TABLES,
 ) -> Loaded[S]:
-    """As `load`, and tells where each value came from."""
+    """As `load`, and returns where each value came from."""
     if path is None and default_path is not None and default_path.exists():
         path = default_path
     raw = _read_file(path)
@@ -97,7 +97,7 @@ def load_with_sources(
 
 
 def _read_file(path: Path | None) -> dict[str, Any]:
-    """The file's tables; a file that can't be read is told alone, since all else would only follow from it."""
+    """The file's tables; a file that can't be read is reported alone: all else would only follow from it."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8")) if path is not None else {}
     except OSError as error:
@@ -186,7 +186,7 @@ class Variable:
 
 @attrs.frozen
 class Address:
-    """A table of the settings: its path, `("line", "0", "unit", "1")`, and the file it is looked for in."""
+    """A table of the settings: its path, `("line", "0", "unit", "1")`, and its file."""
 
     file: str
     path: tuple[str, ...]
@@ -269,7 +269,7 @@ class TreeReader:
         return WRONG if any(one is WRONG for one in made) else tuple(made)
 
     def build(self, cls: type[Any], values: Mapping[str, Any], where: str) -> Any:
-        """The instance, or WRONG with what its own checks across fields say (each argument of a ValueError)."""
+        """The instance, or WRONG and a mistake for each argument of a ValueError from its checks across fields."""
         try:
             return cls(**values)
         except ValueError as error:
@@ -327,7 +327,7 @@ class TreeReader:
             try:
                 raw = tomllib.loads(f"value = {variable.text}")["value"]
             except (ValueError, RecursionError):  # not TOML, or a number with thousands of digits
-                raw = variable.text  # told as a wrong value, with what is allowed
+                raw = variable.text  # reported as a wrong value, with what is allowed
         value = self._checked(field, kind, raw, f"environment: {variable.name}", variable.text)
         self.sources[".".join(path)] = variable.name
         return None if value is WRONG else (value,)
@@ -345,7 +345,7 @@ class TreeReader:
         return WRONG
 
     def _by_new_names(self, cls: type[Any], given: Mapping[str, Any], where: str) -> Mapping[str, Any]:
-        """What is given, with today's names of its keys. A key given by both names is a mistake."""
+        """The given values, under today's names of their keys. A key given by both names is a mistake."""
         found = dict(given)
         for field in attrs.fields(cls):
             for old in field.metadata.get("was", ()):
@@ -417,7 +417,7 @@ def leaves(node: object) -> Iterator[Variable]:
 
 
 WRONG: Any = object()
-"""Stands for a value that could not be made; its mistake has been told."""
+"""Stands for a value that could not be made; its mistake is reported already."""
 
 _WORDS: dict[Any, str] = {
     str: "a text",

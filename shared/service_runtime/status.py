@@ -1,6 +1,6 @@
-"""A service's status and health topics: when each is published, and which changes are logged.
+"""A service's status and health topics: when each is published, and which changes are logged [shell].
 
-Both services use these, so that there is one answer to: how often, retained or not, what after a new connection, how
+All services use these, so that there is one answer to: how often, retained or not, what after a new connection, how
 many log lines a minute. They decide and hand payloads to `publish`; times are seconds of CLOCK_BOOTTIME that the
 caller gives.
 """
@@ -58,11 +58,11 @@ class StatusTopic:
 
     @property
     def online(self) -> bool:
-        """What is published, or is to be."""
+        """The published state, or the one to publish."""
         return self._last.payload == ONLINE
 
     def has_no_delivery(self, now: float) -> bool:
-        """True if what we publish does not come back although we subscribed to it."""
+        """True if our published status does not come back although we subscribed to it."""
         return self._unheard_since is not None and now - self._unheard_since > NO_DELIVERY_AFTER
 
     def is_contradicted(self, now: float) -> bool:
@@ -70,7 +70,7 @@ class StatusTopic:
         return self._others.seen(now)
 
     def set(self, now: float, *, online: bool) -> bool:
-        """Set what is so now: call it often. Published if it changed, is due again, or was overwritten.
+        """Set the present state; call it often. Published if it changed, is due again, or was overwritten.
 
         True if it is a change.
         """
@@ -97,7 +97,7 @@ class StatusTopic:
             self._unheard_since = None
 
     def on_message(self, payload: bytes, now: float, *, retained: bool = False) -> None:
-        """Our own status came back, or another one in its place, as a late will of our last connection."""
+        """Take our own status, or another one in its place, as a late will of our last connection."""
         with self._lock:
             self._unheard_since = None
             self._others.received(payload, self._last.payload, now, retained=retained)
@@ -131,11 +131,11 @@ class HealthTopic:
         """When it came into this state."""
 
     def on_connected(self) -> None:
-        """The broker may have forgotten it: publish with the next look."""
+        """The broker may have lost it: publish with the next tick."""
         self._due = float("-inf")
 
     def set(self, state: HealthCondition, reasons: tuple[Reason, ...], wall: str) -> bool:
-        """Set what is so now. True if state or reasons changed; a change of state is news."""
+        """Set the present state. True if state or reasons changed; a change of state is news."""
         changed = (state, reasons) != (self.state, self.reasons)
         if state != self.state:
             self.since = wall
@@ -144,7 +144,7 @@ class HealthTopic:
         return changed
 
     def news(self) -> None:
-        """Something changed that should be known before the 10 s are over."""
+        """Publish soon: something changed that should be known before the 10 s are over."""
         self._due = min(self._due, self._published_at + NEWS_EVERY)
 
     def publish(self, payload: Callable[[], bytes], now: float) -> None:
@@ -153,7 +153,7 @@ class HealthTopic:
             self._due, self._published_at = now + HEALTH_EVERY, now
 
     def log(self, kind: str, state: str, text: str, now: float) -> None:
-        """Log a change; a warning where `state` is no good one."""
+        """Log a change; a warning where `state` is not good."""
         line = self._quiet.line(kind, text, now, at_once=LINES_AT_ONCE)
         if line is not None:
             self._log.log(logging.WARNING if state in {"down", "degraded"} else logging.INFO, "%s", line)

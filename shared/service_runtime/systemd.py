@@ -16,7 +16,7 @@ from service_runtime.clock import uptime
 
 
 def notify(*states: str, environ: Mapping[str, str] = os.environ) -> bool:
-    """Send lines like `READY=1`, `STATUS=...`, `WATCHDOG=1` (sd_notify(3)); False where nobody listens."""
+    """Send lines like `READY=1`, `STATUS=...`, `WATCHDOG=1` (sd_notify(3)); False without a receiver."""
     address = environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return False
@@ -40,12 +40,12 @@ def watchdog_interval(environ: Mapping[str, str] = os.environ) -> float | None:
 
 
 RENEW_EVERY: Final = 0.9
-"""Seconds between two writes while nothing changes, or with a service's next beat: `docker/healthcheck` calls a line
+"""Seconds between two writes while nothing changes, or with a service's next tick: `docker/healthcheck` calls a line
 older than 5 s hung."""
 
 
 class HealthFile:
-    """Keeps the file true: written on change, and renewed while the service's loop turns."""
+    """Keeps the file current: written on change, and renewed while the service's loop works."""
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         name = environ.get("HEALTH_FILE", "")
@@ -53,12 +53,12 @@ class HealthFile:
         self._reported: tuple[bool, str] | None = None
         self._due = 0.0
 
-    def publish(self, ok: bool, why: str, now: float) -> None:
+    def write(self, ok: bool, why: str, now: float) -> None:
         """Write it, if it is due or has changed. Call from the service's loop, once a second or more often.
 
         `now` in seconds of the service's clock, which is not the kernel's for long: see `clock`.
 
-        A file that can't be written stops no service: the check then finds an old line, or none, and says so.
+        A file that can't be written stops no service: the check then finds an old line, or none, and reports that.
         """
         if self._path is None or (now < self._due and self._reported == (ok, why)):
             return

@@ -1,4 +1,4 @@
-"""A thread that the main thread watches [shell]: one that ends or hangs is noticed, and can be started anew."""
+"""A thread that the main thread watches [shell]: the main thread notices when it ends or hangs, and can restart it."""
 
 import logging
 import threading
@@ -91,7 +91,7 @@ class WatchedThread:
 
 
 def all_work(threads: Iterable[WatchedThread], now: float, log: logging.Logger) -> bool:
-    """Start a thread that ended or hangs anew, once. False where one failed again: the process must end.
+    """Restart a thread that ended or hangs, once. False where one failed again: the process must end.
 
     For the main thread, every second. The service manager's watchdog is to be fed only while this is True.
     """

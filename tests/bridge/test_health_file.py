@@ -29,14 +29,12 @@ def check(file: Path) -> tuple[int, str]:
 
 
 def test_healthy_while_data_flows(file: Path) -> None:
-    HealthFile({"HEALTH_FILE": str(file)}).publish(True, "", boottime())
+    HealthFile({"HEALTH_FILE": str(file)}).write(True, "", boottime())
     assert check(file) == (0, "ok: -")
 
 
 def test_unhealthy_with_the_reason_while_it_does_not(file: Path) -> None:
-    HealthFile({"HEALTH_FILE": str(file)}).publish(
-        False, "no link to the broker (refused; 2 tries) $(x) `y`", boottime()
-    )
+    HealthFile({"HEALTH_FILE": str(file)}).write(False, "no link to the broker (refused; 2 tries) $(x) `y`", boottime())
     assert check(file) == (1, "bad: no link to the broker (refused; 2 tries) $(x) `y`")
 
 
@@ -45,7 +43,7 @@ def test_unhealthy_before_the_first_word(file: Path) -> None:
 
 
 def test_unhealthy_when_the_loop_stands_still(file: Path) -> None:
-    HealthFile({"HEALTH_FILE": str(file)}).publish(True, "", boottime())
+    HealthFile({"HEALTH_FILE": str(file)}).write(True, "", boottime())
     written, reported = file.read_text().split(" ", 1)
     file.write_text(f"{int(written) - 20} {reported}")
     code, words = check(file)
@@ -56,24 +54,24 @@ def test_unhealthy_when_the_loop_stands_still(file: Path) -> None:
 def test_a_change_is_told_at_once_and_the_same_once_a_second(file: Path) -> None:
     health = HealthFile({"HEALTH_FILE": str(file)})
 
-    def reported(ok: bool, why: str, now: float) -> str:
+    def written(ok: bool, why: str, now: float) -> str:
         """What this call writes."""
         file.unlink(missing_ok=True)
-        health.publish(ok, why, now)
+        health.write(ok, why, now)
         return file.read_text().split(" ", 1)[1] if file.exists() else ""
 
-    assert reported(True, "", 100.0) == "ok -\n"
-    assert reported(True, "", 100.8) == ""
-    assert reported(False, "stale", 100.85) == "bad stale\n"
-    assert reported(False, "stale", 102.0) == "bad stale\n"
+    assert written(True, "", 100.0) == "ok -\n"
+    assert written(True, "", 100.8) == ""
+    assert written(False, "stale", 100.85) == "bad stale\n"
+    assert written(False, "stale", 102.0) == "bad stale\n"
 
 
 def test_without_the_variable_nothing_is_written(tmp_path: Path) -> None:
-    HealthFile({}).publish(True, "", 1.0)
+    HealthFile({}).write(True, "", 1.0)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_file_that_cannot_be_written_stops_no_service_and_looks_unhealthy(tmp_path: Path) -> None:
     file = tmp_path / "missing" / "health"
-    HealthFile({"HEALTH_FILE": str(file)}).publish(True, "", boottime())
+    HealthFile({"HEALTH_FILE": str(file)}).write(True, "", boottime())
     assert check(file)[0] == 1

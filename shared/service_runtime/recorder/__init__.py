@@ -1,1 +1,1 @@
-"""What goes over a service's wires: noted while somebody wants to know it, told on request, kept for after a fault."""
+"""Records wire traffic in memory, and writes it to a file after a fault or on request."""

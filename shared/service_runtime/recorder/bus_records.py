@@ -1,4 +1,4 @@
-"""Frames between an inverter and its meter -> records, and when each of their bytes arrived [core].
+"""Turns frames between an inverter and its meter into records, with the time of each byte [core].
 
 A frame may be recognised later than it arrived, and an adapter delivers several bytes at once: in a chunk, the last
 byte is dated to the chunk's arrival and each one before it a character's time earlier.
@@ -22,7 +22,7 @@ from modbus_codec.pdu import (
 from modbus_codec.rtu import FrameEvent, Noise, Reply, Request
 
 SHOWN: Final = 8
-"""First bytes of a request that is no read or write: it holds nobody's serial number."""
+"""First bytes of a request that is no read or write: they hold no serial number."""
 SHOWN_OF_ANSWER: Final = 3
 """First bytes of noise and of unknown replies: what follows could be a part of the serial number."""
 ECHOED: Final = (5, 6, 22)
@@ -45,7 +45,7 @@ class _Requested(NamedTuple):
 
 
 class BusRecorder:
-    """Gives what was heard its times, and each reply the place it was asked for. Times in seconds of one clock."""
+    """Dates received frames, and gives each reply the range of its request. Times in seconds of one clock."""
 
     def __init__(self, zero: float, character: float, *, serial_number: bool = False) -> None:
         self._zero = zero
@@ -60,7 +60,7 @@ class BusRecorder:
         self._times.arrived(len(data), now)
 
     def records(self, received: Sequence[FrameEvent]) -> list[CaptureRecord]:
-        """What the frame reader found, in its order: every byte that arrived belongs to one of them."""
+        """The frame reader's results as records, in its order: every byte that arrived belongs to one of them."""
         return [self._record(one) for one in received]
 
     def written(self, frame: bytes, begin: float) -> CaptureRecord:
@@ -116,14 +116,14 @@ class BusRecorder:
             delay_ms = max(0.0, 1000 * (begin - requested.end))
             base = replace(base, start=requested.record.start, count=requested.record.count, delay_ms=delay_ms)
         else:
-            base = replace(base, why="nobody asked for it")
+            base = replace(base, why="nothing requested it")
         if received.pdu[0] & EXCEPTION_BIT:
             return replace(base, what="exception", code=received.pdu[1])
         if function in READS:
             values = struct.unpack(f">{received.pdu[1] // 2}H", received.pdu[2:])
             if base.count is not None and base.count != len(values):
                 return replace(
-                    base, start=None, count=len(values), values=values, why=f"{base.count} registers were asked for"
+                    base, start=None, count=len(values), values=values, why=f"{base.count} registers were requested"
                 )
             return replace(base, count=len(values), values=values)
         if base.start is None:
@@ -133,7 +133,7 @@ class BusRecorder:
 
 
 class ArrivalTimes:
-    """Positions in the stream, joined to times in seconds. `character` is how long one takes on the wire."""
+    """Maps positions in the stream to times in seconds. `character` is how long one takes on the wire."""
 
     def __init__(self, character: float) -> None:
         self._character = character

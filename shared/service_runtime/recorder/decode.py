@@ -1,4 +1,4 @@
-"""What a service noted of its wires -> records of a capture file [core]. Their times are on the service's clock."""
+"""Turns the wire events that a service recorded into records of a capture file [core], on the service's clock."""
 
 import struct
 from collections.abc import Callable, Iterable, Mapping
@@ -15,11 +15,11 @@ from service_runtime.recorder.wire_events import WireEvent
 PEER: Final = "peer"
 """In `about` of a meter: `address:port` that is polled."""
 UNIT: Final = "unit"
-"""In `about` of a meter: the unit id that is asked for."""
+"""In `about` of a meter: the unit id of requests."""
 # In `about` of a node: by each line's name, microseconds that a character takes on it.
 
 _IDLE_GAP: Final = 0.1
-"""Seconds of silence that end a broken frame; as of `capture bus`: a pause of the host is none of the line."""
+"""Seconds of silence that end a broken frame; as in `capture bus`: a pause of the host is no pause of the line."""
 _USUAL_CHARACTER: Final = 11 / 38400
 
 
@@ -38,7 +38,7 @@ class MeterDecoder:
             wire_events.WRITE: self._write,
             wire_events.HELD: self._held,
             wire_events.POLL: self._poll,
-            wire_events.ANSWERED: self._reported,
+            wire_events.ANSWERED: self._poll_reply,
             wire_events.REFUSED: self._refused,
             wire_events.FAILED: self._failed,
             wire_events.NOTE: _note,
@@ -46,7 +46,7 @@ class MeterDecoder:
         }
 
     def records(self, events: Iterable[WireEvent]) -> list[CaptureRecord]:
-        """What happened, in the order in which it was noted; what can't be read is passed over."""
+        """The events as records, in the order of recording; unreadable ones are skipped."""
         found = []
         for event in events:
             make = self._makers.get(event.what)
@@ -60,7 +60,7 @@ class MeterDecoder:
         return found
 
     def finish(self) -> list[CaptureRecord]:
-        """Nothing waits here."""
+        """Nothing is pending here."""
         return []
 
     def _connection(self, event: WireEvent) -> CaptureRecord:
@@ -68,9 +68,9 @@ class MeterDecoder:
 
     def _write(self, event: WireEvent) -> CaptureRecord:
         function, unit, start = struct.unpack_from(">BBH", event.data)
-        words = _words(event.data[4:])
+        registers = _registers(event.data[4:])
         # MBAP header, function, start; then count and a count of bytes, where it is no write of a single register.
-        length = 7 + 3 + 2 * len(words) + (3 if function == FunctionCode.WRITE_MULTIPLE_REGISTERS else 0)
+        length = 7 + 3 + 2 * len(registers) + (3 if function == FunctionCode.WRITE_MULTIPLE_REGISTERS else 0)
         return CaptureRecord(
             t=event.at,
             what="write",
@@ -78,15 +78,15 @@ class MeterDecoder:
             function=function,
             unit=unit,
             start=start,
-            count=len(words),
-            values=words,
+            count=len(registers),
+            values=registers,
             length=length,
         )
 
     def _held(self, event: WireEvent) -> CaptureRecord:
-        words = _words(event.data[2:])
+        registers = _registers(event.data[2:])
         return CaptureRecord(
-            t=event.at, what="held", start=int.from_bytes(event.data[:2]), count=len(words), values=words
+            t=event.at, what="held", start=int.from_bytes(event.data[:2]), count=len(registers), values=registers
         )
 
     def _poll(self, event: WireEvent) -> CaptureRecord:
@@ -105,17 +105,17 @@ class MeterDecoder:
     def _answer(self, event: WireEvent, what: str) -> CaptureRecord:
         requested, self._requested = self._requested, None
         if requested is None:
-            raise ValueError("nobody knows what was asked")
+            raise ValueError("the request of this answer is unknown")
         return replace(requested, t=event.at, what=what, delay_ms=max(0.0, 1000 * (event.at - requested.t)))
 
-    def _reported(self, event: WireEvent) -> CaptureRecord:
-        return replace(self._answer(event, "poll-reply"), values=_words(event.data))
+    def _poll_reply(self, event: WireEvent) -> CaptureRecord:
+        return replace(self._answer(event, "poll-reply"), values=_registers(event.data))
 
     def _refused(self, event: WireEvent) -> CaptureRecord:
         return replace(self._answer(event, "poll-exception"), code=event.data[0])
 
     def _failed(self, event: WireEvent) -> CaptureRecord:
-        if self._requested is None:  # it could not even be asked
+        if self._requested is None:  # no request could be sent
             return CaptureRecord(t=event.at, what="poll-failed", peer=self._peer, why=_text(event))
         return replace(self._answer(event, "poll-failed"), why=_text(event))
 
@@ -130,7 +130,7 @@ class NodeDecoder:
         self._lines: dict[str, _Line] = {}
 
     def records(self, events: Iterable[WireEvent]) -> list[CaptureRecord]:
-        """What happened; of several lines each in its order."""
+        """The events as records; each line in its own order."""
         found: list[CaptureRecord] = []
         for event in events:
             if event.what == wire_events.NOTE:
@@ -146,7 +146,7 @@ class NodeDecoder:
         return found
 
     def finish(self) -> list[CaptureRecord]:
-        """What waited for more bytes that did not come."""
+        """Records of bytes that waited for more."""
         return [record for name, line in self._lines.items() for record in self._of(name, line.finish())]
 
     def _of(self, line: str, records: list[CaptureRecord]) -> list[CaptureRecord]:
@@ -173,7 +173,7 @@ class _Line:
             self._last = event.at
             return found + self._recorder.records(self._reader.feed(event.data, event.at))
         if event.what == wire_events.OUT and event.data:
-            # A server answers what it knows to be whole.
+            # A server answers only whole requests.
             return [*self.finish(), self._recorder.written(event.data, event.at)]
         if event.what == wire_events.FORGET:
             return [*self.finish(), CaptureRecord(t=event.at, what="stall", why=_text(event))]
@@ -209,5 +209,5 @@ def _text(event: WireEvent) -> str:
     return event.data.decode("utf-8", "replace")
 
 
-def _words(data: bytes) -> tuple[int, ...]:
+def _registers(data: bytes) -> tuple[int, ...]:
     return struct.unpack(f">{len(data) // 2}H", data)

@@ -1,4 +1,4 @@
-"""Writes what was kept into a capture file, after a fault or on request [shell]."""
+"""Writes the kept wire events into a capture file, after a fault or on request [shell]."""
 
 import contextlib
 import heapq
@@ -19,7 +19,7 @@ from service_runtime.recorder.wire_events import WireEvent
 from service_runtime.version import VERSION
 
 MOST_FILES: Final = 4
-"""Of one service; the oldest one makes room."""
+"""Files of one service; a new one replaces the oldest."""
 _WHEN: Final = "????????-??????"
 """Date and time in a file's name: another meter's name may begin with this one's."""
 _HELD_BACK: Final = 1.0
@@ -67,7 +67,7 @@ def write_file(
     why: str,
     rest: Callable[[float], None] = time.sleep,
 ) -> Path:
-    """Decode, write, make room. Without serial numbers, whatever the decoder was told. OSError where it fails."""
+    """Decode, write, make room. Serial numbers are left out, whatever the decoder's options. OSError where it fails."""
     path = directory / f"{name}-{datetime.now():%Y%m%d-%H%M%S}.jsonl"  # noqa: DTZ005  local time, for its owner
     new = path.with_name(path.name + ".new")
     zero: float | None = None
@@ -93,7 +93,7 @@ def write_file(
 
 
 def _records(chunks: list[bytes], decoder: Decoder, rest: Callable[[float], None]) -> Iterator[CaptureRecord]:
-    """In the order of time: an answer that was begun earlier may end after what was noted later."""
+    """In the order of time: an answer that began earlier may end after a later event."""
     events, number = unpacked(chunks), itertools.count()
     held: list[tuple[float, int, CaptureRecord]] = []
     while some := list(islice(events, _AT_ONCE)):

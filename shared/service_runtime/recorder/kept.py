@@ -1,4 +1,4 @@
-"""The newest minutes of a tape, packed, in bounded memory; and when they are worth a file [core]."""
+"""Keeps the newest minutes of wire events, packed, in bounded memory; decides when to write a file [core]."""
 
 import marshal
 import zlib
@@ -9,12 +9,12 @@ from typing import Final
 from service_runtime.recorder.wire_events import WireEvent
 
 MOST_KEPT: Final = 131_072
-"""Bytes: some minutes, since what a meter says differs little from cycle to cycle."""
+"""Bytes: some minutes, since a meter's data differs little from cycle to cycle."""
 _TOGETHER: Final = 128
 """Events that are packed together: some seconds."""
 
 AFTERMATH: Final = 5.0
-"""Seconds from a fault to the file, so that it also tells how it went on."""
+"""Seconds from a fault to the file, so that it also shows what followed."""
 PAUSE: Final = 300.0
 """Seconds between two files at least: a link that flaps shall not fill the disk."""
 
@@ -29,7 +29,7 @@ class KeptEvents:
         self._size = 0
 
     def keep(self, events: Iterable[WireEvent]) -> None:
-        """Keep these, and let go of the oldest ones."""
+        """Keep these, and drop the oldest ones."""
         self._fresh.extend((one.at, one.what, one.key, one.data) for one in events)
         if len(self._fresh) < _TOGETHER:
             return
@@ -41,7 +41,7 @@ class KeptEvents:
             self._size -= len(self._packed.popleft())
 
     def copy(self, more: Iterable[WireEvent] = ()) -> list[bytes]:
-        """What `unpacked` makes events of, with `more` behind them."""
+        """The events, packed for `unpacked`, with `more` behind them."""
         return [*self._packed, _pack(self._fresh), _pack([(one.at, one.what, one.key, one.data) for one in more])]
 
 
@@ -57,7 +57,7 @@ def unpacked(chunks: Iterable[bytes]) -> Iterator[WireEvent]:
 
 
 class FlightRecorder(KeptEvents):
-    """Also says when to write: some seconds after all was well and no longer is, once a fault, not too often."""
+    """Also decides when to write: some seconds after a fault began, once a fault, not too often."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class FlightRecorder(KeptEvents):
         self._not_before = float("-inf")
 
     def look(self, trouble: str, now: float) -> str | None:
-        """`trouble`: what is wrong, in words; empty: nothing. Why to write now; None: nothing is to be written."""
+        """`trouble`: what is wrong; empty: nothing. Returns why to write now; None: nothing is to be written."""
         if trouble and self._was_well and self._due is None and now >= self._not_before:
             self._due, self._why = now + AFTERMATH, trouble
         self._was_well = not trouble

@@ -1,4 +1,4 @@
-"""A service's recorder: what goes over its wires is noted, kept for some minutes, and written down after a fault."""
+"""A service's recorder [shell]: keeps some minutes of wire events, and writes them to a file after a fault."""
 
 import contextlib
 import logging
@@ -16,26 +16,26 @@ if TYPE_CHECKING:
     from service_runtime.recorder.flight_file import Decoder
     from service_runtime.recorder.kept import FlightRecorder
 
-# What is needed only where files are written is loaded then: memory is short on the smallest hosts.
+# Modules that only writing needs are loaded then: memory is short on the smallest hosts.
 
 TICK: Final = 0.25
-"""Seconds between two looks at the tape."""
+"""Seconds between two readings of the event queue."""
 
 
 @attrs.frozen(kw_only=True)
 class RecordingSource:
-    """Whose wires these are."""
+    """One service's wires."""
 
     name: str
-    """The meter's or the node's; files are called so."""
+    """The meter's or the node's name; it is part of the files' names."""
     decoder: Callable[[], "Decoder"]
-    """Makes records of what is on the tape."""
+    """Makes records of wire events."""
     held: Callable[[], Iterable[WireEvent]] = tuple
-    """What the service holds as a file is written: registers that no event of the last minutes told, clocks."""
+    """What the service holds as a file is written: registers without an event in the last minutes, clocks."""
 
 
 class Recorder:
-    """Without a folder to write to it costs one look at a switch for each event."""
+    """Without a folder to write to it costs one check of a switch for each event."""
 
     def __init__(self, recording_source: RecordingSource, settings: RecorderSettings, log: logging.Logger) -> None:
         self.event_queue = EventQueue()
@@ -51,7 +51,7 @@ class Recorder:
 
             self._flight = kept.FlightRecorder()
             self.event_queue.on = True
-            # What a service that was stopped while it wrote has left behind.
+            # Remains of a service that was stopped while it wrote.
             for unfinished in self._directory.glob(f"{recording_source.name}-????????-??????.jsonl.new"):
                 with contextlib.suppress(OSError):
                     unfinished.unlink()
@@ -63,7 +63,7 @@ class Recorder:
         self._requested = True
 
     def tick(self, now: float, trouble: str = "") -> None:
-        """Look after the tape, once a second or more often. `trouble`: what is wrong with the service, in words."""
+        """Read the event queue, once a second or more often. `trouble`: what is wrong with the service."""
         if self._flight is None or (now < self._due and not self._requested):
             return
         self._due = now + TICK
@@ -103,7 +103,7 @@ class Recorder:
 
 
 def _directory(settings: RecorderSettings, log: logging.Logger) -> Path | None:
-    """Where files go: as set, else the folder that systemd gave (StateDirectory=), else nowhere."""
+    """The folder for files: as set, else the one that systemd gave (StateDirectory=), else none."""
     if not settings.enabled:
         return None
     given = settings.directory

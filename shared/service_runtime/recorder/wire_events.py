@@ -1,20 +1,20 @@
-"""Where a service notes what goes over its wires: an append where it happens, everything else later and elsewhere.
+"""The queue of a service's wire events: threads append to it, the recorder takes everything from it later [core].
 
-What is noted, with its key and its bytes:
+Each event, with its key and its bytes:
 
-    in, out     line            what was read from an RS485 port, and written to it
-    forget      line            what lay on the port was thrown away: the process had stood still
+    in, out     line            bytes that were read from an RS485 port, and written to it
+    forget      line            the bytes on the port were thrown away: the process had stalled
     connected   peer            the meter has opened a connection to push over
-    closed      peer            it is gone
+    closed      peer            the meter has closed it
     write       peer            function, unit, start (two bytes), register words
     poll        -               start and count (two bytes each) of a read sent to the meter
     answered    -               register words: the answer to the last poll
     refused     -               exception code: the answer to the last poll
-    failed      -               why the last poll has no answer, in words
-    held        block           start, register words: what the service held when the file was written
-    note        word            words for people: a link or the service's state has changed
+    failed      -               why the last poll has no answer, as text
+    held        block           start, registers: what the service held when the file was written
+    note        word            text for people: a link or the service's state has changed
     session     -               the session of this publisher
-    clock       meter           session, offset and uncertainty in seconds: what echoes tell of the publisher's clock
+    clock       meter           session, offset and uncertainty in seconds: the publisher's clock, from echoes
 """
 
 from collections import deque
@@ -50,19 +50,19 @@ class WireEvent(NamedTuple):
     """CLOCK_BOOTTIME of the service, in seconds."""
     what: str
     key: str
-    """Where: a line's name, a peer's address."""
+    """Its source: a line's name, a peer's address."""
     data: bytes
 
 
 class EventQueue:
-    """Takes events from any thread while it is `on`; whoever notes one asks that first."""
+    """Takes events from any thread while it is `on`; callers check that first."""
 
     __slots__ = ("_fresh", "_waiting", "dropped", "on")
 
     def __init__(self) -> None:
         self.on = False
         self.dropped = 0
-        """Events for which there was no room; set to 0 by whoever tells of them."""
+        """Events for which there was no room; the recorder reports them and sets this to 0."""
         self._fresh: deque[tuple[float, str, str, bytes]] = deque()
         self._waiting = 0
 
@@ -76,12 +76,12 @@ class EventQueue:
         self._fresh.append((at, what, key, data))
 
     def note(self, at: float, word: str, text: str) -> None:
-        """Note words for people."""
+        """Add a text for people."""
         if self.on:
             self.add(at, NOTE, word, text.encode()[:LONGEST_EVENT])
 
     def take(self) -> list[WireEvent]:
-        """What was noted since the last time, in the order in which it was."""
+        """The events since the last call, in their order."""
         fresh = self._fresh
         taken = [WireEvent(*fresh.popleft()) for _ in range(len(fresh))]
         self._waiting = 0
@@ -89,4 +89,4 @@ class EventQueue:
 
 
 OFF: Final = EventQueue()
-"""Stands where nobody records; it is never switched on."""
+"""Stands for a queue where nothing is recorded; it is never switched on."""

@@ -82,7 +82,7 @@ def test_what_comes_over_mqtt_cannot_steer_the_terminal() -> None:
 
 
 def test_nothing_at_all_is_drawn_too() -> None:
-    assert "No meter has been heard of." in "\n".join(lines(House(), 80))
+    assert "No meter has been seen." in "\n".join(lines(House(), 80))
 
 
 def test_one_line_tells_the_verdict_the_power_and_the_nodes() -> None:

@@ -42,14 +42,14 @@ def test_a_house_that_says_nothing_is_given_a_moment() -> None:
     house = House()
     assert texts(house)[0][0] == "warn"
     house.now += 4
-    assert texts(house) == [("bad", "No meter has been heard of.")]
-    assert health_verdict(house.state, house.now) == (False, "No meter has been heard of.")
+    assert texts(house) == [("bad", "No meter has been seen.")]
+    assert health_verdict(house.state, house.now) == (False, "No meter has been seen.")
 
 
 def test_a_named_meter_that_is_missing_is_named() -> None:
     house = House(meters=("main",))
     house.now += 4
-    assert texts(house) == [("bad", "Nothing has been heard of meter main.")]
+    assert texts(house) == [("bad", "Nothing has been received from meter main.")]
 
 
 def test_a_publisher_that_is_gone_is_told_from_a_meter_that_is_gone() -> None:
@@ -100,7 +100,7 @@ def test_an_inverter_without_data_is_a_fault_with_its_reason() -> None:
     (fault,) = find_faults(house.state, house.now)
     assert (fault.severity, fault.text) == (
         "bad",
-        "The inverter at attic gets no data: unit 1 on rs485: the inverter has stopped asking.",
+        "The inverter at attic gets no data: unit 1 on rs485: the inverter has stopped sending requests.",
     )
     assert fault.remedy.startswith("Check wiring A/B")
     assert judge(house.state, [fault]) == Verdict("bad", "The inverter gets no data.")

@@ -1,4 +1,4 @@
-from ksem_publisher.live import LiveWords
+from ksem_publisher.live import LiveRegisters
 from ksem_publisher.snapshot import UNMEASURED, VALUES, Registers
 
 IN_GAPS = {address for part in UNMEASURED for address in range(part.start, part.stop)}
@@ -14,7 +14,7 @@ def test_the_words_nobody_measures_are_those_of_the_contract() -> None:
 
 
 def test_words_never_seen_stay_holes() -> None:
-    filled = LiveWords().fill(measured_cycle(0))
+    filled = LiveRegisters().fill(measured_cycle(0))
     assert [i for i, word in enumerate(filled) if word is None] == [
         *range(28, 40),
         *range(66, 80),
@@ -25,7 +25,7 @@ def test_words_never_seen_stay_holes() -> None:
 
 
 def test_the_newest_push_or_read_counts_and_measured_words_are_left_alone() -> None:
-    words = LiveWords()
+    words = LiveRegisters()
     words.note(0, [1] * 100)
     words.note(70, [2] * 78)
     filled = words.fill(measured_cycle(1000))
@@ -36,13 +36,13 @@ def test_the_newest_push_or_read_counts_and_measured_words_are_left_alone() -> N
 
 
 def test_a_cycles_own_words_win_over_all_that_was_known() -> None:
-    words = LiveWords()
+    words = LiveRegisters()
     words.note(0, [1] * 148)
     assert words.fill(tuple(range(1000, 1148))) == tuple(range(1000, 1148))
 
 
 def test_words_between_values_are_the_cycles_own_or_if_it_left_them_out_the_newest_known() -> None:
-    words = LiveWords()
+    words = LiveRegisters()
     words.note(0, [1] * 148)
     whole = words.fill(tuple(range(1000, 1148)))
     assert whole[8:16] == tuple(range(1008, 1016))

@@ -2,15 +2,15 @@
 
 import pytest
 
-from ksem_simulators.line.direction import FRAME_GAP, Lane, character_time
+from ksem_simulators.line.direction import FRAME_GAP, Pacer, character_time
 from ksem_simulators.line.frame_faults import FrameFault, FrameFaults
 
 CHARACTER = character_time(38400)
 REQUEST = bytes.fromhex("01030028006a45ed")
 
 
-def _arrivals(lane: Lane) -> list[tuple[int, float]]:
-    return [(byte.value, byte.owed) for byte in lane.take(1e9)]
+def _arrivals(pacer: Pacer) -> list[tuple[int, float]]:
+    return [(byte.value, byte.owed) for byte in pacer.take(1e9)]
 
 
 def test_a_character_takes_eleven_bits() -> None:
@@ -19,60 +19,60 @@ def test_a_character_takes_eleven_bits() -> None:
 
 
 def test_each_byte_arrives_when_its_last_bit_does() -> None:
-    lane = Lane(CHARACTER)
-    lane.send(b"abc", 10.0)
-    arrivals = _arrivals(lane)
+    pacer = Pacer(CHARACTER)
+    pacer.send(b"abc", 10.0)
+    arrivals = _arrivals(pacer)
     assert bytes(value for value, _ in arrivals) == b"abc"
     assert [when for _, when in arrivals] == pytest.approx([10.0 + n * CHARACTER for n in (1, 2, 3)])
 
 
 def test_bytes_wait_for_those_before_them_and_no_time_is_lost() -> None:
-    lane = Lane(CHARACTER)
-    lane.send(b"ab", 10.0)
-    lane.send(b"c", 10.0 + 0.5 * CHARACTER)
-    assert _arrivals(lane)[-1][1] == pytest.approx(10.0 + 3 * CHARACTER)
+    pacer = Pacer(CHARACTER)
+    pacer.send(b"ab", 10.0)
+    pacer.send(b"c", 10.0 + 0.5 * CHARACTER)
+    assert _arrivals(pacer)[-1][1] == pytest.approx(10.0 + 3 * CHARACTER)
 
 
 def test_a_late_hand_over_does_not_delay_the_bytes_behind_it() -> None:
-    lane = Lane(CHARACTER)
-    lane.send(bytes(10), 10.0)
-    assert len(lane.take(10.0 + 4.2 * CHARACTER)) == 4
-    assert lane.next_owed == pytest.approx(10.0 + 5 * CHARACTER)
+    pacer = Pacer(CHARACTER)
+    pacer.send(bytes(10), 10.0)
+    assert len(pacer.take(10.0 + 4.2 * CHARACTER)) == 4
+    assert pacer.next_owed == pytest.approx(10.0 + 5 * CHARACTER)
 
 
 def test_nothing_is_handed_over_early() -> None:
-    lane = Lane(CHARACTER)
-    lane.send(b"a", 10.0)
-    assert lane.take(10.0 + 0.99 * CHARACTER) == []
+    pacer = Pacer(CHARACTER)
+    pacer.send(b"a", 10.0)
+    assert pacer.take(10.0 + 0.99 * CHARACTER) == []
 
 
 def test_an_answer_of_217_bytes_takes_62_milliseconds() -> None:
-    lane = Lane(CHARACTER)
-    lane.send(bytes(217), 0.0)
-    assert lane.free_at == pytest.approx(0.06216, rel=1e-3)
+    pacer = Pacer(CHARACTER)
+    pacer.send(bytes(217), 0.0)
+    assert pacer.free_at == pytest.approx(0.06216, rel=1e-3)
 
 
 def test_an_adapter_hands_over_in_ticks_but_the_wire_does_not_wait() -> None:
-    lane = Lane(CHARACTER)
-    lane.grain = 0.016
-    lane.send(bytes(8), 0.001)
-    assert {round(byte.owed, 6) for byte in lane.take(1.0)} == {0.016}
-    assert lane.free_at == pytest.approx(0.001 + 8 * CHARACTER)
+    pacer = Pacer(CHARACTER)
+    pacer.grain = 0.016
+    pacer.send(bytes(8), 0.001)
+    assert {round(byte.owed, 6) for byte in pacer.take(1.0)} == {0.016}
+    assert pacer.free_at == pytest.approx(0.001 + 8 * CHARACTER)
 
 
 def test_batches_come_when_their_last_byte_is_due_and_the_rest_of_a_frame_with_its_end() -> None:
-    lane = Lane(CHARACTER)
-    lane.batch = 4
-    lane.send(bytes(10), 0.0)
-    assert [round(byte.owed / CHARACTER) for byte in lane.take(1.0)] == [4] * 4 + [8] * 4 + [10] * 2
+    pacer = Pacer(CHARACTER)
+    pacer.batch = 4
+    pacer.send(bytes(10), 0.0)
+    assert [round(byte.owed / CHARACTER) for byte in pacer.take(1.0)] == [4] * 4 + [8] * 4 + [10] * 2
 
 
 def test_a_frame_begins_after_the_silence_that_ends_the_one_before() -> None:
-    lane = Lane(CHARACTER)
-    assert lane.is_new_frame(10.0)
-    lane.send(b"ab", 10.0)
-    assert not lane.is_new_frame(lane.free_at + FRAME_GAP / 2)
-    assert lane.is_new_frame(lane.free_at + 1.01 * FRAME_GAP)
+    pacer = Pacer(CHARACTER)
+    assert pacer.is_new_frame(10.0)
+    pacer.send(b"ab", 10.0)
+    assert not pacer.is_new_frame(pacer.free_at + FRAME_GAP / 2)
+    assert pacer.is_new_frame(pacer.free_at + 1.01 * FRAME_GAP)
 
 
 def _through(kind: str, data: bytes = REQUEST, **parameters: object) -> list[int | float]:
@@ -97,9 +97,9 @@ def test_a_frame_is_cut() -> None:
 
 def test_silence_inside_a_frame() -> None:
     assert _through("silence", at=4, ms=30) == [*REQUEST[:4], 0.03, *REQUEST[4:]]
-    lane = Lane(CHARACTER)
-    lane.send(_through("silence", at=4, ms=30), 0.0)
-    assert lane.free_at == pytest.approx(0.03 + 8 * CHARACTER)
+    pacer = Pacer(CHARACTER)
+    pacer.send(_through("silence", at=4, ms=30), 0.0)
+    assert pacer.free_at == pytest.approx(0.03 + 8 * CHARACTER)
 
 
 def test_a_byte_is_lost() -> None:

@@ -122,7 +122,7 @@ def test_a_reply_of_another_length_than_asked_says_so() -> None:
     line.wait(0.002)
     line.send(_reply(1, 2, 3))
     assert line.records[1].start is None
-    assert line.records[1].why == "28 registers were asked for"
+    assert line.records[1].why == "28 registers were requested"
 
 
 def test_a_single_write_said_back_is_a_reply() -> None:

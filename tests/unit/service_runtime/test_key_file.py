@@ -52,7 +52,7 @@ def test_while_the_file_is_gone_or_broken_the_keys_of_before_count_and_it_is_log
         assert not keys.look()
         assert keys.keys().keys == (bytes.fromhex(OLD),)
         assert "message.key" in keys.problem
-        assert "the keys of before count on" in keys.problem
+        assert "the last good keys stay in force" in keys.problem
     assert len(caplog.records) == 1
     assert "secret" not in keys.problem + caplog.text
     file.write_text(NEW)
