@@ -229,7 +229,7 @@ def _not_requested(about: str, unit: UnitHealth) -> Finding:
         text = f"{unit.noise} bytes came and no request can be read from them: wrong baud rate, parity or stop bits"
         remedy = f'set baudrate = 38400, parity = "N", stopbits = 2 in [[line]] for a Plenticore; else {_WIRING}'
         return Finding("inverter", about, "wrong", text, remedy)
-    how = "has stopped its requests" if unit.requests else "is silent: it has sent no request"
+    how = "has stopped sending requests" if unit.requests else "is silent: it has never sent a request"
     return Finding("inverter", about, "wrong", f"the inverter {how}", _WIRING)
 
 
