@@ -102,7 +102,7 @@ def _inverter(state: BridgeState, view: NodeView, meter: str, now: float) -> Par
         own = [one for one in state.inverters.values() if one.health is not None and one.health.meter == meter]
         condition: Condition = "warned" if any(one.wrong(now) for one in own) else "up"
         return Part(
-            "inverter", "inverter", condition, next(filter(None, (one.summary(now) for one in own)), "gets data")
+            "inverter", "inverter", condition, next(filter(None, (one.registers(now) for one in own)), "gets data")
         )
     asks = view.per_s(meter) > 0
     return Part("inverter", "inverter", "down" if asks else "unknown", "gets no data" if asks else "does not ask")
@@ -152,7 +152,7 @@ def _rs485(state: BridgeState, view: NodeView, meter: str, now: float) -> Link:
 
 
 def _seen(at: float | None, now: float) -> str:
-    """Of a service that is silent now."""
+    """When a service that is silent now was seen."""
     if at is None:
         return ""
     seconds = now - at

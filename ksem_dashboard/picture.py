@@ -374,7 +374,7 @@ class InverterView:
         """What is wrong with it, or with reading it."""
         return without(self.health.reasons, *_GOOD) if self.health is not None and self.runs(now) else ()
 
-    def summary(self, now: float) -> str:
+    def registers(self, now: float) -> str:
         """As the chain shows it: `believes -347 W, 0.9 s behind`; empty where it is not read."""
         power = self.believed(now)
         if power is None or self.health is None:

@@ -109,7 +109,7 @@ def _figures(times: Percentiles, decimals: int) -> tuple[Text, ...]:
 
 def _lately(state: BridgeState, now: float) -> str:
     """What it got last; what it believes while that is data."""
-    if state.lately in GOOD and (words := state.believed.summary(now)):
+    if state.lately in GOOD and (words := state.believed.registers(now)):
         return words
     return "" if state.lately is None else f"gets {state.lately}"
 

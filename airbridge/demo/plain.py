@@ -21,7 +21,7 @@ def status_line(state: BridgeState, now: float) -> str:
         source = live.message.source
         parts.append(f"{source} {live.per_s(source, now):.1f}/s, live {live.age_ms(now)} ms old")
     parts.append(f"inverter: {state.counts}")
-    if words := state.believed.summary(now):
+    if words := state.believed.registers(now):
         parts.append(words)
     times = _times(state)
     return "; ".join([*parts, times] if times else parts)

@@ -74,7 +74,7 @@ def _chain(chain: Chain, width: int) -> RenderableType:
 def _inverters(state: BridgeState, meter: str, now: float) -> Iterator[RenderableType]:
     """What inverters that get this meter's values believe."""
     for name, view in sorted(state.inverters.items()):
-        words = view.summary(now)
+        words = view.registers(now)
         if words and view.health is not None and view.health.meter == meter:
             yield Text.assemble((f"inverter {name}: ", "dim"), words)
 
