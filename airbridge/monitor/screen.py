@@ -145,7 +145,7 @@ def _tcp_servers(state: BridgeState, meter: str, now: float) -> Iterator[Rendera
     for node in state.nodes.values():
         doors = [door for door in (node.health.doors if node.health and node.runs(now) else ()) if door.meter == meter]
         if doors:
-            yield heading(f"Side doors at {node.node}")
+            yield heading(f"Modbus TCP servers at {node.node}")
         for door in doors:
             if door.port.state != "up":
                 yield Text(printable(f"{door.line}: {door.port.why}"), "yellow")
