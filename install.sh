@@ -76,7 +76,7 @@ exit codes:
 TEXT
 }
 
-print() { printf '%s\n' "$*"; }
+say() { printf '%s\n' "$*"; }
 step() { printf '  %-38s %s\n' "$1" "$2"; }
 changed() {
     changes=$((changes + 1))
@@ -347,11 +347,11 @@ find_port() {
         step "RS485 port" "No USB-RS485 adapter was found. Plug it in and run this command again."
         return
     fi
-    print "  Which of these is the RS485 adapter to the inverter?"
+    say "  Which of these is the RS485 adapter to the inverter?"
     for each in "${found[@]}"; do
-        print "    $each$(grep -qiE "$NO_RS485" <<<"${each##*/}" && echo '   (does not look like one)')"
+        say "    $each$(grep -qiE "$NO_RS485" <<<"${each##*/}" && echo '   (does not look like one)')"
     done
-    print "    None was taken. Run this again with --port PATH."
+    say "    None was taken. Run this again with --port PATH."
 }
 
 # host_of TEXT: a host name or address out of what a browser's address line holds
@@ -396,8 +396,8 @@ fill() {
                 read -rp "  $file has $key = \"$old\". Write \"$value\" instead? [y/N] " answer
                 [[ $answer == [yYjJ]* ]] || return 0
             else
-                print "      $file line $number: $key = \"$old\" was kept. For $option write there: $key = \"$value\""
-                print "      Then: sudo systemctl restart $service"
+                say "      $file line $number: $key = \"$old\" was kept. For $option write there: $key = \"$value\""
+                say "      Then: sudo systemctl restart $service"
                 kept=yes
                 return 0
             fi
@@ -421,7 +421,7 @@ run_setup() {
     for service in "${wanted[@]}"; do words+=("--${service#ksem-}"); done
     [[ -z $meter ]] || words+=(--meter "$meter")
     [[ -z $port ]] || words+=(--port "$port")
-    "$COMMANDS/airbridge" "${words[@]}" || print "  Run the questions again at any time: sudo airbridge setup"
+    "$COMMANDS/airbridge" "${words[@]}" || say "  Run the questions again at any time: sudo airbridge setup"
     changes=$((changes + 1))
     [[ " ${wanted[*]} " != *" rtu-server "* ]] || allow_port
 }
@@ -568,8 +568,8 @@ start() {
     if [[ ! -e ${target%.toml}.env ]] &&
         ! mistakes=$(cd / && runuser -u "$service" -- "$COMMANDS/$service" --check 2>&1 >/dev/null); then
         step "$service" "waits for its settings:"
-        while read -r line; do print "      $line"; done <<<"$mistakes"
-        print "      Then: sudo systemctl restart $service"
+        while read -r line; do say "      $line"; done <<<"$mistakes"
+        say "      Then: sudo systemctl restart $service"
         return 1
     fi
     if ! has_systemd; then
@@ -593,7 +593,7 @@ install_all() {
         if is_installed "$service"; then want "$service"; fi
     done
     [[ ${#wanted[@]} != 0 ]] || fail "nothing is installed here yet: see ./install.sh --help"
-    print "Installing ${wanted[*]}$beside:"
+    say "Installing ${wanted[*]}$beside:"
     install_packages "${packages[@]}"
     for service in "${wanted[@]}"; do make_user "$service"; done
     mkdir -p "$SETTINGS"
@@ -607,10 +607,10 @@ install_all() {
     if uses_setup; then run_setup; fi
     for service in "${wanted[@]}"; do start "$service" || waiting=1; done
     xargs -r -d '\n' rm -rf <"$old_versions"
-    if ((changes == 0)); then print "Nothing had to be changed."; fi
+    if ((changes == 0)); then say "Nothing had to be changed."; fi
     if has_systemd; then
         ((changes == 0)) || sleep 3 # until they have found the broker, the meter and the inverter, or have not
-        print "Status of the services:"
+        say "Status of the services:"
         for service in "${wanted[@]}"; do
             step "$service" "$(systemctl show --value --property StatusText "$service" | grep . || echo "not running")"
         done
@@ -619,18 +619,18 @@ install_all() {
     if ((waiting)); then exit "$SETTINGS_WANTED"; fi
     if [[ $page_made == yes ]]; then
         if [[ $page == house ]]; then
-            print "The web page is at http://$(hostname):8080, for everybody in this network: it has no login."
+            say "The web page is at http://$(hostname):8080, for everybody in this network: it has no login."
         else
-            print "The web page is at http://127.0.0.1:8080, for this host only: it has no login. For your whole network write"
-            print "listen = \"0.0.0.0\" into $SETTINGS/dashboard.toml, then: sudo systemctl restart ksem-dashboard"
+            say "The web page is at http://127.0.0.1:8080, for this host only: it has no login. For your whole network write"
+            say "listen = \"0.0.0.0\" into $SETTINGS/dashboard.toml, then: sudo systemctl restart ksem-dashboard"
         fi
     fi
     if has_systemd && ! data_flows; then
-        print "Installed and running, but no data flows yet. What is wrong, and the remedy: sudo airbridge doctor"
+        say "Installed and running, but no data flows yet. What is wrong, and the remedy: sudo airbridge doctor"
         if uses_setup; then "$COMMANDS/airbridge" doctor || true; fi
         exit "$NO_DATA"
     fi
-    print "Done. What is going on: systemctl status ${wanted[*]}"
+    say "Done. What is going on: systemctl status ${wanted[*]}"
 }
 
 # Each service that carries data reports in its status line that it does. Some seconds are given to it after a start.
@@ -650,7 +650,7 @@ carries_data() { [[ $1 == 'live data flows'* || $1 == 'the inverter gets data'* 
 show_news() {
     local now=$CHECKOUT/CHANGELOG.md before=$HOME_DIR/CHANGELOG.md
     if [[ -f $before ]] && ! cmp -s "$before" "$now"; then
-        print "What is new:"
+        say "What is new:"
         diff --unchanged-line-format= --old-line-format= --new-line-format='%L' "$before" "$now" | sed -n 's/^/    /; /[^ ]/p' || true
     fi
     put "$now" "$before" 644 || true
@@ -659,7 +659,7 @@ show_news() {
 uninstall() {
     local service file
     check_host
-    print "Removing KSEM AirBridge:"
+    say "Removing KSEM AirBridge:"
     for service in "${SERVICES[@]}"; do
         if is_installed "$service"; then
             if has_systemd; then systemctl stop "$service"; fi
@@ -699,7 +699,7 @@ uninstall() {
             changed "user $service" "removed"
         fi
     done
-    print "Done. Debian packages (mosquitto, python3-venv) stay: others may use them."
+    say "Done. Debian packages (mosquitto, python3-venv) stay: others may use them."
 }
 
 remove_link() {

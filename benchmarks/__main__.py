@@ -47,14 +47,14 @@ def main() -> int:
         except CannotBuild as error:
             print(error, file=sys.stderr)
             return 1
-        found = _measure(options, programs, folder, progress)
-    found["seconds"] = round(time.monotonic() - began)
-    lines = verdicts(found)
-    found["verdicts"] = [asdict(line) | {"holds": line.holds} for line in lines]
+        results = _measure(options, programs, folder, progress)
+    results["seconds"] = round(time.monotonic() - began)
+    lines = verdicts(results)
+    results["verdicts"] = [asdict(line) | {"holds": line.holds} for line in lines]
     options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "bench.json").write_text(json.dumps(found, indent=1) + "\n")
-    (options.out / "bench.svg").write_text(plot(found))
-    text = tables(found, lines)
+    (options.out / "bench.json").write_text(json.dumps(results, indent=1) + "\n")
+    (options.out / "bench.svg").write_text(plot(results))
+    text = tables(results, lines)
     (options.out / "bench.txt").write_text(text + "\n")
     print(text)
     print(f"\n{options.out}/bench.json, bench.svg, bench.txt")
@@ -62,11 +62,11 @@ def main() -> int:
 
 
 def _measure(options: argparse.Namespace, programs: dict[str, Path], folder: Path, progress: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {"machine": _machine(), "mode": "quick" if options.quick else "full"}
+    results: dict[str, Any] = {"machine": _machine(), "mode": "quick" if options.quick else "full"}
     hop = BareHop(folder)
     with ExitStack() as stack:
         wire = stack.enter_context(Wire(programs["wire"], folder, "ours"))
-        found["machine"]["the line is real-time"] = wire.is_realtime
+        results["machine"]["the line is real-time"] = wire.is_realtime
         house = House(folder / "house", [wire.port], probe=True, realtime=options.realtime)
         stack.enter_context(house)
         contenders = stack.enter_context(all_contenders(programs, folder, house, wire))
@@ -75,27 +75,27 @@ def _measure(options: argparse.Namespace, programs: dict[str, Path], folder: Pat
         memory = _memory(house)
         waits = measure_waits(programs["pushing_meter"], folder, house, 6.0 if options.quick else 30.0, progress)
         seconds = 1.5 if options.quick else 6.0
-        found["bare"] = measure_costs(programs["wire"], folder, house, contenders, seconds, progress)
+        results["bare"] = measure_costs(programs["wire"], folder, house, contenders, seconds, progress)
     bare = {state: hop.within(findings.windows[state]) for state in BOTH}
-    found["line"] = line_results(findings)
-    found["ratios"] = ratios(findings, found["line"])
-    found["chain"] = chain_results(findings, bare)
-    found["chain"]["rest"] |= {f"{name}_wait_ms": summary(samples) for name, samples in waits.items()}
-    found["error"] = measuring_error(findings)
-    found["memory_mb"] = memory
-    found["code_us"] = measure_code_cost()
-    found["wrong"] = findings.wrong
-    found["early"] = sum(part.early for (_, name, _), part in findings.parts.items() if name == OURS)
+    results["line"] = line_results(findings)
+    results["ratios"] = ratios(findings, results["line"])
+    results["chain"] = chain_results(findings, bare)
+    results["chain"]["rest"] |= {f"{name}_wait_ms": summary(samples) for name, samples in waits.items()}
+    results["error"] = measuring_error(findings)
+    results["memory_mb"] = memory
+    results["code_us"] = measure_code_cost()
+    results["wrong"] = findings.wrong
+    results["early"] = sum(part.early for (_, name, _), part in findings.parts.items() if name == OURS)
     times = 3 if options.quick else 5
     cold, away = measure_cold(programs["wire"], folder, times, progress, faults=not options.quick)
-    found["cold"] = {
+    results["cold"] = {
         name: {"median": round(median(values), 3), "worst": round(max(values), 3)} for name, values in cold.items()
     }
     if away:
-        found["port_away_ms_s"] = round(1000 * median(away), 2)
+        results["port_away_ms_s"] = round(1000 * median(away), 2)
     if not options.quick:
-        found["scale"] = measure_scale(programs["wire"], folder, progress)
-    return found
+        results["scale"] = measure_scale(programs["wire"], folder, progress)
+    return results
 
 
 def _memory(house: House) -> dict[str, float]:

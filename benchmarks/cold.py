@@ -25,7 +25,7 @@ def measure_cold(
     program: Path, folder: Path, times: int, progress: Callable[[str], None], *, faults: bool
 ) -> tuple[dict[str, list[float]], list[float]]:
     """Seconds until the first good answer by what happened, and CPU seconds a second while the port is away."""
-    found: dict[str, list[float]] = {}
+    seconds_by_start: dict[str, list[float]] = {}
     cpu: list[float] = []
     with ExitStack() as stack:
         wire = stack.enter_context(Wire(program, folder, "cold"))
@@ -33,15 +33,15 @@ def measure_cold(
         _first(wire, 0.0)
         for number in range(times):
             progress(f"start-up and recovery {number + 1} of {times}")
-            found.setdefault(START, []).append(_restart(house, wire))
+            seconds_by_start.setdefault(START, []).append(_restart(house, wire))
             if faults:
                 for name, happens in _FAULTS.items():
                     time.sleep(1.0)  # the chain is to be at rest before it is broken
-                    found.setdefault(name, []).append(happens(house, wire))
+                    seconds_by_start.setdefault(name, []).append(happens(house, wire))
                 seconds, spent = _port(house, wire)
-                found.setdefault(PORT, []).append(seconds)
+                seconds_by_start.setdefault(PORT, []).append(seconds)
                 cpu.append(spent)
-    return found, cpu
+    return seconds_by_start, cpu
 
 
 def _first(wire: Wire, since: float) -> float:

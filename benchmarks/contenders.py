@@ -47,15 +47,15 @@ def all_contenders(programs: dict[str, Path], folder: Path, house: House, wire: 
             LIBMODBUS: (programs["libmodbus_server"],),
             PYMODBUS: (sys.executable, "-m", "benchmarks.pymodbus_server"),
         }
-        found = {OURS: Contender(OURS, wire, house.pids)}
+        contenders = {OURS: Contender(OURS, wire, house.pids)}
         for name, command in commands.items():
             line = stack.enter_context(Wire(programs["wire"], folder, name.partition(" ")[0]))
             words = [command[0], line.port, *command[1:]] if name != PYMODBUS else [*command, line.port]
             process = stack.enter_context(subprocess.Popen(words))
             stack.callback(process.kill)
-            found[name] = Contender(name, line, (process.pid,))
-        found[AGAIN] = Contender(AGAIN, found[REFERENCE].wire, found[REFERENCE].pids)
-        for contender in found.values():
+            contenders[name] = Contender(name, line, (process.pid,))
+        contenders[AGAIN] = Contender(AGAIN, contenders[REFERENCE].wire, contenders[REFERENCE].pids)
+        for contender in contenders.values():
             contender.wire.begin_until_data(10)
             assert contender.wire.first_data() is not None, f"{contender.name} does not answer"
-        yield [found[name] for name in NAMES]
+        yield [contenders[name] for name in NAMES]

@@ -13,21 +13,21 @@ _END: Final = "<!-- end of results -->"
 
 
 def main(folder: Path) -> None:
-    found = json.loads((folder / "bench.json").read_text())
+    results = json.loads((folder / "bench.json").read_text())
     text = (folder / "bench.txt").read_text().strip("\n")
     before, _, rest = _DOCUMENT.read_text().partition(_BEGIN)
     _, _, after = rest.partition(_END)
-    _DOCUMENT.write_text(f"{before}{_BEGIN}\n{_results(found, text)}\n{_END}{after}")
+    _DOCUMENT.write_text(f"{before}{_BEGIN}\n{_results(results, text)}\n{_END}{after}")
     shutil.copyfile(folder / "bench.svg", _PICTURE)
 
 
-def _results(found: dict[str, Any], text: str) -> str:
-    machine = ", ".join(f"{key}: {value}" for key, value in found["machine"].items())
-    rows = "\n".join(_row(verdict) for verdict in found["verdicts"])
+def _results(results: dict[str, Any], text: str) -> str:
+    machine = ", ".join(f"{key}: {value}" for key, value in results["machine"].items())
+    rows = "\n".join(_row(verdict) for verdict in results["verdicts"])
     return f"""
 ## Results
 
-{machine}. A {found["mode"]} run of {found["seconds"] // 60} minutes.
+{machine}. A {results["mode"]} run of {results["seconds"] // 60} minutes.
 
 ![Turnaround on the paced line](performance.svg)
 

@@ -50,22 +50,22 @@ Recorded = tuple[float, str, bytes, bool]
 
 def record(folder: Path) -> list[Recorded]:
     """What publisher and RTU server of a real house publish in RECORDED seconds."""
-    found: list[Recorded] = []
+    recorded: list[Recorded] = []
     with Chain(folder) as chain:
         chain.start()
         chain.await_good(20)
         client = PahoClient(CallbackAPIVersion.VERSION2, client_id="recorder")
         begun = boottime()
-        client.on_message = lambda _c, _u, m: found.append((boottime() - begun, m.topic, bytes(m.payload), m.retain))
+        client.on_message = lambda _c, _u, m: recorded.append((boottime() - begun, m.topic, bytes(m.payload), m.retain))
         client.on_connect = lambda c, _u, _f, _r, _p: c.subscribe("ksem/#")
         client.connect(chain.broker.host, chain.broker.port)
         client.loop_start()
         time.sleep(RECORDED)
         client.loop_stop()
     # What was retained comes at once; it is played at the beginning.
-    retained = {topic for _, topic, _, kept in found if kept}
-    blocks = {topic for _, topic, _, _ in found if "/block/" in topic}
-    return [(at, topic, load, topic in retained | blocks) for at, topic, load, _ in found if _goes_out(topic)]
+    retained = {topic for _, topic, _, kept in recorded if kept}
+    blocks = {topic for _, topic, _, _ in recorded if "/block/" in topic}
+    return [(at, topic, load, topic in retained | blocks) for at, topic, load, _ in recorded if _goes_out(topic)]
 
 
 def _goes_out(topic: str) -> bool:
@@ -296,26 +296,26 @@ class Fleet:
 
 def scenes(fleet: Fleet) -> dict[str, Any]:
     """A node killed and back, all restarted, all lines cut; the real chain is watched throughout."""
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     nodes = fleet.cluster.nodes
-    with inverter_watched(fleet, found, "nothing fails, 30 s"):
+    with inverter_watched(fleet, results, "nothing fails, 30 s"):
         fleet.consumer.reset()
         time.sleep(30)
-        found["nothing fails, 30 s"] = _kept(fleet.consumer.reset())
+        results["nothing fails, 30 s"] = _kept(fleet.consumer.reset())
     # The consumer reads at the second node, so it must change when that one ends.
     for number, name in ((0, "a node is killed"), (1, "the consumer's node is killed")):
-        with inverter_watched(fleet, found, name):
+        with inverter_watched(fleet, results, name):
             fleet.consumer.reset()
             begun = boottime()
             nodes[number].kill()
             time.sleep(0.5)
             fleet.consumer.seen.first.clear()
-            found[name] = fleet.until_all_back(begun, 60)
+            results[name] = fleet.until_all_back(begun, 60)
             nodes[number].start()
             fleet.cluster.await_well(120)
-            found[name] |= _kept(fleet.consumer.reset())
+            results[name] |= _kept(fleet.consumer.reset())
     name = "all three restarted"
-    with inverter_watched(fleet, found, name):
+    with inverter_watched(fleet, results, name):
         for node in nodes:
             node.kill()
         time.sleep(5)
@@ -323,12 +323,12 @@ def scenes(fleet: Fleet) -> dict[str, Any]:
         begun = boottime()
         for node in nodes:
             node.start()
-        found[name] = fleet.until_all_back(begun, 90)
-        found[name] |= {**_kept(fleet.consumer.reset()), "longest_gap_s": None}
+        results[name] = fleet.until_all_back(begun, 90)
+        results[name] |= {**_kept(fleet.consumer.reset()), "longest_gap_s": None}
     fleet.cluster.await_well(120)
-    with inverter_watched(fleet, found, "all lines cut for 40 s"):
-        found["all lines cut for 40 s"] = _cut(fleet)
-    return found
+    with inverter_watched(fleet, results, "all lines cut for 40 s"):
+        results["all lines cut for 40 s"] = _cut(fleet)
+    return results
 
 
 def _kept(seen: Seen) -> dict[str, Any]:
@@ -337,15 +337,15 @@ def _kept(seen: Seen) -> dict[str, Any]:
 
 
 @contextmanager
-def inverter_watched(fleet: Fleet, found: dict[str, Any], scene: str) -> Iterator[None]:
+def inverter_watched(fleet: Fleet, results: dict[str, Any], scene: str) -> Iterator[None]:
     """Add what the real chain's inverter got meanwhile."""
     assert fleet.chain is not None
     before = fleet.chain.inverter.status()["outcomes"]
     yield
     after = fleet.chain.inverter.status()["outcomes"]
     got = {name: count - before.get(name, 0) for name, count in after.items() if count > before.get(name, 0)}
-    found[scene]["inverter"] = got
-    print(scene, json.dumps(found[scene]), flush=True)
+    results[scene]["inverter"] = got
+    print(scene, json.dumps(results[scene]), flush=True)
     fleet.chain.assert_never()
 
 
@@ -366,7 +366,7 @@ def _cut(fleet: Fleet) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run it and print what was found as JSON."""
+    """Run it and print what was results as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--houses", type=int, default=200)
     parser.add_argument("--blocks", action="store_true", help="register blocks go to the centre, too")
@@ -381,13 +381,13 @@ def main() -> None:
             joined = fleet.until_all_back(boottime(), 120)
             print("joined", joined, flush=True)
             time.sleep(5)
-            found: dict[str, Any] = {"joined": joined, "cost": fleet.cost()}
-            print(json.dumps(found), flush=True)
+            results: dict[str, Any] = {"joined": joined, "cost": fleet.cost()}
+            print(json.dumps(results), flush=True)
             if not options.no_scenes:
-                found["scenes"] = scenes(fleet)
-    print(json.dumps(found, indent=1))
+                results["scenes"] = scenes(fleet)
+    print(json.dumps(results, indent=1))
     if options.out:
-        options.out.write_text(json.dumps(found, indent=1) + "\n")
+        options.out.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

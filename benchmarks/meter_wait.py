@@ -40,18 +40,18 @@ EMPTY: Final = "empty"
 def measure_waits(program: Path, folder: Path, house: House, seconds: float, progress: Callable[[str], None]) -> Waits:
     """What the publisher of `house`, and beside it a receiver that only acknowledges, make a meter wait, in turns."""
     meter = PushingMeter(program, folder)
-    found: Waits = {OURS: [], EMPTY: []}
+    waits: Waits = {OURS: [], EMPTY: []}
     house.meter.command("push", enabled=False)
     with _empty_receiver() as empty:
         for number in range(_TURNS):
             progress(f"the meter's wait, {number + 1} of {_TURNS}")
             house.served_from()
-            found[OURS] += meter.waits_for(house.push_port, seconds / _TURNS)
+            waits[OURS] += meter.waits_for(house.push_port, seconds / _TURNS)
             pushed = sum(by_push for _, _, by_push in house.served_from())
             assert pushed > _LEARNING, f"of what the meter in C pushes only {pushed} cycles are served"
-            found[EMPTY] += meter.waits_for(empty, seconds / _TURNS)
+            waits[EMPTY] += meter.waits_for(empty, seconds / _TURNS)
     house.meter.command("push", enabled=True)
-    return found
+    return waits
 
 
 @contextmanager
@@ -85,8 +85,8 @@ class PushingMeter:
             assert meter.poll() is None, f"the receiver on port {port} does not take pushes: exit {meter.returncode}"
             meter.kill()
         data = log.read_bytes()
-        found = array("d", data[: len(data) // 8 * 8])
-        return found[_LEARNING:].tolist()
+        waits = array("d", data[: len(data) // 8 * 8])
+        return waits[_LEARNING:].tolist()
 
 
 def _measured_cycles(truth: Path) -> bytes:

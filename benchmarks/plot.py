@@ -14,7 +14,7 @@ _COLOURS: Final = {"rest": "#2f6f9f", "load": "#d08a3c"}
 _LABELS: Final = {"rest": "5 pushes a second", "load": "50 a second, second core busy"}
 
 
-def plot(found: dict[str, Any]) -> str:
+def plot(results: dict[str, Any]) -> str:
     """The picture: a mark at p50, a thick bar to p90, a thin line to p99."""
     height = 70 + len(NAMES) * 2 * _ROW + 40
     parts = [
@@ -38,7 +38,7 @@ def plot(found: dict[str, Any]) -> str:
         weight = "bold" if name == OURS else "normal"
         parts.append(f'<text x="{_LEFT - 10}" y="{y + 30}" text-anchor="end" font-weight="{weight}">{name}</text>')
         for state, colour in _COLOURS.items():
-            parts += _bar(found["line"][state][name]["all"], y + 6, colour)
+            parts += _bar(results["line"][state][name]["all"], y + 6, colour)
             y += _ROW
     return "\n".join([*parts, "</g></svg>\n"])
 

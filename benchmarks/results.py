@@ -12,46 +12,46 @@ BOTH: Final = (REST, LOAD)
 
 def line_results(findings: Findings) -> dict[str, Any]:
     """By state, contender and mode: turnarounds, share begun early, efficiency, CPU."""
-    found: dict[str, Any] = {state: {} for state in BOTH}
+    figures: dict[str, Any] = {state: {} for state in BOTH}
     for (state, name, mode), part in findings.parts.items():
-        found[state].setdefault(name, {})[mode] = _part(part)
+        figures[state].setdefault(name, {})[mode] = _part(part)
     for (state, name), samples in findings.idle_cpu.items():
-        found[state][name]["idle_cpu_ms_s"] = round(1000 * median(samples), 3)
+        figures[state][name]["idle_cpu_ms_s"] = round(1000 * median(samples), 3)
     for state in BOTH:
         for name in NAMES:
-            found[state][name]["all"] = summary(_pooled(findings, state, name))
-    return found
+            figures[state][name]["all"] = summary(_pooled(findings, state, name))
+    return figures
 
 
 def ratios(findings: Findings, line: dict[str, Any]) -> dict[str, Any]:
     """Ours against the reference, and the reference's own two halves against each other: the noise band."""
-    found: dict[str, Any] = {"noise": {}}
+    figures: dict[str, Any] = {"noise": {}}
     for state in BOTH:
         both = _pooled(findings, state, REFERENCE) + _pooled(findings, state, AGAIN)
         ours = _pooled(findings, state, OURS)
-        found[state] = {name: _ratio(ours, both, share) for name, share in SHARES.items()}
+        figures[state] = {name: _ratio(ours, both, share) for name, share in SHARES.items()}
         halves = _pooled(findings, state, AGAIN), _pooled(findings, state, REFERENCE)
-        found["noise"][state] = {name: _ratio(*halves, share) for name, share in SHARES.items()}
+        figures["noise"][state] = {name: _ratio(*halves, share) for name, share in SHARES.items()}
     rest = line[REST]
-    found["efficiency"] = {
+    figures["efficiency"] = {
         mode: rest[OURS][mode]["efficiency"]
         / ((rest[REFERENCE][mode]["efficiency"] + rest[AGAIN][mode]["efficiency"]) / 2)
         for mode in ("small", "mixed")
     }
-    found["cpu"] = {
+    figures["cpu"] = {
         mode: rest[OURS][mode]["cpu_s_1000"] / rest[PYMODBUS][mode]["cpu_s_1000"]
         for mode in rest[OURS]
         if mode in ("cycle", "small", "mixed")
     }
-    return found
+    return figures
 
 
 def chain_results(findings: Findings, bare: dict[str, list[float]]) -> dict[str, Any]:
     """The way of a push, by state; `bare` are the bare broker hops measured beside it."""
-    found: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
     for state in BOTH:
         waits = findings.waits[state]
-        found[state] = {
+        figures[state] = {
             "hop_ms": summary(findings.hops[state]),
             "hop_from_first_write_ms": summary(findings.hops_from_first[state]),
             "bare_hop_ms": summary(bare[state]),
@@ -60,7 +60,7 @@ def chain_results(findings: Findings, bare: dict[str, list[float]]) -> dict[str,
             "perfect_age_ms": summary(findings.perfect[state]),
             "simulated_meter_wait_ms": {name: median([wait[name] for wait in waits]) for name in SHARES},
         }
-    return found
+    return figures
 
 
 def measuring_error(findings: Findings) -> dict[str, Any]:

@@ -16,12 +16,12 @@ def percentile(samples: Sequence[float], share: float) -> float | None:
 
 def summary(samples: Sequence[float], factor: float = 1000.0) -> dict[str, float | int | None]:
     """Count, p50, p90, p99 and max; seconds become ms."""
-    found: dict[str, float | int | None] = {"count": len(samples)}
+    figures: dict[str, float | int | None] = {"count": len(samples)}
     for name, share in SHARES.items():
         value = percentile(samples, share)
-        found[name] = None if value is None else round(factor * value, 4)
-    found["max"] = round(factor * max(samples), 4) if samples else None
-    return found
+        figures[name] = None if value is None else round(factor * value, 4)
+    figures["max"] = round(factor * max(samples), 4) if samples else None
+    return figures
 
 
 def median(samples: Sequence[float]) -> float:

@@ -29,18 +29,18 @@ Row = dict[str, Any]
 
 def measure_scale(program: Path, folder: Path, progress: Callable[[str], None]) -> dict[str, list[Row]]:
     """A table for each question."""
-    found: dict[str, list[Row]] = {"meters": [], "lines": [], "nodes": [], "sites": []}
+    rows: dict[str, list[Row]] = {"meters": [], "lines": [], "nodes": [], "sites": []}
     for count in METERS:
         progress(f"scale: {count} meters")
-        found["meters"].append(_meters(program, folder / f"meters{count}", count))
+        rows["meters"].append(_meters(program, folder / f"meters{count}", count))
     for count in LINES:
         progress(f"scale: {count} lines")
-        found["lines"].append(_lines(program, folder / f"lines{count}", count))
+        rows["lines"].append(_lines(program, folder / f"lines{count}", count))
     progress("scale: nodes")
-    found["nodes"] = _nodes(program, folder / "nodes")
+    rows["nodes"] = _nodes(program, folder / "nodes")
     progress("scale: a site bridged to a centre")
-    found["sites"].append(_site(program, folder / "sites"))
-    return found
+    rows["sites"].append(_site(program, folder / "sites"))
+    return rows
 
 
 def _meters(program: Path, folder: Path, count: int) -> Row:

@@ -7,18 +7,18 @@ from benchmarks.contenders import ABOUT, NAMES, PYMODBUS
 from benchmarks.verdicts import Verdict
 
 
-def tables(found: dict[str, Any], lines: list[Verdict]) -> str:
+def tables(results: dict[str, Any], lines: list[Verdict]) -> str:
     """All tables, for the terminal."""
-    parts = (_line(found), _chain(found), _bare(found), _scale(found), _error(found), _verdicts(lines))
+    parts = (_line(results), _chain(results), _bare(results), _scale(results), _error(results), _verdicts(lines))
     return "\n".join(line for part in parts for line in part)
 
 
-def _line(found: dict[str, Any]) -> Iterator[str]:
+def _line(results: dict[str, Any]) -> Iterator[str]:
     for state, title in (("rest", "5 pushes a second"), ("load", "50 pushes a second, second core busy")):
         yield f"\nTurnaround in ms, {title}"
         yield f"{'':18}{'mode':8}{'n':>6}{'p50':>8}{'p90':>8}{'p99':>8}{'early':>8}{'efficiency':>12}{'CPU s/1000':>12}"
         for name in NAMES:
-            for mode, part in found["line"][state][name].items():
+            for mode, part in results["line"][state][name].items():
                 if mode not in ("cycle", "small", "mixed"):
                     continue
                 times = part["turnaround_ms"]
@@ -30,7 +30,7 @@ def _line(found: dict[str, Any]) -> Iterator[str]:
     yield from (f"{name:18}{about}" for name, about in ABOUT.items())
 
 
-def _chain(found: dict[str, Any]) -> Iterator[str]:
+def _chain(results: dict[str, Any]) -> Iterator[str]:
     for state, title in (("rest", "5 pushes a second"), ("load", "50 pushes a second, second core busy")):
         yield f"\nThe way of a push in ms, {title}"
         rows = {
@@ -44,31 +44,31 @@ def _chain(found: dict[str, Any]) -> Iterator[str]:
             "the simulated meter (Python) waits": "simulated_meter_wait_ms",
         }
         for text, key in rows.items():
-            part = found["chain"][state].get(key)
+            part = results["chain"][state].get(key)
             if part is not None:
                 yield f"{text:46}{_f(part['p50'])}{_f(part['p90'])}{_f(part['p99'])}"
 
 
-def _bare(found: dict[str, Any]) -> Iterator[str]:
+def _bare(results: dict[str, Any]) -> Iterator[str]:
     yield "\nCPU beside a bare chain, whose two services check, date, decode and report nothing, 5 pushes a second"
     yield f"{'':18}{'at rest, ms/s':>16}{'mixed, s/1000':>16}{'x pymodbus':>12}{'n':>8}"
-    for name, cost in found["bare"].items():
-        ratio = cost["mixed_s_1000"] / found["bare"][PYMODBUS]["mixed_s_1000"]
+    for name, cost in results["bare"].items():
+        ratio = cost["mixed_s_1000"] / results["bare"][PYMODBUS]["mixed_s_1000"]
         yield f"{name:18}{cost['idle_ms_s']:16.2f}{cost['mixed_s_1000']:16.3f}{ratio:12.2f}{cost['transactions']:8}"
 
 
-def _scale(found: dict[str, Any]) -> Iterator[str]:
-    for name, rows in found.get("scale", {}).items():
+def _scale(results: dict[str, Any]) -> Iterator[str]:
+    for name, rows in results.get("scale", {}).items():
         yield f"\nScale: {name}"
         for row in rows:
             yield "  " + ", ".join(f"{key} {_short(value)}" for key, value in row.items())
 
 
-def _error(found: dict[str, Any]) -> Iterator[str]:
+def _error(results: dict[str, Any]) -> Iterator[str]:
     yield "\nMeasuring error"
-    for key, value in found["error"].items():
+    for key, value in results["error"].items():
         yield f"  {key}: {_short(value)}"
-    yield f"  reference against itself: {found['ratios']['noise']}"
+    yield f"  reference against itself: {results['ratios']['noise']}"
 
 
 def _verdicts(lines: list[Verdict]) -> Iterator[str]:

@@ -24,14 +24,14 @@ class Verdict:
         return self.measured >= self.limit if self.at_least else self.measured <= self.limit
 
 
-def verdicts(found: Results) -> list[Verdict]:
+def verdicts(results: Results) -> list[Verdict]:
     """All lines, in the order of their weight."""
-    ratio, line = found["ratios"], found["line"]["rest"]
-    chain, cold = found["chain"], found.get("cold", {})
+    ratio, line = results["ratios"], results["line"]["rest"]
+    chain, cold = results["chain"], results.get("cold", {})
     ours = line["airbridge"]
     lines = [
-        Verdict("answers begun before t3.5 is over", float(found["early"]), 0, "answers"),
-        Verdict("wrong answers", float(found["wrong"]), 0, "answers"),
+        Verdict("answers begun before t3.5 is over", float(results["early"]), 0, "answers"),
+        Verdict("wrong answers", float(results["wrong"]), 0, "answers"),
         Verdict("turnaround p50, 5 pushes a second", ratio["rest"]["p50"], 1.08, "x reference"),
         Verdict("turnaround p90, 5 pushes a second", ratio["rest"]["p90"], 1.3, "x reference"),
         Verdict("turnaround p99, 5 pushes a second", ratio["rest"]["p99"], 1.4, "x reference"),
@@ -43,13 +43,13 @@ def verdicts(found: Results) -> list[Verdict]:
         Verdict("the meter's wait for both answers p50", chain["rest"]["our_wait_ms"]["p50"], 0.6, "ms"),
         Verdict("age of the served value p50", chain["rest"]["age_ms"]["p50"], 108, "ms"),
         Verdict("age of the served value p99", chain["rest"]["age_ms"]["p99"], 210, "ms"),
-        Verdict("a block's code, made and checked, p50", found.get("code_us", {}).get("p50"), 60, "us"),
+        Verdict("a block's code, made and checked, p50", results.get("code_us", {}).get("p50"), 60, "us"),
         Verdict("CPU per transaction, 2 registers", ratio["cpu"]["small"], 0.5, "x pymodbus"),
         Verdict("CPU per transaction, mixed cycle", ratio["cpu"]["mixed"], 0.5, "x pymodbus"),
         Verdict("CPU of both at rest, 5 pushes a second", ours["idle_cpu_ms_s"], 15, "ms/s"),
-        Verdict("PSS of both", found["memory_mb"]["pss both"], 45, "MB"),
-        Verdict("peak RSS of rtu-server", found["memory_mb"]["rss rtu-server"], 30, "MB"),
-        Verdict("peak RSS of ksem-publisher", found["memory_mb"]["rss ksem-publisher"], 40, "MB"),
+        Verdict("PSS of both", results["memory_mb"]["pss both"], 45, "MB"),
+        Verdict("peak RSS of rtu-server", results["memory_mb"]["rss rtu-server"], 30, "MB"),
+        Verdict("peak RSS of ksem-publisher", results["memory_mb"]["rss ksem-publisher"], 40, "MB"),
     ]
     limits = {
         "start": 1.2,
@@ -63,8 +63,8 @@ def verdicts(found: Results) -> list[Verdict]:
     for name, limit in limits.items():
         what = "start of both to the first good answer" if name == "start" else f"fresh again: {name}"
         lines.append(Verdict(f"{what} (median)", cold.get(name, {}).get("median"), limit, "s"))
-    lines.append(Verdict("CPU of rtu-server while the port is away", found.get("port_away_ms_s"), 10, "ms/s"))
-    return lines + _scale_verdicts(found.get("scale"))
+    lines.append(Verdict("CPU of rtu-server while the port is away", results.get("port_away_ms_s"), 10, "ms/s"))
+    return lines + _scale_verdicts(results.get("scale"))
 
 
 def _scale_verdicts(scale: Results | None) -> list[Verdict]:

@@ -61,7 +61,7 @@ class Wire:
 
     def begin(self, seconds: float, period_ms: float, ranges: Sequence[str]) -> None:
         """Poll these ranges in turn, each turn `period_ms` after the last, 0: at once. `finish` waits for the end."""
-        self._command(f"run {seconds} {period_ms} {' '.join(ranges)}")
+        self._send(f"run {seconds} {period_ms} {' '.join(ranges)}")
 
     def finish(self) -> list[Exchange]:
         """Wait until the polling that was begun is over; return what happened."""
@@ -73,19 +73,19 @@ class Wire:
         return self.finish()
 
     def begin_until_data(self, seconds: float, wanted: str = "0-27") -> None:
-        self._command(f"until {seconds} {wanted}")
+        self._send(f"until {seconds} {wanted}")
 
     def first_data(self) -> float | None:
         """When the first answer with data began; None where none came in time."""
         return float(self._reply().split()[1]) or None
 
     def unplug(self) -> None:
-        self._command("unplug")
+        self._send("unplug")
         self._reply()
 
     def plug(self) -> float:
         """The port is back; return when."""
-        self._command("plug")
+        self._send("plug")
         return float(self._reply().split()[1])
 
     def __enter__(self) -> Self:
@@ -95,7 +95,7 @@ class Wire:
         self._process.kill()
         self._process.communicate()
 
-    def _command(self, command: str) -> None:
+    def _send(self, command: str) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(command + "\n")
         self._process.stdin.flush()

@@ -29,7 +29,7 @@ _JOULES: Final = 3.6e6
 
 
 class _Families:
-    """All families, filled while the picture is walked."""
+    """All families, filled from the bridge's state."""
 
     def __init__(self) -> None:
         self._gauges = {name: GaugeMetricFamily(name, text, labels=labels) for name, (text, labels) in GAUGES.items()}
@@ -70,7 +70,7 @@ class _Families:
 
 
 class StateCollector(Collector):
-    """Walks the picture at each scrape."""
+    """Reads the bridge's state at each scrape."""
 
     def __init__(self, state: BridgeState, clock: Callable[[], float]) -> None:
         self._state = state
@@ -273,8 +273,8 @@ GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
 HISTOGRAMS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "ksem_turnaround_seconds": ("From a request's last byte to its answer's first.", _UNIT),
     "ksem_inverter_data_age_seconds": ("Age of the data as the inverter got it.", _UNIT),
-    "ksem_door_turnaround_seconds": ("From a request's taking up at a side door to its answer's sending.", _TCP),
-    "ksem_door_data_age_seconds": ("Age of the data as readers at a side door got it.", _TCP),
+    "ksem_door_turnaround_seconds": ("From a request's arrival at a Modbus TCP server to its answer's sending.", _TCP),
+    "ksem_door_data_age_seconds": ("Age of the data as readers at a Modbus TCP server got it.", _TCP),
 }
 """Exposed as `_bucket` with the label `le`, `_sum` and `_count`, since the RTU server's start."""
 COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
@@ -293,7 +293,7 @@ COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "ksem_answers": ("What the inverter got.", (*_UNIT, "outcome")),
     "ksem_foreign_frames": ("Frames on the line that were for others.", _UNIT),
     "ksem_noise_bytes": ("Bytes on the line that were no frame.", _UNIT),
-    "ksem_door_requests": ("Requests of readers at a side door to this unit.", _TCP),
-    "ksem_door_answers": ("What readers at a side door got.", (*_TCP, "outcome")),
+    "ksem_door_requests": ("Requests of readers at a Modbus TCP server to this unit.", _TCP),
+    "ksem_door_answers": ("What readers at a Modbus TCP server got.", (*_TCP, "outcome")),
 }
 """Names without the `_total` that prometheus_client adds."""

@@ -55,8 +55,8 @@ def history(view: MeterView, now: float) -> Json:
 
 def point(view: MeterView, slot: int) -> Json:
     """One finished slot of the history."""
-    found = view.history.point(slot)
-    return {"meter": view.meter, "slot": slot, "point": None if found is None else [round(value) for value in found]}
+    point = view.history.point(slot)
+    return {"meter": view.meter, "slot": slot, "point": None if point is None else [round(value) for value in point]}
 
 
 def _ms(seconds: float | None) -> int | None:
@@ -124,7 +124,7 @@ def _inverter(view: InverterView, now: float) -> Json:
 
 
 def _unit(unit: UnitHealth, view: NodeView, now: float) -> Json:
-    """A unit on a line or at a door."""
+    """A unit on a line or of a Modbus TCP server."""
     ago = unit.last_request_ago_ms
     runs = view.runs(now)  # what was measured last is no news of a server that has ended
     return {

@@ -35,8 +35,8 @@ LIVE_EVERY: Final = 0.19
 class Stream:
     """Hands the state to any number of pages. A slow one gets fewer events, and always the newest."""
 
-    def __init__(self, state: BridgeState, clock: Callable[[], float]) -> None:
-        self._state = state
+    def __init__(self, picture: BridgeState, clock: Callable[[], float]) -> None:
+        self._state = picture
         self._clock = clock
         self._news = asyncio.Event()
         self._ended = False
@@ -118,24 +118,24 @@ HEADERS: Final = {
 
 
 def make_app(
-    bridge: BridgeState, stream: Stream, clock: Callable[[], float], hosts: Iterable[str] = (), proxy: str = ""
+    picture: BridgeState, stream: Stream, clock: Callable[[], float], hosts: Iterable[str] = (), proxy: str = ""
 ) -> ASGIApp:
     """The application; everything it needs is given. `hosts`: more names by which browsers may reach it.
 
     `proxy`: the one address that is answered, by any name: what stands there checks names and logins itself.
     """
-    exposition = Exposition(bridge, clock)
+    exposition = Exposition(picture, clock)
 
     async def metrics(_request: Request) -> Response:
         return Response(exposition.text(), headers={"content-type": CONTENT_TYPE, "cache-control": "no-store"})
 
     async def healthz(_request: Request) -> Response:
-        ok, why = health_verdict(bridge, clock())
+        ok, why = health_verdict(picture, clock())
         headers = {"cache-control": "no-store"}
         return PlainTextResponse(f"{why}\n", status_code=200 if ok else 503, headers=headers)
 
     async def state(request: Request) -> Response:
-        return JSONResponse(report(bridge, clock(), _language(request)), headers={"cache-control": "no-store"})
+        return JSONResponse(report(picture, clock(), _language(request)), headers={"cache-control": "no-store"})
 
     async def events(request: Request) -> Response:
         if stream.is_full:

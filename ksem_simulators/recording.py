@@ -44,12 +44,12 @@ class RegisterTimeline:
 
     def registers(self, start: int, count: int, t: float) -> tuple[int, ...] | None:
         """The registers as of `t`; None if the recording lacks one of them."""
-        found: list[int | None] = [None] * count
+        held: list[int | None] = [None] * count
         for layer in (self._bus, self._meter):
             for _, first, values in sorted(self._values_at(layer, start, count, t)):
                 low, high = max(first, start), min(first + len(values), start + count)
-                found[low - start : high - start] = values[low - first : high - first]
-        known = tuple(word for word in found if word is not None)
+                held[low - start : high - start] = values[low - first : high - first]
+        known = tuple(word for word in held if word is not None)
         return known if len(known) == count else None
 
     @staticmethod

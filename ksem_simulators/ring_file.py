@@ -120,9 +120,9 @@ class RingFile:
         """Opens `path` for reading. FileNotFoundError, or ValueError when it is another kind of file."""
         with path.open("rb") as file:
             header = file.read(_HEADER)
-        found, count = _TABLE.unpack_from(header) if len(header) == _HEADER else (b"", 0)
-        if found != magic:
-            raise ValueError(f"{path}: begins with {found!r}, expected {magic!r}")
+        begin, count = _TABLE.unpack_from(header) if len(header) == _HEADER else (b"", 0)
+        if begin != magic:
+            raise ValueError(f"{path}: begins with {begin!r}, expected {magic!r}")
         shapes = [RingShape(*_ROW.unpack_from(header, _TABLE.size + _ROW.size * index)) for index in range(count)]
         return cls(path, os.open(path, os.O_RDONLY), shapes, writable=False)
 

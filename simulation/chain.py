@@ -439,7 +439,7 @@ class NodeSide:
         return {
             "sessions": (_size(self.feed.cache, "_clocks"), 5),
             "sessions that wait": (_size(self.feed.cache, "_waiting"), 5),
-            "hot ranges": (_size(self.feed.cache, "_hot"), 16),
+            "precomputed requests": (_size(self.feed.cache, "_precomputed"), 16),
             "blocks": (len(self.feed.state.blocks), 25),
         }
 

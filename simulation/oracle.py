@@ -121,7 +121,7 @@ class Oracle:
         self._noticing_until = 0.0
         """Until when a status may be late, as a connection's end must be noticed first."""
         self._pardon_until = self._unseen_until = self._echo_until = self._seldom_until = self._resumed_at = -inf
-        self._requests_in_pause = 0
+        self._requested_in_pause = 0
         self._last_data = self._last_requested = -inf
         self._failing_since: float | None = None
         self._status: dict[str, bytes] = {}
@@ -161,11 +161,11 @@ class Oracle:
     def guest_paused(self) -> None:
         """One old answer is allowed."""
         self._pardon_until = inf
-        self._requests_in_pause = 0
+        self._requested_in_pause = 0
 
     def guest_goes_on(self, at: float, *, hidden: bool = False) -> None:
         """`hidden`: nothing on the node's host shows how old values are: its port kept nothing, or it was another's."""
-        if hidden or self._requests_in_pause < SHOWS_PAUSE:
+        if hidden or self._requested_in_pause < SHOWS_PAUSE:
             self._unseen_until = max(self._unseen_until, at + self.limits["live"] + DATED_LATE)
         self._resumed_at = at
         self._pardon_until = at + PARDON_FOR
@@ -264,7 +264,7 @@ class Oracle:
             self._last_requested = sent.end
             start, count = int.from_bytes(frame[2:4], "big"), int.from_bytes(frame[4:6], "big")
             self._requested = _Requested(frame, sent.end, start, count)
-            self._requests_in_pause += 1
+            self._requested_in_pause += 1
 
     def tick(self) -> None:
         """Look at the statuses; to be called twice a second or more."""

@@ -16,7 +16,7 @@ POLL_STEP: Final = 0.2
 
 def find_services(proc: Path = Path("/proc")) -> dict[int, str]:
     """Return the running services by process id, as far as this user may see them."""
-    found = {}
+    services = {}
     for folder in proc.glob("[0-9]*"):
         try:
             arguments = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
@@ -25,8 +25,8 @@ def find_services(proc: Path = Path("/proc")) -> dict[int, str]:
         for name, module in SERVICES.items():
             is_it = any(Path(argument).name == name for argument in arguments[:3]) or arguments[1:3] == ["-m", module]
             if is_it and _waits_for_signal(folder):
-                found[int(folder.name)] = name
-    return found
+                services[int(folder.name)] = name
+    return services
 
 
 def _waits_for_signal(folder: Path) -> bool:

@@ -21,7 +21,7 @@ def flight(
         typer.Option(help="Where the services write (`[recorder] directory`); may be repeated."),
     ] = None,
 ) -> None:
-    """Have the services on this host write down what went over their wires in the last minutes.
+    """Make the services on this host write the traffic of their last minutes to files.
 
     Each service keeps the newest 3 minutes or so in memory, and writes them to a file by itself 5 seconds after a
     fault. This command has it done now, by SIGUSR1. Run it as root, on both hosts if there are two, and put the files

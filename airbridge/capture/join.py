@@ -29,9 +29,9 @@ def join(first: Capture, second: Capture) -> tuple[Capture, float]:
     Raises CannotJoin.
     """
     for reference, other in ((first, second), (second, first)):
-        found = _offset(reference, other)
-        if found is not None:
-            return _merged(reference, other, found[0]), found[1]
+        offset = _offset(reference, other)
+        if offset is not None:
+            return _merged(reference, other, offset[0]), offset[1]
     raise CannotJoin(
         "they are of two hosts, and neither file has an echo of the other's session: take the files of a publisher and "
         "of an rtu-server that ran together"

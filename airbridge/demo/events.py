@@ -29,10 +29,10 @@ def parse_log_line(who: str, line: str, time: str) -> Event | None:
     """A service's log line as an event; a line of another form (a traceback) becomes an error."""
     if not line.strip():
         return None
-    found = _line(line)
-    if found is None:
+    parts = _line(line)
+    if parts is None:
         return Event(time, who, line.strip(), "error")
-    return Event(found[1], who, found[3], _LEVELS.get(found[2], "info"))
+    return Event(parts[1], who, parts[3], _LEVELS.get(parts[2], "info"))
 
 
 class InverterWatch:
@@ -63,7 +63,7 @@ class InverterWatch:
 
 
 class FileFollower:
-    """The lines that were added to a file since the last look [shell]."""
+    """The lines that were added to a file since the last call [shell]."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

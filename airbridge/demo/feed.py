@@ -23,7 +23,7 @@ class Feed:
         self._news: SimpleQueue[Incoming | tuple[bool, tuple[Reason, ...]]] = SimpleQueue()
         self._retained: set[str] = set()
         _log.addHandler(logging.NullHandler())
-        _log.propagate = False  # the picture shows the link; its lines would tear the screen
+        _log.propagate = False  # the screen shows the link; log lines would tear it
         self._link = MqttLink(
             mqtt,
             client_id=f"airbridge-demo-{secrets.token_hex(4)}",

@@ -109,8 +109,8 @@ def _figures(times: Percentiles, decimals: int) -> tuple[Text, ...]:
 
 def _lately(state: BridgeState, now: float) -> str:
     """What it got last; what it believes while that is data."""
-    if state.lately in GOOD and (believed := state.believed.summary(now)):
-        return believed
+    if state.lately in GOOD and (words := state.believed.summary(now)):
+        return words
     return "" if state.lately is None else f"gets {state.lately}"
 
 

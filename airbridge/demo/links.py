@@ -21,71 +21,71 @@ class Part:
     """A figure or a word that belongs to it."""
 
 
-def chain(picture: BridgeState, now: float, broker: str) -> tuple[list[Part], list[Part]]:
+def chain(bridge: BridgeState, now: float, broker: str) -> tuple[list[Part], list[Part]]:
     """The five parts and the four links between them, from the meter to the inverter."""
-    parts = [_meter(picture), _publisher(picture), _broker(picture, broker, now), _rtu_server(picture)]
-    parts.append(_inverter(picture, now))
-    links = [_push_or_poll(picture, now), _published(picture, now), _delivered(picture), _rs485(picture, now)]
+    parts = [_meter(bridge), _publisher(bridge), _broker(bridge, broker, now), _rtu_server(bridge)]
+    parts.append(_inverter(bridge, now))
+    links = [_push_or_poll(bridge, now), _published(bridge, now), _delivered(bridge), _rs485(bridge, now)]
     return parts, links
 
 
-def _meter(picture: BridgeState) -> Part:
+def _meter(bridge: BridgeState) -> Part:
     name = "KSEM"
-    if "meter" in picture.pulled:
+    if "meter" in bridge.pulled:
         return Part(name, "down", "unplugged")
-    power = picture.ksem.get("power_w", picture.values.get("power"))
+    power = bridge.ksem.get("power_w", bridge.values.get("power"))
     if power is None:
         return Part(name, "unknown", "")
     return Part(name, "up", f"{power:+.0f} W")
 
 
-def _publisher(picture: BridgeState) -> Part:
+def _publisher(bridge: BridgeState) -> Part:
     name = "publisher"
-    if not picture.link_up or picture.meter_status is None:
+    if not bridge.link_up or bridge.meter_status is None:
         return Part(name, "unknown", "?")
-    if picture.meter_status == "online":
-        state = picture.meter_health.state if picture.meter_health else "ok"
+    if bridge.meter_status == "online":
+        state = bridge.meter_health.state if bridge.meter_health else "ok"
         return Part(name, "up" if state == "ok" else "warned", "online")
-    return Part(name, "down", picture.meter_status)
+    return Part(name, "down", bridge.meter_status)
 
 
-def _broker(picture: BridgeState, name: str, now: float) -> Part:
+def _broker(bridge: BridgeState, name: str, now: float) -> Part:
     name = name.partition(" ")[0]
-    if "broker" in picture.pulled:
+    if "broker" in bridge.pulled:
         return Part(name, "down", "pulled")
-    if not picture.link_up:
-        return Part(name, "unknown" if picture.link_up is None else "down", "away" if picture.link_up is False else "")
-    return Part(name, "up", f"{picture.messages.per_s(now):.0f} msg/s")
+    if not bridge.link_up:
+        return Part(name, "unknown" if bridge.link_up is None else "down", "away" if bridge.link_up is False else "")
+    return Part(name, "up", f"{bridge.messages.per_s(now):.0f} msg/s")
 
 
-def _rtu_server(picture: BridgeState) -> Part:
+def _rtu_server(bridge: BridgeState) -> Part:
     name = "rtu-server"
-    if not picture.link_up or picture.node_status is None:
+    if not bridge.link_up or bridge.node_status is None:
         return Part(name, "unknown", "?")
-    state = picture.node_health.state if picture.node_health else "down"
+    state = bridge.node_health.state if bridge.node_health else "down"
     condition: Condition = "up" if state == "ok" else "warned" if state == "degraded" else "down"
-    return Part(name, condition, picture.node_status)
+    return Part(name, condition, bridge.node_status)
 
 
-def _inverter(picture: BridgeState, now: float) -> Part:
-    name = "Plenticore" if picture.inverter else "inverter"
-    if not picture.inverter:
-        served = picture.node_status == "online"
+def _inverter(bridge: BridgeState, now: float) -> Part:
+    name = "Plenticore" if bridge.inverter else "inverter"
+    if not bridge.inverter:
+        served = bridge.node_status == "online"
         return Part(name, "up" if served else "unknown", "gets data" if served else "")
-    if not picture.requested.per_s(now):
+    if not bridge.requested.per_s(now):
         return Part(name, "unknown", "waits")
-    last = picture.lately
+    last = bridge.lately
     if last in (None, "data"):
         return Part(name, "up", "gets data")
     # A refusal is what should happen while there is no fresh data, silence is not.
     return Part(name, "warned" if last.startswith("exception") else "down", "no data")
 
 
-def _push_or_poll(picture: BridgeState, now: float) -> Part:
-    live = picture.blocks.get("live")
-    if "meter" in picture.pulled:
+def _push_or_poll(bridge: BridgeState, now: float) -> Part:
+    live = bridge.blocks.get("live")
+    if "meter" in bridge.pulled:
         return Part("push", "down", "")
-    if live is None or not picture.link_up:
+    if live is None or not bridge.link_up:
         return Part("push", "unknown", "")
     # A block that has stopped: its rate sinks slower than one wants to see it.
     if live.age_ms(now) < OLD_MS:
@@ -96,34 +96,34 @@ def _push_or_poll(picture: BridgeState, now: float) -> Part:
     return Part("push", "down", "0/s")
 
 
-def _published(picture: BridgeState, now: float) -> Part:
-    if not picture.link_up:
-        return Part("MQTT", "unknown" if picture.link_up is None else "down", "")
-    live = picture.blocks.get("live")
+def _published(bridge: BridgeState, now: float) -> Part:
+    if not bridge.link_up:
+        return Part("MQTT", "unknown" if bridge.link_up is None else "down", "")
+    live = bridge.blocks.get("live")
     if live is None:
         return Part("MQTT", "unknown", "")
     # The link stands though nothing goes over it: the meter may be gone.
     return Part("MQTT", "up" if live.age_ms(now) < OLD_MS else "warned", _rate(live.all_per_s(now)))
 
 
-def _delivered(picture: BridgeState) -> Part:
-    if not picture.link_up:
-        return Part("MQTT", "unknown" if picture.link_up is None else "down", "")
-    health = picture.node_health
-    if health is None or picture.node_status is None:
+def _delivered(bridge: BridgeState) -> Part:
+    if not bridge.link_up:
+        return Part("MQTT", "unknown" if bridge.link_up is None else "down", "")
+    health = bridge.node_health
+    if health is None or bridge.node_status is None:
         return Part("MQTT", "unknown", "")
     trips = [transit.rtt_ms for transit in health.transit.values() if transit.rtt_ms is not None]
     return Part("MQTT", "up" if health.broker.state == "up" else "down", f"{trips[0]:.0f} ms" if trips else "")
 
 
-def _rs485(picture: BridgeState, now: float) -> Part:
+def _rs485(bridge: BridgeState, now: float) -> Part:
     name = "RS485"
-    if "plug" in picture.pulled:
+    if "plug" in bridge.pulled:
         return Part(name, "down", "")
-    if picture.inverter:
-        rate = picture.requested.per_s(now)
+    if bridge.inverter:
+        rate = bridge.requested.per_s(now)
         return Part(name, "up" if rate else "unknown", _rate(rate))
-    requests = picture.requests.requests if picture.requests else ()
+    requests = bridge.requests.requests if bridge.requests else ()
     rate = sum(one.per_s for one in requests)
     return Part(name, "up" if rate else "unknown", _rate(rate))
 

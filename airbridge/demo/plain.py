@@ -21,8 +21,8 @@ def status_line(state: BridgeState, now: float) -> str:
         source = live.message.source
         parts.append(f"{source} {live.per_s(source, now):.1f}/s, live {live.age_ms(now)} ms old")
     parts.append(f"inverter: {state.counts}")
-    if believed := state.believed.summary(now):
-        parts.append(believed)
+    if words := state.believed.summary(now):
+        parts.append(words)
     times = _times(state)
     return "; ".join([*parts, times] if times else parts)
 
@@ -45,10 +45,14 @@ def summary_lines(state: BridgeState, seconds: float, expected_good: int, troubl
         lines.append(times)
     for name, part in (state.inverter.get("ranges") or {}).items():
         lines.append(f"  {name}: {Counts.of(part['outcomes'])}")
-    found = [*troubles, *faults(counts, expected_good)]
+    problems = [*troubles, *faults(counts, expected_good)]
     lines.append(
         "result: "
-        + ("FAILED: " + "; ".join(found) if found else f"good (at least {expected_good} good answers were expected)")
+        + (
+            "FAILED: " + "; ".join(problems)
+            if problems
+            else f"good (at least {expected_good} good answers were expected)"
+        )
     )
     return lines
 

@@ -61,7 +61,7 @@ class Demo:
         options = self._options
         with ExitStack() as ending:
             try:
-                chain = Chain(options, folder, self._print_line)
+                chain = Chain(options, folder, self._print)
             except (OSError, ValueError) as error:
                 raise BadRecording(str(error)) from error
             feed = Feed(chain.mqtt)
@@ -85,7 +85,7 @@ class Demo:
                 self._log_again(watch)
             if options.export_svg:
                 write_svg(options.export_svg, watch.state, chain.broker_name, unplug.possible)
-                self._print_line(f"picture: {options.export_svg}")
+                self._print(f"picture: {options.export_svg}")
             return self._sum_up(watch)
 
     def _view(self, broker: str, unplug: Unplug, shown: ExitStack) -> View:
@@ -144,15 +144,15 @@ class Demo:
             self._complain("The last lines of each part's log show where it got stuck:")
             self._print_events(watch, 12)
         if options.serial is not None:
-            self._print_line("The inverter is real: its answers are counted as the RTU server does, every 10 s.")
+            self._print("The inverter is real: its answers are counted as the RTU server does, every 10 s.")
         elif options.replay is not None:
-            self._print_line("What was recorded is nobody's truth: answers were checked by their form alone.")
+            self._print("What was recorded is nobody's truth: answers were checked by their form alone.")
         elif options.meter is not None:
-            self._print_line(
+            self._print(
                 "The meter is real: its registers are not known here, so answers were checked by their form alone."
             )
         for line in summary_lines(state, elapsed, expected, self._troubles):
-            self._print_line(line)
+            self._print(line)
         return 1 if self._troubles or faults(state.counts, expected) else 0
 
     def _log_again(self, watch: Watch) -> None:
@@ -161,9 +161,9 @@ class Demo:
 
     def _print_events(self, watch: Watch, lines: int) -> None:
         for event in list(watch.state.events)[-lines:]:
-            self._print_line(f"  {event.time} {event.who}: {event.text}")
+            self._print(f"  {event.time} {event.who}: {event.text}")
 
-    def _print_line(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _complain(self, text: str) -> None:

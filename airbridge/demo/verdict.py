@@ -44,7 +44,7 @@ class Counts:
 
 def faults(counts: Counts, expected_good: int) -> list[str]:
     """Everything that makes the run a failure; empty when it was good."""
-    found = [f"{count} answers were {name}" for name, count in counts.bad.items() if count]
+    problems = [f"{count} answers were {name}" for name, count in counts.bad.items() if count]
     if counts.good < expected_good:
-        found.append(f"{counts.good} good answers, at least {expected_good} were expected")
-    return found
+        problems.append(f"{counts.good} good answers, at least {expected_good} were expected")
+    return problems

@@ -17,7 +17,7 @@ STATUS_EVERY: Final = 0.5
 
 
 class Watch:
-    """Messages, counters and logs of a running chain. `turn` is to be called some times a second."""
+    """Messages, counters and logs of a running chain. Call `turn` some times a second."""
 
     def __init__(self, chain: Chain, feed: Feed, folder: Path) -> None:
         self._chain = chain

@@ -100,11 +100,11 @@ class Seen:
 
 def merged_meters(all_seen: Iterable[Seen]) -> tuple[MeterSeen, ...]:
     """What several logins received of each meter, together."""
-    found: dict[str, MeterSeen] = {}
+    merged: dict[str, MeterSeen] = {}
     for seen in all_seen:
         for name, one in list(seen.meters.items()):
-            other = found.get(name, one)
-            found[name] = MeterSeen(
+            other = merged.get(name, one)
+            merged[name] = MeterSeen(
                 name,
                 status=one.status or other.status,
                 health=one.health or other.health,
@@ -113,16 +113,16 @@ def merged_meters(all_seen: Iterable[Seen]) -> tuple[MeterSeen, ...]:
                 clock_ahead_s=one.clock_ahead_s if one.clock_ahead_s is not None else other.clock_ahead_s,
                 unreadable=one.unreadable or other.unreadable,
             )
-    return tuple(found[name] for name in sorted(found))
+    return tuple(merged[name] for name in sorted(merged))
 
 
 def merged_nodes(all_seen: Iterable[Seen]) -> tuple[NodeSeen, ...]:
     """What several logins received of each node, together."""
-    found: dict[str, NodeSeen] = {}
+    merged: dict[str, NodeSeen] = {}
     for seen in all_seen:
         for name, one in list(seen.nodes.items()):
-            other = found.get(name, one)
-            found[name] = NodeSeen(
+            other = merged.get(name, one)
+            merged[name] = NodeSeen(
                 name,
                 status=one.status or other.status,
                 health=one.health or other.health,
@@ -130,4 +130,4 @@ def merged_nodes(all_seen: Iterable[Seen]) -> tuple[NodeSeen, ...]:
                 alive=one.alive or other.alive,
                 unreadable=one.unreadable or other.unreadable,
             )
-    return tuple(found[name] for name in sorted(found))
+    return tuple(merged[name] for name in sorted(merged))

@@ -113,7 +113,7 @@ _ODD: Final = (OSError, InvalidMessage, UnknownVersion)
 
 def fault_files(settings: Iterable[SettingsFacts], state: Path = STATE) -> dict[str, str]:
     """Names in the bundle, and texts. A folder that is missing or unreadable gives none."""
-    found = {}
+    texts = {}
     for one in settings:
         directory = one.tables.get("recorder", {}).get("directory")
         folder = Path(directory) if directory else state / one.service
@@ -126,9 +126,9 @@ def fault_files(settings: Iterable[SettingsFacts], state: Path = STATE) -> dict[
             if kept == MOST_FILES:
                 break
             with contextlib.suppress(*_ODD):  # not a file that the service has written
-                found[f"fault-{one.service}-{path.name}"] = _without_serial_numbers(path)
+                texts[f"fault-{one.service}-{path.name}"] = _without_serial_numbers(path)
                 kept += 1
-    return found
+    return texts
 
 
 def _without_serial_numbers(path: Path) -> str:
@@ -136,8 +136,8 @@ def _without_serial_numbers(path: Path) -> str:
     # The service's user owns the folder, root may run this: no links, and no waiting for a FIFO's writer.
     opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(opened, encoding="utf-8", errors="replace") as file:
-        found = os.fstat(opened)
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or found.st_size > MOST_BYTES:
+        status = os.fstat(opened)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or status.st_size > MOST_BYTES:
             raise InvalidMessage(f"{path}: not a file of the service")
         text = file.read(MOST_BYTES)
         first, *lines = text.splitlines(keepends=True) or [""]

@@ -229,7 +229,7 @@ def _not_requested(about: str, unit: UnitHealth) -> Finding:
         text = f"{unit.noise} bytes came and no request can be read from them: wrong baud rate, parity or stop bits"
         remedy = f'set baudrate = 38400, parity = "N", stopbits = 2 in [[line]] for a Plenticore; else {_WIRING}'
         return Finding("inverter", about, "wrong", text, remedy)
-    how = "has stopped its requests" if unit.requests else "is silent: it has sent no request"
+    how = "has stopped sending requests" if unit.requests else "is silent: it has never sent a request"
     return Finding("inverter", about, "wrong", f"the inverter {how}", _WIRING)
 
 
@@ -251,15 +251,15 @@ def _range(request: RequestEntry) -> str:
 
 def check_versions(facts: Facts) -> Iterator[Finding]:
     """One line: all the same, or who has which."""
-    found = {f"publisher of {one.id}": one.health.version for one in facts.seen_meters if one.health}
-    found |= {f"RTU server {one.name}": one.health.version for one in facts.seen_nodes if one.health}
-    found["this command"] = facts.version
-    if len(found) == 1:
+    versions = {f"publisher of {one.id}": one.health.version for one in facts.seen_meters if one.health}
+    versions |= {f"RTU server {one.name}": one.health.version for one in facts.seen_nodes if one.health}
+    versions["this command"] = facts.version
+    if len(versions) == 1:
         yield Finding("versions", "all", "note", f"{facts.version} here; no service of ours was seen")
-    elif len(set(found.values())) == 1:
-        yield Finding("versions", "all", "ok", f"{facts.version} everywhere ({len(found)} seen)")
+    elif len(set(versions.values())) == 1:
+        yield Finding("versions", "all", "ok", f"{facts.version} everywhere ({len(versions)} seen)")
     else:
-        listed = ", ".join(f"{who} {version}" for who, version in found.items())
+        listed = ", ".join(f"{who} {version}" for who, version in versions.items())
         yield Finding("versions", "all", "warn", f"they differ: {listed}", "upgrade all to one version, in any order")
 
 

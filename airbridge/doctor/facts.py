@@ -221,7 +221,7 @@ class InverterFacts:
     delay: Delay
     kind: int | None
     order: str | None
-    has_login: bool
+    used_broker: bool
     """Whether there was a login to receive measurements with."""
 
 

@@ -58,7 +58,7 @@ class NothingToDo(Exception):
 
 def gather(requested: Requested) -> Gathered:
     """Look at everything, at the same time where it takes time."""
-    found = {
+    by_service = {
         service: one
         for service, path in (
             ("ksem-publisher", requested.publisher_config),
@@ -68,10 +68,10 @@ def gather(requested: Requested) -> Gathered:
         )
         if (one := gather_settings(service, path)) is not None
     }
-    settings = tuple(facts for facts, _ in found.values())
+    settings = tuple(facts for facts, _ in by_service.values())
     logins: list[_Login] = [
         (_ROLES[service], mqtt, _discovery_prefix(facts))
-        for service, (facts, mqtt) in found.items()
+        for service, (facts, mqtt) in by_service.items()
         if mqtt is not None and service in _ROLES  # the reader's login may see too little to judge the rest by
     ]
     if requested.broker is not None:
@@ -81,7 +81,7 @@ def gather(requested: Requested) -> Gathered:
         raise NothingToDo
     to_do = wanted(settings, requested.meter, requested.serial)
     with ThreadPoolExecutor(len(to_do.places) + 4) as threads:
-        reader = found.get("inverter-reader", (None, None))[1]
+        reader = by_service.get("inverter-reader", (None, None))[1]
         inverter = threads.submit(_inverter, requested.inverter, logins[0][1] if logins else reader)
         meters = [threads.submit(gather_meter, place) for place in to_do.places]
         listened = None

@@ -52,7 +52,7 @@ def gather_inverter(place: InverterPlace, mqtt: MqttSettings | None) -> Inverter
         delay=inverter.delay,
         kind=inverter.kind,
         order=inverter.order,
-        has_login=mqtt is not None,
+        used_broker=mqtt is not None,
     )
 
 

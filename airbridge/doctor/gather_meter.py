@@ -156,7 +156,7 @@ def listen(host: str, port: int, seconds: float) -> ListenFacts:
     except OSError as error:
         text = f"can't listen on {where}: {error.strerror or error} (ksem-publisher listens there: see its health)"
         return ListenFacts(where, seconds, error=text)
-    return ListenFacts(where, seconds, peers={peer: _sum_up(found) for peer, found in writes.items()})
+    return ListenFacts(where, seconds, peers={peer: _sum_up(pushed) for peer, pushed in writes.items()})
 
 
 async def _listen(host: str, port: int, seconds: float, writes: dict[str, list[tuple[float, RegisterRange]]]) -> None:
@@ -183,9 +183,11 @@ async def _listen(host: str, port: int, seconds: float, writes: dict[str, list[t
         server.close()
 
 
-def _sum_up(found: list[tuple[float, RegisterRange]]) -> PushedBy:
-    first = found[0][1]
-    times = [at for at, written in found if written == first]
+def _sum_up(writes: list[tuple[float, RegisterRange]]) -> PushedBy:
+    first = writes[0][1]
+    times = [at for at, span in writes if span == first]
     gaps = [later - earlier for earlier, later in pairwise(times)]
-    names = [f"{name} ({group})" for name, group in PUSH_GROUPS.items() if any(group.overlaps(one) for _, one in found)]
-    return PushedBy(len(found), round(1000 * median(gaps)) if gaps else None, tuple(names))
+    names = [
+        f"{name} ({group})" for name, group in PUSH_GROUPS.items() if any(group.overlaps(one) for _, one in writes)
+    ]
+    return PushedBy(len(writes), round(1000 * median(gaps)) if gaps else None, tuple(names))

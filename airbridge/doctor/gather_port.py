@@ -16,7 +16,7 @@ _OURS = ("rtu-server", "rtu_server")
 def gather_port(path: str) -> PortFacts:
     """Look at one port."""
     try:
-        found = os.stat(path)  # noqa: PTH116  the path of a setting, links followed
+        status = os.stat(path)  # noqa: PTH116  the path of a setting, links followed
     except OSError:
         return PortFacts(path, there=False, others=known_ports())
     user = _name(pwd.getpwuid, os.geteuid())
@@ -24,14 +24,14 @@ def gather_port(path: str) -> PortFacts:
     return PortFacts(
         path,
         there=True,
-        is_device=stat.S_ISCHR(found.st_mode),
+        is_device=stat.S_ISCHR(status.st_mode),
         may_open=os.access(path, os.R_OK | os.W_OK),
         as_root=os.geteuid() == 0,
         user=user,
-        owner=_name(pwd.getpwuid, found.st_uid),
-        group=_name(grp.getgrgid, found.st_gid),
-        mode=stat.S_IMODE(found.st_mode),
-        holders=holders(real, found),
+        owner=_name(pwd.getpwuid, status.st_uid),
+        group=_name(grp.getgrgid, status.st_gid),
+        mode=stat.S_IMODE(status.st_mode),
+        holders=holders(real, status),
         latency_ms=_latency(Path(real).name),
         stable_path=next((str(link) for link in _links() if os.path.realpath(link) == real), None),
     )
@@ -45,10 +45,10 @@ def known_ports() -> tuple[str, ...]:
     return (*map(str, links), *bare)
 
 
-def holders(real: str, found: os.stat_result) -> tuple[Holder, ...]:
+def holders(real: str, status: os.stat_result) -> tuple[Holder, ...]:
     """Processes that have the device open: by their descriptors, and by its lock where these may not be seen."""
     pids = {int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and _has_open(entry, real)}
-    pids |= _lock_holders(found)
+    pids |= _lock_holders(status)
     pids.discard(os.getpid())
     return tuple(Holder(pid, *_command(pid)) for pid in sorted(pids))
 
@@ -62,9 +62,9 @@ def _has_open(process: Path, real: str) -> bool:
     return real in opened and not (real.startswith("/dev/pts/") and "/dev/ptmx" in opened)
 
 
-def _lock_holders(found: os.stat_result) -> set[int]:
+def _lock_holders(status: os.stat_result) -> set[int]:
     """From /proc/locks, which everybody may read: our services lock a port while they hold it."""
-    place = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
     try:
         lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
     except OSError:

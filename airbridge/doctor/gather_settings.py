@@ -58,15 +58,15 @@ def gather_services() -> tuple[ServiceFacts, ...]:
         ran = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ()
-    found = []
+    services = []
     for part in ran.stdout.split("\n\n"):
         unit = dict(line.split("=", 1) for line in part.splitlines() if "=" in line)
         if unit.get("LoadState") == "loaded" and keys[0] in unit:
             enabled = unit.get("UnitFileState") == "enabled"
             name = unit["Id"].removesuffix(".service")
             active, sub, result = (unit.get(key, "") for key in ("ActiveState", "SubState", "Result"))
-            found.append(ServiceFacts(name, active, sub, result, enabled))
-    return tuple(found)
+            services.append(ServiceFacts(name, active, sub, result, enabled))
+    return tuple(services)
 
 
 def settings_of_this_host(config: Path | None = None) -> MqttSettings | None:

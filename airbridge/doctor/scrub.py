@@ -20,15 +20,15 @@ _SHORTEST: Final = 4
 
 def serial_texts(retained: Mapping[str, bytes]) -> set[str]:
     """Serial numbers that the device blocks hold in clear, to be removed from all other texts, too."""
-    found = set()
+    numbers = set()
     for payload in retained.values():
         try:
             block = BlockMessage.decode(payload)
         except InvalidMessage:
             continue
         if block.block == "device" and (text := decode_texts(block.registers).get("serial_number")):
-            found.add(text)
-    return found
+            numbers.add(text)
+    return numbers
 
 
 def without_serial_registers(payload: bytes) -> str:

@@ -140,9 +140,9 @@ def _mqtt(
     config: Path | None,
 ) -> MqttSettings:
     if not any((broker, user, password_file, ca_file, prefix)):
-        found = settings_of_this_host(config or PLACES["rtu-server"][1])
-        if found is not None:
-            return found
+        settings = settings_of_this_host(config or PLACES["rtu-server"][1])
+        if settings is not None:
+            return settings
     return broker_settings(broker or "localhost", user, password_file, ca_file, prefix or "ksem")
 
 

@@ -42,12 +42,12 @@ def find_server(pid: int | None) -> ServerProcess:
     """The rtu-server of this host. NoServer where there is none, or more than one."""
     if pid is not None:
         return ServerProcess(pid)
-    found = [unit] if (unit := _main_pid()) else _processes()
-    if not found:
+    pids = [unit] if (unit := _main_pid()) else _processes()
+    if not pids:
         raise NoServer("no rtu-server runs on this host: run this where the inverter's RS485 port is")
-    if len(found) > 1:
-        raise NoServer(f"several rtu-servers run here, give one of them as --pid: {', '.join(map(str, found))}")
-    return ServerProcess(found[0])
+    if len(pids) > 1:
+        raise NoServer(f"several rtu-servers run here, give one of them as --pid: {', '.join(map(str, pids))}")
+    return ServerProcess(pids[0])
 
 
 def _main_pid() -> int:
@@ -62,14 +62,14 @@ def _main_pid() -> int:
 
 def _processes() -> list[int]:
     """Processes started as `rtu-server` or `python -m rtu_server`, in a container of this host, too."""
-    found = []
+    pids = []
     for folder in _PROC.glob("[0-9]*"):
         with contextlib.suppress(OSError):
             arguments = (folder / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
             is_script = any(Path(argument).name == "rtu-server" for argument in arguments[:3])
             if is_script or arguments[1:3] == ["-m", "rtu_server"]:
-                found.append(int(folder.name))
-    return found
+                pids.append(int(folder.name))
+    return pids
 
 
 def _catches(pid: int, number: signal.Signals) -> bool:

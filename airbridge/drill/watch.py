@@ -59,12 +59,12 @@ class BrokerWatch:
             return self._found(node, since)
 
     def _found(self, node: str | None, since: float) -> NodeHealth | None:
-        found = [
+        waiting = [
             health
             for name, (health, received) in self.health.items()
             if received >= since and (node is None or name == node)
         ]
-        return found[0] if len(found) == 1 else None
+        return waiting[0] if len(waiting) == 1 else None
 
     def _on_link(self, _up: bool, reasons: tuple[Reason, ...]) -> None:
         self.why = sentence(reasons)

@@ -19,7 +19,7 @@ from service_runtime.clock import uptime
 WATCHDOG_PORT: Final = 8100
 """`watchdog` of config.yaml."""
 RENEW: Final = 30.0
-"""Seconds between two looks at the Supervisor's broker. The options are a file: looked at in each turn."""
+"""Seconds between two requests for the Supervisor's broker. The options are a file, read in each cycle."""
 SERVICES: Final = ("ksem-publisher", "rtu-server", "ksem-dashboard")
 _log: Final = logging.getLogger("app")
 
@@ -84,7 +84,7 @@ class App:
 
 
 class _Watchdog(http.server.BaseHTTPRequestHandler):
-    """Answers the Supervisor: 200 while every service runs and its loop turns, else 503 with their names."""
+    """Answers the Supervisor: 200 while every service runs and its loop is alive, else 503 with their names."""
 
     app: App
 
@@ -98,7 +98,7 @@ class _Watchdog(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the library's name
-        """No line for each look."""
+        """No log line for each request."""
 
 
 def main() -> None:

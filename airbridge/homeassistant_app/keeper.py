@@ -8,7 +8,7 @@ LONGEST_PAUSE: Final = 10.0
 STEADY: Final = 60.0
 """Seconds of running after which an end counts as the first one again."""
 HUNG: Final = 15.0
-"""Seconds without a new line in its health file: a service writes one each second while its loop turns."""
+"""Seconds without a new line in its health file: a service writes one each second while its loop is alive."""
 START_PATIENCE: Final = 60.0
 """Seconds for its first line: a small machine takes long to import."""
 
@@ -47,7 +47,7 @@ class Keeper:
         self._due = now + self._pause
 
     def is_hung(self, now: float, health_age: float | None) -> bool:
-        """Whether its loop no longer turns. `health_age`: seconds since its last health line; None: there is none."""
+        """Whether its loop hangs. `health_age`: seconds since its last health line; None: there is none."""
         if self._started_at is None:
             return False
         ran = now - self._started_at

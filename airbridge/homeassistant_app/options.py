@@ -36,12 +36,12 @@ def plans(options: Mapping[str, Any], mqtt: Mapping[str, Any] | None) -> tuple[P
     """Which services run, and how. `mqtt`: what the Supervisor reports of the MQTT service; None: there is none."""
     broker = _broker(options, mqtt)
     environ = _environ(options)
-    found = [Plan("ksem-publisher", _publisher(options) + broker, environ)]
+    made = [Plan("ksem-publisher", _publisher(options) + broker, environ)]
     port = options.get("serial_port")
     if port:
-        found.append(Plan("rtu-server", _rtu_server(options, str(port)) + broker, environ, str(port)))
-    found.append(Plan("ksem-dashboard", _dashboard() + broker, environ))
-    return tuple(found)
+        made.append(Plan("rtu-server", _rtu_server(options, str(port)) + broker, environ, str(port)))
+    made.append(Plan("ksem-dashboard", _dashboard() + broker, environ))
+    return tuple(made)
 
 
 def _publisher(options: Mapping[str, Any]) -> str:
@@ -65,16 +65,16 @@ def _dashboard() -> str:
 def _broker(options: Mapping[str, Any], mqtt: Mapping[str, Any] | None) -> str:
     """The options' broker, where they name one; else the Supervisor's."""
     if options.get("mqtt_host"):
-        found = {key: options.get(f"mqtt_{key}") for key in ("host", "port", "username", "password")}
-        found["tls"] = options.get("mqtt_tls")
+        broker = {key: options.get(f"mqtt_{key}") for key in ("host", "port", "username", "password")}
+        broker["tls"] = options.get("mqtt_tls")
     elif mqtt is not None:
-        found = {key: mqtt.get(key) for key in ("host", "port", "username", "password")}
-        found["tls"] = mqtt.get("ssl")
+        broker = {key: mqtt.get(key) for key in ("host", "port", "username", "password")}
+        broker["tls"] = mqtt.get("ssl")
     else:
         raise BadOptions(
             "there is no MQTT broker: install the app Mosquitto broker and start it, or name one in mqtt_host"
         )
-    return _table("[mqtt]", {key: value for key, value in found.items() if value not in (None, "", False)})
+    return _table("[mqtt]", {key: value for key, value in broker.items() if value not in (None, "", False)})
 
 
 def _environ(options: Mapping[str, Any]) -> Mapping[str, str]:

@@ -82,7 +82,7 @@ class ServiceProcess:
 
     @property
     def is_well(self) -> bool:
-        """Whether it runs and its loop turns."""
+        """Whether it runs and its loop is alive."""
         now = uptime()
         return self.plan is None or (self.keeper.is_running and not self.keeper.is_hung(now, self._health_age(now)))
 

@@ -28,8 +28,8 @@ def monitor(
     node: Annotated[list[str] | None, typer.Option(help="Show this RTU server only; may be repeated.")] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Lines of text, for a place without a terminal.")] = False,
     seconds: Annotated[float | None, typer.Option(min=1.0, help="End by itself after so long.")] = None,
-    once: Annotated[bool, typer.Option("--once", help="One look, as text; takes 5 s at most.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One look, as JSON.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Once, as text; takes 5 s at most.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Once, as JSON.")] = False,
 ) -> None:
     """Watch the bridge from any host that reaches the broker: power, links with rate and age, what the inverter gets.
 

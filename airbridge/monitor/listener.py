@@ -23,7 +23,7 @@ class Listener:
         self._picture = state
         self._news: SimpleQueue[Incoming | tuple[bool, tuple[Reason, ...]]] = SimpleQueue()
         _log.addHandler(logging.NullHandler())
-        _log.propagate = False  # the picture shows the link; its lines would tear the screen
+        _log.propagate = False  # the screen shows the link; log lines would tear it
         self._link = MqttLink(
             mqtt,
             client_id=f"airbridge-monitor-{secrets.token_hex(4)}",

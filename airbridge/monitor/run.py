@@ -107,5 +107,5 @@ def status_line(state: BridgeState, now: float) -> str:
 
 
 def _is_complete(state: BridgeState, now: float) -> bool:
-    """Whether a single look has seen enough: data flows, and its rate is known."""
+    """Whether `--once` may print: data flows, and its rate is known."""
     return health_verdict(state, now)[0] and all(meter.arrivals.per_s(now) > 0 for meter in state.meters.values())

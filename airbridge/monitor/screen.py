@@ -74,9 +74,9 @@ def _chain(chain: Chain, width: int) -> RenderableType:
 def _inverters(state: BridgeState, meter: str, now: float) -> Iterator[RenderableType]:
     """What inverters that get this meter's values believe."""
     for name, view in sorted(state.inverters.items()):
-        believed = view.summary(now)
-        if believed and view.health is not None and view.health.meter == meter:
-            yield Text.assemble((f"inverter {name}: ", "dim"), believed)
+        words = view.summary(now)
+        if words and view.health is not None and view.health.meter == meter:
+            yield Text.assemble((f"inverter {name}: ", "dim"), words)
 
 
 def _beside(width: int, left: RenderableType, right: list[RenderableType]) -> Iterator[RenderableType]:
@@ -145,7 +145,7 @@ def _tcp_servers(state: BridgeState, meter: str, now: float) -> Iterator[Rendera
     for node in state.nodes.values():
         servers = [tcp for tcp in (node.health.doors if node.health and node.runs(now) else ()) if tcp.meter == meter]
         if servers:
-            yield heading(f"Side doors at {node.node}")
+            yield heading(f"Modbus TCP servers at {node.node}")
         for tcp in servers:
             if tcp.port.state != "up":
                 yield Text(printable(f"{tcp.line}: {tcp.port.why}"), "yellow")

@@ -13,7 +13,7 @@ _TURN: Final = 0.05
 
 
 def listen_to_line(step: ListenToLine) -> LineAnswer:
-    """Until requests come, or every speed had its turn; a silent line is listened to at the first speed alone."""
+    """Until requests come, or it has tried every speed; on a silent line it stays at the first one."""
     scan = LineScan(step.mode, step.seconds)
     while True:
         try:

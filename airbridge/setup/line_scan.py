@@ -15,7 +15,7 @@ OTHERS: Final = (
     LineMode(57600, "N", 2),
     LineMode(115200, "N", 1),
 )
-"""What other inverters use, the likely ones first. A receiver takes 8N2 for 8N1: stop bits need no turn."""
+"""What other inverters use, the likely ones first. A receiver takes 8N2 for 8N1: stop bits need no trial."""
 NOISE: Final = 4
 """Bytes from which a line is not silent: fewer come from plugging in."""
 ENOUGH: Final = 2

@@ -52,12 +52,12 @@ def own_networks() -> tuple[str, ...]:
         interfaces = json.loads(ran.stdout)
     except (OSError, subprocess.SubprocessError, ValueError):
         return ()
-    found = []
+    addresses = []
     for one in interfaces:
         if one["ifname"].startswith(_NOT_OURS) or "UP" not in one.get("flags", ()):
             continue
-        found += [f"{address['local']}/{address['prefixlen']}" for address in one["addr_info"]]
-    networks = {ipaddress.IPv4Interface(one).network for one in found}
+        addresses += [f"{address['local']}/{address['prefixlen']}" for address in one["addr_info"]]
+    networks = {ipaddress.IPv4Interface(one).network for one in addresses}
     return tuple(str(one) for one in sorted(networks) if 2 <= one.num_addresses <= MOST_HOSTS)
 
 
@@ -80,7 +80,7 @@ async def _open_hosts(hosts: list[str]) -> list[str]:
 
     places = [(host, port) for host in hosts for port in (PLAIN_PORT, TLS_PORT)]
     results = await asyncio.gather(*(is_open(*place) for place in places))
-    return list(dict.fromkeys(host for (host, _), found in zip(places, results, strict=True) if found))
+    return list(dict.fromkeys(host for (host, _), accepts in zip(places, results, strict=True) if accepts))
 
 
 def _look(hosts: list[str]) -> tuple[MeterFacts, ...]:

@@ -85,11 +85,11 @@ def _choose(adapters: tuple[Adapter, ...], existing: Existing) -> Steps[str]:
 
 
 def _report_named(path: str, adapters: tuple[Adapter, ...]) -> Steps[bool]:
-    found = next((one for one in adapters if path in (one.path, one.device)), None)
-    if found is None:
+    adapter = next((one for one in adapters if path in (one.path, one.device)), None)
+    if adapter is None:
         yield from do(Show(text("port not listed", path=path)))
         return True
-    return (yield from _report(found))
+    return (yield from _report(adapter))
 
 
 def _report(adapter: Adapter) -> Steps[bool]:

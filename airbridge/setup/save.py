@@ -66,10 +66,10 @@ def _write(folder: Path, stage: Path, file: NewFile) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     if old.exists():
-        found = old.stat()
+        status = old.stat()
         if os.geteuid() == 0:
-            os.chown(new, found.st_uid, found.st_gid)
-        new.chmod(found.st_mode & 0o777)
+            os.chown(new, status.st_uid, status.st_gid)
+        new.chmod(status.st_mode & 0o777)
     else:
         _give_group(new, file.service, 0o640)
 

@@ -21,7 +21,7 @@ def list_adapters(dev: Path = DEV, sys: Path = SYS) -> tuple[Adapter, ...]:
 
 def _describe(device: str, path: str, sys: Path) -> Adapter:
     usb, interface = _usb_folders(sys / "class" / "tty" / Path(device).name / "device")
-    found = holders(os.path.realpath(device), Path(device).stat())
+    held_by = holders(os.path.realpath(device), Path(device).stat())
     return Adapter(
         path=path,
         device=device,
@@ -30,8 +30,8 @@ def _describe(device: str, path: str, sys: Path) -> Adapter:
         serial=_read(usb, "serial"),
         usb_id=f"{_read(usb, 'idVendor')}:{_read(usb, 'idProduct')}" if usb else "",
         interface=int(_read(interface, "bInterfaceNumber") or "0", 16),
-        holders=tuple((one.pid, one.command) for one in found),
-        ours=bool(found) and all(one.is_ours for one in found),
+        holders=tuple((one.pid, one.command) for one in held_by),
+        ours=bool(held_by) and all(one.is_ours for one in held_by),
     )
 
 

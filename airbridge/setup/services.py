@@ -34,8 +34,8 @@ def look(folder: Path) -> Existing:
 
 
 def _example(name: str) -> str:
-    found = next((one / name for one in _EXAMPLES if (one / name).exists()), None)
-    return found.read_text(encoding="utf-8") if found else EMPTY[name]
+    example = next((one / name for one in _EXAMPLES if (one / name).exists()), None)
+    return example.read_text(encoding="utf-8") if example else EMPTY[name]
 
 
 def restart(services: Iterable[str], folder: Path) -> tuple[str, ...]:

@@ -30,12 +30,12 @@ class UnreadableSettings(Exception):
 
 def values(text: str) -> dict[Key, Any]:
     """What the file sets, placeholders left out."""
-    found: dict[Key, Any] = {}
+    values: dict[Key, Any] = {}
     for name, table in _parsed(text).unwrap().items():
         rows = table if isinstance(table, list) else [table]
         if rows and isinstance(rows[0], dict):
-            found |= {(name, key): value for key, value in rows[0].items() if PLACEHOLDERS.get((name, key)) != value}
-    return found
+            values |= {(name, key): value for key, value in rows[0].items() if PLACEHOLDERS.get((name, key)) != value}
+    return values
 
 
 def change(text: str, changes: Mapping[Key, Any]) -> str:
@@ -85,12 +85,12 @@ def _table(document: tomlkit.TOMLDocument, name: str) -> Any:
             document.append(name, rows)
         else:
             document.append(name, tomlkit.table())
-    found: Any = document[name]
-    if isinstance(found, list):
-        found = found[0]
-    if not hasattr(found, "add"):
+    table: Any = document[name]
+    if isinstance(table, list):
+        table = table[0]
+    if not hasattr(table, "add"):
         raise UnreadableSettings(f"[{name}] is no table")
-    return found
+    return table
 
 
 def _parsed(text: str) -> tomlkit.TOMLDocument:

@@ -119,15 +119,15 @@ def _save(chosen: Choices, given: Given, existing: Existing, services: tuple[str
 
 def changes_of(chosen: Choices, services: tuple[str, ...]) -> dict[str, dict[Key, Any]]:
     """What each service's file shall hold."""
-    found: dict[str, dict[Key, Any]] = {service: {} for service in services}
+    settings: dict[str, dict[Key, Any]] = {service: {} for service in services}
     if chosen.meter is not None:
-        found["ksem-publisher"] |= chosen.meter.settings()
+        settings["ksem-publisher"] |= chosen.meter.settings()
     if chosen.port is not None:
-        found["rtu-server"] |= chosen.port.settings()
+        settings["rtu-server"] |= chosen.port.settings()
     if chosen.broker is not None:
         for service in services:
-            found[service] |= chosen.broker.settings(service)
-    return found
+            settings[service] |= chosen.broker.settings(service)
+    return settings
 
 
 def _files(chosen: Choices, existing: Existing, services: tuple[str, ...]) -> list[NewFile]:

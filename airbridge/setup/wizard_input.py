@@ -92,5 +92,5 @@ class Existing:
             return str(self.values("ksem-publisher").get(("meter", "host"), ""))
         if topic == "port":
             return str(self.values("rtu-server").get(("line", "port"), ""))
-        found = next((one for one in map(self.values, FILES) if ("mqtt", "host") in one), {})
-        return f"{found.get(('mqtt', 'host'), 'localhost')}:{found.get(('mqtt', 'port'), 1883)}"
+        settings = next((one for one in map(self.values, FILES) if ("mqtt", "host") in one), {})
+        return f"{settings.get(('mqtt', 'host'), 'localhost')}:{settings.get(('mqtt', 'port'), 1883)}"

@@ -90,10 +90,10 @@ def snippets(
 
 def _publisher(config: Path | None) -> tuple[Any, MqttSettings | None]:
     """The publisher's settings on this host, as far as they can be read."""
-    found = gather_settings("ksem-publisher", config)
-    if found is None:
+    gathered = gather_settings("ksem-publisher", config)
+    if gathered is None:
         return {}, None
-    facts, mqtt = found
+    facts, mqtt = gathered
     if facts.mistakes and config is not None:
         _refuse("\n".join(facts.mistakes))
     if facts.mistakes:
@@ -116,7 +116,7 @@ def _reached_at(host: str, *, elsewhere: bool) -> str:
         return host
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:  # nothing is sent
-            probe.connect(("192.0.2.1", 9))  # of a range that is nobody's: the way that leads out of the house
+            probe.connect(("192.0.2.1", 9))  # of a reserved range: this finds the address on the default route
             return str(probe.getsockname()[0])
     except OSError:
         return socket.gethostname()

@@ -17,16 +17,16 @@ _HEAD = """\
 
 def render(place: Address) -> str:
     """The settings. JSON texts are YAML, too."""
-    found: dict[str, Any] = json.loads(
+    message: dict[str, Any] = json.loads(
         meter_device(place.topics, "homeassistant", place.meter, version=VERSION, interval=place.interval).payload
     )
-    device = {key: found["device"][key] for key in ("identifiers", "name", "manufacturer", "model")}
+    device = {key: message["device"][key] for key in ("identifiers", "name", "manufacturer", "model")}
     login = f", user {place.username}" if place.username else ""
     login += '; advanced options: "Use a client certificate", and the CA by "Upload"' if place.tls else ""
     parts = [_HEAD.format(broker=place.broker, port=place.port, login=login)]
     parts += [f"{note}\n" for note in place.login_notes()]
     parts.append("mqtt:\n  sensor:\n")
-    for component in found["components"].values():
+    for component in message["components"].values():
         if component["platform"] != "sensor":
             continue
         fields = {key: value for key, value in component.items() if key not in {"platform", "availability_topic"}}

@@ -89,9 +89,9 @@ class ReplayPusher:
             elif not self.enabled or boottime() - starts_at - record.t > _LATE:
                 self.left_out += record.what == "write"
             else:
-                await self._replay(record)
+                await self._send_record(record)
 
-    async def _replay(self, record: CaptureRecord) -> None:
+    async def _send_record(self, record: CaptureRecord) -> None:
         try:
             connection = await self._connected(record.peer or "")
             if record.what == "write" and record.start is not None and record.values:

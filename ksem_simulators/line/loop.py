@@ -72,7 +72,7 @@ class LineLoop:
         return answer.result(10.0)
 
     def wake(self) -> None:
-        """Makes the loop look around; safe in a signal handler."""
+        """Wakes the loop; safe in a signal handler."""
         os.write(self._wake_write, b"\0")
 
     def later(self, seconds: float, work: Callable[[], None]) -> None:

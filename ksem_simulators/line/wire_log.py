@@ -76,13 +76,13 @@ class WireLogReader:
 
     def since(self, moment: float) -> list[WireByte]:
         """The bytes handed over after `moment`, oldest first."""
-        found = []
+        logged = []
         for byte in self.newest_first():
             if byte.delivered <= moment:
                 break
-            found.append(byte)
-        found.reverse()
-        return found
+            logged.append(byte)
+        logged.reverse()
+        return logged
 
     @property
     def newest(self) -> int:
@@ -94,13 +94,13 @@ class WireLogReader:
 
         Bytes that a late line hands over together have one time, but each its number.
         """
-        found = []
+        logged = []
         for each in range(max(number + 1, self._ring.oldest), self._ring.head + 1):
             body = self._ring.read(each)
             if body is None:
                 break
-            found.append((each, WireByte(*_RECORD.unpack_from(body))))
-        return found
+            logged.append((each, WireByte(*_RECORD.unpack_from(body))))
+        return logged
 
     def close(self) -> None:
         """Lets go of the file."""

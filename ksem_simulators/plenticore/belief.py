@@ -87,9 +87,9 @@ class Belief:
         """The meter's values as the inverter believes them at `now`; 0 for all where it has no meter."""
         if self.plan.frozen and self._frozen_at is not None:
             return self._frozen_at
-        found = self._spoiled(self._as_read(now - self.plan.delay))
-        self._frozen_at = found if self.plan.frozen else None
-        return found
+        believed = self._spoiled(self._as_read(now - self.plan.delay))
+        self._frozen_at = believed if self.plan.frozen else None
+        return believed
 
     def _as_read(self, before: float) -> dict[str, float]:
         for at, values in reversed(self._readings):
@@ -100,11 +100,11 @@ class Belief:
     def _spoiled(self, values: dict[str, float]) -> dict[str, float]:
         plan = self.plan
         factor = -plan.factor if plan.wrong_sign else plan.factor
-        found = {key: factor * value if "power" in key and "factor" not in key else value
+        shown = {key: factor * value if "power" in key and "factor" not in key else value
                  for key, value in values.items()}  # fmt: skip
         if not plan.swapped_phases:
-            return found
-        return {key[:-3] + _SWAPPED[key[-3:]] if key[-3:] in _SWAPPED else key: value for key, value in found.items()}
+            return shown
+        return {key[:-3] + _SWAPPED[key[-3:]] if key[-3:] in _SWAPPED else key: value for key, value in shown.items()}
 
     def registers(self, now: float, order: ByteOrder, unit: int) -> dict[int, int]:
         """All registers that there are, by address."""

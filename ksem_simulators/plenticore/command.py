@@ -306,9 +306,9 @@ def _send(client: LineClient, frames: list[tuple[bytes, float]], listen: float) 
     """`heard`: what the server sent, with begin and end in ms since the first byte began; `after_ms`: since the end of
     what the client had sent before it.
     """
-    sent, received, logged = client.send(frames, listen)
-    requested = bursts(logged, TO_SERVER, client.character)
-    answers = bursts(logged, TO_CLIENT, client.character)
+    sent, received, on_wire = client.send(frames, listen)
+    requested = bursts(on_wire, TO_SERVER, client.character)
+    answers = bursts(on_wire, TO_CLIENT, client.character)
     begin = requested[0].start if requested else sent
     return {
         "received": received.hex(),

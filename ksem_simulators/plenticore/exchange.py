@@ -96,8 +96,8 @@ class LineClient:
         if received:
             time.sleep(max(FRAME_GAP, 3.5 * self.character))
             received += self.port.read()
-        logged = self.log.since(sent) if self.log else []
-        times = wire_times(logged, self.character)
+        on_wire = self.log.since(sent) if self.log else []
+        times = wire_times(on_wire, self.character)
         if times.request_end is not None and (times.answer_start is not None or not received):
             return Exchange(unsolicited, received, times, from_log=True)
         begun = None if first is None else first - self.character

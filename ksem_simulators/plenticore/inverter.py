@@ -205,14 +205,14 @@ class Inverter:
 
 
 class Oracle:
-    """The truth file of a simulated meter, which may start later than the inverter; None: a real meter, no witness."""
+    """The truth file of a simulated meter, which may start later than the inverter; None: a real meter, without one."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._truth: TruthReader | None = None
 
     def judge(self, span: RegisterRange, registers: tuple[int, ...], at: float) -> Verdict | None:
-        """The verdict over an answer that began at `at` (CLOCK_BOOTTIME); None without a witness."""
+        """The verdict over an answer that began at `at` (CLOCK_BOOTTIME); None without a truth file."""
         if self._path is None:
             return None
         if self._truth is None:

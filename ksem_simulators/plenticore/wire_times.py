@@ -54,11 +54,11 @@ class Burst:
 
 def bursts(received: Sequence[WireByte], direction: int, character: float) -> list[Burst]:
     """The bytes of one direction, without those of nobody on the line."""
-    found: list[Burst] = []
+    joined: list[Burst] = []
     wanted = [byte for byte in received if byte.direction == direction and not byte.flags & (INJECTED | ECHO)]
     for byte in sorted(wanted, key=lambda byte: byte.due):
-        if found and byte.due - found[-1].end <= character + _GAP:
-            found[-1] = Burst(found[-1].data + bytes((byte.value,)), found[-1].start, byte.due)
+        if joined and byte.due - joined[-1].end <= character + _GAP:
+            joined[-1] = Burst(joined[-1].data + bytes((byte.value,)), joined[-1].start, byte.due)
         else:
-            found.append(Burst(bytes((byte.value,)), byte.due - character, byte.due))
-    return found
+            joined.append(Burst(bytes((byte.value,)), byte.due - character, byte.due))
+    return joined

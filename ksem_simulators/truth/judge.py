@@ -117,21 +117,21 @@ def judge(
     old_sunspec = block is Block.SUNSPEC and newest is not None and len(newest.raw) < 2 * RANGES[block].count
     parts = pieces(span.start, span.count, old_sunspec=old_sunspec)
     whole = [parts] if block is Block.LIVE else [(part,) for part in parts]
-    found: list[_Found] = []
+    traces: list[_Found] = []
     for group in whole:
         traced = _trace(snapshots, history, block, span, registers, group, at)
         if isinstance(traced, Verdict):
             return traced
-        found.append(traced)
-    return _good(found, at)
+        traces.append(traced)
+    return _good(traces, at)
 
 
-def _good(found: list[_Found], at: float) -> Verdict:
-    if any(one.flags & BOOTING for one in found):
+def _good(traces: list[_Found], at: float) -> Verdict:
+    if any(one.flags & BOOTING for one in traces):
         return Verdict("wrong", "sent while the meter was starting (0 Hz)")
-    aged = [one for one in found if one.written != NEVER]
+    aged = [one for one in traces if one.written != NEVER]
     if not aged:
-        return Verdict("good", "", 0.0, max(one.cycle for one in found), 0.0)
+        return Verdict("good", "", 0.0, max(one.cycle for one in traces), 0.0)
     oldest = min(aged, key=lambda one: one.written)
     return Verdict("good", "", at - oldest.written, oldest.cycle, at - min(one.measured_at for one in aged))
 

@@ -23,12 +23,12 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
         chain.start()
         chain.await_good()
         until = time.monotonic() + 30
-        while not _has_answers(chain):
+        while not _shows_answers(chain):
             assert time.monotonic() < until, chain.logs()
         yield chain
 
 
-def _has_answers(chain: Chain) -> bool:
+def _shows_answers(chain: Chain) -> bool:
     """Whether the retained health has the inverter's first answers: it comes at changes, and each 10 s."""
     report = json.loads(monitor("--broker", f"127.0.0.1:{chain.broker.port}", "--json").stdout)
     units = report["nodes"].get("attic", {}).get("units") or [{"data": 0}]

@@ -21,7 +21,7 @@ from typing import Any
 from tests.platform.checkout import ROOT
 from tests.platform.compose_cabinet import Adapter, Cabinet, judged_bad
 from tests.platform.compose_page import the_page
-from tests.platform.compose_project import Project, brought_up, check_confinement, log
+from tests.platform.compose_project import Project, brought_up, check_confinement, print_line
 from tests.platform.docker_engine import DockerEngine, install_packages, run
 
 UNHEALTHY_WITHIN = 10.0
@@ -45,7 +45,7 @@ def demo(engine: DockerEngine) -> None:
     with brought_up(Project(engine, "demo")) as project:
         for service in CHECKED:
             project.until_health(service, "healthy", 60.0)
-        log("healthy: " + ", ".join(CHECKED))
+        print_line("healthy: " + ", ".join(CHECKED))
         check_confinement(project, DEMO)
 
         ask_inverter(project, "reset")
@@ -53,7 +53,7 @@ def demo(engine: DockerEngine) -> None:
         assert seen["reached"], seen
         status = ask_inverter(project, "status")
         assert not judged_bad(status["outcomes"]), status["problems"]
-        log(f"inverter: {status['outcomes']}, age {status['age_ms']}, turnaround {status['turnaround_ms']}")
+        print_line(f"inverter: {status['outcomes']}, age {status['age_ms']}, turnaround {status['turnaround_ms']}")
 
         stop_publisher(project)
         check_stops(project, "demo-rtu-server", "demo-publisher", "mosquitto")
@@ -65,7 +65,7 @@ def check_stops(project: Project, *services: str) -> None:
         assert took < STOPPED_WITHIN + 1.0, f"{service} took {took:.1f} s to stop"  # 1 s for compose itself
         code = project.inspect(service)["State"]["ExitCode"]
         assert code == 0, f"{service} was killed after its grace period (exit code {code})"
-        log(f"{service} stopped in {took:.1f} s, exit code {code}")
+        print_line(f"{service} stopped in {took:.1f} s, exit code {code}")
 
 
 def stop_publisher(project: Project) -> None:
@@ -75,15 +75,15 @@ def stop_publisher(project: Project) -> None:
     project.until_health("demo-rtu-server", "unhealthy", UNHEALTHY_WITHIN)
     took = time.monotonic() - begun
     assert took < UNHEALTHY_WITHIN, took
-    log(f"publisher stopped: the inverter's side is unhealthy after {took:.1f} s")
-    log(f"  because: {project.last_check('demo-rtu-server')}")
+    print_line(f"publisher stopped: the inverter's side is unhealthy after {took:.1f} s")
+    print_line(f"  because: {project.last_check('demo-rtu-server')}")
     outcomes = ask_inverter(project, "status")["outcomes"]
     assert not judged_bad(outcomes), outcomes
     assert outcomes.get("exception-4"), outcomes
-    log(f"inverter meanwhile: {outcomes}")
+    print_line(f"inverter meanwhile: {outcomes}")
     project.compose("start", "demo-publisher")
     took = max(project.until_health(service, "healthy", 20.0) for service in ("demo-rtu-server", "demo-publisher"))
-    log(f"publisher started: both sides healthy again after {took:.1f} s")
+    print_line(f"publisher started: both sides healthy again after {took:.1f} s")
 
 
 def timed(do: Callable[[], object]) -> float:
@@ -103,7 +103,7 @@ def both_halves(engine: DockerEngine) -> None:
         services = ("mosquitto", "publisher", "rtu-server", "dashboard")
         for service in services:
             project.until_health(service, "healthy", 60.0)
-        log("both halves and the dashboard healthy with a .env of three lines")
+        print_line("both halves and the dashboard healthy with a .env of three lines")
         check_confinement(project, services)
         check_devices(project, stack)
         check_page()
@@ -112,10 +112,10 @@ def both_halves(engine: DockerEngine) -> None:
 
         cabinet.adapter.unplug()
         project.until_health("rtu-server", "unhealthy", 15.0)
-        log(f"adapter unplugged: {project.last_check('rtu-server')}")
+        print_line(f"adapter unplugged: {project.last_check('rtu-server')}")
         cabinet.adapter.plug()
         took = project.until_health("rtu-server", "healthy", 20.0)
-        log(f"adapter plugged in again: healthy after {took:.1f} s, the container was not touched")
+        print_line(f"adapter plugged in again: healthy after {took:.1f} s, the container was not touched")
         cabinet.check_answers()
         check_stops(project, "dashboard")
 
@@ -133,12 +133,12 @@ def check_devices(project: Project, stack: ExitStack) -> None:
         node.chmod(0o660)
         reported = project.compose("exec", "-T", "rtu-server", "sh", "-c", f"cat /host{node}", check=False)
         assert expected in reported, reported
-    log("the RTU server sees the host's /dev live, and the kernel lets it open serial adapters only")
+    print_line("the RTU server sees the host's /dev live, and the kernel lets it open serial adapters only")
 
 
 def check_page() -> None:
     with urllib.request.urlopen("http://127.0.0.1:8080/healthz", timeout=5) as answer:
-        log(f"dashboard, from this host: {answer.status} {answer.read().decode().strip()}")
+        print_line(f"dashboard, from this host: {answer.status} {answer.read().decode().strip()}")
 
 
 def check_doctor(project: Project, service: str) -> None:
@@ -147,7 +147,7 @@ def check_doctor(project: Project, service: str) -> None:
     states = {(one["check"], one["state"]) for one in json.loads(reported)["findings"]}
     assert states >= {("push", "ok"), ("inverter", "ok")}, reported
     assert not [one for one in states if one[1] == "wrong"], reported
-    log(f"doctor in {service}: {', '.join(sorted(f'{check} {state}' for check, state in states))}")
+    print_line(f"doctor in {service}: {', '.join(sorted(f'{check} {state}' for check, state in states))}")
 
 
 def two_hosts(engine: DockerEngine) -> None:
@@ -174,7 +174,7 @@ def two_hosts(engine: DockerEngine) -> None:
         assert inverters_side.compose("ps", "--services") == "rtu-server"
         meters_side.until_health("publisher", "healthy", 30.0)
         inverters_side.until_health("rtu-server", "healthy", 30.0)
-        log("two halves, each on its own: healthy")
+        print_line("two halves, each on its own: healthy")
         cabinet.check_answers()
 
 
@@ -196,15 +196,15 @@ def main() -> int:
         print("tests.platform.compose: root is needed, for a Docker Engine of its own", file=sys.stderr)
         return 2
     install_packages()
-    log("base images ...")
+    print_line("base images ...")
     run(ROOT / "tests" / "platform" / "base-images", options.cache)
     with DockerEngine(options.cache) as engine:
         version = engine.docker("version", "--format", "{{.Server.Version}}")
-        log(f"Docker Engine {version}, {engine.docker('compose', 'version')}")
+        print_line(f"Docker Engine {version}, {engine.docker('compose', 'version')}")
         for name, part in PARTS.items():
             if options.only in (None, name):
                 part(engine)
-    log("all good")
+    print_line("all good")
     return 0
 
 

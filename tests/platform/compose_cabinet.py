@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from ksem_simulators.simulator import KsemHandle, LineHandle, PlenticoreHandle
-from tests.platform.compose_project import log
+from tests.platform.compose_project import print_line
 
 
 def judged_bad(outcomes: dict[str, int]) -> dict[str, int]:
@@ -55,4 +55,4 @@ class Cabinet:
         self._inverter.wait_for("good", 20)
         outcomes = self._inverter.status()["outcomes"]
         assert not judged_bad(outcomes), outcomes
-        log(f"inverter: {outcomes}")
+        print_line(f"inverter: {outcomes}")

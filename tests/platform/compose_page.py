@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.platform.checkout import ROOT, copy_checkout
 from tests.platform.compose_cabinet import Adapter, Cabinet
-from tests.platform.compose_project import Project, brought_up, log
+from tests.platform.compose_project import Project, brought_up, print_line
 from tests.platform.docker_engine import DockerEngine
 
 HALVES = ("publisher", "rtu-server")
@@ -76,13 +76,13 @@ def the_page(engine: DockerEngine) -> None:
         for half in HALVES:
             assert "8883" in project.compose("logs", half), project.compose("logs", half)
         cabinet.check_answers()
-        log("encrypted, as the page tells: both halves healthy over port 8883")
+        print_line("encrypted, as the page tells: both halves healthy over port 8883")
 
         before = me.password("reader")
         me.follow("Logins for others")
         assert me.password("reader") != before
         await_healthy(project)
-        log("a login replaced, as the page tells: healthy with the new one")
+        print_line("a login replaced, as the page tells: healthy with the new one")
 
         kept = me.password("homeassistant")
         backup, restore = (block for block in blocks("Upgrade and backup") if "tar" in block)
@@ -92,7 +92,7 @@ def the_page(engine: DockerEngine) -> None:
         me.type("docker compose up -d")
         await_healthy(project)
         assert me.password("homeassistant") == kept
-        log("backed up and restored, as the page tells: healthy with the same logins")
+        print_line("backed up and restored, as the page tells: healthy with the same logins")
 
 
 def await_healthy(project: Project) -> None:

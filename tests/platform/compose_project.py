@@ -14,7 +14,7 @@ from tests.platform.docker_engine import DockerEngine
 _begun = time.monotonic()
 
 
-def log(text: str) -> None:
+def print_line(text: str) -> None:
     print(f"[{time.monotonic() - _begun:6.1f} s] {text}", flush=True)
 
 
@@ -88,7 +88,7 @@ def brought_up(project: Project) -> Iterator[Project]:
     project.down()
     begun = time.monotonic()
     project.compose("up", "--detach", "--build")
-    log(f"up ({project.title}): built and started in {time.monotonic() - begun:.1f} s")
+    print_line(f"up ({project.title}): built and started in {time.monotonic() - begun:.1f} s")
     try:
         yield project
     finally:
@@ -113,4 +113,4 @@ def check_confinement(project: Project, services: tuple[str, ...]) -> None:
             "exec", "-T", service, "sh", "-c", "touch /tmp/x || touch /usr/x || touch /x", check=False
         )
         assert refused.count("Read-only file system") == 3, f"{service}: {refused}"
-        log(f"{service:16} uid {user}, no capabilities, no new privileges, read-only")
+        print_line(f"{service:16} uid {user}, no capabilities, no new privileges, read-only")

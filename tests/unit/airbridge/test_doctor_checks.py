@@ -119,10 +119,10 @@ def test_a_meter_that_is_not_reached(reach: Reach, more: dict[str, bool], words:
 @pytest.mark.parametrize(
     ("counters", "state", "words"),
     [
-        ({}, "wrong", "sent no request"),
+        ({}, "wrong", "never sent"),
         ({"noise": 400}, "wrong", "wrong baud rate"),
         ({"foreign": 40, "noise": 12}, "wrong", "wrong unit id"),
-        ({"requests": 900, "noise": 3, "last_request_ago_ms": 60_000}, "wrong", "stopped its requests"),
+        ({"requests": 900, "noise": 3, "last_request_ago_ms": 60_000}, "wrong", "stopped sending"),
         ({"requests": 900, "refused": {"stale": 900}, "last_request_ago_ms": 80}, "wrong", "900 x stale"),
         ({"requests": 900, "data": 900, "state": "ok", "last_request_ago_ms": 80}, "ok", "100.0 %"),
         ({"port": link("down", Reason.of("port-missing", port="/dev/x"))}, "wrong", "no such port"),

@@ -34,7 +34,7 @@ def test_everything_is_on_the_screen_and_nothing_runs_over_its_edge(width: int) 
 def test_side_doors_are_shown_with_who_got_what(width: int) -> None:
     house = House().run_well()
     text = "\n".join(lines(house, width))
-    assert "Side doors at attic" in text
+    assert "Modbus TCP servers at attic" in text
     assert "unit 71 on readers: 399 of 400 got data, 1 exception-1" in text
     assert "p50 0.2  p99 0.4  max 1.1 ms" in text
     house.node(doors=(replace(DOOR, port=replace(DOWN, why="in use"), state="down"),))

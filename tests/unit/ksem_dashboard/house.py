@@ -119,15 +119,15 @@ class House:
         self._seq = 0
         self.state.on_link(True, (), self.now)
 
-    def deliver(self, topic: str, payload: bytes, *, retained: bool = False) -> None:
+    def receive(self, topic: str, payload: bytes, *, retained: bool = False) -> None:
         self.state.on_message(topic, payload, retained=retained, now=self.now, local=self.local)
 
     def status(self, word: bytes = b"online", meter: str = "main") -> None:
-        self.deliver(self.topics.meter_status(meter), word, retained=True)
+        self.receive(self.topics.meter_status(meter), word, retained=True)
 
     def health(self, **changes: object) -> None:
         reported = replace(METER_HEALTH, **changes)  # type: ignore[arg-type]
-        self.deliver(self.topics.meter_health("main"), reported.encode())
+        self.receive(self.topics.meter_health("main"), reported.encode())
 
     def live(self, power: float = 1234.5, *, late: float = 0.0, retained: bool = False, meter: str = "main") -> None:
         """A live block, made `late` seconds ago."""
@@ -147,16 +147,16 @@ class House:
 
     def node(self, status: bytes = b"online", **changes: object) -> None:
         reported = replace(NODE_HEALTH, **changes)  # type: ignore[arg-type]
-        self.deliver(self.topics.node_status("attic"), status, retained=True)
-        self.deliver(self.topics.node_health("attic"), reported.encode(), retained=True)
-        self.deliver(self.topics.node_requests("attic"), RequestsMessage((REQUESTED,)).encode(), retained=True)
+        self.receive(self.topics.node_status("attic"), status, retained=True)
+        self.receive(self.topics.node_health("attic"), reported.encode(), retained=True)
+        self.receive(self.topics.node_requests("attic"), RequestsMessage((REQUESTED,)).encode(), retained=True)
 
     def inverter(self, status: bytes = b"online", power: float = -347.0, **changes: object) -> None:
         reported = replace(INVERTER_HEALTH, **changes)  # type: ignore[arg-type]
-        self.deliver(self.topics.inverter_status("roof"), status, retained=True)
-        self.deliver(self.topics.inverter_health("roof"), reported.encode(), retained=True)
+        self.receive(self.topics.inverter_status("roof"), status, retained=True)
+        self.receive(self.topics.inverter_health("roof"), reported.encode(), retained=True)
         if status == b"online":
-            self.deliver(self.topics.inverter_values("roof"), ValuesMessage(WHEN, 20, {"power": power}).encode())
+            self.receive(self.topics.inverter_values("roof"), ValuesMessage(WHEN, 20, {"power": power}).encode())
 
     def run_well(self) -> "House":
         """All is as it should be."""
@@ -184,7 +184,7 @@ class House:
             source="push",
             time=WHEN,
         )
-        self.deliver(self.topics.meter_block(meter, name), block.encode(), retained=retained)
+        self.receive(self.topics.meter_block(meter, name), block.encode(), retained=retained)
 
 
 def _counter(start: int, kwh: int) -> dict[int, int]:

@@ -147,7 +147,7 @@ def test_a_service_that_tells_nothing_about_itself_any_more_is_noticed() -> None
 
 def test_a_message_that_cannot_be_read_is_told_for_a_minute() -> None:
     house = House().run_well()
-    house.deliver("ksem/main/health", b'{"v":2}')
+    house.receive("ksem/main/health", b'{"v":2}')
     assert "ksem/main/health can't be read" in texts(house)[0][1]
     house.health()
     house.node()
@@ -170,8 +170,8 @@ def test_nodes_that_only_the_broker_remembers_do_not_make_a_house_ill_that_is_se
     house = House().run_well()
     house.node()
     for number in range(15):
-        house.deliver(house.topics.node_status(f"old{number}"), b"offline", retained=True)
-        house.deliver(house.topics.meter_status(f"old{number}"), b"offline", retained=True)
+        house.receive(house.topics.node_status(f"old{number}"), b"offline", retained=True)
+        house.receive(house.topics.meter_status(f"old{number}"), b"offline", retained=True)
     house.pass_time(1)
     assert health_verdict(house.state, house.now)[0] is True
     assert {severity for severity, _ in texts(house)} == {"warn"}
@@ -179,9 +179,9 @@ def test_nodes_that_only_the_broker_remembers_do_not_make_a_house_ill_that_is_se
 
 def test_a_node_that_ended_while_we_looked_is_a_fault_however_many_others_run() -> None:
     house = House().run_well()
-    house.deliver(house.topics.node_health("attic"), NODE_HEALTH.encode())
-    house.deliver(house.topics.node_status("cellar"), b"online")
-    house.deliver(house.topics.node_health("cellar"), NODE_HEALTH.encode())
+    house.receive(house.topics.node_health("attic"), NODE_HEALTH.encode())
+    house.receive(house.topics.node_status("cellar"), b"online")
+    house.receive(house.topics.node_health("cellar"), NODE_HEALTH.encode())
     house.node(b"offline")
     assert ("bad", "The RTU server attic is gone.") in texts(house)
 

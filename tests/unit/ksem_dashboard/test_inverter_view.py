@@ -74,5 +74,5 @@ def test_the_state_as_json_has_it() -> None:
 def test_an_inverter_that_the_broker_forgot_is_forgotten() -> None:
     house = House().run_well()
     house.inverter()
-    house.deliver("ksem/inverter/roof/status", b"")
+    house.receive("ksem/inverter/roof/status", b"")
     assert not house.state.inverters

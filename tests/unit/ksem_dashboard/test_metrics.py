@@ -102,7 +102,7 @@ def test_every_name_keeps_the_conventions() -> None:
 def test_every_metric_shows_in_a_house_where_everything_has_happened() -> None:
     house = House().run_well()
     house.energy(123, 45)
-    house.deliver(
+    house.receive(
         "ksem/main/health",
         _with_check(),
     )

@@ -79,8 +79,8 @@ def test_a_block_that_was_overtaken_is_left_out() -> None:
 
 def test_a_message_that_breaks_the_contract_is_counted_and_changes_nothing() -> None:
     house = House().run_well()
-    house.deliver("ksem/main/block/live", b"{}")
-    house.deliver("ksem/main/health", b'{"v":2}')
+    house.receive("ksem/main/block/live", b"{}")
+    house.receive("ksem/main/health", b'{"v":2}')
     assert house.state.unreadable == 2
     assert house.state.meters["main"].is_live(house.now)
 
@@ -89,14 +89,14 @@ def test_whoever_may_publish_cannot_fill_the_memory() -> None:
     house = House()
     for number in range(100):
         house.status(meter=f"m{number}")
-        house.deliver(f"ksem/rtu/n{number}/status", b"online")
+        house.receive(f"ksem/rtu/n{number}/status", b"online")
     assert len(house.state.meters) == len(house.state.nodes) == 16
 
 
 def test_a_message_that_cannot_be_read_makes_no_meter() -> None:
     house = House()
-    house.deliver("ksem/ghost/block/live", b"{}")
-    house.deliver("ksem/rtu/ghost/health", b"{}")
+    house.receive("ksem/ghost/block/live", b"{}")
+    house.receive("ksem/rtu/ghost/health", b"{}")
     assert not house.state.meters
     assert not house.state.nodes
 
@@ -104,18 +104,18 @@ def test_a_message_that_cannot_be_read_makes_no_meter() -> None:
 def test_what_is_taken_from_the_broker_is_forgotten_unless_the_settings_name_it() -> None:
     house = House().run_well()
     for kind in ("main", "rtu/attic"):
-        house.deliver(f"ksem/{kind}/status", b"")
+        house.receive(f"ksem/{kind}/status", b"")
     assert not house.state.meters
     assert not house.state.nodes
     named = House(meters=("main",)).run_well()
-    named.deliver("ksem/main/status", b"")
+    named.receive("ksem/main/status", b"")
     assert named.state.meters["main"].status is None
 
 
 def test_only_the_meters_and_nodes_of_the_settings_are_shown_where_they_are_named() -> None:
     house = House(meters=("main",), nodes=("attic",))
     house.status(meter="other")
-    house.deliver("ksem/rtu/cellar/status", b"online")
+    house.receive("ksem/rtu/cellar/status", b"online")
     assert list(house.state.meters) == ["main"]
     assert list(house.state.nodes) == ["attic"]
     assert house.state.subscriptions == [
@@ -149,12 +149,12 @@ def test_what_is_gone_makes_room_for_what_runs() -> None:
     """Sixteen names that once were are retained at the broker; the real ones come after them."""
     house = House()
     for number in range(16):
-        house.deliver(f"ksem/m{number}/status", b"offline", retained=True)
-        house.deliver(f"ksem/rtu/n{number}/status", b"offline", retained=True)
-    house.deliver("ksem/m99/status", b"offline", retained=True)
-    house.deliver("ksem/rtu/n99/status", b"offline", retained=True)
-    house.deliver("ksem/main/status", b"online")
-    house.deliver("ksem/rtu/attic/status", b"online")
+        house.receive(f"ksem/m{number}/status", b"offline", retained=True)
+        house.receive(f"ksem/rtu/n{number}/status", b"offline", retained=True)
+    house.receive("ksem/m99/status", b"offline", retained=True)
+    house.receive("ksem/rtu/n99/status", b"offline", retained=True)
+    house.receive("ksem/main/status", b"online")
+    house.receive("ksem/rtu/attic/status", b"online")
     assert len(house.state.meters) == len(house.state.nodes) == 16
     assert "main" in house.state.meters
     assert "attic" in house.state.nodes

@@ -83,7 +83,7 @@ def test_the_hour_is_small() -> None:
 
 def test_an_rtu_server_that_has_ended_shows_when_it_was_seen_last_and_no_rates() -> None:
     house = House().run_well()
-    house.deliver(house.topics.node_health("attic"), NODE_HEALTH.encode())
+    house.receive(house.topics.node_health("attic"), NODE_HEALTH.encode())
     house.node(b"offline")
     house.pass_time(12)
     reported = report(house.state, house.now)
