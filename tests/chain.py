@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -132,6 +132,7 @@ port = "{self.line.server}"
         """Wait for good answers, and until the server has logged what a start is worth."""
         self.await_good(5)
         self.server.await_log("the inverter gets data")
+        self.server.await_log(": first request ", times=len(self.inverter.status()["ranges"]))
 
     def watch(self, seconds: float) -> dict[str, int]:
         """Let the inverter ask for so long; return what it got in that time."""
@@ -166,6 +167,9 @@ port = "{self.line.server}"
         bad = {name: status["outcomes"][name] for name in NEVER if status["outcomes"].get(name)}
         longest = _longest_live_age(status) or 0.0
         problems = [one for one in status["problems"] if one["outcome"] in NEVER]
+        for one in filter(is_excused, problems):
+            bad[one["outcome"]] -= 1
+        bad = {name: count for name, count in bad.items() if count > 0}
         assert not bad, f"{bad}: {problems[:5]}\n{self.logs()}"
         assert longest <= self.limit_ms + MARGIN_MS, f"a value {longest:.0f} ms old was served as valid"
 
@@ -174,6 +178,11 @@ port = "{self.line.server}"
         return "\n".join(
             f"--- {service.module}\n{service.log_text()[-3000:]}" for service in (self.publisher, self.server)
         )
+
+
+def is_excused(problem: Mapping[str, Any]) -> bool:
+    """Whether the host gave the line no CPU: then the server got bytes later than the wire's times show."""
+    return bool(problem.get("disturbed")) and problem.get("outcome") in {"late", "broken"}
 
 
 def kinds(outcomes: dict[str, int]) -> set[str]:

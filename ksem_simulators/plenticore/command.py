@@ -304,13 +304,15 @@ class Commands:
 
 def _send(client: LineClient, frames: list[tuple[bytes, float]], listen: float) -> dict[str, Any]:
     """`heard`: what the server sent, with begin and end in ms since the first byte began; `after_ms`: since the end of
-    what the client had sent before it.
+    what the client had sent before it. `held_up_ms`: by how much the line handed a byte to the server late.
     """
     sent, received, on_wire = client.send(frames, listen)
     requested = bursts(on_wire, TO_SERVER, client.character)
     answers = bursts(on_wire, TO_CLIENT, client.character)
     begin = requested[0].start if requested else sent
+    held_up = max((byte.delivered - byte.owed for byte in heard if byte.direction == TO_SERVER), default=0.0)
     return {
+        "held_up_ms": _ms(held_up),
         "received": received.hex(),
         "asked": [
             {"hex": one.data.hex(), "start_ms": _ms(one.start - begin), "end_ms": _ms(one.end - begin)}

@@ -63,6 +63,7 @@ class Wire:
         """Let a fresh live block arrive."""
         now = boottime()
         self._seq += 1
+        self.book.settle_doubt()
         echo(self.book, at=now)
         self.book.on_block(block(at=now, fill=fill, seq=self._seq), now)
 
@@ -185,6 +186,7 @@ def test_other_requests_get_the_exception_that_is_due_and_reading_goes_on(
 def test_what_is_not_for_us_is_met_with_silence_and_the_next_request_is_answered(wire: Wire, others: bytes) -> None:
     wire.send(others)
     assert wire.is_silent()
+    wire.feed()  # so many bytes at once may be taken for a pause that no clock counted: a new echo is due
     assert wire.ask(READ_TOTALS, 61) == data_reply(28, 7)
 
 
@@ -201,16 +203,31 @@ def test_noise_right_before_a_request_does_not_cost_it(wire: Wire) -> None:
         assert wire.ask(noise + READ_TOTALS, 61) == data_reply(28, 7)
 
 
-def test_of_two_requests_back_to_back_only_the_newest_is_answered(wire: Wire) -> None:
-    assert wire.ask(READ_PHASES + READ_TOTALS, 61) == data_reply(28, 7)
+def test_two_requests_at_one_look_are_a_pause_that_no_clock_counted_and_get_no_data_before_a_new_echo(
+    wire: Wire,
+) -> None:
+    wire.send(READ_PHASES + READ_TOTALS)
     assert wire.is_silent()
+    assert wire.ask(READ_TOTALS, 5) == STALE
+    wire.feed()
+    assert wire.ask(READ_TOTALS, 61) == data_reply(28, 7)
 
 
 def test_a_request_overtaken_within_its_silence_is_not_answered(wire: Wire) -> None:
-    wire.send(READ_PHASES)
-    wire.send(READ_TOTALS)
-    assert wire.received(61) == data_reply(28, 7)
-    assert wire.is_silent()
+    for _ in range(50):
+        wire.feed()
+        wire.send(READ_PHASES)
+        sent = time.perf_counter()
+        while time.perf_counter() - sent < 0.0006:  # until the server has read it, but for a busy host
+            pass
+        wire.send(READ_TOTALS)
+        if time.perf_counter() - sent > 0.001:
+            wire.received(1000, 0.1)
+        elif answer := wire.received(61, 0.2):  # nothing: it read both at one look
+            assert answer == data_reply(28, 7)
+            assert wire.is_silent()
+            return
+    pytest.skip("this host never read one request before the next came within its silence")
 
 
 def test_no_answer_begins_before_the_silence_of_a_frame_is_over(wire: Wire) -> None:
@@ -231,6 +248,7 @@ def test_an_answer_that_the_port_does_not_take_is_dropped_and_never_sent_late(wi
         time.sleep(0.003)
     backlog = wire.received(1 << 20, 0.3)
     assert len(backlog) < 200 * 217
+    assert wire.is_silent()
     wire.feed(fill=3)
     assert wire.ask(READ_TOTALS, 61) == data_reply(28, 3)
 

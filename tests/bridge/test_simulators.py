@@ -682,7 +682,6 @@ def test_an_answer_before_three_and_a_half_characters_is_early(chain: _Chain) ->
     chain.inverter.wait_for("good", 8)
     status = chain.inverter.status()
     assert status["early"] >= 1
-    assert status["turnaround_ms"]["p50"] < 1.75
 
 
 def test_scripted_frames_tell_exactly_what_came_back_and_when(chain: _Chain) -> None:

@@ -64,7 +64,7 @@ class TestPush:
     @pytest.mark.parametrize(("groups", "missing"), [("phases,energy_total", "0-27"), ("total,energy_total", "40-145")])
     def test_one_group_off(self, tmp_path: Path, groups: str, missing: str) -> None:
         with a_chain(tmp_path, *self.PARTS, meter_options=["--groups", groups]) as chain:
-            chain.until(has("push", f"registers {missing} are not pushed", "register groups"))
+            chain.until(has("push", f"registers {missing} are not pushed", "switch on all groups"))
 
     def test_without_a_publisher_it_listens_itself_when_asked_to(self, tmp_path: Path) -> None:
         with a_chain(tmp_path, "broker", "meter") as chain:

@@ -38,6 +38,8 @@ def chain(running: Chain, kept_rows: list[object]) -> Chain:
     running.await_well()
     # What is asked for the first time is logged once: not what these tests count.
     send(running, READ_TOTALS, READ_PHASES, gap_ms=100)
+    for request in (READ_TOTALS, READ_PHASES):
+        running.server.await_log(f"first request {request.hex(' ')}")
     return running
 
 
@@ -74,23 +76,40 @@ FOREIGN: Final = {
 }
 
 SEVERAL_REQUESTS: Final = {"such a reply after a broken request", "such a reply without its head"}
-"""What may look like several requests to us."""
+"""What looks like several requests to us. A server that finds them at one look takes them for a pause that no clock
+counted: it gives no data until a new echo."""
+DOUBTS: Final = 4
+"""Lines about that, where it takes longer than a second: no data, and data again."""
+
+
+def stalls(chain: Chain, at_least: int = 0) -> int:
+    """How often the server says that it stood still."""
+    with Ear(chain.broker.port) as probe:
+        return probe.await_node_health(lambda health: health.units[0].stalls >= at_least, 25).units[0].stalls
+
+
+def send_foreign(chain: Chain) -> bool:
+    """Send what is not for us; nothing of it is answered. Tell whether data was refused behind it."""
+    doubts = 0
+    for what, frames in FOREIGN.items():
+        assert send(chain, *frames, gap_ms=4) == [], what
+        (answer,) = send(chain, READ_TOTALS)
+        if what not in SEVERAL_REQUESTS:
+            assert is_data(answer.frame, 28), (what, answer)
+        elif not is_data(answer.frame, 28):
+            doubts += 1
+            chain.inverter.wait_for("good", 5, 5)
+    return doubts > 0
 
 
 def test_other_units_on_the_line_are_none_of_our_business(chain: Chain) -> None:
-    doubted = []
-    with line_fault(chain, "other units' requests and replies, some of which hold requests to us", recovery=1.0):
-        for what, frames in FOREIGN.items():
-            assert send(chain, *frames, gap_ms=4) == [], what
-            (answer,) = send(chain, READ_TOTALS)
-            if not is_data(answer.frame, 28):
-                doubted.append(what)
-                chain.await_good(5, within=2)
-    # Without a CPU for a while the server finds several requests at one look: as after a pause that no clock counted.
-    if doubted:
-        with Ear(chain.broker.port) as probe:
-            probe.await_node_health(lambda health: health.units[0].stalls >= len(doubted), within=25)
-    assert set(doubted) <= SEVERAL_REQUESTS
+    before = stalls(chain)
+    with line_fault(
+        chain, "other units' requests and replies, some of which hold requests to us", recovery=1.0, lines=DOUBTS
+    ):
+        is_refused = send_foreign(chain)
+    if is_refused:
+        assert stalls(chain, before + 1) > before
 
 
 @pytest.mark.slow
@@ -162,7 +181,7 @@ def test_noise_costs_no_more_than_the_requests_that_it_hits(chain: Chain, weathe
         while (hit := chain.line.status()["faulted_frames"][0] - begun) < 5:
             time.sleep(0.02)
     lost = row.inverter_saw.get("timeout", 0)
-    assert lost <= (0 if weather.harmless else hit), row
+    assert lost <= (2 if weather.harmless else hit), row  # 2 of 5: what a stall of the testing machine costs
     assert set(row.inverter_saw) <= {"good", "timeout"}
 
 
@@ -201,12 +220,17 @@ def test_random_bytes_for_seconds_are_never_answered_and_leave_no_trace(chain: C
 
 @pytest.mark.slow
 def test_of_requests_back_to_back_only_the_newest_is_answered(chain: Chain) -> None:
-    with line_fault(chain, "requests without the silence between them", recovery=1.0):
+    before, refused = stalls(chain), 0
+    with line_fault(chain, "requests without the silence between them", recovery=1.0, lines=DOUBTS):
         for gap_ms in (0.0, 0.5, 1.0):
-            (answer,) = send(chain, READ_PHASES, READ_PHASES, READ_TOTALS, gap_ms=gap_ms)
-            assert is_data(answer.frame, 28), (gap_ms, answer)
+            answers = send(chain, READ_PHASES, READ_PHASES, READ_TOTALS, gap_ms=gap_ms)
+            assert [is_data(answer.frame, 28) for answer in answers] in ([True], []), (gap_ms, answers)
+            refused += not answers
+            chain.inverter.wait_for("good", 5, 5)
         (answer,) = send(chain, READ_PHASES, b"\x01", READ_TOTALS)
         assert is_data(answer.frame, 28), answer
+    if refused:  # the server found several at one look: as after a pause that no clock counted
+        assert stalls(chain, before + 1) > before
 
 
 def functions_and_bodies() -> Iterator[tuple[int, str]]:
@@ -294,13 +318,12 @@ def test_writes_change_nothing(chain: Chain) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("grain_ms", [1, 8, 16])
 def test_an_adapter_that_hands_over_bytes_in_grains_costs_nothing(chain: Chain, grain_ms: int) -> None:
-    with line_fault(chain, f"bytes handed over every {grain_ms} ms", recovery=1.0) as (row, _):
+    with line_fault(chain, f"bytes handed over every {grain_ms} ms", recovery=1.0, lines=DOUBTS) as (row, _):
         chain.line.command("grain", ms=grain_ms, to="server")
         chain.inverter.wait_for("good", 15)
-        for what, frames in FOREIGN.items():
-            assert send(chain, *frames, gap_ms=4) == [], what
+        is_refused = send_foreign(chain)
         chain.inverter.wait_for("good", 5)
-    assert kinds(row.inverter_saw) == {"good"}
+    assert kinds(row.inverter_saw) == ({"good", "exception-4"} if is_refused else {"good"})
 
 
 @pytest.mark.slow

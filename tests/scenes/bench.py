@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tests.chain import LIMIT_MS, NEVER, RECOVERY, Chain
+from tests.chain import LIMIT_MS, NEVER, RECOVERY, Chain, is_excused
 from tests.faults.ear import LIVE, METER_STATUS, NODE_STATUS, TOLD_WITHIN
 from tests.soak.verdict import served_badly
 
@@ -109,15 +109,11 @@ class Bench:
         return [*self.found, *others, *self._never()[:10], *self._too_many_lines()]
 
     def _never(self) -> list[str]:
-        """What the inverter should never have got, as it noted it.
-
-        Where the host gave the line no CPU (`disturbed`), the server got bytes later than the wire's times show.
-        """
+        """What the inverter should never have got, as it noted it."""
         found = []
         for line in self.chain.inverter.log.read_text().splitlines():
             noted = json.loads(line)
-            excused = noted.get("disturbed") and noted.get("outcome") in {"late", "broken"}
-            if noted.get("outcome") in NEVER and not excused:
+            if noted.get("outcome") in NEVER and not is_excused(noted):
                 found.append(line)
         return found
 
