@@ -38,7 +38,7 @@ UNITS: dict[str, set[str | None]] = {
     "frequency": {"Hz"},
     "energy": {"kWh"},
     "power_factor": {None},
-    "duration": {"ms"},
+    "duration": {"ms", "s"},
 }
 
 
@@ -260,6 +260,8 @@ def test_a_number_that_health_has_is_shown() -> None:
     unit = {"turnaround_ms": {"p50": 3.5}, "requests": 7}
     assert render(components(NODE)["turnaround"]["value_template"], {"units": [unit]}) == "3.5"
     assert render(components(NODE)["requests"]["value_template"], {"units": [unit]}) == "7"
+    no_data = {"today": {"seconds": 12.4, "reasons": {"meter-offline": 12.4}}}
+    assert render(components(NODE)["no_data"]["value_template"], {"no_data": no_data}) == "12.4"
 
 
 @BOTH
