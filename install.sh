@@ -32,6 +32,7 @@ to add another part. What is as it should be stays untouched; settings are never
 
 usage:
   sudo ./install.sh PART... [options]        installs parts, beside those that are here already
+  sudo ./install.sh pair [--broker HOST]     prints a line for `rtu-server --pair` on another host
   sudo ./install.sh upgrade                  all parts that are here, after `git pull`
   sudo ./install.sh uninstall [--purge]      removes all parts; --purge: settings, logins and certificates too
 
@@ -48,6 +49,8 @@ options:
   --port PATH      the RS485 port (rtu-server; not needed where just one USB adapter is plugged in)
   --inverter HOST  the inverter's address or host name (inverter-reader)
   --broker HOST    the broker's address (default: localhost)
+  --pair LINE      what `pair` printed on the publisher's host: broker, login, key, certificates (rtu-server).
+                   `--pair -` takes it from standard input: it then stands in no history and no list of processes
   --page WHO       who may open the web page: host (this host only, the default) or house (the whole network)
   --no-setup       no questions; on a terminal `airbridge setup` finds and tests what is missing otherwise
   --help
@@ -55,7 +58,8 @@ options:
 examples:
   one Raspberry Pi for all:        sudo ./install.sh both --mosquitto
   two, at the meter:               sudo ./install.sh publisher --mosquitto --meter 192.168.1.50
-  two, at the inverter:            sudo ./install.sh rtu-server --broker meter-pi.lan
+                                   sudo ./install.sh pair
+  two, at the inverter:            sudo ./install.sh rtu-server --pair -
   the web page, too:               sudo ./install.sh dashboard
   upgrade:                         git pull && sudo ./install.sh upgrade
 
@@ -435,6 +439,57 @@ settings_are_missing() {
     return 1
 }
 
+# read_pairing: the line of `pair`, where --pair - was given. On a terminal it is not shown.
+read_pairing() {
+    [[ $pairing == - ]] || return 0
+    if [[ -t 0 ]]; then
+        read -rsp "Paste the line that ./install.sh pair has printed, and press Enter: " pairing || true
+        say ''
+    else
+        pairing=$(cat)
+    fi
+    [[ -n $pairing ]] || misused "--pair -: no line came from standard input"
+}
+
+# check_pairing: before anything is changed. The line goes through a pipe and is never an argument.
+check_pairing() {
+    [[ -n $pairing ]] && command -v python3 >/dev/null || return 0
+    printf '%s\n' "$pairing" | python3 -I -B -c '
+import sys
+sys.path[:0] = sys.argv[1:]
+from airbridge.pairing.line import BadLine, decode
+try:
+    decode(sys.stdin.read())
+except BadLine as bad:
+    sys.exit(f"install.sh: --pair: {bad}. Nothing was changed.")' "$CHECKOUT" "$CHECKOUT/shared" || exit "$USAGE"
+}
+
+# take_pairing: login, key, certificates and rtu-server.toml out of the line
+take_pairing() {
+    [[ -n $pairing ]] || return 0
+    printf '%s\n' "$pairing" | "$COMMANDS/airbridge" pair take - --folder "$SETTINGS" || fail "the line of --pair was not taken"
+    changed "$(settings_of rtu-server)" "paired"
+}
+
+# print_pairing: the line for the other host alone on standard output; services that got a key start anew
+print_pairing() {
+    local service words=(pair show --folder "$SETTINGS")
+    [[ -x $COMMANDS/airbridge && -e $(settings_of ksem-publisher) ]] ||
+        fail "pair runs where ksem-publisher is installed: sudo ./install.sh publisher --mosquitto"
+    [[ -z $broker ]] || words+=(--broker "$broker")
+    [[ ! -e $BROKER/conf.d/ksem-airbridge-tls.conf ]] || words+=(--tls)
+    cp -p "$SETTINGS"/*.toml "$SCRATCH/"
+    "$COMMANDS/airbridge" "${words[@]}" || exit "$FAILED"
+    for service in ksem-publisher rtu-server; do
+        [[ -e $(settings_of "$service") ]] || continue
+        cmp -s "$(settings_of "$service")" "$SCRATCH/$(basename "$(settings_of "$service")")" && continue
+        if has_systemd && is_installed "$service"; then
+            systemctl restart "$service" && say "$service was started anew with the key." >&2
+        fi
+        [[ $service != ksem-publisher ]] || say "An RTU server without this key gets no data from now on: give each one the line." >&2
+    done
+}
+
 has_port() { grep -E '^port *= *["'"'"']/' "$1" | grep -qvF '/usb-...'; }
 
 make_settings() {
@@ -585,6 +640,8 @@ start() {
 install_all() {
     local service waiting=0 packages=(python3-venv) beside=''
     check_host
+    read_pairing
+    check_pairing
     # What is here already goes on with the same programs, and the broker with the rights they need.
     [[ ! -e $BROKER/conf.d/ksem-airbridge.conf ]] || mosquitto=yes
     [[ $mosquitto == no ]] || packages+=(mosquitto) beside=' and mosquitto'
@@ -602,6 +659,7 @@ install_all() {
     [[ $mosquitto == no ]] || install_broker
     for service in "${wanted[@]}"; do
         make_settings "$service"
+        [[ $service != rtu-server ]] || take_pairing
         install_unit "$service"
     done
     if uses_setup; then run_setup; fi
@@ -738,7 +796,7 @@ check_word() {
     [[ $2 =~ ^[A-Za-z0-9._:/@%+,=-]*$ ]] || misused "$1 $2: only letters, digits and . _ : / @ % + , = - can stand there"
 }
 
-meter='' port='' inverter='' broker='' page='' given='' mosquitto=no setup=yes settings_made=no purge=no page_made=no wanted=() action=''
+meter='' port='' inverter='' broker='' page='' pairing='' given='' mosquitto=no setup=yes settings_made=no purge=no page_made=no wanted=() action=''
 old_versions=
 [[ ${BASH_SOURCE[0]} == "$0" ]] || return 0 # a test calls its functions one by one
 while (($#)); do
@@ -749,7 +807,7 @@ while (($#)); do
     both) want ksem-publisher rtu-server ;;
     inverter-reader) want inverter-reader ;;
     dashboard) want ksem-dashboard ;;
-    upgrade | uninstall) action=$1 ;;
+    upgrade | uninstall | pair) action=$1 ;;
     --mosquitto) mosquitto=yes ;;
     --purge) purge=yes ;;
     --no-setup) setup=no ;;
@@ -760,6 +818,11 @@ while (($#)); do
         given="${given:+$given, }$1"
         shift
         ;;
+    --pair)
+        [[ -n ${2:-} ]] || misused "--pair needs the line, or - for standard input"
+        pairing=$2
+        shift
+        ;;
     *) misused "$1: not known" ;;
     esac
     shift
@@ -767,9 +830,15 @@ done
 meter=$(host_of "$meter")
 [[ -z $page || $page == host || $page == house ]] || misused "--page $page: host or house"
 [[ -z $action || ${#wanted[@]} == 0 ]] || misused "$action takes no part: it is for all that are here"
+[[ -z $pairing || " ${wanted[*]} " == *" rtu-server "* ]] || misused "--pair goes with rtu-server"
+[[ -z $pairing || -z $broker ]] || misused "--pair names the broker: leave --broker out"
 [[ $purge == no || $action == uninstall ]] || misused "--purge goes with uninstall"
 case $action${wanted[*]} in
-'') misused "name publisher, rtu-server, both, inverter-reader, dashboard, upgrade or uninstall" ;;
+'') misused "name publisher, rtu-server, both, inverter-reader, dashboard, pair, upgrade or uninstall" ;;
 uninstall) uninstall ;;
+pair)
+    check_host
+    print_pairing
+    ;;
 *) install_all ;;
 esac

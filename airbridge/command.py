@@ -9,6 +9,7 @@ from airbridge.demo.command import demo
 from airbridge.doctor.command import doctor
 from airbridge.drill.command import drill
 from airbridge.monitor.command import monitor
+from airbridge.pairing.command import app as pair
 from airbridge.setup.command import setup
 from airbridge.snippets.command import snippets
 from service_runtime.version import VERSION
@@ -29,6 +30,7 @@ app.command()(drill)
 app.command()(setup)
 app.command()(snippets)
 app.add_typer(capture, name="capture")
+app.add_typer(pair, name="pair")
 
 
 def _print_version(requested: bool) -> None:

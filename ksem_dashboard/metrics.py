@@ -14,7 +14,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from ksem_contract.health import HealthCondition, Histogram, LinkHealth, Percentiles, UnitHealth
+from ksem_contract.health import HealthCondition, Histogram, LinkHealth, NoData, Percentiles, UnitHealth
+from ksem_contract.reason_catalogue import ENGLISH
 from ksem_dashboard.picture import BridgeState, InverterView, MeterView, NodeView
 from service_runtime.version import VERSION
 
@@ -166,6 +167,8 @@ def _add_node(families: _Families, view: NodeView, now: float) -> None:
     for meter, transit in islice(health.transit.items(), _MOST):
         trip = transit.rtt_ms
         families.gauge("ksem_node_round_trip_seconds", None if trip is None else trip / 1000, node, meter)
+    for code, seconds in _seconds_without_data(health.no_data).items():
+        families.count("ksem_no_data_seconds", seconds, node, code)
     for unit in health.units[:_MOST]:
         labels = (node, unit.line, str(unit.unit), unit.meter)
         families.gauge("ksem_serial_port_up", _is_up(unit.port), *labels)
@@ -209,6 +212,15 @@ def _outcomes(unit: UnitHealth) -> Mapping[str, int]:
     found = Counter({"data": unit.data})
     for name, count in unit.refused.items():
         found[name if _is_outcome(name) else "other"] += count
+    return found
+
+
+def _seconds_without_data(no_data: NoData | None) -> Mapping[str, float]:
+    """Seconds by the codes that the catalogue knows; anything else is `other`."""
+    found: dict[str, float] = {}
+    for code, seconds in (no_data.start.reasons if no_data else {}).items():
+        known = code if code in ENGLISH else "other"
+        found[known] = found.get(known, 0.0) + seconds
     return found
 
 
@@ -289,6 +301,10 @@ COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "ksem_block_messages": ("Messages of a block in the publisher's present session.", _BLOCK),
     "ksem_energy_import_joules": ("Energy taken from the grid, as the meter counts it.", _METER),
     "ksem_energy_export_joules": ("Energy fed into the grid, as the meter counts it.", _METER),
+    "ksem_no_data_seconds": (
+        "Time in which an inverter got no data, since the RTU server's start, by the code of the reason.",
+        (*_NODE, "reason"),
+    ),
     "ksem_requests": ("Requests of the inverter to this unit.", _UNIT),
     "ksem_answers": ("What the inverter got.", (*_UNIT, "outcome")),
     "ksem_foreign_frames": ("Frames on the line that were for others.", _UNIT),

@@ -101,6 +101,7 @@ def _node(view: NodeView, now: float) -> Json:
         "why": health.why if health else None,
         "reasons": reasons_json(health.reasons) if health else [],
         "told_ms": int(1000 * (now - view.health_received)) if health else None,
+        "no_data": health.no_data.to_json() if health and health.no_data else None,
         "units": [_unit(unit, view, now) for unit in health.units] if health else [],
         "doors": [_unit(tcp, view, now) for tcp in health.doors] if health else [],
         "requests": [

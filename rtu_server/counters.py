@@ -5,6 +5,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from itertools import accumulate
 from math import ceil, inf
+from typing import NamedTuple
 
 from ksem_contract.blocks import LIVE
 from ksem_contract.health import AGE_BOUNDS_MS, TURNAROUND_BOUNDS_MS, Histogram, Percentiles
@@ -16,6 +17,10 @@ SAMPLES = 1024
 MAX_REQUESTED = 64
 """Different requests kept apart; a new one replaces the one requested longest ago."""
 RATE_WINDOW = 10.0
+LEAST_GAP = 1.0
+"""Seconds without data that are a pause worth keeping."""
+MAX_GAPS = 16
+"""Pauses kept: many more than there can be between two looks at them."""
 UNSENT = "unsent"
 """The outcome of a request whose answer did not leave the port."""
 
@@ -76,6 +81,15 @@ class DurationCounts:
         return Histogram(self._bounds_ms, tuple(accumulate(counts)), round(1000 * self._total, 3))
 
 
+class Gap(NamedTuple):
+    """A pause between two answers with data. Seconds of CLOCK_BOOTTIME; `since` is -inf before the first."""
+
+    since: float
+    until: float
+    is_refused: bool
+    """A request in it got no data."""
+
+
 @dataclass(slots=True)
 class UnitCounters:
     """One unit's requests, their answers, and how long these took."""
@@ -84,6 +98,9 @@ class UnitCounters:
     outcomes: Counter[str] = field(default_factory=Counter)
     last_request: float | None = None
     last_data: float | None = None
+    is_refused: bool = False
+    """A request since `last_data` got no data."""
+    gaps: deque[Gap] = field(default_factory=lambda: deque(maxlen=MAX_GAPS))
     requested: dict[bytes, RequestStats] = field(default_factory=dict)
     turnarounds: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
     ages: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
@@ -95,14 +112,22 @@ class UnitCounters:
         self.requests += 1
         self.outcomes[outcome] += 1
         self.last_request = now
-        if outcome == "data":
-            self.last_data = now
+        self._note_gap(outcome == "data", now)
         requested = self.requested.get(request)
         if requested is None:
             if len(self.requested) >= MAX_REQUESTED:
                 del self.requested[min(self.requested, key=lambda frame: self.requested[frame].last)]
             requested = self.requested[request] = RequestStats(window=int(now // RATE_WINDOW))
         requested.note(outcome, now)
+
+    def _note_gap(self, is_data: bool, now: float) -> None:
+        if not is_data:
+            self.is_refused = True
+            return
+        since = -inf if self.last_data is None else self.last_data
+        if now - since > LEAST_GAP:
+            self.gaps.append(Gap(since, now, self.is_refused))
+        self.last_data, self.is_refused = now, False
 
     def note_times(self, turnaround: float, age: float | None) -> None:
         """Keep how long an answer took and, with data, how old it was (seconds)."""

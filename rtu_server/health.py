@@ -13,6 +13,7 @@ from ksem_contract.health import (
     MAX_ENTRIES,
     HealthCondition,
     LinkHealth,
+    NoData,
     NodeHealth,
     RequestEntry,
     RequestsMessage,
@@ -220,6 +221,7 @@ def node_health(
     doors: Iterable[UnitHealth] = (),
     broker: LinkHealth,
     transit: Mapping[str, Transit],
+    no_data: NoData | None = None,
     now: float,
 ) -> NodeHealth:
     """Build the health message. Modbus TCP servers don't count for the node's state."""
@@ -235,6 +237,7 @@ def node_health(
         units=tuple(_unit_health(report, verdict, now) for report, verdict in zip(reports, verdicts, strict=True)),
         doors=tuple(doors),
         transit=transit,
+        no_data=no_data,
     )
 
 

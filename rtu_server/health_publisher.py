@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from ksem_contract.health import LinkHealth, NodeHealth, Transit, UnitHealth
+from ksem_contract.health import LinkHealth, NoData, NodeHealth, Transit, UnitHealth
 from ksem_contract.reasons import Reason
 from ksem_contract.topics import Topics
 from rtu_server.health import Overall, UnitReport, Verdict, node_health, requests_message
@@ -27,6 +27,7 @@ class Surroundings(NamedTuple):
     doors: list[UnitHealth]
     broker: LinkHealth
     transit: dict[str, Transit]
+    no_data: NoData | None = None
 
 
 class NodeReporter:
@@ -87,10 +88,17 @@ class NodeReporter:
         surroundings: Callable[[float], Surroundings],
         now: float,
     ) -> NodeHealth:
-        doors, broker, transit = surroundings(now)
-        since = self._health.since
+        around = surroundings(now)
         return node_health(
-            reports, node, doors=doors, version=VERSION, since=since, broker=broker, transit=transit, now=now
+            reports,
+            node,
+            version=VERSION,
+            since=self._health.since,
+            doors=around.doors,
+            broker=around.broker,
+            transit=around.transit,
+            no_data=around.no_data,
+            now=now,
         )
 
     def _note_change(self, node: Overall, now: float) -> None:

@@ -16,8 +16,10 @@ from ksem_contract.topics import Topics
 from rtu_server.block_feed import BlockFeed
 from rtu_server.counters import UnitCounters
 from rtu_server.drill import Drill, WithheldReplies
-from rtu_server.health import UnitReport, UnitView, Verdict, judge, overall, tcp_health, why_refused
+from rtu_server.health import WORST, UnitReport, UnitView, Verdict, judge, overall, tcp_health, why_refused
 from rtu_server.health_publisher import NodeReporter, Surroundings
+from rtu_server.outage_file import OutageFile, local_time
+from rtu_server.outages import DataFlow, Outages
 from rtu_server.register_cache import FreshnessLimits
 from rtu_server.responder import ReplySource, Responder, Unit
 from rtu_server.serial_line import SerialLine, character_time
@@ -32,7 +34,7 @@ from service_runtime.mqtt_link import MqttLink, client_id_of
 from service_runtime.news import LinkState, QuietLog
 from service_runtime.recorder.recorder import Recorder, RecordingSource
 from service_runtime.recorder.wire_events import CLOCK, WireEvent
-from service_runtime.systemd import HealthFile, notify, watchdog_interval
+from service_runtime.systemd import HealthFile, notify, state_directory, watchdog_interval
 from service_runtime.threads import all_work
 from service_runtime.version import VERSION
 
@@ -118,6 +120,8 @@ class RtuServer:
         self._systemd_status = ""
         self._health_file = HealthFile()
         self._reporter = NodeReporter(self._topics, self._node, self._link)
+        self._outages = Outages(boottime())
+        self._outage_file = OutageFile(state_directory(), self._outages, boottime())
 
     def run(self, stopping: threading.Event) -> int:
         """Serve until `stopping` is set; return the exit code: 1 where a thread failed again."""
@@ -134,6 +138,8 @@ class RtuServer:
         finally:
             notify("STOPPING=1")
             self._stop_parts()
+            self._count_outages(self._reports(), boottime())
+            self._outage_file.write(boottime(), ended=True)
             self._link.stop([(self._topics.node_status(self._node), b"offline", 1, True)])
         return 0 if stopping.is_set() else 1
 
@@ -240,16 +246,26 @@ class RtuServer:
         self._log_counted_changes(now)
         for part in self._parts.values():
             part.count_answers()
-        reports = [self._report(line, unit) for line in self._settings.line for unit in line.unit]
+        reports = self._reports()
         verdicts = [judge(report.view, now) for report in reports]
         node = overall([*verdicts, *self._reporter.other_instance(now), *self._integrity_verdicts(now)])
         enabled = [verdict for verdict, report in zip(verdicts, reports, strict=True) if report.view.enabled]
         served = bool(enabled) and all(verdict.is_served for verdict in enabled)
+        self._count_outages(reports, now)
+        self._outage_file.tick(now)
         self._reporter.publish(served, node, reports, self._surroundings, now)
         self._announcer.tick(self._link)
         self._recorder.tick(now, "" if node.state == "ok" else f"{node.state}: {node.why}")
         self._health_file.write(served, node.why, now)
         self._notify_systemd(node.why, now)
+
+    def _count_outages(self, reports: list[UnitReport], now: float) -> None:
+        """Count for how long an inverter gets no data, and why."""
+        enabled = [report for report in reports if report.view.enabled]
+        lacking = [verdict for report in enabled if not (verdict := judge(report.view, now)).is_served]
+        worst = max(lacking, key=lambda verdict: WORST.index(verdict.state), default=None)
+        reason = "" if worst is None else worst.reasons[0].code
+        self._outages.look([data_flow(report) for report in enabled], reason, now, local_time())
 
     def _integrity_verdicts(self, now: float) -> list[Verdict]:
         """Faults of keys and codes while data flows; where no data flows, the unit's own verdict names them."""
@@ -268,6 +284,9 @@ class RtuServer:
         if self._watchdog is not None and now >= self._watchdog_due:
             self._watchdog_due = now + self._watchdog
             notify("WATCHDOG=1")
+
+    def _reports(self) -> list[UnitReport]:
+        return [self._report(line, unit) for line in self._settings.line for unit in line.unit]
 
     def _report(self, line: LineSettings, unit: UnitSettings) -> UnitReport:
         feed = self._feeds[unit.meter]
@@ -306,7 +325,8 @@ class RtuServer:
         return UnitReport(view, counters, port)
 
     def _surroundings(self, now: float) -> Surroundings:
-        return Surroundings(self._tcp_reports(now), self._broker.health, self._transit())
+        no_data = self._outages.totals(local_time().date())
+        return Surroundings(self._tcp_reports(now), self._broker.health, self._transit(), no_data)
 
     def _tcp_reports(self, now: float) -> list[UnitHealth]:
         return [
@@ -326,6 +346,18 @@ class RtuServer:
         return {
             meter: Transit(feed.round_trip_ms, feed.state.session, feed.bad_macs) for meter, feed in self._feeds.items()
         }
+
+
+def data_flow(report: UnitReport) -> DataFlow:
+    """Return what is known about the data that a unit's inverter gets."""
+    own = report.counters.units[report.view.unit]
+    return DataFlow(
+        gaps=own.gaps,
+        last_data=own.last_data,
+        is_refused=own.is_refused,
+        listening_since=report.counters.listening_since,
+        port_up=report.view.port_up,
+    )
 
 
 def node_source(node: str, lines: Sequence[LineSettings], held: Callable[[], Iterable[WireEvent]]) -> RecordingSource:

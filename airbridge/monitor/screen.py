@@ -10,7 +10,7 @@ from rich.text import Text
 from airbridge.demo.figures import heading
 from airbridge.demo.links import Part
 from airbridge.demo.view import chain_section
-from ksem_contract.health import Percentiles, UnitHealth
+from ksem_contract.health import NoData, Percentiles, UnitHealth
 from ksem_dashboard.chain import Chain, chains
 from ksem_dashboard.faults import find_faults, judge
 from ksem_dashboard.history import slot_of
@@ -137,7 +137,25 @@ def _node(view: NodeView, meter: str, now: float) -> RenderableType:
     for unit in view.health.units if view.health else ():
         if unit.meter == meter:
             lines += _answers(unit)
+    if view.health and view.health.no_data:
+        lines.append(_without_data(view.health.no_data))
     return Group(*lines)
+
+
+def _without_data(no_data: NoData) -> Text:
+    """How long an inverter of this node got no data, and mostly why."""
+    today, days = _duration(no_data.today.seconds), _duration(no_data.days.seconds)
+    line = f"without data for {today} today, {days} in 30 days"
+    if days_by_reason := no_data.days.reasons:
+        line += f", mostly {max(days_by_reason, key=lambda code: days_by_reason[code])}"
+    return Text(printable(line), "dim")
+
+
+def _duration(seconds: float) -> str:
+    """Return seconds as people write them."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.0f} h"
 
 
 def _tcp_servers(state: BridgeState, meter: str, now: float) -> Iterator[RenderableType]:

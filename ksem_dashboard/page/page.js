@@ -234,9 +234,19 @@ const OUTCOMES = { data: "fresh data", stale: "no answer: data too old", silent:
 const outcome = (name) => OUTCOMES[name] ?? (name.startsWith("exception-") ? `refused (${name.replace("-", " ")})` : name);
 const lastSeen = (node) => (node.seen_ms === null ? "The RTU server does not run." : `The RTU server was last seen ${inWords(Math.max(1000, node.seen_ms))} ago.`);
 
+// How long the inverter got nothing, and mostly why.
+function withoutData(node) {
+  if (!node.no_data) return null;
+  const { today, days } = node.no_data;
+  const [most] = Object.entries(days.reasons).sort((one, other) => other[1] - one[1]);
+  const length = (period) => (period.seconds ? inWords(1000 * Math.max(1, Math.round(period.seconds))) : "0 s");
+  const why = most ? `, mostly: ${most[0].replaceAll("-", " ")} (${length({ seconds: most[1] })})` : "";
+  return html("p", { class: "quiet under" }, `${node.name}: without data for ${length(today)} today, ${length(days)} in 30 days${why}.`);
+}
+
 function drawAsks() {
   const nodes = ofMeter();
-  const key = nodes.map((node) => [node.name, node.status, node.units, node.requests.map((one) => [one.start, one.count, one.per_s, one.last]), node.runs || lastSeen(node)]);
+  const key = nodes.map((node) => [node.name, node.status, node.units, node.no_data, node.requests.map((one) => [one.start, one.count, one.per_s, one.last]), node.runs || lastSeen(node)]);
   show("asks", key, () => nodes.length === 0 ? [html("p", { class: "quiet" }, "No RTU server serves this meter.")] : nodes.flatMap((node) => {
     const rows = node.requests.filter((one) => one.meter === chosen).slice(0, 8).map((one) => [
       [one.count > 1 ? `${one.start}\u2013${one.start + one.count - 1}` : `${one.start}`], [`${one.count}`], [`${one.per_s.toFixed(1)}/s`],
@@ -247,7 +257,7 @@ function drawAsks() {
     });
     const asked = !node.runs ? html("p", { class: "quiet" }, lastSeen(node)) : rows.length === 0 ? html("p", { class: "quiet" }, "The inverter asks nothing at the moment.")
       : table([{ name: "registers" }, { name: "count", number: true }, { name: "rate", number: true }, { name: "gets" }], rows);
-    return [asked, ...units];
+    return [asked, ...units, withoutData(node)].filter(Boolean);
   }));
 }
 

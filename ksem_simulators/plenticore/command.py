@@ -310,7 +310,7 @@ def _send(client: LineClient, frames: list[tuple[bytes, float]], listen: float) 
     requested = bursts(on_wire, TO_SERVER, client.character)
     answers = bursts(on_wire, TO_CLIENT, client.character)
     begin = requested[0].start if requested else sent
-    held_up = max((byte.delivered - byte.owed for byte in heard if byte.direction == TO_SERVER), default=0.0)
+    held_up = max((byte.delivered - byte.owed for byte in on_wire if byte.direction == TO_SERVER), default=0.0)
     return {
         "held_up_ms": _ms(held_up),
         "received": received.hex(),

@@ -237,6 +237,26 @@ class Transit(Declared):
 
 
 @dataclass(frozen=True, slots=True)
+class Outage(Declared):
+    """Time without data in seconds, together and by the code of the reason."""
+
+    seconds: float
+    reasons: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class NoData(Declared):
+    """How long an inverter of a node got no data. docs/contract.md defines what counts."""
+
+    start: Outage
+    """Since the RTU server's start."""
+    today: Outage
+    """Since midnight in the host's time zone."""
+    days: Outage
+    """Today and the 29 days before."""
+
+
+@dataclass(frozen=True, slots=True)
 class NodeHealth(Declared):
     """The state of an RTU server: every 10 s, and on change of state.
 
@@ -258,7 +278,10 @@ class NodeHealth(Declared):
                    "turnaround_histogram_ms":{"le":[2,4,10],"counts":[900,1809,1812,1812],"sum":3987.2},
                    "age_histogram_ms":{"le":[100,200,500],"counts":[700,1500,1810,1810],"sum":210412.5}}],
          "transit":{"main":{"rtt_ms":1.9,"session":"5f1c9a2e","bad_mac":0}},
-         "reasons":[{"code":"inverter-served","text":"the inverter gets data","remedy":"","params":{}}]}
+         "reasons":[{"code":"inverter-served","text":"the inverter gets data","remedy":"","params":{}}],
+         "no_data":{"start":{"seconds":0.0,"reasons":{}},
+                    "today":{"seconds":12.4,"reasons":{"meter-offline":12.4}},
+                    "days":{"seconds":61.9,"reasons":{"meter-offline":12.4,"unit-has-no-port":49.5}}}}
 
     Where rtu-server has Modbus TCP servers, `doors` is there too: a list like `units`.
     """
@@ -278,6 +301,8 @@ class NodeHealth(Declared):
     """Units of the Modbus TCP servers; `line` is the server's name. They do not count for the inverter."""
     reasons: Reasons = ()
     """Why it is in this state: those of its worst units first. Empty in a message of an earlier build."""
+    no_data: Annotated[NoData | None, OMITTED] = None
+    """How long an inverter got no data. None in a message of an earlier build."""
 
     def encode(self) -> bytes:
         """The payload."""

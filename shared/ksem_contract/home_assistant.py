@@ -104,6 +104,9 @@ def node_device(topics: Topics, discovery_prefix: str, node: str, meter: str, *,
         "turnaround": _number(ident, "turnaround", "Turnaround", health, f"{first}turnaround_ms.p50", "ms", "duration"),
         "age": _number(ident, "age", "Age at the inverter", health, f"{first}age_ms.p50", "ms", "duration"),
         "requests": _number(ident, "requests", "Requests", health, f"{first}requests", None, None, total=True),
+        "no_data": _number(
+            ident, "no_data", "Without data today", health, "no_data.today.seconds", "s", "duration", total=True
+        ),
     }
     device: JsonObject = {
         "identifiers": [ident],

@@ -207,6 +207,10 @@ _NODE: Final[Mapping[str, Template]] = {
         f"{_ON_LINE}the inverter requests only ranges that the meter does not have, or whose block is old or missing",
         "see requests",
     ),
+    "inverter-unserved": Template("the inverter got no data for a moment; data was back before the cause was seen"),
+    "node-stopped": Template(
+        "the RTU server did not run or stood still", "see its log; on its host: systemctl status rtu-server"
+    ),
     "node-name-taken": Template(
         "another RTU server is called {node} (it publishes {topic})",
         "stop one, or give each a name of its own ([node] name)",

@@ -243,6 +243,13 @@ _NODE: Final[Mapping[str, Template]] = {
         " fehlt",
         "sieh in requests",
     ),
+    "inverter-unserved": Template(
+        "der Wechselrichter bekam kurz keine Daten; sie waren wieder da, bevor die Ursache zu sehen war"
+    ),
+    "node-stopped": Template(
+        "der RTU-Server lief nicht oder stand still",
+        "sieh in sein Log; auf seinem Rechner: systemctl status rtu-server",
+    ),
     "node-name-taken": Template(
         "ein anderer RTU-Server heißt {node} (er veröffentlicht {topic})",
         "beende einen, oder gib jedem einen eigenen Namen ([node] name)",

@@ -30,6 +30,12 @@ def notify(*states: str, environ: Mapping[str, str] = os.environ) -> bool:
     return True
 
 
+def state_directory(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """The folder that a service may keep files in (`StateDirectory=`); None where it was given none."""
+    first = environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    return Path(first) if first else None
+
+
 def watchdog_interval(environ: Mapping[str, str] = os.environ) -> float | None:
     """Seconds between two `WATCHDOG=1` (half of what systemd allows); None where it expects none."""
     microseconds = environ.get("WATCHDOG_USEC", "")

@@ -71,6 +71,14 @@ def test_the_example_becomes_settings_of_both_services(login: Path, more: dict[s
         assert settings.mqtt.port == int(more.get("MQTT_PORT", "1883"))
 
 
+def test_both_services_use_the_key_that_pairing_made(login: Path) -> None:
+    (login / "message.key").write_text("11" * 32)
+    for variables, key_file in ((EXAMPLE, None), ({**EXAMPLE, "MESSAGE_KEY": "true"}, login / "message.key")):
+        publisher = load(PublisherSettings, path=None, environ=environment("publisher", variables, login))
+        server = load(RtuServerSettings, path=None, environ=environment("rtu-server", variables, login))
+        assert publisher.integrity.key_file == server.integrity.key_file == key_file
+
+
 def test_the_demos_variables_are_settings_of_both_services_without_any_env_file(login: Path) -> None:
     publisher = load(PublisherSettings, path=None, environ=environment("demo-publisher", {}, login))
     server = load(RtuServerSettings, path=None, environ=environment("demo-rtu-server", {}, login))
@@ -112,7 +120,7 @@ def test_a_container_runs_without_root_rights_and_writable_files(service: str) -
     assert "devices" not in found, "fixed at start: an adapter that is plugged in again would not come back"
     assert found["security_opt"] == ["no-new-privileges:true"]
     assert found["stop_grace_period"] == "2s"
-    assert found["restart"] == ("no" if service == "logins" else "unless-stopped")
+    assert found["restart"] == ("no" if service in {"logins", "pair"} else "unless-stopped")
 
 
 def test_nothing_listens_beyond_this_host_unless_asked_to() -> None:

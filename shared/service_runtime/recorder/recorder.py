@@ -11,6 +11,7 @@ import attrs
 
 from service_runtime.common_settings import RecorderSettings
 from service_runtime.recorder.wire_events import EventQueue, WireEvent
+from service_runtime.systemd import state_directory
 
 if TYPE_CHECKING:
     from service_runtime.recorder.flight_file import Decoder
@@ -106,10 +107,7 @@ def _directory(settings: RecorderSettings, log: logging.Logger) -> Path | None:
     """The folder for files: as set, else the one that systemd gave (StateDirectory=), else none."""
     if not settings.enabled:
         return None
-    given = settings.directory
-    if given is None:
-        state = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-        given = Path(state) if state else None
+    given = settings.directory or state_directory()
     if given is not None and not (given.is_dir() and os.access(given, os.W_OK)):
         log.warning("[recorder] directory = %s: no folder that this user may write to; nothing is kept", given)
         return None

@@ -43,6 +43,14 @@ def test_side_doors_are_shown_with_who_got_what(width: int) -> None:
     assert "Side doors" not in "\n".join(lines(house, width))
 
 
+def test_the_time_without_data_stands_below_the_inverters_answers() -> None:
+    house = House().run_well()
+    text = " ".join(" ".join(lines(house, 80)).split())
+    assert "without data for 12 s today, 13 min in 30 days, mostly meter-offline" in text
+    house.node(no_data=None)
+    assert "without data" not in "\n".join(lines(house, 80))
+
+
 def test_what_the_inverter_believes_stands_in_its_box_and_in_a_line() -> None:
     house = House().run_well()
     house.inverter()

@@ -38,7 +38,7 @@ UNITS: dict[str, set[str | None]] = {
     "frequency": {"Hz"},
     "energy": {"kWh"},
     "power_factor": {None},
-    "duration": {"ms"},
+    "duration": {"ms", "s"},
 }
 
 
@@ -148,7 +148,8 @@ def test_units_and_state_classes_go_with_the_device_class(found: Discovery) -> N
         device_class = one.get("device_class")
         if one["platform"] == "sensor" and device_class is not None:
             assert one.get("unit_of_measurement") in UNITS[str(device_class)]
-            assert one["state_class"] == ("total_increasing" if device_class == "energy" else "measurement")
+            allowed = {"energy": {"total_increasing"}, "duration": {"measurement", "total_increasing"}}
+            assert one["state_class"] in allowed.get(str(device_class), {"measurement"})
 
 
 def test_the_energy_dashboard_takes_import_and_export() -> None:
@@ -260,6 +261,8 @@ def test_a_number_that_health_has_is_shown() -> None:
     unit = {"turnaround_ms": {"p50": 3.5}, "requests": 7}
     assert render(components(NODE)["turnaround"]["value_template"], {"units": [unit]}) == "3.5"
     assert render(components(NODE)["requests"]["value_template"], {"units": [unit]}) == "7"
+    no_data = {"today": {"seconds": 12.4, "reasons": {"meter-offline": 12.4}}}
+    assert render(components(NODE)["no_data"]["value_template"], {"no_data": no_data}) == "12.4"
 
 
 @BOTH

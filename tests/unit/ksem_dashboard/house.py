@@ -11,7 +11,9 @@ from ksem_contract.health import (
     Histogram,
     LinkHealth,
     MeterHealth,
+    NoData,
     NodeHealth,
+    Outage,
     Percentiles,
     PollHealth,
     PushHealth,
@@ -77,7 +79,12 @@ DOOR = UnitHealth(
     turnaround_histogram_ms=Histogram((0.5, 2.0), (390, 400, 400), 88.0),
     age_histogram_ms=Histogram((100.0, 500.0), (190, 399, 399), 41_000.0),
 )
-NODE_HEALTH = NodeHealth("0.1.0", WHEN, "ok", "", UP, (UNIT,), {"main": Transit(1.9, "aaaa")}, (DOOR,))
+NO_DATA = NoData(
+    start=Outage(12.5, {"meter-offline": 8.0, "unit-has-no-port": 4.5}),
+    today=Outage(12.5, {"meter-offline": 8.0, "unit-has-no-port": 4.5}),
+    days=Outage(752.5, {"meter-offline": 748.0, "unit-has-no-port": 4.5}),
+)
+NODE_HEALTH = NodeHealth("0.1.0", WHEN, "ok", "", UP, (UNIT,), {"main": Transit(1.9, "aaaa")}, (DOOR,), no_data=NO_DATA)
 REQUESTED = RequestEntry("rs485", 1, "main", 3, 40, 106, 6.2, "data", 80, False)
 
 INVERTER_HEALTH = InverterHealth(

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ksem_contract.health import CheckFlag, Transit
+from ksem_contract.health import CheckFlag, Outage, Transit
 from ksem_contract.reasons import Reason
 from ksem_dashboard.metrics import COUNTERS, GAUGES, HISTOGRAMS, Exposition
 
-from .house import UNIT, WHEN, House
+from .house import NO_DATA, UNIT, WHEN, House
 
 _DOCS = Path(__file__).parents[3] / "docs"
 _PARTS = {f"{name}_{part}" for name in HISTOGRAMS for part in ("bucket", "sum", "count")}
@@ -161,3 +161,12 @@ def test_a_service_that_has_ended_leaves_no_state_as_the_present() -> None:
     names = {name for name, _ in samples(house)}
     assert {"ksem_node_online", "ksem_node_health_age_seconds", "ksem_meter_online"} <= names
     assert not names & {"ksem_serial_port_up", "ksem_unit_state", "ksem_push_up", "ksem_node_state", "ksem_meter_state"}
+
+
+def test_the_time_without_data_is_a_counter_by_reason_and_foreign_codes_are_one() -> None:
+    house = House().run_well()
+    assert value(house, "ksem_no_data_seconds_total", node="attic", reason="meter-offline") == 8.0
+    many = {f"made-up-{number}": 1.0 for number in range(50)}
+    house.node(no_data=replace(NO_DATA, start=Outage(50.0, many)))
+    assert value(house, "ksem_no_data_seconds_total", node="attic", reason="other") == 50.0
+    assert value(house, "ksem_no_data_seconds_total", node="attic", reason="made-up-1") is None

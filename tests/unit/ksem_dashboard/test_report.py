@@ -124,3 +124,12 @@ def test_reasons_stand_in_the_state_that_the_page_and_monitor_get_with_code_and_
     assert [one["code"] for one in found["meters"]["main"]["reasons"]] == ["no-live-data", "push-stopped"]
     fault = found["faults"][0]
     assert (fault["code"], bool(fault["remedy"])) == ("push-stopped", True)
+
+
+def test_the_time_without_data_is_reported_as_the_node_published_it() -> None:
+    house = House().run_well()
+    reported = report(house.state, house.now)["nodes"]["attic"]["no_data"]
+    assert reported["today"]["seconds"] == 12.5
+    assert reported["days"]["reasons"] == {"meter-offline": 748.0, "unit-has-no-port": 4.5}
+    house.node(no_data=None)
+    assert report(house.state, house.now)["nodes"]["attic"]["no_data"] is None
