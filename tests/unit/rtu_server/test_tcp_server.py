@@ -135,7 +135,7 @@ def test_addresses_and_networks_can_be_allowed() -> None:
 
 
 def test_the_settings_in_the_documentation_are_right(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[3] / "docs" / "side-door.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "modbus-tcp.md").read_text()
     (toml,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     path = tmp_path / "rtu-server.toml"
     path.write_text('[[line]]\nport = "/dev/ttyUSB0"\n' + toml)
