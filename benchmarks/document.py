@@ -1,4 +1,4 @@
-"""Writes a run's results into docs/performance.md: `python -m benchmarks.document build/bench`."""
+"""Writes a run's results into docs/performance-tables.md: `python -m benchmarks.document build/bench`."""
 
 import json
 import shutil
@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-_DOCUMENT: Final = Path("docs/performance.md")
+_DOCUMENT: Final = Path("docs/performance-tables.md")
 _PICTURE: Final = Path("docs/performance.svg")
 _BEGIN: Final = "<!-- results: written by benchmarks/document.py -->"
 _END: Final = "<!-- end of results -->"

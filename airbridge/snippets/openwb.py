@@ -9,7 +9,7 @@ from service_runtime.setting import toml_word
 _TEXT = """\
 # publisher.toml. In openWB: add a device "MQTT" with a counter component; openWB shows the counter's id.
 # openWB does not look at a value's age: when the meter's data stops, the last value stays there. Where that matters,
-# use openWB's own module for the KSEM with the Modbus TCP server of rtu-server instead (docs/side-door.md).
+# use openWB's own module for the KSEM with the Modbus TCP server of rtu-server instead (docs/modbus-tcp.md).
 [openwb]
 [[openwb.counter]]
 meter = {meter}

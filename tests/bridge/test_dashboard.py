@@ -194,6 +194,7 @@ def test_a_connection_without_a_whole_request_is_closed(scene: Scene) -> None:
                 pass
 
 
+@pytest.mark.promise(10)
 def test_silent_connections_without_number_lock_nobody_out_for_long(scene: Scene) -> None:
     opened = [socket.create_connection(("127.0.0.1", scene.dashboard.web_port), timeout=5) for _ in range(200)]
     try:

@@ -175,6 +175,7 @@ def test_a_retained_message_is_kept_by_the_broker_for_its_expiry(broker: Broker)
             assert [(one.topic, one.retained) for one in late.messages] == [("t/long", True)]
 
 
+@pytest.mark.promise(9)
 def test_a_broker_that_comes_late_is_waited_for_and_told_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, version: int
 ) -> None:
@@ -192,6 +193,7 @@ def test_a_broker_that_comes_late_is_waited_for_and_told_once(
             assert len([record for record in caplog.records if record.name == LOG.name]) == 2
 
 
+@pytest.mark.promise(5)
 def test_the_link_is_back_within_two_seconds_after_the_broker_restarted(broker: Broker, version: int) -> None:
     with Peer(broker.port, version=version) as peer:
         peer.until_up()
@@ -203,6 +205,7 @@ def test_the_link_is_back_within_two_seconds_after_the_broker_restarted(broker: 
         peer.until(lambda: b"again" in peer.payloads())
 
 
+@pytest.mark.promise(1)
 def test_nothing_from_before_an_outage_is_sent_after_it(broker: Broker, version: int) -> None:
     with Peer(broker.port, version=version) as peer:
         peer.until_up()
@@ -222,6 +225,7 @@ def test_nothing_from_before_an_outage_is_sent_after_it(broker: Broker, version:
             assert [m for m in oracle.messages if m.topic == "t/old"] == []
 
 
+@pytest.mark.promise(7)
 def test_the_last_will_is_published_when_the_process_is_gone_and_not_after_a_clean_stop(broker: Broker) -> None:
     with Peer(broker.port, "witness") as oracle:
         oracle.until_up()
@@ -309,6 +313,7 @@ def test_three_restarts_of_the_broker_within_seconds_cost_no_more_than_one_each(
         assert not any("instance" in why for _up, why in peer.links)
 
 
+@pytest.mark.promise(9)
 def test_who_takes_a_connection_over_again_and_again_keeps_nobody_away(broker: Broker, version: int) -> None:
     with Peer(broker.port, "same", version=version) as peer:
         peer.until_up()
@@ -415,6 +420,7 @@ def test_an_answer_given_inside_on_message_goes_out_at_once(broker: Broker) -> N
         assert sorted(trips)[25] < 0.05  # a turn of the loop would be 0.25
 
 
+@pytest.mark.promise(5)
 def test_publish_never_waits_for_a_frozen_broker_and_the_link_is_declared_down_in_time(
     broker: Broker, version: int
 ) -> None:
@@ -437,6 +443,7 @@ def test_publish_never_waits_for_a_frozen_broker_and_the_link_is_declared_down_i
         peer.until_up(times=2, patience=4)
 
 
+@pytest.mark.promise(1)
 def test_a_stalled_link_holds_seconds_of_live_data_not_minutes(broker: Broker) -> None:
     """What the kernel took will arrive late in a burst; 5 messages a second fill 3.8 MB in a quarter of an hour."""
     with Peer(broker.port) as peer:
@@ -448,6 +455,7 @@ def test_a_stalled_link_holds_seconds_of_live_data_not_minutes(broker: Broker) -
         assert taken < 150
 
 
+@pytest.mark.promise(7)
 def test_an_idle_link_to_a_frozen_broker_is_declared_down_in_time(broker: Broker) -> None:
     with Peer(broker.port, keepalive=1) as peer:
         peer.until_up()
@@ -527,6 +535,7 @@ def test_subscriptions_are_made_again_on_each_connection_and_the_greeting_comes_
     assert order == ["up", "t/kept", "up", "t/more"]
 
 
+@pytest.mark.promise(10)
 def test_forty_reconnects_leave_no_thread_and_no_descriptor_behind(broker: Broker) -> None:
     def count() -> tuple[int, int]:
         gc.collect()  # what earlier tests left in circles is not this one's

@@ -39,6 +39,7 @@ def test_every_pushed_cycle_is_published_whole_and_at_once(start: Start, options
     bench.audience.await_status(b"online")
 
 
+@pytest.mark.promise(3)
 def test_without_pushes_live_is_polled_and_never_torn(start: Start) -> None:
     bench = start(push=False)
     bench.audience.await_live("poll", 20)
@@ -55,6 +56,7 @@ def test_energy_device_and_sunspec_are_exactly_the_meters(start: Start) -> None:
         judge_newest(bench, name)
 
 
+@pytest.mark.promise(6)
 def test_a_push_that_stops_is_replaced_by_polling_and_taken_up_again(start: Start) -> None:
     bench = start()
     bench.audience.await_live("push", 3)
@@ -80,6 +82,7 @@ def test_a_foreign_device_at_the_address_is_refused_and_named(start: Start) -> N
     assert bench.publisher.log_text().count("no KSEM") <= 2
 
 
+@pytest.mark.promise(7)
 def test_a_late_will_is_corrected(start: Start) -> None:
     bench = start()
     bench.audience.await_status(b"online", within=10)
@@ -117,6 +120,7 @@ def test_a_push_from_a_stranger_is_refused_with_the_line_that_lets_it_in(start: 
     assert bench.publisher.log_text().count("was refused") == 1
 
 
+@pytest.mark.promise(7)
 def test_it_ends_within_two_seconds_with_the_status_offline(start: Start) -> None:
     bench = start()
     bench.audience.await_status(b"online", within=10)

@@ -176,6 +176,7 @@ def _is_of(reader: TruthReader) -> Callable[[BlockMessage], bool]:
 
 
 @pytest.mark.slow
+@pytest.mark.promise(2)
 def test_a_meter_whose_name_moves_is_followed_and_its_old_address_is_refused(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,6 +193,7 @@ def test_a_meter_whose_name_moves_is_followed_and_its_old_address_is_refused(
 
 
 @pytest.mark.slow
+@pytest.mark.promise(2)
 def test_two_meters_whose_names_swap_addresses_are_followed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(push_listener, "RESOLVE_EVERY", 0.2)
     names = Names(monkeypatch, first="127.0.0.5", second="127.0.0.6")
@@ -278,6 +280,7 @@ SHAPES = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.promise(2)
 def test_pushes_of_another_meter_behind_the_address_are_never_published_while_the_right_one_is_silent(
     house: House, shape: tuple[str, ...]
 ) -> None:
@@ -293,6 +296,7 @@ def test_pushes_of_another_meter_behind_the_address_are_never_published_while_th
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.promise(2)
 def test_of_two_meters_that_push_from_one_address_only_the_polled_one_is_published(
     house: House, shape: tuple[str, ...]
 ) -> None:
@@ -344,6 +348,7 @@ def test_another_meter_that_goes_on_pushing_where_the_right_one_has_stopped_is_f
 
 
 @pytest.mark.slow
+@pytest.mark.promise(2)
 def test_energy_counters_of_another_meter_are_not_published(house: House) -> None:
     house.meter("right", "127.0.0.1", push=False)
     other = house.meter("other", "127.0.0.1", "--seed", "7", "--groups", "energy_total,energy_phases", port=0)

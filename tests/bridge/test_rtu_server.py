@@ -83,12 +83,14 @@ def ask_until(wire: Wire, expected: bytes, publisher: FakePublisher | None = Non
 
 
 @pytest.mark.usefixtures("server")
+@pytest.mark.promise(2)
 def test_a_cold_server_refuses_and_serves_as_soon_as_a_block_was_dated(wire: Wire, publisher: FakePublisher) -> None:
     assert wire.ask(READ_TOTALS, 5) == STALE
     assert ask_until(wire, data_reply(28, 7), publisher) < 2
 
 
 @pytest.mark.usefixtures("server")
+@pytest.mark.promise(2)
 def test_blocks_of_a_publisher_that_answers_no_ping_are_never_served(broker: Broker, wire: Wire) -> None:
     publisher = FakePublisher(broker.port, answers=False).start()
     try:
@@ -195,6 +197,7 @@ def test_yesterdays_retained_blocks_are_never_served(
         assert ask_until(wire, data_reply(28, 7), publisher) < 2
 
 
+@pytest.mark.promise(7)
 def test_status_means_that_the_inverter_gets_data(wire: Wire, server: Service, publisher: FakePublisher) -> None:
     publisher.await_payload(STATUS, b"offline")
     ask_until(wire, data_reply(28, 7), publisher)
@@ -207,6 +210,7 @@ def test_status_means_that_the_inverter_gets_data(wire: Wire, server: Service, p
     publisher.await_payload(STATUS, b"offline", within=3)
 
 
+@pytest.mark.promise(7)
 def test_a_late_last_will_is_corrected(wire: Wire, server: Service, publisher: FakePublisher) -> None:
     stop = threading.Event()
 
@@ -228,6 +232,7 @@ def test_a_late_last_will_is_corrected(wire: Wire, server: Service, publisher: F
     assert server.stop() == 0
 
 
+@pytest.mark.promise(7)
 def test_a_clean_end_says_offline_within_two_seconds(wire: Wire, server: Service, publisher: FakePublisher) -> None:
     ask_until(wire, data_reply(28, 7), publisher)
     publisher.await_payload(STATUS, b"online", within=3)
@@ -319,6 +324,7 @@ def test_home_assistant_is_told_again_when_it_starts_and_forgets_the_device_when
 
 
 @pytest.mark.usefixtures("server")
+@pytest.mark.promise(9)
 def test_garbage_on_the_topics_is_ignored_and_told_once(wire: Wire, server: Service, publisher: FakePublisher) -> None:
     ask_until(wire, data_reply(28, 7), publisher)
     for garbage in (b"", b"{", b'{"v":9}', b"\xff" * 100, b'{"v":1,"registers":[]}', b"[" * 5000, b"null"):

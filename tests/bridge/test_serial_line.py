@@ -230,6 +230,7 @@ def test_a_request_overtaken_within_its_silence_is_not_answered(wire: Wire) -> N
     pytest.skip("this host never read one request before the next came within its silence")
 
 
+@pytest.mark.promise(4)
 def test_no_answer_begins_before_the_silence_of_a_frame_is_over(wire: Wire) -> None:
     waits = []
     for _ in range(50):
@@ -242,6 +243,7 @@ def test_no_answer_begins_before_the_silence_of_a_frame_is_over(wire: Wire) -> N
     assert min(waits) >= 0.00175
 
 
+@pytest.mark.promise(4)
 def test_an_answer_that_the_port_does_not_take_is_dropped_and_never_sent_late(wire: Wire) -> None:
     for _ in range(200):  # nobody reads: the pseudo-terminal's buffer fills
         wire.send(READ_PHASES)
@@ -332,6 +334,7 @@ while True:
 
 
 @pytest.mark.parametrize("first", [0, 4, 8], ids=["before", "in the middle of", "after"])
+@pytest.mark.promise(4)
 def test_no_answer_follows_a_stall_of_the_process(tmp_path: Path, first: int) -> None:
     """The process is stopped before, in the middle of or right after a request and goes on 0.3 s later."""
     wire = Wire(tmp_path / "port")

@@ -1,4 +1,4 @@
-"""Many houses, one centre: the bridge that docs/performance.md shows, with real brokers and a node at the centre."""
+"""Many houses, one centre: the bridge that docs/fleet.md shows, with real brokers and a node at the centre."""
 
 import re
 from pathlib import Path
@@ -8,13 +8,13 @@ from service_runtime.clock import boottime
 from tests.bridge.broker import Broker, accepts
 from tests.bridge.fake_publisher import FakePublisher
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "performance.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "fleet.md"
 
 
 def bridge_lines(centre: Broker) -> list[str]:
     """The documented bridge, pointed at `centre`."""
     blocks = re.findall(r"```conf\n(connection .*?)```", DOCUMENT.read_text(), re.DOTALL)
-    assert len(blocks) == 1, "docs/performance.md shows one bridge"
+    assert len(blocks) == 1, "docs/fleet.md shows one bridge"
     lines = [line.partition(" #")[0].rstrip() for line in blocks[0].splitlines()]
     kept = [line for line in lines if line and not line.startswith(("#", "bridge_", "remote_"))]
     return [f"address {centre.host}:{centre.port}" if line.startswith("address") else line for line in kept]

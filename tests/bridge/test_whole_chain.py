@@ -41,6 +41,7 @@ def mbpoll(chain: Chain, start: int, count: int) -> tuple[int, ...]:
 
 
 @pytest.mark.parametrize(("start", "count"), WAYS.values(), ids=WAYS)
+@pytest.mark.promise(2)
 def test_mbpoll_reads_exactly_the_meters_registers(chain: Chain, start: int, count: int) -> None:
     truth = TruthReader(chain.meter.truth)
     deadline = time.monotonic() + 10

@@ -58,6 +58,7 @@ def await_statuses(probe: Ear) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.promise(5, 9)
 def test_services_wait_for_a_broker_that_comes_last(tmp_path: Path, kept_rows: list[object]) -> None:
     with Chain(tmp_path) as chain:
         chain.rows = kept_rows  # type: ignore[assignment]
@@ -83,6 +84,7 @@ def test_services_wait_for_a_broker_that_comes_last(tmp_path: Path, kept_rows: l
         pytest.param(False, "stop", 0, marks=pytest.mark.slow),  # so quick that no status changes: all is said again
     ],
 )
+@pytest.mark.promise(5)
 def test_a_broker_that_restarts_costs_seconds(
     tmp_path: Path, kept_rows: list[object], persistence: bool, how: str, seconds: float
 ) -> None:
@@ -107,6 +109,7 @@ def test_a_broker_that_restarts_costs_seconds(
 
 
 @pytest.mark.slow
+@pytest.mark.promise(5)
 def test_a_frozen_broker_is_left_and_met_again(chain: Chain) -> None:
     with quiet(chain.publisher, chain.server, at_most=8) as logged:
         with chain.fault("the broker is stopped (SIGSTOP) for 10 s", FAMILY):
@@ -122,6 +125,7 @@ def test_a_frozen_broker_is_left_and_met_again(chain: Chain) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("user", ["publisher", "rtu"])
+@pytest.mark.promise(5)
 def test_a_password_changed_at_the_broker_is_named_and_mended_there(guarded: Chain, user: str) -> None:
     chain = guarded
     chain.start()
@@ -218,6 +222,7 @@ def changed(payload: bytes, **fields: object) -> bytes:
 @pytest.mark.parametrize(
     ("when", "boot_ms"), [("of this uptime", None), ("of the host's last, longer uptime", 4_000_000_000)]
 )
+@pytest.mark.promise(1)
 def test_yesterdays_retained_blocks_are_never_served(
     tmp_path: Path, kept_rows: list[object], when: str, boot_ms: int | None
 ) -> None:
@@ -263,6 +268,7 @@ def bridge_to(broker: Broker, *, both_ways: bool = False) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.promise(1)
 def test_a_bridge_that_replays_its_retained_blocks_as_news_changes_nothing(
     chain: Chain, probe: Ear, tmp_path: Path
 ) -> None:
@@ -285,6 +291,7 @@ def test_a_bridge_that_replays_its_retained_blocks_as_news_changes_nothing(
 
 
 @pytest.mark.slow
+@pytest.mark.promise(1)
 def test_two_brokers_joined_by_a_bridge_that_breaks_and_heals(tmp_path: Path, kept_rows: list[object]) -> None:
     with Broker(tmp_path / "far") as far, Chain(tmp_path) as chain:
         chain.rows = kept_rows  # type: ignore[assignment]
@@ -324,6 +331,7 @@ TOPICS = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("retain", [False, True])
+@pytest.mark.promise(2, 9)
 def test_garbage_on_our_topics_changes_nothing_and_is_said_once(chain: Chain, probe: Ear, retain: bool) -> None:
     with quiet(chain.publisher, chain.server, at_most=12) as (publisher, server):
         name = f"a foreign publisher with {'retained ' if retain else ''}garbage on all topics for 3 s"
@@ -341,6 +349,7 @@ def test_garbage_on_our_topics_changes_nothing_and_is_said_once(chain: Chain, pr
 
 
 @pytest.mark.slow
+@pytest.mark.promise(2)
 def test_retained_garbage_at_the_start_is_no_hindrance(tmp_path: Path, kept_rows: list[object]) -> None:
     with Chain(tmp_path) as chain:
         chain.rows = kept_rows  # type: ignore[assignment]
@@ -359,6 +368,7 @@ def test_retained_garbage_at_the_start_is_no_hindrance(tmp_path: Path, kept_rows
 
 @pytest.mark.slow
 @pytest.mark.parametrize("answers", [False, True])
+@pytest.mark.promise(2)
 def test_a_foreign_session_beside_ours_is_not_served_and_is_told(chain: Chain, probe: Ear, answers: bool) -> None:
     foreign = FakePublisher(chain.broker.port, session="bbbb", answers=answers).start()
     try:

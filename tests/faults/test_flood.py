@@ -92,6 +92,7 @@ class LineGarbage:
 
 @pytest.mark.slow
 @pytest.mark.alone
+@pytest.mark.promise(9, 10)
 def test_garbage_on_topics_and_line_makes_the_rtu_server_grow_by_nothing(chain: Chain) -> None:
     # The garbage itself, requests asked for the first time, and a unit that is not asked for seconds.
     with (
@@ -142,6 +143,7 @@ class PushGarbage:
 
 @pytest.mark.slow
 @pytest.mark.alone
+@pytest.mark.promise(10)
 def test_garbage_slow_peers_and_200_connections_make_the_publisher_grow_by_nothing(chain: Chain) -> None:
     """Polling carries the live data where the peer's connections push out the meter's own."""
     garbage = PushGarbage(chain.push_port)

@@ -150,6 +150,7 @@ ATTACKS = {
 
 
 @pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.promise(2)
 def test_nothing_that_the_publisher_did_not_make_for_this_node_is_ever_served(house: House, name: str) -> None:
     act, is_refused = ATTACKS[name]
     chain = house.chain

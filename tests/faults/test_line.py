@@ -102,6 +102,7 @@ def send_foreign(chain: Chain) -> bool:
     return doubts > 0
 
 
+@pytest.mark.promise(4)
 def test_other_units_on_the_line_are_none_of_our_business(chain: Chain) -> None:
     before = stalls(chain)
     with line_fault(
@@ -113,6 +114,7 @@ def test_other_units_on_the_line_are_none_of_our_business(chain: Chain) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.promise(4)
 def test_a_broadcast_is_never_answered_read_or_write(chain: Chain) -> None:
     with line_fault(chain, "broadcast reads and writes", recovery=1.0):
         for body in ("03 00 00 00 1c", "04 00 00 00 1c", "06 00 00 de ad", "10 00 00 00 02 04 de ad be ef", "42 00"):
@@ -121,6 +123,7 @@ def test_a_broadcast_is_never_answered_read_or_write(chain: Chain) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.promise(4)
 def test_other_units_talk_at_any_time_and_no_answer_of_ours_is_ever_wrong(chain: Chain) -> None:
     chance = random.Random(7)
     talk = [b"".join(frames) for frames in FOREIGN.values()] + [chance.randbytes(n) for n in (1, 2, 7, 8, 30, 200)]
@@ -173,6 +176,7 @@ WEATHER: Final = (
 
 @pytest.mark.slow
 @pytest.mark.parametrize("weather", WEATHER, ids=lambda weather: weather.name.replace(" ", "-"))
+@pytest.mark.promise(4, 9)
 def test_noise_costs_no_more_than_the_requests_that_it_hits(chain: Chain, weather: Weather) -> None:
     with line_fault(chain, weather.name, recovery=1.0) as (row, _):
         begun = chain.line.status()["faulted_frames"][0]
@@ -198,6 +202,7 @@ def as_read_at_twice_the_rate(data: bytes) -> bytes:
 
 
 @pytest.mark.slow
+@pytest.mark.promise(4)
 def test_an_inverter_at_another_baud_rate_is_noise(chain: Chain) -> None:
     received = [as_read_at_twice_the_rate(one) for one in (READ_TOTALS, READ_PHASES)]
     with line_fault(chain, "an inverter that asks at another baud rate", recovery=1.0):
@@ -207,6 +212,7 @@ def test_an_inverter_at_another_baud_rate_is_noise(chain: Chain) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.promise(9)
 def test_random_bytes_for_seconds_are_never_answered_and_leave_no_trace(chain: Chain) -> None:
     chance = random.Random(3)
     # Where nobody asks for 5 s, that is told, and that it is over.
@@ -219,6 +225,7 @@ def test_random_bytes_for_seconds_are_never_answered_and_leave_no_trace(chain: C
 
 
 @pytest.mark.slow
+@pytest.mark.promise(4)
 def test_of_requests_back_to_back_only_the_newest_is_answered(chain: Chain) -> None:
     before, refused = stalls(chain), 0
     with line_fault(chain, "requests without the silence between them", recovery=1.0, lines=DOUBTS):
@@ -245,6 +252,7 @@ def functions_and_bodies() -> Iterator[tuple[int, str]]:
 
 
 @pytest.mark.slow
+@pytest.mark.promise(4)
 def test_a_client_that_lets_go_of_the_line_late_gets_whole_answers_by_a_setting(
     tmp_path: Path, kept_rows: list[object]
 ) -> None:
@@ -260,6 +268,7 @@ def test_a_client_that_lets_go_of_the_line_late_gets_whole_answers_by_a_setting(
 
 
 @pytest.mark.slow
+@pytest.mark.promise(4)
 def test_every_function_code_gets_what_is_due(chain: Chain) -> None:
     requested = {function: frame(f"01 {function:02x} {body}") for function, body in functions_and_bodies()}
     # Each is asked for the first time, which is logged up to a bound.
@@ -274,6 +283,7 @@ def test_every_function_code_gets_what_is_due(chain: Chain) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.promise(4)
 def test_every_count_gets_what_is_due(chain: Chain) -> None:
     refused = {
         "00 00 00 00": 3,
@@ -296,6 +306,7 @@ def test_every_count_gets_what_is_due(chain: Chain) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.promise(2)
 def test_writes_change_nothing(chain: Chain) -> None:
     writes = {
         "05 00 00 ff 00": 5,
@@ -317,6 +328,7 @@ def test_writes_change_nothing(chain: Chain) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("grain_ms", [1, 8, 16])
+@pytest.mark.promise(4)
 def test_an_adapter_that_hands_over_bytes_in_grains_costs_nothing(chain: Chain, grain_ms: int) -> None:
     with line_fault(chain, f"bytes handed over every {grain_ms} ms", recovery=1.0, lines=DOUBTS) as (row, _):
         chain.line.command("grain", ms=grain_ms, to="server")
@@ -328,6 +340,7 @@ def test_an_adapter_that_hands_over_bytes_in_grains_costs_nothing(chain: Chain, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("grain_ms", [0, 16])
+@pytest.mark.promise(4)
 def test_an_adapter_that_echoes_costs_nothing(chain: Chain, grain_ms: int) -> None:
     with line_fault(chain, f"the server hears itself, in grains of {grain_ms} ms", recovery=1.0) as (row, _):
         chain.line.command("grain", ms=grain_ms, to="server")
@@ -337,6 +350,7 @@ def test_an_adapter_that_echoes_costs_nothing(chain: Chain, grain_ms: int) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.promise(4)
 def test_an_adapter_that_hangs_with_a_full_buffer_and_is_reset_gets_no_old_answers(chain: Chain) -> None:
     chain.inverter.command("plan", period=0.0, timeout=0.05)
     try:
@@ -363,6 +377,7 @@ def assert_told_once(lines: list[str], port: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.alone
+@pytest.mark.promise(5)
 def test_a_port_that_vanishes_and_comes_back_under_its_name_is_used_again_within_a_second(chain: Chain) -> None:
     # Gone, not there, unit down; there, unit served again.
     with line_fault(chain, "the port is gone for 5 s", recovery=1.0, lines=6) as (_, written):
@@ -376,6 +391,7 @@ def test_a_port_that_vanishes_and_comes_back_under_its_name_is_used_again_within
 
 
 @pytest.mark.slow
+@pytest.mark.promise(5)
 def test_a_port_that_fails_and_is_back_at_once_is_used_again_within_a_second(chain: Chain) -> None:
     with line_fault(chain, "input/output error, the port is back at once", recovery=1.0, lines=6) as (_, written):
         chain.line.command("unplug", seconds=0.0)
@@ -383,6 +399,7 @@ def test_a_port_that_fails_and_is_back_at_once_is_used_again_within_a_second(cha
 
 
 @pytest.mark.slow
+@pytest.mark.promise(9)
 def test_a_port_that_comes_and_goes_is_told_and_survived(chain: Chain) -> None:
     with line_fault(chain, "the port comes and goes five times", recovery=1.0, lines=30):
         for _ in range(5):
@@ -391,6 +408,7 @@ def test_a_port_that_comes_and_goes_is_told_and_survived(chain: Chain) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.promise(9)
 def test_a_port_that_flaps_without_end_is_logged_a_few_times_and_then_counted(chain: Chain) -> None:
     with Ear(chain.broker.port) as probe:
         # A dozen about the port, the rest in one line a minute; and what becomes of the unit.
@@ -402,6 +420,7 @@ def test_a_port_that_flaps_without_end_is_logged_a_few_times_and_then_counted(ch
 
 
 @pytest.mark.slow
+@pytest.mark.promise(5)
 def test_a_port_held_by_another_program_is_named_and_taken_when_it_is_free(
     tmp_path: Path, kept_rows: list[object]
 ) -> None:

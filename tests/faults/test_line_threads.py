@@ -86,6 +86,7 @@ def hanging(chain: Chain) -> HangingServer:
     return server
 
 
+@pytest.mark.promise(5)
 def test_a_line_s_thread_that_hangs_is_replaced_and_named(chain: Chain) -> None:
     with Ear(chain.broker.port) as probe:
         with chain.fault("the thread of a line hangs for 9 s", "rtu-server"):
@@ -97,6 +98,7 @@ def test_a_line_s_thread_that_hangs_is_replaced_and_named(chain: Chain) -> None:
     assert "its thread was started anew once" in server.log_text()
 
 
+@pytest.mark.promise(5)
 def test_where_the_thread_hangs_again_the_process_ends_with_an_error_for_systemd_to_restart_it(chain: Chain) -> None:
     with Ear(chain.broker.port) as probe:
         with chain.fault("the thread of a line hangs until the process is started anew", "rtu-server"):

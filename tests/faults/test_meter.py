@@ -49,6 +49,7 @@ def end(scene: MeterScene) -> None:
     scene.meter.command("clear")
 
 
+@pytest.mark.promise(1, 7)
 def test_a_meter_that_falls_silent_is_offline_and_refused_until_it_answers(
     tmp_path: Path, kept_rows: list[FaultRow]
 ) -> None:
@@ -66,6 +67,7 @@ def test_a_meter_that_falls_silent_is_offline_and_refused_until_it_answers(
 
 
 @pytest.mark.slow
+@pytest.mark.promise(2)
 def test_without_push_whatever_the_meters_port_does_is_refused_and_told_and_heals(
     tmp_path: Path, kept_rows: list[FaultRow]
 ) -> None:
@@ -85,6 +87,7 @@ def test_without_push_whatever_the_meters_port_does_is_refused_and_told_and_heal
 
 
 @pytest.mark.slow
+@pytest.mark.promise(5)
 def test_without_push_a_port_that_refuses_connections_is_told_and_heals(
     tmp_path: Path, kept_rows: list[FaultRow]
 ) -> None:
@@ -103,6 +106,7 @@ def test_without_push_a_port_that_refuses_connections_is_told_and_heals(
 
 
 @pytest.mark.slow
+@pytest.mark.promise(2)
 def test_with_push_whatever_the_meters_port_does_live_data_flows_and_no_counter_is_wrong(
     tmp_path: Path, kept_rows: list[FaultRow]
 ) -> None:
@@ -127,6 +131,7 @@ def test_with_push_whatever_the_meters_port_does_live_data_flows_and_no_counter_
 
 
 @pytest.mark.slow
+@pytest.mark.promise(6)
 def test_counters_that_are_not_answered_leave_live_data_alone(tmp_path: Path, kept_rows: list[FaultRow]) -> None:
     scene = MeterScene(tmp_path, kept_rows, push=False, publisher=FAST_POLLS, server=LIKE_LIVE)
     path = scene.publisher.settings_path
@@ -147,6 +152,7 @@ def test_counters_that_are_not_answered_leave_live_data_alone(tmp_path: Path, ke
 
 @pytest.mark.slow
 @pytest.mark.parametrize("push", [True, False], ids=["pushed", "polled"])
+@pytest.mark.promise(2)
 def test_a_meter_that_boots_with_0_hz_is_not_believed(tmp_path: Path, kept_rows: list[FaultRow], push: bool) -> None:
     with MeterScene(tmp_path, kept_rows, push=push) as scene:
         lines = scene.lines()
@@ -165,6 +171,7 @@ def test_a_meter_that_boots_with_0_hz_is_not_believed(tmp_path: Path, kept_rows:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("push", [True, False], ids=["pushed", "polled"])
+@pytest.mark.promise(1)
 def test_a_frozen_meter_is_refused_and_named(tmp_path: Path, kept_rows: list[FaultRow], push: bool) -> None:
     after = 3.0
     checks = f"[checks]\nfrozen_after = {after}"
@@ -185,6 +192,7 @@ def test_a_frozen_meter_is_refused_and_named(tmp_path: Path, kept_rows: list[Fau
 
 
 @pytest.mark.slow
+@pytest.mark.promise(2)
 def test_another_device_at_the_meters_address_is_refused_and_named(tmp_path: Path, kept_rows: list[FaultRow]) -> None:
     with MeterScene(tmp_path, kept_rows, push=False, publisher=FAST_POLLS, server=LIKE_LIVE) as scene:
         scene.ask("0-27,40-145,512-611,40000-40099", limits=LIMITS)
@@ -206,6 +214,7 @@ def test_another_device_at_the_meters_address_is_refused_and_named(tmp_path: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.promise(8)
 def test_with_push_another_device_that_answers_polls_spoils_no_counter(
     tmp_path: Path, kept_rows: list[FaultRow]
 ) -> None:
@@ -224,6 +233,7 @@ def test_with_push_another_device_that_answers_polls_spoils_no_counter(
 
 
 @pytest.mark.slow
+@pytest.mark.promise(8)
 def test_counters_that_step_back_are_flagged_and_no_value_topic_follows_them(
     tmp_path: Path, kept_rows: list[FaultRow]
 ) -> None:
@@ -264,6 +274,7 @@ def test_a_firmware_change_that_moves_the_sunspec_registers_is_followed(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("push", [True, False], ids=["pushed", "polled"])
+@pytest.mark.promise(5)
 def test_a_meter_that_comes_later_than_all_else_is_taken_up(
     tmp_path: Path, kept_rows: list[FaultRow], push: bool
 ) -> None:
@@ -286,6 +297,7 @@ def test_a_meter_that_comes_later_than_all_else_is_taken_up(
 
 
 @pytest.mark.slow
+@pytest.mark.promise(5)
 def test_a_meter_that_speaks_tls_alone_is_polled_and_comes_back(tmp_path: Path, kept_rows: list[FaultRow]) -> None:
     own = make_certificates(tmp_path / "tls")
     options = ("--tls", "--tls-cert", str(own.server_cert), "--tls-key", str(own.server_key))
@@ -317,6 +329,7 @@ def test_a_meter_that_measures_every_500_ms_is_served_pushed_and_polled(
 
 
 @pytest.mark.slow
+@pytest.mark.promise(3)
 def test_live_data_that_is_read_while_the_meter_measures_is_never_torn(
     tmp_path: Path, kept_rows: list[FaultRow]
 ) -> None:

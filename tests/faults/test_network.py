@@ -81,6 +81,7 @@ PUBLISHER_AWAY = ("meter", "publisher")
         pytest.param(PUBLISHER_AWAY, 5.0, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.promise(1)
 def test_what_an_outage_held_back_is_not_served_when_it_arrives(
     hosts: Hosts, away: tuple[str, ...], seconds: float
 ) -> None:
@@ -97,6 +98,7 @@ def test_what_an_outage_held_back_is_not_served_when_it_arrives(
 
 
 @pytest.mark.slow
+@pytest.mark.promise(1)
 def test_packets_of_an_old_connection_that_arrive_after_the_new_one_change_nothing(hosts: Hosts) -> None:
     """Only those of the connection that exists are held back; the publisher connects anew and goes on beside it."""
     chain = hosts(*PUBLISHER_AWAY)
@@ -130,6 +132,7 @@ def test_jitter_makes_values_older_and_none_wrong(hosts: Hosts) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.promise(1)
 def test_a_slow_way_back_makes_values_look_older_at_most(hosts: Hosts) -> None:
     """The echo's round trip is all that is known of the way: blocks are dated as if the pong had taken all of it."""
     chain = hosts(*SERVER_AWAY)
@@ -141,6 +144,7 @@ def test_a_slow_way_back_makes_values_look_older_at_most(hosts: Hosts) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("known", [True, False], ids=["that was quick before", "of a new connection"])
+@pytest.mark.promise(1)
 def test_blocks_that_travel_longer_than_they_are_true_are_never_served(hosts: Hosts, known: bool) -> None:
     chain = hosts(*SERVER_AWAY)
     delay = LIVE_LIMIT + 0.1
@@ -171,6 +175,7 @@ WAYS = {"towards it": ("up",), "from it": ("down",), "both ways": ("up", "down")
     ],
     ids=lambda value: value if isinstance(value, str) else value[-1],
 )
+@pytest.mark.promise(5, 7)
 def test_a_half_open_link_is_noticed_told_and_healed(hosts: Hosts, away: tuple[str, ...], lost: str) -> None:
     chain = hosts(*away)
     service, other = (chain.server, chain.publisher) if away == SERVER_AWAY else (chain.publisher, chain.server)

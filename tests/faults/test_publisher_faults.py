@@ -49,6 +49,7 @@ def test_a_push_group_switched_off_is_named_and_polling_carries_live(start: Star
     assert bench.audience.wrong == []
 
 
+@pytest.mark.promise(6)
 def test_a_meter_that_answers_no_polls_is_still_published_from_its_push(start: Start) -> None:
     bench = start()
     bench.audience.await_block("energy")
@@ -111,6 +112,7 @@ def test_a_killed_publisher_is_offline_by_its_will_and_a_new_one_keeps_the_devic
     bench.audience.await_true(lambda: newest().source == "poll", "device read again")
 
 
+@pytest.mark.promise(1)
 def test_an_stalled_publisher_serves_nothing_that_waited(start: Start) -> None:
     bench = start(options=("--pipeline",))
     bench.audience.await_live("push", 5)

@@ -38,6 +38,7 @@ def probe(chain: Chain) -> Iterator[Ear]:
 
 
 @pytest.mark.quick
+@pytest.mark.promise(5, 7)
 def test_a_publisher_that_is_killed_and_started_again(chain: Chain, probe: Ear) -> None:
     with quiet(chain.server, at_most=4):
         with chain.fault("the publisher is killed (SIGKILL) and started when both statuses tell it", FAMILY):
@@ -49,6 +50,7 @@ def test_a_publisher_that_is_killed_and_started_again(chain: Chain, probe: Ear) 
 
 
 @pytest.mark.slow
+@pytest.mark.promise(5)
 def test_a_publisher_that_is_restarted_as_systemd_does(chain: Chain, probe: Ear) -> None:
     with quiet(chain.server, at_most=4):
         with chain.fault("the publisher is restarted (SIGTERM)", FAMILY):
@@ -65,6 +67,7 @@ def test_a_publisher_that_is_restarted_as_systemd_does(chain: Chain, probe: Ear)
 @pytest.mark.parametrize(
     ("options", "seconds"), [((), 5.0), (("--pipeline",), BROKER_NOTICES_WITHIN)], ids=["waits", "pipelines"]
 )
+@pytest.mark.promise(1)
 def test_a_frozen_publisher_serves_nothing_old_when_it_goes_on(
     tmp_path: Path, kept_rows: list[object], options: Sequence[str], seconds: float
 ) -> None:
@@ -93,6 +96,7 @@ def test_a_frozen_publisher_serves_nothing_old_when_it_goes_on(
 
 
 @pytest.mark.slow
+@pytest.mark.promise(1)
 def test_a_publisher_that_stalls_again_and_again_serves_nothing_old(chain: Chain) -> None:
     with MeterAudience(chain.broker.port, chain.meter.truth) as audience:
         with chain.fault("the publisher is stopped (SIGSTOP) six times for 0.4 s", FAMILY):
@@ -130,6 +134,7 @@ def test_a_second_publisher_on_one_broker_is_noticed_by_its_session_and_costs_no
 
 
 @pytest.mark.slow
+@pytest.mark.promise(9)
 def test_three_restarts_of_the_broker_within_seconds_are_no_second_instance(chain: Chain, probe: Ear) -> None:
     before = {service: len(service.log_text()) for service in (chain.publisher, chain.server)}
     with chain.fault("the broker is restarted three times within seconds", "broker"):
@@ -171,6 +176,7 @@ def test_who_guesses_client_ids_takes_no_service_over(chain: Chain, probe: Ear) 
 
 
 @pytest.mark.slow
+@pytest.mark.promise(5)
 def test_of_two_publishers_one_is_served_until_it_dies(tmp_path: Path, kept_rows: list[object]) -> None:
     """Two names on one broker can only come over a bridge: a second publisher at a second broker."""
     port = free_port()
@@ -196,6 +202,7 @@ def test_of_two_publishers_one_is_served_until_it_dies(tmp_path: Path, kept_rows
 
 
 @pytest.mark.slow
+@pytest.mark.promise(7)
 def test_somebody_elses_word_on_our_statuses_is_corrected(chain: Chain, probe: Ear) -> None:
     with chain.fault("a late last will says offline while data flows", FAMILY, recovery=None):
         for topic in (METER_STATUS, NODE_STATUS):
@@ -205,6 +212,7 @@ def test_somebody_elses_word_on_our_statuses_is_corrected(chain: Chain, probe: E
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", ["publisher", "server"])
+@pytest.mark.promise(1)
 def test_a_step_of_the_wall_clock_changes_nothing(tmp_path: Path, kept_rows: list[object], part: str) -> None:
     step = tmp_path / "step"
     step.write_text("0")
@@ -230,6 +238,7 @@ def test_a_step_of_the_wall_clock_changes_nothing(tmp_path: Path, kept_rows: lis
 
 
 @pytest.mark.slow
+@pytest.mark.promise(1)
 def test_a_clock_that_a_time_service_slows_down_makes_no_limit_longer(tmp_path: Path, kept_rows: list[object]) -> None:
     """By this clock 1.5 s would be 1.67 s; chrony does as much while it corrects what is more than a second off."""
     step = tmp_path / "step"
@@ -279,6 +288,7 @@ AT_A_TIME = 3
 
 @pytest.mark.slow
 @pytest.mark.parametrize("first", PARTS)
+@pytest.mark.promise(5)
 def test_the_parts_may_start_in_any_order(tmp_path: Path, first: str) -> None:
     orders = [order for order in itertools.permutations(PARTS) if order[0] == first]
     assert len(orders) == 6

@@ -70,6 +70,7 @@ def push(scene: MeterScene, **changes: Any) -> None:
     scene.meter.command("push", **AS_USUAL | changes)
 
 
+@pytest.mark.promise(1, 6)
 def test_a_push_that_stops_is_replaced_by_polling_before_data_is_old(tmp_path: Path, kept_rows: list[FaultRow]) -> None:
     with MeterScene(tmp_path, kept_rows) as scene:
         scene.carried_by("push")
@@ -88,6 +89,7 @@ def test_a_push_that_stops_is_replaced_by_polling_before_data_is_old(tmp_path: P
 
 
 @pytest.mark.slow
+@pytest.mark.promise(6)
 def test_without_polling_live_goes_on_by_push_and_only_the_counters_become_stale(
     tmp_path: Path, kept_rows: list[FaultRow]
 ) -> None:
@@ -117,6 +119,7 @@ def test_without_polling_live_goes_on_by_push_and_only_the_counters_become_stale
 
 
 @pytest.mark.slow
+@pytest.mark.promise(6)
 def test_each_push_group_alone_may_be_switched_off_and_is_named(tmp_path: Path, kept_rows: list[FaultRow]) -> None:
     with MeterScene(tmp_path, kept_rows, meter_options=("--groups", ",".join(ALL_GROUPS))) as scene:
         scene.carried_by("push")
@@ -139,6 +142,7 @@ def test_each_push_group_alone_may_be_switched_off_and_is_named(tmp_path: Path, 
 
 
 @pytest.mark.slow
+@pytest.mark.promise(3)
 def test_however_a_cycle_is_pushed_the_inverter_gets_whole_cycles_in_time(
     tmp_path: Path, kept_rows: list[FaultRow]
 ) -> None:
@@ -158,6 +162,7 @@ def test_however_a_cycle_is_pushed_the_inverter_gets_whole_cycles_in_time(
 
 
 @pytest.mark.slow
+@pytest.mark.promise(3)
 def test_connections_that_break_in_the_middle_of_cycles_cost_the_inverter_nothing(
     tmp_path: Path, kept_rows: list[FaultRow]
 ) -> None:
@@ -174,6 +179,7 @@ def test_connections_that_break_in_the_middle_of_cycles_cost_the_inverter_nothin
 
 
 @pytest.mark.slow
+@pytest.mark.promise(6)
 def test_a_fixed_interval_too_long_for_live_data_leaves_it_to_polling(
     tmp_path: Path, kept_rows: list[FaultRow]
 ) -> None:
@@ -198,6 +204,7 @@ def test_a_fixed_interval_too_long_for_live_data_leaves_it_to_polling(
 
 
 @pytest.mark.slow
+@pytest.mark.promise(1)
 def test_a_slow_push_alone_is_served_as_long_as_it_is_young_enough(tmp_path: Path, kept_rows: list[FaultRow]) -> None:
     with MeterScene(tmp_path, kept_rows) as scene:
         scene.carried_by("push")
@@ -217,6 +224,7 @@ def test_a_slow_push_alone_is_served_as_long_as_it_is_young_enough(tmp_path: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.promise(2)
 def test_pushes_of_anyone_but_the_meter_are_refused_and_of_its_own_never_mixed(
     tmp_path: Path, kept_rows: list[FaultRow]
 ) -> None:
@@ -247,6 +255,7 @@ def test_pushes_of_anyone_but_the_meter_are_refused_and_of_its_own_never_mixed(
 
 
 @pytest.mark.slow
+@pytest.mark.promise(2)
 def test_other_writes_of_the_meter_are_answered_and_change_nothing(tmp_path: Path, kept_rows: list[FaultRow]) -> None:
     with MeterScene(tmp_path, kept_rows) as scene:
         scene.carried_by("push")
@@ -274,6 +283,7 @@ def test_other_writes_of_the_meter_are_answered_and_change_nothing(tmp_path: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.promise(3)
 def test_attached_anywhere_in_the_cycle_no_block_is_torn_or_a_cycle_late(
     tmp_path: Path, kept_rows: list[FaultRow]
 ) -> None:

@@ -12,6 +12,7 @@ from tests.chain import Chain
     ("offset", "gap"),
     [(71, 60), *(pytest.param(*pair, marks=pytest.mark.slow) for pair in ((0, 60), (33, 0), (120, 60), (187, 0)))],
 )
+@pytest.mark.promise(3)
 def test_attached_at_any_offset_of_the_cycle_live_is_never_torn_nor_a_cycle_late(
     tmp_path: Path, offset: int, gap: int
 ) -> None:

@@ -78,6 +78,7 @@ def across_a_stall(chain: Chain, before: bytes, during: bytes, seconds: float = 
     return wire.answers_ms()
 
 
+@pytest.mark.promise(4)
 def test_no_answer_follows_a_stall_before_in_the_middle_of_or_right_after_a_request(chain: Chain) -> None:
     with line_fault(chain, "SIGSTOP for 0.3 s before, in and right after a request", family=FAMILY, recovery=1.0):
         chain.inverter.command("pause")
@@ -92,6 +93,7 @@ def test_no_answer_follows_a_stall_before_in_the_middle_of_or_right_after_a_requ
 
 
 @pytest.mark.slow
+@pytest.mark.promise(4)
 def test_stalls_at_any_moment_cost_requests_and_nothing_else(chain: Chain) -> None:
     chance = random.Random(5)
     with line_fault(chain, "SIGSTOP for 0.05 to 0.5 s, 10 times at random", family=FAMILY, recovery=1.0) as (row, _):
@@ -106,6 +108,7 @@ def test_stalls_at_any_moment_cost_requests_and_nothing_else(chain: Chain) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.promise(1, 7)
 def test_a_frozen_server_is_noticed_by_the_broker_and_serves_nothing_old_when_it_goes_on(chain: Chain) -> None:
     with Ear(chain.broker.port) as probe:
         probe.await_last(NODE_STATUS, b"online", TOLD_WITHIN)
@@ -121,6 +124,7 @@ def test_a_frozen_server_is_noticed_by_the_broker_and_serves_nothing_old_when_it
 
 
 @pytest.mark.slow
+@pytest.mark.promise(5, 7)
 def test_a_server_that_is_killed_serves_again_as_soon_as_it_runs(chain: Chain) -> None:
     with Ear(chain.broker.port) as probe:
         with line_fault(chain, "the RTU server is killed, started 2 s later", family=FAMILY, recovery=1.5, lines=8):
@@ -132,6 +136,7 @@ def test_a_server_that_is_killed_serves_again_as_soon_as_it_runs(chain: Chain) -
 
 
 @pytest.mark.slow
+@pytest.mark.promise(5, 7)
 def test_a_clean_restart_costs_no_more_than_its_time(chain: Chain) -> None:
     with Ear(chain.broker.port) as probe:
         with line_fault(chain, "the RTU server is restarted", family=FAMILY, recovery=1.5, lines=8):
@@ -142,6 +147,7 @@ def test_a_clean_restart_costs_no_more_than_its_time(chain: Chain) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.promise(1)
 def test_a_jump_of_all_clocks_as_after_a_suspend_serves_nothing_old(chain: Chain) -> None:
     """All of a host stands still and goes on at once: what lies in its sockets is as old as the pause was long."""
     host = (chain.broker, chain.publisher, chain.server)
@@ -154,6 +160,7 @@ def test_a_jump_of_all_clocks_as_after_a_suspend_serves_nothing_old(chain: Chain
 
 
 @pytest.mark.slow
+@pytest.mark.promise(9)
 def test_a_second_instance_with_the_same_name_is_noticed_and_said_once(
     chain: Chain, tmp_path: Path, kept_rows: list[object]
 ) -> None:
@@ -175,6 +182,7 @@ def test_a_second_instance_with_the_same_name_is_noticed_and_said_once(
 
 
 @pytest.mark.slow
+@pytest.mark.promise(6)
 def test_a_port_that_is_gone_stops_no_other_line(tmp_path: Path, kept_rows: list[object]) -> None:
     cellar = LineHandle(tmp_path, name="cellar")
     more = f'[[line]]\nname = "cellar"\nport = "{cellar.server}"\n'
@@ -196,6 +204,7 @@ def test_a_port_that_is_gone_stops_no_other_line(tmp_path: Path, kept_rows: list
 
 
 @pytest.mark.slow
+@pytest.mark.promise(5)
 def test_two_noisy_lines_end_together_in_time_and_with_a_final_message(tmp_path: Path, kept_rows: list[object]) -> None:
     cellar = LineHandle(tmp_path, name="cellar")
     more = f'[[line]]\nname = "cellar"\nport = "{cellar.server}"\n'
@@ -218,6 +227,7 @@ def test_two_noisy_lines_end_together_in_time_and_with_a_final_message(tmp_path:
 
 
 @pytest.mark.slow
+@pytest.mark.promise(2, 6)
 def test_two_units_on_one_line_show_two_meters_each_with_its_own_freshness(
     tmp_path: Path, kept_rows: list[object]
 ) -> None:
@@ -256,6 +266,7 @@ def test_two_units_on_one_line_show_two_meters_each_with_its_own_freshness(
 
 
 @pytest.mark.slow
+@pytest.mark.promise(1, 4)
 def test_each_unit_reacts_to_stale_data_as_its_settings_say(tmp_path: Path, kept_rows: list[object]) -> None:
     units = """
 [[line.unit]]

@@ -16,6 +16,7 @@ LONGEST = 5.0
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name.replace(" ", "-"))
+@pytest.mark.promise(1, 2, 3, 4, 5, 7, 9)
 def test_what_goes_wrong_again_and_again_breaks_no_promise(
     scene: Scene, tmp_path: Path, kept_rows: list[object]
 ) -> None:

@@ -1,33 +1,34 @@
-"""docs/promises.md names tests that exist."""
+"""docs/promises.md states the promises; docs/promise-tests.md lists the tests that prove them."""
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
+from docs.generate_promises import ROOT, TARGET, page, proofs
 
-ROOT = Path(__file__).parents[2]
-PROMISES = re.split(r"^## (?=\d)", (ROOT / "docs" / "promises.md").read_text(), flags=re.MULTILINE)[1:]
+HEADINGS = re.compile(r"^## (\d+)\. ", re.MULTILINE)
 
 
-def named(promise: str) -> Iterator[tuple[str, str]]:
-    """File and name of each test: `- `FILE`: `NAME`, `NAME``, over several lines."""
-    for bullet in re.split(r"^- ", promise, flags=re.MULTILINE)[1:]:
-        file, *names = re.findall(r"`([^`]+)`", bullet)
-        assert names, f"no test after {file}"
-        yield from ((file, name) for name in names)
+def stated() -> list[int]:
+    """The numbers of the promises, in the order of the page."""
+    return [int(number) for number in HEADINGS.findall((ROOT / "docs" / "promises.md").read_text(encoding="utf-8"))]
 
 
 def test_there_are_ten_promises_each_with_tests() -> None:
-    assert [int(promise.split(".", 1)[0]) for promise in PROMISES] == list(range(1, 11))
-    assert all(len(list(named(promise))) > 1 for promise in PROMISES)
+    marked = [proof.promise for path in (ROOT / "tests").rglob("test_*.py") for proof in proofs(path)]
+    assert stated() == list(range(1, 11))
+    assert set(marked) == set(stated())
+    assert all(marked.count(number) > 1 for number in stated())
 
 
-@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.splitlines()[0])
-def test_every_test_that_is_named_exists(promise: str) -> None:
-    missing = []
-    for file, name in named(promise):
-        path = ROOT / file
-        if not path.exists() or not re.search(rf"^(async )?(def {name}\(|{name} = )", path.read_text(), re.MULTILINE):
-            missing.append(f"{file}::{name}")
-    assert not missing
+def test_the_list_of_tests_is_up_to_date() -> None:
+    assert TARGET.read_text(encoding="utf-8") == page(), "run: python docs/generate_promises.py"
+
+
+def test_marks_on_functions_methods_classes_and_assigned_tests_are_found() -> None:
+    path = ROOT / "tests" / "data" / "promise_marks.txt"
+    assert [(proof.promise, proof.name) for proof in sorted(proofs(path))] == [
+        (1, "test_function"),
+        (2, "TestAssigned"),
+        (3, "TestClass"),
+        (3, "test_function"),
+        (4, "test_method"),
+    ]

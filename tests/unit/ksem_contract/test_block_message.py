@@ -45,6 +45,7 @@ def test_the_payload_is_the_documented_one_to_the_letter() -> None:
     assert BlockMessage.decode(message.encode()) == message
 
 
+@pytest.mark.promise(2)
 def test_a_hole_stays_a_hole() -> None:
     message = replace(_LIVE, registers=(None, *range(1, 148)))
     assert BlockMessage.decode(message.encode()).registers[0] is None
@@ -172,6 +173,7 @@ def test_a_key_that_stands_twice_is_refused_at_any_depth() -> None:
         BlockMessage.decode(_payload(more=0).replace(b'"more": 0', b'"more": {"a":1,"a":2}'))
 
 
+@pytest.mark.promise(10)
 def test_a_payload_beyond_64_kib_is_not_even_read() -> None:
     room = 65536 - len(_payload(filler=""))
     assert BlockMessage.decode(_payload(filler="x" * room)) == _LIVE
@@ -186,6 +188,7 @@ def test_the_error_s_text_stays_short_whatever_was_sent() -> None:
 
 
 @given(st.binary(max_size=200))
+@pytest.mark.promise(10)
 def test_any_bytes_are_read_or_refused(payload: bytes) -> None:
     with pytest.raises(InvalidMessage):
         BlockMessage.decode(payload)

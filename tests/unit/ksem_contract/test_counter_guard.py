@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +12,7 @@ def test_a_counter_that_grows_passes() -> None:
     assert guard.check({"energy_import": 100.1}, now=20) == ({"energy_import": 100.1}, ())
 
 
+@pytest.mark.promise(8)
 def test_a_lower_value_is_withheld_however_often_it_is_read_and_the_other_counters_pass() -> None:
     guard = CounterGuard()
     guard.check({"energy_import": 100.0, "energy_export": 5.0}, now=0)
@@ -34,12 +36,14 @@ def test_what_was_used_during_a_long_outage_passes() -> None:
     assert guard.check({"energy_import": 400.0}, now=86_400)[0] == {"energy_import": 400.0}
 
 
+@pytest.mark.promise(8)
 def test_a_first_value_beyond_reason_is_withheld() -> None:
     assert CounterGuard().check({"energy_import": 1e12}, now=0) == ({}, (Withheld("energy_import", 1e12, last=None),))
     assert CounterGuard().check({"energy_import": float("nan")}, now=0)[0] == {}
 
 
 @given(st.lists(st.tuples(st.floats(-1, 1e10), st.floats(0, 1e5)), max_size=50))
+@pytest.mark.promise(8)
 def test_what_passes_never_steps_backwards(reads: list[tuple[float, float]]) -> None:
     guard = CounterGuard()
     now = 0.0

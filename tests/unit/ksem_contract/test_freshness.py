@@ -124,6 +124,7 @@ def test_a_block_expires_when_its_age_passes_the_limit_and_this_moment_does_not_
 
 
 @given(now=_BOOT, age=st.floats(0, 1e5))
+@pytest.mark.promise(1)
 def test_a_block_s_stamps_never_tell_a_later_moment_than_that_of_measuring(now: float, age: float) -> None:
     measured = max(0.0, now - age)
     boot_ms, age_ms = block_stamp(now, measured)
@@ -139,6 +140,7 @@ def test_a_pong_s_stamp_is_the_clock_rounded_up(now: float) -> None:
 
 @pytest.mark.parametrize(("here", "there"), [(1 - 500e-6, 1 + 500e-6), (1 + 500e-6, 1 - 500e-6)])
 @pytest.mark.parametrize("hours", [-20, -1, 1, 20])
+@pytest.mark.promise(1)
 def test_clocks_that_run_apart_by_500_ppm_each_never_make_a_block_younger(
     here: float, there: float, hours: int
 ) -> None:

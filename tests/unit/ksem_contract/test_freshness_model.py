@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -236,4 +237,4 @@ class _World(RuleBasedStateMachine):
 
 
 _World.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
-TestFreshness = _World.TestCase
+TestFreshness = pytest.mark.promise(1)(_World.TestCase)

@@ -17,6 +17,7 @@ def test_every_decoder_finds_a_seed_that_it_reads(kind: type) -> None:
 @given(
     seed=st.sampled_from(_HARNESS["SEEDS"]), at=st.integers(0, 2000), junk=st.binary(max_size=4), drop=st.integers(0, 4)
 )
+@pytest.mark.promise(10)
 def test_a_damaged_seed_is_read_or_refused(seed: bytes, at: int, junk: bytes, drop: int) -> None:
     cut = at % (len(seed) + 1)
     _HARNESS["check"](seed[:cut] + junk + seed[cut + drop :])

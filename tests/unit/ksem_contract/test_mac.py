@@ -60,6 +60,7 @@ def test_the_worked_example_of_the_contract_is_what_the_code_sends_and_takes() -
 
 @pytest.mark.parametrize("keys", [KEYLESS, KEY], ids=["without a key", "with a key"])
 @pytest.mark.parametrize("message", [BLOCK, PONG], ids=["block", "pong"])
+@pytest.mark.promise(2)
 def test_a_message_with_any_one_bit_changed_is_refused(message: BlockMessage | Pong, keys: MessageKeys) -> None:
     sent = message.encode(keys)
     assert _fault(keys, sent) is None

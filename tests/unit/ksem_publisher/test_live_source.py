@@ -12,6 +12,7 @@ def test_the_push_is_away_after_three_periods_or_600_ms(period: float, away: flo
     assert source.poll_wanted(10.0 + away + 0.001)
 
 
+@pytest.mark.promise(6)
 def test_polling_carries_live_until_the_first_cycle_and_after_the_last() -> None:
     source = LiveSource(push=True)
     assert source.poll_wanted(0.0)

@@ -1,3 +1,5 @@
+import pytest
+
 from ksem_publisher.live import LiveRegisters
 from ksem_publisher.snapshot import UNMEASURED, VALUES, Registers
 
@@ -13,6 +15,7 @@ def test_the_words_nobody_measures_are_those_of_the_contract() -> None:
     assert [str(part) for part in UNMEASURED] == ["28-39", "66-79", "106-119", "146-147"]
 
 
+@pytest.mark.promise(2)
 def test_words_never_seen_stay_holes() -> None:
     filled = LiveRegisters().fill(measured_cycle(0))
     assert [i for i, word in enumerate(filled) if word is None] == [

@@ -122,6 +122,7 @@ def test_a_range_that_costs_the_connection_waits_a_minute() -> None:
     assert demand.due(102.0 + UNANSWERED_FOR) == FLOW
 
 
+@pytest.mark.promise(10)
 def test_nodes_and_past_are_bounded() -> None:
     demand = Demand("main", 8)
     for number in range(1000):

@@ -22,6 +22,7 @@ def checks(*, plausible: bool = True, frozen_after: float = 10.0) -> LiveChecks:
 @pytest.mark.parametrize(
     ("mhz", "refused"), [(0, True), (39_999, True), (40_000, False), (65_000, False), (0xFFFF, False)]
 )
+@pytest.mark.promise(2)
 def test_a_frequency_no_grid_has_is_refused(mhz: int, refused: bool) -> None:
     anomaly = checks().rejection(registers(w26=0, w27=mhz), 0.0)
     assert (anomaly is not None and anomaly.name == "frequency") is refused
@@ -36,6 +37,7 @@ def test_switched_off_nothing_is_refused() -> None:
     assert all(off.rejection(registers(w26=0, w27=0), at / 5) is None for at in range(200))
 
 
+@pytest.mark.promise(1)
 def test_measured_words_unchanged_for_ten_seconds_of_cycles_are_a_frozen_meter() -> None:
     judge = checks()
     verdicts = [judge.rejection(registers(w30=at), at / 5) for at in range(60)]  # register 30 is measured by nobody
@@ -87,6 +89,7 @@ def test_what_is_strange_for_less_than_three_cycles_is_no_news() -> None:
         assert judge.anomalies == ()
 
 
+@pytest.mark.promise(8)
 def test_a_counter_that_goes_back_is_remarked_upon() -> None:
     before, after = [0] * 280, [0] * 280
     before[0:4], after[0:4] = [0, 0, 1, 0], [0, 0, 0, 0xFFFF]
@@ -149,5 +152,6 @@ def device(**changes: int) -> list[int]:
         (device(w8245=0x4587), False),
     ],
 )
+@pytest.mark.promise(2)
 def test_a_device_is_known_by_its_interval_and_its_texts_not_by_its_clock(found: list[int], foreign: bool) -> None:
     assert (foreign_device(found) is not None) is foreign

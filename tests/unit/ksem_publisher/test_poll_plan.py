@@ -131,6 +131,7 @@ def test_after_a_long_outage_each_block_is_read_once_and_not_in_a_burst() -> Non
     assert len(energy) == 1
 
 
+@pytest.mark.promise(2)
 def test_a_failed_read_leaves_nothing_half_read() -> None:
     meter = Meter(plan())
     meter.plan.live_wanted = False
@@ -157,6 +158,7 @@ def test_a_device_that_is_no_ksem_gives_nothing_and_is_asked_again(interval: int
     assert meter.blocks("energy")
 
 
+@pytest.mark.promise(2)
 def test_blocks_read_while_another_device_took_the_address_are_thrown_away() -> None:
     meter = Meter(plan(energy=2, device=60))
     meter.plan.live_wanted = False
@@ -203,6 +205,7 @@ def test_a_push_of_energy_does_not_move_a_reading_that_is_under_way() -> None:
     assert all(meter.now - block.at < 25 for block in meter.blocks("energy"))
 
 
+@pytest.mark.promise(6)
 def test_a_refused_block_is_told_once_and_the_others_go_on() -> None:
     meter = Meter(plan(energy=2), refused={40000: 2})
     meter.run(20)
@@ -235,6 +238,7 @@ def test_sunspec_is_walked_again_when_the_firmware_changes_and_not_else() -> Non
 
 
 @pytest.mark.parametrize("silent", [512, 100, 40000])
+@pytest.mark.promise(6)
 def test_a_block_that_is_never_answered_keeps_live_waiting_for_less_than_its_limit(silent: int) -> None:
     meter = Meter(plan(energy=0.5), silent={silent})
     meter.run(30)

@@ -38,6 +38,7 @@ def test_totals_phases_and_totals_again_are_read() -> None:
         ([1, 1, 2, 3, 3, 3], 3, 3.0),
     ],
 )
+@pytest.mark.promise(3)
 def test_a_cycle_that_goes_by_is_noticed_and_the_age_counts_from_the_first_read_that_counts(
     cycles: list[int], snapshot: int, at: float
 ) -> None:
@@ -47,6 +48,7 @@ def test_a_cycle_that_goes_by_is_noticed_and_the_age_counts_from_the_first_read_
     assert found.at == at
 
 
+@pytest.mark.promise(3)
 def test_after_six_reads_without_two_equal_ones_it_gives_up() -> None:
     reader = read(list(range(1, 10)))
     assert reader.done
@@ -54,6 +56,7 @@ def test_after_six_reads_without_two_equal_ones_it_gives_up() -> None:
     assert reader.retries == MAX_READS - 3
 
 
+@pytest.mark.promise(3)
 def test_phases_that_do_not_sum_up_to_unchanged_totals_are_read_again() -> None:
     reader = SeqlockReader(phases_fit_total)
     head, body = live_words(1)[0:28], live_words(1)[40:146]

@@ -3,6 +3,8 @@
 import random
 from collections.abc import Callable, Hashable
 
+import pytest
+
 from ksem_publisher.push_agreement import CHECK_EVERY, DOUBT, UNANSWERED, PushAgreement
 from ksem_publisher.snapshot import Registers, Snapshot
 
@@ -176,6 +178,7 @@ def test_energy_counters_count_only_where_they_are_the_polled_ones_a_little_late
     assert not agreement.counters_fit(energy(95.0), scene.now + 5)
 
 
+@pytest.mark.promise(1)
 def test_after_a_break_cycles_may_have_waited_in_the_meter_and_have_to_be_confirmed() -> None:
     scene = Scene()
     scene.run(10)

@@ -62,6 +62,7 @@ def feed(assembler: Receiver, writes: Iterable[Write], source: str = "one") -> l
 
 @pytest.mark.parametrize("shapes", [TWO_GROUPS, PHASES_FIRST, WITH_GAPS, MANY, SMALL])
 @pytest.mark.parametrize("gap", [0.0, 0.001, 0.005, 0.02, 0.06])
+@pytest.mark.promise(3)
 def test_attached_at_any_offset_every_block_is_exactly_one_cycle(
     shapes: tuple[tuple[int, int], ...], gap: float
 ) -> None:
@@ -98,12 +99,14 @@ def test_periods_from_20_ms_to_a_minute_are_followed(period: float) -> None:
 
 @pytest.mark.parametrize(("period", "gap"), [(0.1, 0.06), (0.08, 0.06), (0.1, 0.05), (0.07, 0.06)])
 @pytest.mark.parametrize("skip", [0, 1])
+@pytest.mark.promise(3)
 def test_a_gap_longer_than_the_silence_between_cycles_never_mixes_two(period: float, gap: float, skip: int) -> None:
     meter = ModelMeter(period=period, gap=gap)
     for _, block in feed(live_assembler(), meter.writes(60, skip)):
         meter.cycle_of(block.registers)
 
 
+@pytest.mark.promise(3)
 def test_constant_power_with_an_ambiguous_split_hands_out_nothing() -> None:
     meter = ModelMeter(period=0.1, gap=0.05, constant=True)
     assembler = live_assembler()
@@ -230,6 +233,7 @@ def test_a_lost_write_costs_one_cycle() -> None:
     assert cycles == [2, 3, 4, 6, 7, 8, 9, 10, 11]
 
 
+@pytest.mark.promise(3)
 def test_two_senders_interleaved_never_mix_and_the_first_is_kept() -> None:
     one, two = ModelMeter(), ModelMeter()
     two.truth = {n: [w ^ 1 for w in one.registers(n + 1000)] for n in range(30)}
@@ -241,6 +245,7 @@ def test_two_senders_interleaved_never_mix_and_the_first_is_kept() -> None:
             one.cycle_of(block.registers)
 
 
+@pytest.mark.promise(3)
 def test_a_cycle_begun_by_a_sender_that_went_is_not_finished_by_another() -> None:
     one, two = ModelMeter(), ModelMeter()
     two.truth = {n: [w ^ 1 for w in one.registers(n + 1000)] for n in range(30)}
@@ -332,6 +337,7 @@ def test_the_new_connections_of_another_address_are_refused_and_disturb_nothing(
     assert cycles[-25:] == list(range(15, 40))
 
 
+@pytest.mark.promise(1)
 def test_what_a_stall_held_back_is_not_taken_for_new() -> None:
     meter = ModelMeter()
     assembler = live_assembler()
@@ -348,6 +354,7 @@ def test_after_a_stall_the_rhythm_is_found_again_within_a_few_cycles() -> None:
     assert [meter.cycle_of(block.registers) for _, block in feed(assembler, later)] == [31, 32, 33, 34, 35]
 
 
+@pytest.mark.promise(1)
 def test_a_late_cycle_is_dated_back_to_when_it_was_due() -> None:
     meter = ModelMeter()
     assembler = live_assembler()
@@ -376,6 +383,7 @@ def test_a_changed_interval_is_learned_anew() -> None:
     lost=st.sets(st.integers(0, 150), max_size=6),
     seed=st.integers(0, 2**16),
 )
+@pytest.mark.promise(1)
 def test_whatever_the_timing_a_block_is_one_cycle_of_the_meter_and_never_older_than_it_says(
     period: float,
     gap: float,

@@ -136,6 +136,7 @@ def test_garbage_ends_the_connection() -> None:
         Peer().send(b"GET / HTTP/1.1\r\n")
 
 
+@pytest.mark.promise(10)
 def test_written_registers_are_bounded() -> None:
     written = WrittenRegisters()
     for start in range(1000):

@@ -167,6 +167,7 @@ def test_a_stranger_is_refused_and_told_of() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.promise(10)
 def test_garbage_closes_the_connection_and_others_go_on() -> None:
     async def main() -> None:
         taker = Taker()
@@ -214,6 +215,7 @@ def test_the_oldest_connection_of_a_peer_makes_room() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.promise(10)
 def test_a_peer_that_does_not_read_its_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(push_listener, "MOST_UNSENT", 1000)
 

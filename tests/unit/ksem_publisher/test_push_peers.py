@@ -108,6 +108,7 @@ def test_a_peer_that_comes_before_the_names_are_known_is_not_reported() -> None:
     assert peers.refused("main", 100.0) == ()
 
 
+@pytest.mark.promise(10)
 def test_strangers_without_number_are_summed_up_and_not_remembered_without_bound() -> None:
     peers = PushPeers([MeterSettings(host="10.1.1.1")])
     for number in range(1000):

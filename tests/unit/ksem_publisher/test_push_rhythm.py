@@ -1,3 +1,5 @@
+import pytest
+
 from ksem_publisher.push_cycle import PushRhythm
 
 PERIOD = 0.2
@@ -11,6 +13,7 @@ def rhythm() -> tuple[PushRhythm, float]:
     return found, 100.0 + PERIOD * 9
 
 
+@pytest.mark.promise(1)
 def test_cycles_that_leave_a_queue_at_half_the_period_are_not_dated_by_their_arrival() -> None:
     pushes, last = rhythm()
     # They were held back for 0.8 s; from then on one comes each 0.11 s.

@@ -3,6 +3,8 @@
 import json
 from collections.abc import Sequence
 
+import pytest
+
 from ksem_contract.blocks import ENERGY, LIVE
 from ksem_contract.topics import Topics
 from ksem_publisher.block_publisher import Message
@@ -42,6 +44,7 @@ def test_the_json_carries_the_newest_counters_while_they_are_young() -> None:
     assert "power" in broker.newest_json()
 
 
+@pytest.mark.promise(8)
 def test_a_counter_that_steps_back_is_in_neither_the_json_nor_a_topic() -> None:
     broker, now = Broker(), 100.0
     values = ValuePublisher("main", Topics(), broker.publish, 1.0, lambda: now)

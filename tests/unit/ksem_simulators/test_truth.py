@@ -51,6 +51,7 @@ def test_a_word_the_meter_never_held_is_wrong(meter: Spoken) -> None:
 
 
 @pytest.mark.parametrize("seam", range(41, 146))
+@pytest.mark.promise(3)
 def test_a_mix_of_two_neighbouring_cycles_is_torn_wherever_it_was_cut(meter: Spoken, seam: int) -> None:
     _, old = meter.cycle(1000.2)
     _, new = meter.cycle(1000.4)
@@ -72,6 +73,7 @@ def test_cycles_differ_on_both_sides_of_every_seam_between_phases(meter: Spoken)
         assert old[first - 40 : stop - 40] != new[first - 40 : stop - 40]
 
 
+@pytest.mark.promise(3)
 def test_total_of_one_cycle_with_phases_of_the_next_is_torn(meter: Spoken) -> None:
     meter.read(ALL, 1000.0)
     meter.cycle(1000.2)

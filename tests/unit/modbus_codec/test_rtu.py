@@ -61,6 +61,7 @@ def test_a_frame_cut_short_is_noise_and_the_next_one_after_a_gap_is_found(exampl
 
 
 @every_example
+@pytest.mark.promise(4)
 def test_a_frame_damaged_in_any_bit_is_noise_and_the_next_one_after_a_gap_is_found(example: Example) -> None:
     for bit in range(8 * len(example.frame)):
         damaged = bytearray(example.frame)

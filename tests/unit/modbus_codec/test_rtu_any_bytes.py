@@ -75,7 +75,7 @@ class Line(RuleBasedStateMachine):
         assert self.fed.startswith(received)
 
 
-TestLine = Line.TestCase
+TestLine = pytest.mark.promise(4, 10)(Line.TestCase)
 TestLine.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
 
 
@@ -110,6 +110,7 @@ def test_the_chunks_in_which_noise_comes_do_not_matter(data: bytes, size: int) -
     ],
 )
 @pytest.mark.parametrize("size", [1, 8, 100_000])
+@pytest.mark.promise(10)
 def test_work_grows_with_the_bytes_and_no_faster(monkeypatch: pytest.MonkeyPatch, pattern: str, size: int) -> None:
     counted = 0
 

@@ -29,6 +29,7 @@ def _registers(data: bytes) -> bytes:
 
 
 @given(reads, registers(125))
+@pytest.mark.promise(4)
 def test_our_own_echoed_reply_is_a_reply(function: FunctionCode, values: tuple[int, ...]) -> None:
     echo = RtuFrame(US, ReadReply(function, values).encode()).encode()
     assert short(on_message(echo)) == [reply(echo)]
@@ -46,6 +47,7 @@ def test_our_own_echoed_exception_is_a_reply_and_the_next_request_is_found(code:
 
 
 @pytest.mark.parametrize("before", range(0, 21, 2))
+@pytest.mark.promise(4)
 def test_a_request_to_us_inside_another_units_registers_is_not_heard(before: int) -> None:
     foreign = _registers(bytes(before) + READ_TOTALS + bytes(20 - before))
     for chunks in ([foreign], single_bytes(foreign), [foreign[:9], foreign[9:]], [foreign[:-1], foreign[-1:]]):
@@ -111,6 +113,7 @@ def test_a_request_right_behind_another_units_traffic_is_found_at_once() -> None
     assert [one.frame for one in requests_for(US, received)] == [READ_TOTALS]
 
 
+@pytest.mark.promise(4)
 def test_only_the_last_of_a_run_of_requests_is_to_be_answered() -> None:
     received = RtuFrameReader().feed(READ_TOTALS + KSEM[3].frame + KSEM[0].frame, 1.0)
     assert [one.superseded for one in received if isinstance(one, Request)] == [True, True, False]
@@ -145,6 +148,7 @@ def test_a_request_behind_more_than_a_glitch_may_be_a_part_of_something_longer(b
 
 
 @pytest.mark.parametrize("lost", range(1, 10))
+@pytest.mark.promise(4)
 def test_no_request_inside_another_units_reply_is_to_be_answered_where_its_head_is_lost(lost: int) -> None:
     rest = _registers(READ_TOTALS * 7)[lost:]
     for chunks in ([rest], [rest[:20], rest[20:]]):
@@ -271,6 +275,7 @@ def test_a_write_that_is_said_back_is_heard_as_two_requests() -> None:
     assert short(on_message(frame, frame)) == [request(frame), request(frame)]
 
 
+@pytest.mark.promise(4)
 def test_a_broadcast_is_a_request_to_unit_0() -> None:
     frame = RtuFrame(0, bytes.fromhex("10 0001 0001 02 0003")).encode()
     (received,) = RtuFrameReader().feed(frame, 1.0)

@@ -98,6 +98,7 @@ def test_a_frame_that_breaks_a_limit_can_not_be_built(transaction: int, unit: in
 
 
 @given(st.lists(st.binary(max_size=600), max_size=5))
+@pytest.mark.promise(10)
 def test_any_bytes_are_frames_that_encode_back_or_refused_and_never_held_for_long(chunks: list[bytes]) -> None:
     reader = MbapReader()
     read = b""

@@ -82,6 +82,7 @@ def test_a_block_with_any_one_bit_changed_leaves_what_is_served_as_it_is(
     assert made.power() == 9
 
 
+@pytest.mark.promise(2)
 def test_a_forged_block_of_the_right_session_and_a_higher_number_is_refused_with_a_key(
     side: Callable[[MessageKeys], Side],
 ) -> None:

@@ -362,6 +362,7 @@ def read_at_once(data: bytes, seconds: float) -> tuple[bool, list[float], bytes]
 
 
 @pytest.mark.parametrize(("requests", "seconds"), [(2, 0.04), (2, 0.09), (5, 0.3)])
+@pytest.mark.promise(1)
 def test_requests_that_no_client_sends_so_fast_show_that_the_host_stood_still_uncounted(
     requests: int, seconds: float
 ) -> None:
@@ -369,6 +370,7 @@ def test_requests_that_no_client_sends_so_fast_show_that_the_host_stood_still_un
     assert (taken, doubted, answer) == (False, [0.05 + seconds], b"")
 
 
+@pytest.mark.promise(1)
 def test_more_bytes_than_the_line_carries_show_it_too() -> None:
     foreign = append_crc(bytes((2, 3, 200)) + bytes(200))
     taken, doubted, answer = read_at_once(2 * foreign + TOTALS, 0.04)

@@ -40,10 +40,12 @@ def served(cache: RegisterCache, wanted: RegisterRange, now: float) -> int | Ref
     return found.registers[0]
 
 
+@pytest.mark.promise(2)
 def test_nothing_is_served_before_the_first_block(cache: RegisterCache) -> None:
     assert cache.state.read(TOTALS, 1.0) is Refused.STALE
 
 
+@pytest.mark.promise(2)
 def test_a_cold_cache_calls_every_range_of_the_map_stale_and_only_others_unmapped(cache: RegisterCache) -> None:
     for start, count in ((0, 148), (512, 125), (8192, 58), (40000, 100)):
         assert cache.state.read(RegisterRange(start, count), 1.0) is Refused.STALE
@@ -51,6 +53,7 @@ def test_a_cold_cache_calls_every_range_of_the_map_stale_and_only_others_unmappe
         assert cache.state.read(RegisterRange(start, count), 1.0) is Refused.UNMAPPED
 
 
+@pytest.mark.promise(2)
 def test_nothing_is_served_before_the_first_echo(cache: RegisterCache) -> None:
     assert cache.on_block(block(at=100.0), 100.0) is BlockResult.UNDATED
     assert cache.state.read(TOTALS, 100.0) is Refused.STALE
@@ -62,6 +65,7 @@ def test_the_echo_lets_a_waiting_block_be_served(dated: RegisterCache) -> None:
     assert dated.undated_sessions() == set()
 
 
+@pytest.mark.promise(1)
 def test_a_block_is_stale_once_its_age_passes_the_limit(dated: RegisterCache) -> None:
     assert served(dated, TOTALS, 101.49) == 1
     assert served(dated, TOTALS, 101.5) is Refused.STALE
@@ -74,6 +78,7 @@ def test_the_age_a_block_had_when_published_counts(cache: RegisterCache) -> None
     assert served(cache, TOTALS, 100.5) is Refused.STALE
 
 
+@pytest.mark.promise(1)
 def test_a_loose_echo_makes_blocks_older_never_younger(cache: RegisterCache) -> None:
     echo(cache, at=100.0, clock=100.0, rtt=0.4)
     cache.on_block(block(at=100.0), 100.0)
@@ -81,6 +86,7 @@ def test_a_loose_echo_makes_blocks_older_never_younger(cache: RegisterCache) -> 
     assert served(cache, TOTALS, 101.11) is Refused.STALE
 
 
+@pytest.mark.promise(1)
 def test_a_replayed_block_changes_nothing(dated: RegisterCache) -> None:
     dated.on_block(block(at=100.2, seq=2, fill=2), 100.2)
     assert dated.on_block(block(at=100.0, seq=1, fill=1), 100.3) is BlockResult.OLD
@@ -100,6 +106,7 @@ def test_of_two_blocks_of_one_millisecond_the_later_counts(dated: RegisterCache)
     assert served(dated, TOTALS, 100.2) == 4
 
 
+@pytest.mark.promise(1)
 def test_yesterdays_retained_blocks_of_a_dead_session_are_never_served(cache: RegisterCache) -> None:
     cache.on_block(block(at=5.0, seq=9999, session="dead"), 100.0)
     echo(cache, at=100.0)
@@ -108,6 +115,7 @@ def test_yesterdays_retained_blocks_of_a_dead_session_are_never_served(cache: Re
     assert served(cache, TOTALS, 100.1) == 7
 
 
+@pytest.mark.promise(1)
 def test_a_burst_after_an_outage_is_old_however_quickly_it_comes(dated: RegisterCache) -> None:
     for seq in range(2, 20):
         dated.on_block(block(at=100.0 + seq * 0.2, seq=seq, fill=seq), 110.0)
@@ -122,11 +130,13 @@ def test_energy_is_not_served_while_live_is_stale(dated: RegisterCache) -> None:
     assert served(dated, COUNTERS, 101.6) is Refused.STALE
 
 
+@pytest.mark.promise(1)
 def test_a_fresh_energy_poll_never_makes_live_look_fresh(dated: RegisterCache) -> None:
     dated.on_block(block("energy", at=102.0, fill=5), 102.0)
     assert served(dated, TOTALS, 102.0) is Refused.STALE
 
 
+@pytest.mark.promise(6)
 def test_live_is_served_while_energy_is_old(dated: RegisterCache) -> None:
     dated.on_block(block("energy", at=20.0, fill=5), 100.0)
     assert served(dated, TOTALS, 100.1) == 1
@@ -147,6 +157,7 @@ def test_without_vital_blocks_each_block_stands_for_itself() -> None:
     assert served(cache, COUNTERS, 130.0) == 5
 
 
+@pytest.mark.promise(2)
 def test_a_register_that_was_never_measured_is_not_served(cache: RegisterCache) -> None:
     echo(cache, at=100.0)
     cache.on_block(block(at=100.0, holes=range(28, 40)), 100.0)
@@ -155,6 +166,7 @@ def test_a_register_that_was_never_measured_is_not_served(cache: RegisterCache) 
     assert cache.state.read(RegisterRange(0, 29), 100.0) is Refused.STALE
 
 
+@pytest.mark.promise(3)
 def test_a_range_over_two_neighbouring_blocks_is_as_old_as_the_older(cache: RegisterCache) -> None:
     cache = RegisterCache(FreshnessLimits(vital=()))
     echo(cache, at=100.0)
@@ -222,6 +234,7 @@ def test_the_new_session_waits_for_its_live_block_before_it_takes_over(dated: Re
     assert served(dated, RegisterRange(8244, 1), 100.3) == 2
 
 
+@pytest.mark.promise(3)
 def test_blocks_of_two_sessions_never_mix(dated: RegisterCache) -> None:
     dated.on_block(block("energy", at=100.0, fill=1), 100.0)
     dated.on_offline()
@@ -248,6 +261,7 @@ def test_a_block_from_the_future_disproves_the_clock_and_nothing_is_served_until
     assert served(dated, TOTALS, 100.3) == 2
 
 
+@pytest.mark.promise(1)
 def test_a_suspended_host_finds_its_data_old(dated: RegisterCache) -> None:
     dated.on_block(block(at=100.1, seq=2), 3600.0)
     assert served(dated, TOTALS, 3600.0) is Refused.STALE
@@ -261,6 +275,7 @@ def test_a_better_echo_makes_the_held_block_younger(cache: RegisterCache) -> Non
     assert cache.state.blocks["live"].expires > before + 0.9
 
 
+@pytest.mark.promise(10)
 def test_garbage_sessions_do_not_grow_memory_nor_push_out_the_served_one(dated: RegisterCache) -> None:
     for number in range(1000):
         dated.on_block(block(at=1.0, session=f"g{number}"), 100.1)
@@ -268,6 +283,7 @@ def test_garbage_sessions_do_not_grow_memory_nor_push_out_the_served_one(dated: 
     assert served(dated, TOTALS, 100.1) == 1
 
 
+@pytest.mark.promise(10)
 def test_garbage_blocks_of_the_served_session_do_not_grow_memory(dated: RegisterCache) -> None:
     for start in range(9000, 9100):
         dated.on_block(block(f"r{start}-1", start=start, count=1, at=100.0, cycle_ms=5000), 100.1)
@@ -426,6 +442,7 @@ def test_all_ranges_that_a_publisher_may_read_are_kept_while_they_change(cache: 
     assert newest <= cache.state.blocks.keys()
 
 
+@pytest.mark.promise(1)
 def test_after_a_doubt_nothing_is_served_before_a_new_echo_whatever_was_encoded_ahead(dated: RegisterCache) -> None:
     request = b"a request"
     assert isinstance(dated.find(request, 1, TOTALS, 100.1), Reply)
@@ -445,6 +462,7 @@ def test_after_a_doubt_nothing_is_served_before_a_new_echo_whatever_was_encoded_
     assert served(dated, TOTALS, 100.6) == 4
 
 
+@pytest.mark.promise(1)
 def test_after_a_doubt_what_was_measured_before_it_is_of_unknown_age_though_an_echo_dates_it(
     dated: RegisterCache,
 ) -> None:

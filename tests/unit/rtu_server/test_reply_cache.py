@@ -27,6 +27,7 @@ def cache() -> RegisterCache:
 
 @pytest.mark.parametrize("wanted", REQUESTS)
 @pytest.mark.parametrize("at", [100.0, 101.49, 101.51, 159.9, 160.1, 1e6])
+@pytest.mark.promise(1)
 def test_what_lies_encoded_is_given_exactly_while_it_and_the_vital_data_are_true(
     cache: RegisterCache, wanted: RegisterRange, at: float
 ) -> None:
@@ -34,6 +35,7 @@ def test_what_lies_encoded_is_given_exactly_while_it_and_the_vital_data_are_true
     assert (ready is None) == isinstance(cache.state.read(wanted, at), Refused) == (at > 101.5)
 
 
+@pytest.mark.promise(1)
 def test_counters_that_are_old_are_not_given_though_the_vital_data_is_fresh(cache: RegisterCache) -> None:
     echo(cache, at=161.0)
     cache.on_block(block("live", at=161.0, fill=2), 161.0)
@@ -57,6 +59,7 @@ def test_a_range_that_is_asked_no_more_is_encoded_no_more(cache: RegisterCache) 
     assert isinstance(cache.find(REQUESTS[TOTALS], 1, TOTALS, later), Reply)
 
 
+@pytest.mark.promise(10)
 def test_many_ranges_are_all_answered_and_few_lie_encoded(cache: RegisterCache) -> None:
     for start in range(100):
         wanted = RegisterRange(start, 1)

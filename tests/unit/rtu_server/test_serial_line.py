@@ -111,6 +111,7 @@ def test_an_answer_that_stays_in_the_port_is_thrown_away_and_counts_as_unsent_an
     assert line.counters.unsent_since is not None
 
 
+@pytest.mark.promise(4)
 def test_no_answer_is_written_behind_one_that_never_left(line: SerialLine) -> None:
     port = Port(READ_TOTALS, is_stuck=True)
     serve(line, port)
@@ -175,6 +176,7 @@ class SlowPort(Port):
         "before the rest of it is read",
     ],
 )
+@pytest.mark.promise(4)
 def test_what_lies_on_the_port_after_a_stall_is_thrown_away(
     line: SerialLine, coming: tuple[bytes, ...], at: str, call: int
 ) -> None:
@@ -203,6 +205,7 @@ def test_what_was_true_when_an_answer_was_due_is_not_said_when_it_is_not_true_an
         assert serve(line, port) == [append_crc(b"\1\x83\4")]
 
 
+@pytest.mark.promise(4)
 def test_of_two_requests_only_the_newer_is_answered(line: SerialLine) -> None:
     assert serve(line, Port(append_crc(bytes.fromhex("01 03 00 28 00 6a")), READ_TOTALS)) == [ANSWER]
 
@@ -213,6 +216,7 @@ def test_a_glitch_behind_a_request_does_not_cost_it(line: SerialLine, glitch: by
     assert serve(line, Port(READ_TOTALS + glitch)) == [ANSWER]
 
 
+@pytest.mark.promise(4)
 def test_more_than_a_glitch_behind_a_request_costs_it(line: SerialLine) -> None:
     assert serve(line, Port(READ_TOTALS, b"\1\2", b"\3")) == []
 
@@ -222,6 +226,7 @@ def test_a_glitch_behind_a_request_that_was_dug_out_of_noise_costs_it(line: Seri
     assert serve(line, Port(b"\x38\x39\x40" + READ_TOTALS)) == [ANSWER]
 
 
+@pytest.mark.promise(9)
 def test_first_requests_are_told_up_to_a_bound(line: SerialLine, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     for address in range(40):
@@ -238,6 +243,7 @@ HOLDS_REQUESTS = append_crc(bytes((2, 3, 56)) + READ_TOTALS * 7)
 @pytest.mark.parametrize("lost", [1, 2, 3, 4, 11])
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
+@pytest.mark.promise(4)
 def test_no_request_inside_another_units_reply_is_answered_however_it_is_handed_over(
     lost: int, data: st.DataObject
 ) -> None:

@@ -66,6 +66,7 @@ def test_it_is_read_only_and_refuses_what_the_line_refuses(responder: Responder,
     assert ask(responder, bytes.fromhex(pdu))[0] == bytes.fromhex(reply)
 
 
+@pytest.mark.promise(1)
 def test_stale_data_is_refused_also_where_it_was_answered_before(responder: Responder) -> None:
     assert ask(responder, READ_TOTALS, now=101.4)[1] == "data"
     assert ask(responder, READ_TOTALS, now=101.6) == (b"\x83\x04", "stale")
@@ -88,6 +89,7 @@ def test_another_unit_is_told_that_there_is_no_way_to_it(responder: Responder) -
     assert ask(responder, b"\x80", unit=9)[1] == "exception-10"
 
 
+@pytest.mark.promise(10)
 def test_replies_kept_are_bounded(cache: RegisterCache) -> None:
     book = TcpReplyCache(cache)
     for start in range(148):
@@ -133,7 +135,7 @@ def test_addresses_and_networks_can_be_allowed() -> None:
 
 
 def test_the_settings_in_the_documentation_are_right(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[3] / "docs" / "side-door.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "modbus-tcp.md").read_text()
     (toml,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     path = tmp_path / "rtu-server.toml"
     path.write_text('[[line]]\nport = "/dev/ttyUSB0"\n' + toml)

@@ -39,6 +39,7 @@ class Kernel:
 
 
 @pytest.mark.parametrize("ppm", [-100_000, -83_333, -500, 500, 83_333, 100_000])
+@pytest.mark.promise(1)
 def test_it_begins_as_boottime_and_no_time_service_moves_it(ppm: int) -> None:
     kernel = Kernel(slewed=-3 * _SECOND, slept=7 * _SECOND)
     now = without_slewing(kernel.read)
@@ -48,6 +49,7 @@ def test_it_begins_as_boottime_and_no_time_service_moves_it(ppm: int) -> None:
     assert now() - begun == pytest.approx(10, abs=1e-6)
 
 
+@pytest.mark.promise(1)
 def test_what_the_host_sleeps_counts_at_once() -> None:
     kernel = Kernel()
     now = without_slewing(kernel.read)
@@ -61,6 +63,7 @@ def test_what_the_host_sleeps_counts_at_once() -> None:
     at_first=st.lists(st.integers(0, 3 * _SECOND), max_size=4),
     later=st.lists(st.lists(st.integers(0, 3 * _SECOND), max_size=4), max_size=5),
 )
+@pytest.mark.promise(1)
 def test_a_stall_in_the_middle_of_a_reading_moves_it_never_on_and_back_by_nothing_that_lasts(
     at_first: list[int], later: list[list[int]]
 ) -> None:

@@ -32,6 +32,7 @@ def test_every_service_finds_a_seed_that_it_takes(service: type, tmp_path: Path)
     junk=st.binary(max_size=4),
     drop=st.integers(min_value=0, max_value=4),
 )
+@pytest.mark.promise(10)
 def test_a_damaged_seed_is_read_or_refused_with_reasons(
     tmp_path: Path, seed: bytes, at: int, junk: bytes, drop: int
 ) -> None:

@@ -1,11 +1,13 @@
 """Logs stay readable: news at once, repetition once a minute."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from service_runtime.news import QuietLog
 
 
+@pytest.mark.promise(9)
 def test_what_repeats_is_told_at_once_and_then_in_one_summary_a_minute() -> None:
     quiet = QuietLog()
     lines = [quiet.line("port", f"gone {second}", float(second)) for second in range(200)]
@@ -29,6 +31,7 @@ def test_what_comes_seldom_is_told_each_time() -> None:
     assert [quiet.line("a", "x", now) for now in (0, 61, 122)] == ["x", "x", "x"]
 
 
+@pytest.mark.promise(9)
 def test_a_few_changes_in_a_row_are_told_each_and_flapping_is_summarised() -> None:
     quiet = QuietLog()
     reported = [quiet.line("link", f"{n}", float(n), at_once=6) for n in range(60)]
@@ -49,6 +52,7 @@ def test_nothing_is_summarised_once_the_trouble_is_over() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 500), st.floats(0, 2)), max_size=300))
+@pytest.mark.promise(9, 10)
 def test_however_many_kinds_come_memory_and_lines_stay_bounded(events: list[tuple[int, float]]) -> None:
     quiet, now, lines = QuietLog(most_kinds=5), 0.0, 0
     for kind, step in events:

@@ -58,6 +58,7 @@ def test_without_a_folder_nothing_is_noted() -> None:
     assert not OFF.on
 
 
+@pytest.mark.promise(10)
 def test_a_flood_between_two_ticks_is_bounded_and_counted() -> None:
     event_queue = EventQueue()
     for _ in range(1000):
@@ -67,6 +68,7 @@ def test_a_flood_between_two_ticks_is_bounded_and_counted() -> None:
     assert len(taken) + event_queue.dropped == 1000
 
 
+@pytest.mark.promise(10)
 def test_kept_events_are_the_newest_in_bounded_memory() -> None:
     kept = KeptEvents(20_000)
     for number in range(5000):

@@ -285,6 +285,7 @@ _variables = st.dictionaries(
 
 @given(tree=st.dictionaries(_keys, _tree, max_size=5), environ=_variables)
 @hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@pytest.mark.promise(10)
 def test_no_settings_whatever_end_in_anything_but_settings_or_mistakes(
     tmp_path: Path, tree: dict[str, Any], environ: dict[str, str]
 ) -> None:

@@ -1,5 +1,7 @@
 """A change is told once, when its reason is clear."""
 
+import pytest
+
 from service_runtime.news import PATIENCE, STILL, StableChange
 
 MAX_SLEEP = 0.25
@@ -11,6 +13,7 @@ def reported(change: StableChange, *looks: tuple[float, str, str]) -> list[float
     return [now for now, state, why in looks if change.is_due(state, why, now, at_once=state == "up")]
 
 
+@pytest.mark.promise(9)
 def test_a_change_is_told_once_when_its_reason_stands_still() -> None:
     looks = [(at * MAX_SLEEP, "down", "a group is off" if at > 2 else "a write is missing") for at in range(40)]
     assert reported(StableChange("up"), *looks) == [7 * MAX_SLEEP]

@@ -1,5 +1,7 @@
 """The status topic's keeper."""
 
+import pytest
+
 from service_runtime.status import NO_DELIVERY_AFTER, REPEAT, REPEAT_UNHEARD, StatusTopic
 
 
@@ -34,6 +36,7 @@ def test_while_all_is_well_it_is_said_rarely() -> None:
     assert broker.run(REPEAT) == [b"online"]
 
 
+@pytest.mark.promise(7)
 def test_somebody_elses_word_is_corrected_at_once() -> None:
     broker = Broker()
     broker.run(1)
@@ -41,6 +44,7 @@ def test_somebody_elses_word_is_corrected_at_once() -> None:
     assert broker.run(0.75) == [b"online"]
 
 
+@pytest.mark.promise(7)
 def test_a_broker_that_delivers_nothing_is_noticed_and_so_is_the_end_of_that() -> None:
     broker = Broker()
     broker.delivers = False

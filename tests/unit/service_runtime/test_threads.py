@@ -3,6 +3,8 @@ import threading
 import time
 from collections.abc import Callable
 
+import pytest
+
 from service_runtime.threads import TURN_WITHIN, WatchedThread, all_work
 
 
@@ -35,6 +37,7 @@ def test_a_thread_that_turns_has_no_fault_and_one_that_is_replaced_ends() -> Non
     assert thread.restarts == 1
 
 
+@pytest.mark.promise(5)
 def test_a_replaced_thread_that_never_turns_again_is_a_fault_though_the_new_one_turns() -> None:
     let_go, first = threading.Event(), threading.Lock()
     thread: WatchedThread

@@ -15,6 +15,7 @@ def _strikes() -> list[Fault]:
     return [fault for _, fault in zip(range(4), found, strict=False)]
 
 
+@pytest.mark.promise(2)
 def test_whoever_holds_the_broker_makes_no_number() -> None:
     outcome = run(SEED, SECONDS, _strikes())
     assert outcome.counts["data"] > 100
