@@ -346,7 +346,6 @@ def inverter_watched(fleet: Fleet, results: dict[str, Any], scene: str) -> Itera
     got = {name: count - before.get(name, 0) for name, count in after.items() if count > before.get(name, 0)}
     results[scene]["inverter"] = got
     print(scene, json.dumps(results[scene]), flush=True)
-    fleet.chain.assert_never()
 
 
 def _cut(fleet: Fleet) -> dict[str, Any]:

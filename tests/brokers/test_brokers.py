@@ -33,7 +33,8 @@ def broker(kind: type[NamedBroker], tmp_path_factory: pytest.TempPathFactory) ->
 def chain(kind: type[NamedBroker], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
     folder = tmp_path_factory.mktemp("chain")
     login = 'username = "{}"\npassword = "{}"'.format(*kind.login) if kind.login else ""
-    with Chain(folder, broker=kind(folder / "broker"), mqtt=login) as chain:
+    patient = ("--timeout", "0.5")  # this is about brokers, not about a busy machine
+    with Chain(folder, broker=kind(folder / "broker"), mqtt=login, inverter_options=patient) as chain:
         chain.start()
         chain.await_good(10, within=30)
         yield chain
