@@ -155,7 +155,7 @@ def test_blocks_that_travel_longer_than_they_are_true_are_never_served(hosts: Ho
         chain.network.up.delay = delay
         if not known:
             chain.start("server")
-            chain.server.await_log("arrive too old")
+            chain.server.await_log("arrive too old", within=25)
         else:
             time.sleep(LIVE_LIMIT + 0.1)
         assert set(chain.watch(1)) <= REFUSED
