@@ -68,7 +68,8 @@ class DataFlow(NamedTuple):
             if _counts(until - since, is_refused or deaf):
                 yield since, until, STOPPED if deaf else UNNAMED
         if self._is_missing(begun, now):
-            yield self._since(begun), now, UNNAMED
+            since = self._since(begun)
+            yield since, now, STOPPED if self.listening_since > since else UNNAMED
 
     def known_until(self, begun: float, now: float) -> float:
         """Return until when it is known whether data was missing."""

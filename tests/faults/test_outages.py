@@ -4,10 +4,12 @@ import json
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ksem_contract.health import NoData, NodeHealth
+from ksem_simulators.line.direction import character_time
 from rtu_server.outage_file import NAME
 from tests.chain import Chain
 
@@ -15,13 +17,26 @@ from .ear import NODE_HEALTH, Ear
 
 SHORTEST = 1.0
 """Seconds without data that count, where a request in them got none."""
+LONGEST = 5.0
+"""Seconds without a request that count."""
 
 
 def seen_by_the_inverter(log: Path) -> list[float]:
-    """The pauses between good answers that count, in seconds, from the inverter's log."""
+    """The pauses between the begins of good answers that count, in seconds, from the inverter's log."""
     requests = [json.loads(line) for line in log.read_text().splitlines()]
-    good = [one["at"] + one["turnaround_ms"] / 1000 for one in requests if one["outcome"] == "good"]
-    return [after - before for before, after in pairwise(good) if after - before > SHORTEST]
+    good = [number for number, request in enumerate(requests) if request["outcome"] == "good"]
+    pauses = []
+    for before, after in pairwise(good):
+        seconds = answer_begun(requests[after]) - answer_begun(requests[before])
+        if seconds > (SHORTEST if after - before > 1 else LONGEST):
+            pauses.append(seconds)
+    return pauses
+
+
+def answer_begun(request: dict[str, Any]) -> float:
+    """When the answer began: the log holds when its last byte was there."""
+    first, last = map(int, request["range"].split("-"))
+    return float(request["at"]) - (5 + 2 * (last - first + 1)) * character_time(38400)
 
 
 def published(ear: Ear) -> NoData:
