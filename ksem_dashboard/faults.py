@@ -51,9 +51,10 @@ class Verdict:
 
 def find_faults(state: BridgeState, now: float) -> list[Fault]:
     """All that is wrong now, what stops data first."""
+    own = [_fault("warn", "dashboard", reason) for reason in state.own_reasons]
     if not state.link_up:
-        return [_link_fault(state)]
-    found = [*_nobody(state, now), *_unreadable(state, now)]
+        return [_link_fault(state), *own]
+    found = [*_nobody(state, now), *_unreadable(state, now), *own]
     lost = set()
     for meter in state.meters.values():
         faults = list(_of_meter(state, meter, now))
@@ -65,6 +66,11 @@ def find_faults(state: BridgeState, now: float) -> list[Fault]:
     for inverter in state.inverters.values():
         found += _of_inverter(inverter, now)
     return sorted(found, key=lambda fault: fault.severity)
+
+
+def is_believed_wrongly(view: InverterView, now: float) -> bool:
+    """Whether this inverter steers by numbers that nobody measured."""
+    return any(reason.code in _BELIEVES_WRONG for reason in view.wrong(now))
 
 
 def judge(state: BridgeState, faults: list[Fault]) -> Verdict:

@@ -13,6 +13,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ksem_contract.reasons import Reason
 from ksem_contract.topics import Topics
+from ksem_dashboard.notifications import Notifications
+from ksem_dashboard.outages import OutageWatch, conditions
 from ksem_dashboard.picture import BridgeState
 from ksem_dashboard.report import health_verdict
 from ksem_dashboard.settings import DashboardSettings, KsemDashboardSettings
@@ -21,6 +23,7 @@ from service_runtime.clock import boottime
 from service_runtime.mqtt_connection import Incoming
 from service_runtime.mqtt_link import MqttLink
 from service_runtime.systemd import HealthFile, notify, watchdog_interval
+from service_runtime.threads import all_work
 
 TICK = 0.5
 _TCP_USER_TIMEOUT_MS = 20_000
@@ -39,6 +42,8 @@ class Dashboard:
             Topics(settings.mqtt.prefix), meters=own.meters, nodes=own.nodes, old_after=own.old_after
         )
         self._stream = Stream(self._state, boottime)
+        self._watch = OutageWatch()
+        self._notifications = Notifications(settings.notify.receivers(), settings.notify.rules)
         self._health_file = HealthFile()
         self._reported = ""
         self._watchdog = watchdog_interval()
@@ -67,11 +72,13 @@ class Dashboard:
         )
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         self._link.start()
+        self._notifications.start()
         log.info("the page is at http://%s", _address(listener))
         notify("READY=1")
         try:
             while not stopping.is_set() and not serving.done():
-                self._tick(boottime())
+                if not self._tick(boottime()):
+                    return 1
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(TICK):
                         await stopping.wait()
@@ -104,14 +111,29 @@ class Dashboard:
             log.warning("a message on %s can't be read: %s; further ones are only counted", last.topic, last.why)
         self._stream.changed()
 
-    def _tick(self, now: float) -> None:
+    def _tick(self, now: float) -> bool:
+        """Do what is due; False where the process must end."""
+        self._follow_outages(now)
         ok, why = health_verdict(self._state, now)
         self._health_file.publish(ok, why, now)
         if why != self._reported:
             self._reported = why
             notify(f"STATUS={why}")
+        if not all_work([self._notifications.delivery.thread], now, log):
+            return False
         if self._watchdog is not None:
             notify("WATCHDOG=1")
+        return True
+
+    def _follow_outages(self, now: float) -> None:
+        local = datetime.now().astimezone()
+        finished = self._watch.step(conditions(self._state, now), now, local.timestamp())
+        self._notifications.step(self._watch.current(), finished, now, local)
+        reasons = self._notifications.reasons()
+        if reasons != self._state.own_reasons:
+            self._state.own_reasons = reasons
+            self._state.changes += 1
+            self._stream.changed()
 
 
 REQUEST_WITHIN = 5.0

@@ -364,6 +364,10 @@ _SEEN: Final[Mapping[str, Template]] = {
     "message-unreadable": Template(
         "a message on {topic} can't be read: {error}", "run the same version of AirBridge everywhere"
     ),
+    "notification-undelivered": Template(
+        "a notification to {receiver} could not be delivered, {count} times since {since}: {error}",
+        "correct that line of [notify] urls_file, then try it: ksem-dashboard --notify-test",
+    ),
 }
 """What only an onlooker can know: dashboard, monitor."""
 
