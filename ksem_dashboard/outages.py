@@ -5,7 +5,7 @@ over once its subject has been seen well for a minute without a break; what can'
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from ksem_dashboard.faults import Fault, find_faults, is_believed_wrongly
@@ -78,6 +78,7 @@ class _Open:
         self.down_s = 0.0
         self.breaks = 1
         self.well_since: float | None = None
+        self.absent_s = 0.0
         self._begun_at = self._last_bad = now
         self._seconds: dict[tuple[str, str], float] = {}
         self._faults: dict[tuple[str, str], Fault] = {}
@@ -139,9 +140,8 @@ class OutageWatch:
         """Take in how all subjects are; return the outages that are over now. `wall`: seconds since 1970."""
         step = 0.0 if self._last is None else min(max(0.0, now - self._last), _MAX_STEP)
         self._last = now
-        for subject in self._open.keys() - found.keys():
-            if found.get("broker", Condition(False)).is_well:
-                del self._open[subject]  # it was given up: nobody saw the outage's end
+        if "broker" in found and found["broker"].is_well:
+            self._forget_given_up(found, step)
         finished = []
         for subject, condition in found.items():
             if condition.fault is not None:
@@ -155,6 +155,13 @@ class OutageWatch:
         """The outages that are not over, the oldest first."""
         return sorted((held.outage() for held in self._open.values()), key=lambda outage: outage.begun)
 
+    def _forget_given_up(self, found: Mapping[str, Condition], step: float) -> None:
+        """Drop an outage of something that is known no more; right after the start, nothing is known yet."""
+        for subject in self._open.keys() - found.keys():
+            self._open[subject].absent_s += step
+            if self._open[subject].absent_s > SETTLE:
+                del self._open[subject]
+
     def _settled(self, subject: str, condition: Condition, now: float) -> bool:
         held = self._open[subject]
         if not condition.is_well:
@@ -164,9 +171,9 @@ class OutageWatch:
         return now - held.on_well(now) >= SETTLE
 
 
-def outages_of_the_node(seen: Iterable[Outage], _node: str) -> list[Outage]:
-    """The outages of an RTU server that the history shows: those that were seen from here.
+def shown_outages(seen: Iterable[Outage]) -> list[Outage]:
+    """The outages that the history shows: those that were seen from here.
 
-    The one place where an account of outages that the server itself keeps can take the place of what was seen.
+    The one place where an account of outages that an RTU server itself keeps can take the place of what was seen.
     """
-    return [replace(outage) for outage in seen]
+    return list(seen)

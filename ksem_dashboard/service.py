@@ -13,6 +13,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ksem_contract.reasons import Reason
 from ksem_contract.topics import Topics
+from ksem_dashboard.archive import Archive
 from ksem_dashboard.notifications import Notifications
 from ksem_dashboard.outages import OutageWatch, conditions
 from ksem_dashboard.picture import BridgeState
@@ -44,6 +45,7 @@ class Dashboard:
         self._stream = Stream(self._state, boottime)
         self._watch = OutageWatch()
         self._notifications = Notifications(settings.notify.receivers(), settings.notify.rules)
+        self._archive = Archive(settings.history)
         self._health_file = HealthFile()
         self._reported = ""
         self._watchdog = watchdog_interval()
@@ -67,11 +69,13 @@ class Dashboard:
         except _CanNotListenError as error:
             log.error("%s", error)  # noqa: TRY400  (the trace would say no more)
             return 1
+        own = self._settings
         server = _Server(
-            _web_settings(make_app(self._state, self._stream, boottime, self._settings.hosts, self._settings.proxy))
+            _web_settings(make_app(self._state, self._stream, boottime, own.hosts, own.proxy, archive=self._archive))
         )
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         self._link.start()
+        self._resume(boottime(), datetime.now().astimezone())
         self._notifications.start()
         log.info("the page is at http://%s", _address(listener))
         notify("READY=1")
@@ -86,7 +90,11 @@ class Dashboard:
             notify("STOPPING=1")
             self._stream.end()
             server.should_exit = True
-            await asyncio.gather(asyncio.to_thread(self._link.stop), serving)
+            await asyncio.gather(
+                asyncio.to_thread(self._link.stop),
+                serving,
+                self._archive.stop(self._state, boottime(), datetime.now().astimezone()),
+            )
         return 0
 
     def _in_loop(self, function: object, *arguments: object) -> None:
@@ -125,11 +133,21 @@ class Dashboard:
             notify("WATCHDOG=1")
         return True
 
+    def _resume(self, now: float, local: datetime) -> None:
+        """Go on where the service before this one ended."""
+        wall = local.timestamp()
+        self._notifications.remember(self._archive.resume(self._watch, now, wall), now, wall)
+
     def _follow_outages(self, now: float) -> None:
         local = datetime.now().astimezone()
         finished = self._watch.step(conditions(self._state, now), now, local.timestamp())
-        self._notifications.step(self._watch.current(), finished, now, local)
-        reasons = self._notifications.reasons()
+        current = self._watch.current()
+        self._notifications.step(current, finished, now, local)
+        self._archive.step(self._state, current, finished, now, local)
+        if self._notifications.is_changed:
+            self._notifications.is_changed = False
+            self._archive.remember(self._notifications.memory(now, local.timestamp()))
+        reasons = self._notifications.reasons() + self._archive.reasons()
         if reasons != self._state.own_reasons:
             self._state.own_reasons = reasons
             self._state.changes += 1

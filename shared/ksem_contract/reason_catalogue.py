@@ -368,6 +368,10 @@ _SEEN: Final[Mapping[str, Template]] = {
         "a notification to {receiver} could not be delivered, {count} times since {since}: {error}",
         "correct that line of [notify] urls_file, then try it: ksem-dashboard --notify-test",
     ),
+    "history-not-written": Template(
+        "the history can't be written: {error}",
+        "see that the dashboard's user may write to {directory}, and that the disk has space",
+    ),
 }
 """What only an onlooker can know: dashboard, monitor."""
 
