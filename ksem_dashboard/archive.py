@@ -6,11 +6,13 @@ import io
 import logging
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from ksem_contract.reasons import Reason
 from ksem_dashboard.outages import Outage, OutageWatch, shown_outages
@@ -27,13 +29,17 @@ RESUME_WITHIN: Final = 3600.0
 """Seconds after which an outage that was open when the service ended is over: nobody knows what came then."""
 TABLES: Final = ("power", "energy", "outages")
 
+T = TypeVar("T")
+
 log: Final = logging.getLogger(__name__)
 
 
 class Archive:
-    """`step`, `reasons` and `stop` are for the event loop, `as_json` and `as_csv` for any thread."""
+    """`step`, `reasons` and `stop` are for the event loop, as are `page` and `table`."""
 
     def __init__(self, settings: HistorySettings) -> None:
+        # One thread, so that one thing is done after another, and memory for one thread is taken.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="history")
         self._directory = _directory(settings)
         self._error = ""
         self._is_lost = False
@@ -68,6 +74,14 @@ class Archive:
             return ()
         return (Reason.of("history-not-written", error=self._error, directory=self._directory or ""),)
 
+    async def page(self, meter: str, local: datetime) -> dict[str, Any]:
+        """Return `as_json`, made in the archive's thread."""
+        return await self._in_thread(self.as_json, meter, local)
+
+    async def table(self, name: str, meter: str, local: datetime) -> str:
+        """Return `as_csv`, made in the archive's thread."""
+        return await self._in_thread(self.as_csv, name, meter, local)
+
     async def stop(self, state: BridgeState, now: float, local: datetime) -> None:
         """Write what the unfinished minute holds, and close the file."""
         if self._writing is not None:
@@ -75,7 +89,8 @@ class Archive:
         batch = self._recorder.rest(state, self._current, now, local)
         if batch is not None:
             await self._write(batch)
-        await asyncio.to_thread(self._store.close)
+        await self._in_thread(self._store.close)
+        self._thread.shutdown(wait=False)
 
     def as_json(self, meter: str, local: datetime) -> dict[str, Any]:
         """Power of a day and a week, energy and outages of 30 days. sqlite3.Error where that can't be read."""
@@ -132,6 +147,9 @@ class Archive:
         found |= {(one.subject, one.begun): one for one in (*self._recorder.finished, *self._current)}
         return sorted(shown_outages(found.values()), key=lambda one: one.begun)
 
+    async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, partial(function, *arguments))
+
     def _open(self) -> Store:
         try:
             store = Store(self._directory)
@@ -156,7 +174,7 @@ class Archive:
 
     async def _write(self, batch: Batch) -> None:
         try:
-            await asyncio.to_thread(self._store.write, batch)
+            await self._in_thread(self._store.write, batch)
         except (OSError, sqlite3.Error) as error:
             self._on_error(error)
         else:
@@ -164,7 +182,7 @@ class Archive:
 
     async def _remember(self, memory: Any) -> None:
         try:
-            await asyncio.to_thread(self._store.remember, "notifications", memory)
+            await self._in_thread(self._store.remember, "notifications", memory)
         except (OSError, sqlite3.Error) as error:
             self._on_error(error)
 

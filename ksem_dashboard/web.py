@@ -106,6 +106,7 @@ FILES: Final = {
     "style.css": ("style.css", "text/css; charset=utf-8"),
     "page.js": ("page.js", "text/javascript; charset=utf-8"),
     "draw.js": ("draw.js", "text/javascript; charset=utf-8"),
+    "past.js": ("past.js", "text/javascript; charset=utf-8"),
     "ages.js": ("ages.js", "text/javascript; charset=utf-8"),
     "icon.svg": ("icon.svg", "image/svg+xml"),
 }
@@ -154,7 +155,7 @@ def make_app(
     async def past(request: Request) -> Response:
         meter, local = request.query_params.get("meter", ""), datetime.now().astimezone()
         try:
-            found = await asyncio.to_thread(archive.as_json, meter, local)
+            found = await archive.page(meter, local)
         except sqlite3.Error as error:
             return _unread(error)
         return JSONResponse(found, headers={"cache-control": "no-store"})
@@ -165,7 +166,7 @@ def make_app(
             return PlainTextResponse(f"there are {', '.join(TABLES)}\n", status_code=404)
         meter = request.query_params.get("meter") or next(iter(picture.meters), "")
         try:
-            text = await asyncio.to_thread(archive.as_csv, name, meter, local)
+            text = await archive.table(name, meter, local)
         except sqlite3.Error as error:
             return _unread(error)
         headers = {"cache-control": "no-store", "content-disposition": f'attachment; filename="airbridge-{name}.csv"'}
