@@ -59,16 +59,18 @@ def has_apprise() -> bool:
 
 def deliver_by_apprise(url: str, message: Message) -> str:
     """Deliver to one address; return what went wrong, empty where it arrived."""
-    import apprise  # noqa: PLC0415  (an extra, and heavy: only where it is used)
-
-    sender = apprise.Apprise()
-    if not sender.add(url):
-        return "apprise knows no such address: see its list of services, and write special characters as %40"
+    try:
+        import apprise  # noqa: PLC0415  (an extra, and heavy: only where it is used)
+    except ImportError as error:
+        return f"the library apprise can't be loaded: {error}"
     errors = _LastError()
     log = logging.getLogger("apprise")
     log.addHandler(errors)
     propagated, log.propagate = log.propagate, False
     try:
+        sender = apprise.Apprise()
+        if not sender.add(url):
+            return "apprise knows no such address: see its list of services, and write special characters as %40"
         arrived = sender.notify(body=message.body, title=message.title)
     except Exception as error:  # noqa: BLE001  (a plugin of a service that we don't know: its receiver is reported)
         return type(error).__name__

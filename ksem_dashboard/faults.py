@@ -19,7 +19,7 @@ GRACE: Final = 3.0
 _UNREADABLE_FOR: Final = 60.0
 _EFFECTS: Final = ("polled-instead", "polls-unanswered", "node-without-broker", "unit-has-no-port")
 """Reasons that the next one in the list explains."""
-_BELIEVES_WRONG: Final = frozenset(
+BELIEVES_WRONG: Final = frozenset(
     {"inverter-wrong-sign", "inverter-other-power", "inverter-phases-swapped", "inverter-stands-still"}
 )
 """Reasons for which the inverter steers by numbers that nobody measured."""
@@ -70,7 +70,7 @@ def find_faults(state: BridgeState, now: float) -> list[Fault]:
 
 def is_believed_wrongly(view: InverterView, now: float) -> bool:
     """Whether this inverter steers by numbers that nobody measured."""
-    return any(reason.code in _BELIEVES_WRONG for reason in view.wrong(now))
+    return any(reason.code in BELIEVES_WRONG for reason in view.wrong(now))
 
 
 def judge(state: BridgeState, faults: list[Fault]) -> Verdict:
@@ -226,5 +226,5 @@ def _of_inverter(view: InverterView, now: float) -> Iterator[Fault]:
     if view.status is not None and not view.runs(now):
         yield _fault("warn", where, Reason.of("inverter-reader-silent", inverter=view.inverter))
     for reason in view.wrong(now):
-        severity: Severity = "bad" if reason.code in _BELIEVES_WRONG else "warn"
+        severity: Severity = "bad" if reason.code in BELIEVES_WRONG else "warn"
         yield _fault(severity, where, reason)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
+from ksem_dashboard.faults import BELIEVES_WRONG
 from ksem_dashboard.outages import Outage
 
 
@@ -32,16 +33,18 @@ class Events:
 
 
 _EN: Final = {
-    "title-begun": "KSEM AirBridge: no data",
-    "title-again": "KSEM AirBridge: still no data",
+    "no-data": "no data",
+    "wrong": "wrong numbers",
+    "title-begun": "KSEM AirBridge: {what}",
+    "title-again": "KSEM AirBridge: still {what}",
     "title-ended": "KSEM AirBridge: all is well again",
     "title-some": "KSEM AirBridge: one part is well again, another is not",
-    "begun": "{subject}: no data since {since} ({length}).",
-    "begun-breaks": "{subject}: no data since {since}, with breaks: {down} of {length} in {breaks} outages.",
-    "again": "{subject}: still no data, since {since} ({length}).",
-    "ended": "{subject}: well again since {until}. No data for {length}, from {since} on.",
-    "ended-breaks": "{subject}: well again since {until}. From {since} on no data for {down} of {length}, in {breaks}"
-    " outages.",
+    "begun": "{subject}: {what} since {since} ({length}).",
+    "begun-breaks": "{subject}: {what} since {since}, with breaks: {down} of {length} in {breaks} outages.",
+    "again": "{subject}: still {what}, since {since} ({length}).",
+    "ended": "{subject}: well again since {until}. Before that {what} for {length}, from {since} on.",
+    "ended-breaks": "{subject}: well again since {until}. Before that {what} for {down} of {length}, in {breaks}"
+    " outages, from {since} on.",
     "reason": "Reason: {reason}",
     "remedy": "What to do: {remedy}",
     "more": "And {count} more.",
@@ -61,7 +64,7 @@ def compose(events: Events, local: datetime, language: str) -> Message:
     parts += [_outage(outage, "again", local, texts) for outage in events.again]
     parts += [_outage(outage, "ended", local, texts) for outage in events.ended]
     more = [texts["more"].format(count=len(parts) - MOST)] if len(parts) > MOST else []
-    return Message(texts[_title(events)], "\n\n".join([*parts[:MOST], *more]))
+    return Message(_title(events, texts), "\n\n".join([*parts[:MOST], *more]))
 
 
 def trial_message(language: str) -> Message:
@@ -83,16 +86,23 @@ def in_words(seconds: float) -> str:
     return f"{days} d {hours} h" if hours else f"{days} d"
 
 
-def _title(events: Events) -> str:
+def _title(events: Events, texts: Mapping[str, str]) -> str:
     on = events.begun or events.again
     if on and events.ended:
-        return "title-some"
-    return "title-begun" if events.begun else "title-again" if events.again else "title-ended"
+        return texts["title-some"]
+    if not on:
+        return texts["title-ended"]
+    return texts["title-begun" if events.begun else "title-again"].format(what=_what(on[0], texts))
+
+
+def _what(outage: Outage, texts: Mapping[str, str]) -> str:
+    return texts["wrong" if outage.code in BELIEVES_WRONG else "no-data"]
 
 
 def _outage(outage: Outage, kind: str, local: datetime, texts: Mapping[str, str]) -> str:
     key = f"{kind}-breaks" if outage.breaks > 1 and f"{kind}-breaks" in texts else kind
     sentence = texts[key].format(
+        what=_what(outage, texts),
         subject=outage.subject[:1].upper() + outage.subject[1:],
         since=_clock(outage.begun, local),
         until=_clock(outage.ended, local),

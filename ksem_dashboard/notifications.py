@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from ksem_contract.reasons import Reason
-from ksem_dashboard.delivery import Deliver, DeliveryThread, Receiver, deliver_by_apprise
+from ksem_dashboard.delivery import Deliver, DeliveryThread, Receiver, deliver_by_apprise, has_apprise
 from ksem_dashboard.notifier import Notifier, Rules
 from ksem_dashboard.outages import Outage
 
@@ -20,16 +20,22 @@ class Notifications:
         self._receivers = receivers
         self._notifiers = [Notifier(rules) for _ in receivers]
         self.delivery = DeliveryThread(receivers, deliver)
+        # No mistake in the settings: an upgrade may lose the library, and the page is worth more than messages.
+        self._lacks_library = bool(receivers) and deliver is deliver_by_apprise and not has_apprise()
         self.is_changed = False
         """Whether `memory` differs from what it was when this was set to False."""
 
     def start(self) -> None:
         """Start delivering."""
-        if self._receivers:
+        if self._lacks_library:
+            log.error("%s", Reason.of("notifications-without-library"))
+        elif self._receivers:
             self.delivery.start()
 
     def step(self, current: Sequence[Outage], finished: Sequence[Outage], now: float, local: datetime) -> None:
         """Take in the outages: those that are not over, and those that are over now."""
+        if self._lacks_library:
+            return
         for result in self.delivery.results():
             self._on_result(result.receiver, result.error, now, local)
         for number, notifier in enumerate(self._notifiers):
@@ -40,6 +46,8 @@ class Notifications:
 
     def reasons(self) -> tuple[Reason, ...]:
         """Why notifications don't arrive."""
+        if self._lacks_library:
+            return (Reason.of("notifications-without-library"),)
         return tuple(
             Reason.of(
                 "notification-undelivered",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import attrs
 
-from ksem_dashboard.delivery import Receiver, has_apprise, read_receivers
+from ksem_dashboard.delivery import Receiver, read_receivers
 from ksem_dashboard.notification_text import TEXTS
 from ksem_dashboard.notifier import QUIET_PATTERN, Rules, parse_quiet
 from service_runtime.common_settings import MqttSettings
@@ -91,8 +91,6 @@ class NotifySettings:
             mistakes.append(f'urls_file = "{self.urls_file}": can\'t be read: {error}')
         except ValueError as error:
             mistakes.append(f'urls_file = "{self.urls_file}": {error}')
-        if self.urls_file is not None and not has_apprise():
-            mistakes.append("urls_file: the library apprise is missing: pip install 'ksem-airbridge[notify]'")
         if mistakes:
             raise ValueError(*mistakes)
 

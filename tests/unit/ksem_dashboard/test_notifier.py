@@ -76,7 +76,7 @@ def test_an_outage_is_reported_after_a_minute_and_again_when_it_is_over() -> Non
     assert "Meter main: no data since 12:01" in begun.body
     assert "Reason: The meter has stopped pushing." in begun.body
     assert "What to do: See its Modbus menu." in begun.body
-    assert "well again since 12:06. No data for 5 min, from 12:01 on." in over.body
+    assert "well again since 12:06. Before that no data for 5 min, from 12:01 on." in over.body
     assert "Reason: The meter has stopped pushing." in over.body
 
 
@@ -97,7 +97,7 @@ def test_in_quiet_hours_nothing_is_sent_and_at_their_end_what_happened() -> None
     owner = Owner(night, is_down=between(2 * 3600, 2 * 3600 + 1800), begin=begin).run(12 * 3600)
     ((at, message),) = owner.received
     assert at == pytest.approx(9.5 * 3600, abs=2), "06:30"
-    assert "well again since 2026-11-22 23:30. No data for 30 min, from 2026-11-22 23:00 on." in message.body
+    assert "again since 2026-11-22 23:30. Before that no data for 30 min, from 2026-11-22 23:00 on." in message.body
 
 
 def test_what_still_goes_on_at_the_end_of_quiet_hours_is_reported_then() -> None:
@@ -122,7 +122,7 @@ def test_after_a_receiver_was_away_for_ten_minutes_it_gets_what_is_true_then() -
     ((at, message),) = owner.received
     assert at <= 760 + 600, "tried again with growing pauses, and not given up"
     assert message.title.endswith("all is well again"), "no alarm for what is over"
-    assert "No data for 5 min" in message.body
+    assert "no data for 5 min" in message.body
     pauses = [later - earlier for earlier, later in zip(owner.tried, owner.tried[1:], strict=False)]
     assert pauses == sorted(pauses)
     assert pauses[0] == pytest.approx(30, abs=1)
@@ -146,7 +146,7 @@ def test_a_restart_neither_repeats_a_message_nor_loses_the_end_of_an_outage() ->
     owner.notifier.remember(kept, 5300, owner.local.timestamp())
     owner.run(1500)
     assert len(owner.received) == 2
-    assert "No data for 15 min" in owner.texts()[1]
+    assert "no data for 15 min" in owner.texts()[1]
 
 
 def test_a_damaged_memory_is_left_out() -> None:
@@ -166,6 +166,13 @@ def test_many_outages_at_once_are_one_message_of_bounded_length() -> None:
     message = compose(Events(begun=outages), NOON, "en")
     assert message.body.endswith("And 32 more.")
     assert len(message.body) < 3000
+
+
+def test_an_inverter_that_believes_wrong_numbers_is_not_called_one_without_data() -> None:
+    wrong = Outage("inverter roof", NOON.timestamp(), 60, 60, 1, "inverter-wrong-sign", "It has the wrong sign.", "")
+    message = compose(Events(begun=(wrong,)), NOON, "en")
+    assert message.title == "KSEM AirBridge: wrong numbers"
+    assert message.body.startswith("Inverter roof: wrong numbers since 12:00")
 
 
 @pytest.mark.parametrize(

@@ -55,15 +55,6 @@ def test_a_file_without_addresses_or_that_is_not_there_is_refused(tmp_path: Path
             loaded(f'[notify]\nurls_file = "{tmp_path / name}"\n', tmp_path)
 
 
-def test_without_the_library_notifications_are_refused_with_the_remedy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "addresses").write_text("ntfy://ntfy.example/house\n")
-    monkeypatch.setattr("ksem_dashboard.settings.has_apprise", lambda: False)
-    with pytest.raises(SettingsError, match=r"pip install 'ksem-airbridge\[notify\]'"):
-        loaded(f'[notify]\nurls_file = "{tmp_path / "addresses"}"\n', tmp_path)
-
-
 def test_the_example_of_notifications_is_good_but_for_its_file(tmp_path: Path) -> None:
     page = (Path(__file__).parents[3] / "docs" / "dashboard.md").read_text(encoding="utf-8")
     example = page.split("```toml\n")[2].split("```")[0]
