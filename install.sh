@@ -748,7 +748,7 @@ uninstall() {
         fi
     fi
     for service in "${SERVICES[@]}"; do
-        if [[ -d /var/lib/$service ]]; then # what it wrote down after faults
+        if [[ -d /var/lib/$service ]]; then # what it wrote down after faults, the history
             rm -rf "/var/lib/${service:?}"
             changed "/var/lib/$service" "removed"
         fi

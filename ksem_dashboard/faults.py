@@ -20,7 +20,7 @@ GRACE: Final = 3.0
 _UNREADABLE_FOR: Final = 60.0
 _EFFECTS: Final = ("polled-instead", "polls-unanswered", "node-without-broker", "unit-has-no-port")
 """Reasons that the next one in the list explains."""
-_BELIEVES_WRONG: Final = frozenset(
+BELIEVES_WRONG: Final = frozenset(
     {"inverter-wrong-sign", "inverter-other-power", "inverter-phases-swapped", "inverter-stands-still"}
 )
 """Reasons for which the inverter steers by numbers that nobody measured."""
@@ -48,6 +48,11 @@ class Verdict:
 
     state: Literal["ok", "warn", "bad"]
     text: str
+
+
+def is_believed_wrongly(view: InverterView, now: float) -> bool:
+    """Whether this inverter steers by numbers that nobody measured."""
+    return any(reason.code in BELIEVES_WRONG for reason in view.wrong(now))
 
 
 def find_faults(state: BridgeState, now: float, language: Language = ENGLISH) -> list[Fault]:
@@ -82,9 +87,10 @@ class _Finder:
 
     def find(self) -> list[Fault]:
         state = self._state
+        own = [self._fault("warn", "dashboard", reason) for reason in state.own_reasons]
         if not state.link_up:
-            return [self._link_fault()]
-        found = [*self._nobody(), *self._unreadable()]
+            return [self._link_fault(), *own]
+        found = [*self._nobody(), *self._unreadable(), *own]
         lost = set()
         for meter in state.meters.values():
             faults = list(self._of_meter(meter))
@@ -235,7 +241,7 @@ class _Finder:
         if view.status is not None and not view.runs(self._now):
             yield self._fault("warn", where, Reason.of("inverter-reader-silent", inverter=view.inverter))
         for reason in view.wrong(self._now):
-            yield self._fault("bad" if reason.code in _BELIEVES_WRONG else "warn", where, reason)
+            yield self._fault("bad" if reason.code in BELIEVES_WRONG else "warn", where, reason)
 
 
 def _shown(severity: Severity, where: str, reason: Reason, headline: str = "", *, effect: str = "") -> Fault:

@@ -64,15 +64,26 @@ class Energy:
     """`00:00`, or later if the first reading of the day came later."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Both counters in kWh, and when they came."""
+
+    imported: float
+    exported: float
+    local: datetime
+
+
 class EnergyToday:
     """Follows the meter's two counters from midnight on, or from the first reading that was seen."""
 
-    __slots__ = ("_base", "_day", "_last", "_since")
+    __slots__ = ("_base", "_day", "_last", "_since", "reading")
 
     def __init__(self) -> None:
         self._day: date | None = None
         self._base = self._last = (0.0, 0.0)
         self._since = ""
+        self.reading: Reading | None = None
+        """The last one."""
 
     def note(self, imported: float, exported: float, local: datetime) -> None:
         """Take in a fresh reading of both counters (kWh) at this local time."""
@@ -86,6 +97,7 @@ class EnergyToday:
             yesterday = (local.date() - self._day).days == 1
             self._base, self._since = (self._last, "00:00") if yesterday else (reading, f"{local:%H:%M}")
         self._day, self._last = local.date(), reading
+        self.reading = Reading(imported, exported, local)
 
     @property
     def energy(self) -> Energy | None:

@@ -185,6 +185,8 @@ class BridgeState:
         self.link_up: bool | None = None
         self.link_reasons: tuple[Reason, ...] = ()
         self.link_since: float | None = None
+        self.own_reasons: tuple[Reason, ...] = ()
+        """What the dashboard itself can't do, as to deliver a notification."""
         self.messages = 0
         self.unreadable = 0
         self.last_unreadable: Unreadable | None = None

@@ -13,6 +13,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ksem_contract.reasons import Reason
 from ksem_contract.topics import Topics
+from ksem_dashboard.archive import Archive
+from ksem_dashboard.notifications import Notifications
+from ksem_dashboard.outages import OutageWatch, conditions
 from ksem_dashboard.picture import BridgeState
 from ksem_dashboard.report import health_verdict
 from ksem_dashboard.settings import DashboardSettings, KsemDashboardSettings
@@ -21,6 +24,7 @@ from service_runtime.clock import boottime
 from service_runtime.mqtt_connection import Incoming
 from service_runtime.mqtt_link import MqttLink
 from service_runtime.systemd import HealthFile, notify, watchdog_interval
+from service_runtime.threads import all_work
 
 TICK = 0.5
 _TCP_USER_TIMEOUT_MS = 20_000
@@ -39,6 +43,9 @@ class Dashboard:
             Topics(settings.mqtt.prefix), meters=own.meters, nodes=own.nodes, old_after=own.old_after
         )
         self._stream = Stream(self._state, boottime)
+        self._watch = OutageWatch()
+        self._notifications = Notifications(settings.notify.receivers(), settings.notify.rules)
+        self._archive = Archive(settings.history)
         self._health_file = HealthFile()
         self._reported = ""
         self._watchdog = watchdog_interval()
@@ -62,16 +69,20 @@ class Dashboard:
         except _CanNotListenError as error:
             log.error("%s", error)  # noqa: TRY400  (the trace would add nothing)
             return 1
+        own = self._settings
         server = _Server(
-            _web_settings(make_app(self._state, self._stream, boottime, self._settings.hosts, self._settings.proxy))
+            _web_settings(make_app(self._state, self._stream, boottime, own.hosts, own.proxy, archive=self._archive))
         )
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         self._link.start()
+        self._resume(boottime(), datetime.now().astimezone())
+        self._notifications.start()
         log.info("the page is at http://%s", _address(listener))
         notify("READY=1")
         try:
             while not stopping.is_set() and not serving.done():
-                self._tick(boottime())
+                if not self._tick(boottime()):
+                    return 1
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(TICK):
                         await stopping.wait()
@@ -79,7 +90,11 @@ class Dashboard:
             notify("STOPPING=1")
             self._stream.end()
             server.should_exit = True
-            await asyncio.gather(asyncio.to_thread(self._link.stop), serving)
+            await asyncio.gather(
+                asyncio.to_thread(self._link.stop),
+                serving,
+                self._archive.stop(self._state, boottime(), datetime.now().astimezone()),
+            )
         return 0
 
     def _in_loop(self, function: object, *arguments: object) -> None:
@@ -104,14 +119,39 @@ class Dashboard:
             log.warning("a message on %s can't be read: %s; further ones are only counted", last.topic, last.why)
         self._stream.changed()
 
-    def _tick(self, now: float) -> None:
+    def _tick(self, now: float) -> bool:
+        """Do what is due; False where the process must end."""
+        self._follow_outages(now)
         ok, why = health_verdict(self._state, now)
         self._health_file.write(ok, why, now)
         if why != self._reported:
             self._reported = why
             notify(f"STATUS={why}")
+        if not all_work([self._notifications.delivery.thread], now, log):
+            return False
         if self._watchdog is not None:
             notify("WATCHDOG=1")
+        return True
+
+    def _resume(self, now: float, local: datetime) -> None:
+        """Go on where the service before this one ended."""
+        wall = local.timestamp()
+        self._notifications.remember(self._archive.resume(self._watch, now, wall), now, wall)
+
+    def _follow_outages(self, now: float) -> None:
+        local = datetime.now().astimezone()
+        finished = self._watch.step(conditions(self._state, now), now, local.timestamp())
+        current = self._watch.current()
+        self._notifications.step(current, finished, now, local)
+        self._archive.step(self._state, current, finished, now, local)
+        if self._notifications.is_changed:
+            self._notifications.is_changed = False
+            self._archive.remember(self._notifications.memory(now, local.timestamp()))
+        reasons = self._notifications.reasons() + self._archive.reasons()
+        if reasons != self._state.own_reasons:
+            self._state.own_reasons = reasons
+            self._state.changes += 1
+            self._stream.changed()
 
 
 REQUEST_WITHIN = 5.0

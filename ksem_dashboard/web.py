@@ -8,7 +8,9 @@ import hashlib
 import ipaddress
 import json
 import socket
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from datetime import datetime
 from importlib import resources
 from typing import Any, Final
 
@@ -18,6 +20,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ksem_dashboard.archive import TABLES, Archive
 from ksem_dashboard.history import slot_of
 from ksem_dashboard.language import ENGLISH, Language, language_of
 from ksem_dashboard.metrics import CONTENT_TYPE, Exposition
@@ -104,6 +107,7 @@ FILES: Final = {
     "style.css": ("style.css", "text/css; charset=utf-8"),
     "page.js": ("page.js", "text/javascript; charset=utf-8"),
     "draw.js": ("draw.js", "text/javascript; charset=utf-8"),
+    "past.js": ("past.js", "text/javascript; charset=utf-8"),
     "ages.js": ("ages.js", "text/javascript; charset=utf-8"),
     "icon.svg": ("icon.svg", "image/svg+xml"),
 }
@@ -118,7 +122,13 @@ HEADERS: Final = {
 
 
 def make_app(
-    picture: BridgeState, stream: Stream, clock: Callable[[], float], hosts: Iterable[str] = (), proxy: str = ""
+    picture: BridgeState,
+    stream: Stream,
+    clock: Callable[[], float],
+    hosts: Iterable[str] = (),
+    proxy: str = "",
+    *,
+    archive: Archive,
 ) -> ASGIApp:
     """The application; everything it needs is given. `hosts`: more names by which browsers may reach it.
 
@@ -143,12 +153,34 @@ def make_app(
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
         return _Events(stream, _language(request), headers)
 
+    async def past(request: Request) -> Response:
+        meter, local = request.query_params.get("meter", ""), datetime.now().astimezone()
+        try:
+            found = await archive.page(meter, local)
+        except sqlite3.Error as error:
+            return _unread(error)
+        return JSONResponse(found, headers={"cache-control": "no-store"})
+
+    async def table(request: Request) -> Response:
+        name, local = request.path_params["table"], datetime.now().astimezone()
+        if name not in TABLES:
+            return PlainTextResponse(f"there are {', '.join(TABLES)}\n", status_code=404)
+        meter = request.query_params.get("meter") or next(iter(picture.meters), "")
+        try:
+            text = await archive.table(name, meter, local)
+        except sqlite3.Error as error:
+            return _unread(error)
+        headers = {"cache-control": "no-store", "content-disposition": f'attachment; filename="airbridge-{name}.csv"'}
+        return Response(text, media_type="text/csv", headers=headers)
+
     routes = [Route(f"/{path}", _file(*found)) for path, found in FILES.items()]
     routes += [
         Route("/metrics", metrics),
         Route("/healthz", healthz),
         Route("/state.json", state),
         Route("/events", events),
+        Route("/history.json", past),
+        Route("/history/{table}.csv", table),
     ]
     pages = Starlette(routes=routes)
     return _with_headers(_with_one_peer(pages, proxy) if proxy else _with_known_hosts(pages, hosts))
@@ -157,6 +189,10 @@ def make_app(
 def _language(request: Request) -> Language:
     """By `?lang=`; English without."""
     return language_of(request.query_params.get("lang", "en"))
+
+
+def _unread(error: sqlite3.Error) -> Response:
+    return PlainTextResponse(f"the history can't be read: {error}\n", status_code=503)
 
 
 class _Events(StreamingResponse):

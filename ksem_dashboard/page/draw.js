@@ -113,7 +113,7 @@ function readAtPointer(picture, points, x, width, words) {
     const right = x(index) > width / 2;
     reading.setAttribute("x", x(index) + (right ? -8 : 8));
     reading.setAttribute("text-anchor", right ? "end" : "start");
-    reading.textContent = `${words.time(index)}  ${words.watts(point[1])}`;
+    reading.textContent = `${(words.reading ?? words.time)(index)}  ${words.watts(point[1])}`;
   });
   picture.addEventListener("pointerleave", () => {
     cursor.setAttribute("visibility", "hidden");

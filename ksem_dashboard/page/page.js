@@ -1,9 +1,11 @@
 import { Lateness, inWords, since, stamp } from "./ages.js";
 import { histogram, hourPlot, html, icon, signedBar } from "./draw.js";
+import { daysPlot, outageList, outagesInWords, spanPlot, strip } from "./past.js";
 
 const SILENT_AFTER = 2500; // ms; the dashboard says something at least once a second
 const RECONNECT_AFTER = 6000;
 const SHORTEST = 7; // points of the last hour's picture: a minute
+const PAST_EVERY = 60_000; // a row is added each minute
 const LIVE_WITHIN = 1000; // up to here an age is not worth a number
 
 const byId = (id) => document.getElementById(id);
@@ -19,6 +21,10 @@ let connected = false;
 let state = null;
 let chosen = decodeURIComponent(location.hash.slice(1));
 const histories = new Map();
+let span = "hour"; // or "day", "week": what the picture of power shows
+let past = null;
+let pastDue = 0; // when it is fetched again
+let stateBefore = "";
 const lives = new Map(); // by meter: the newest, with when it came
 
 function connect() {
@@ -150,7 +156,7 @@ function drawState() {
   byId("meters").hidden = names.length < 2;
   show("meters", [names, chosen], () => names.map((name) => {
     const button = html("button", { type: "button", "aria-pressed": name === chosen }, name);
-    button.addEventListener("click", () => { chosen = name; history.replaceState(null, "", `#${encodeURIComponent(name)}`); drawState(); drawPlot(); });
+    button.addEventListener("click", () => { chosen = name; history.replaceState(null, "", `#${encodeURIComponent(name)}`); drawState(); drawPlot(); drawPast(); });
     return button;
   }));
   byId("faults").hidden = state.faults.length === 0;
@@ -159,6 +165,8 @@ function drawState() {
       html("b", {}, fault.text), html("span", { class: "quiet" }, fault.remedy),
       fault.details.length === 0 ? null : html("details", {}, html("summary", {}, "Details"), ...fault.details.map((one) => html("p", { class: "quiet" }, one))))));
   setText(byId("version"), `KSEM AirBridge ${state.version}`);
+  if (state.verdict.state !== stateBefore) pastDue = Math.min(pastDue, Date.now() + 2000); // an outage began or ended
+  stateBefore = state.verdict.state;
   drawLive();
   drawEnergy();
   drawChains();
@@ -185,6 +193,10 @@ function drawEnergy() {
 function drawPlot() {
   const told = histories.get(chosen), place = byId("plot");
   const width = place.clientWidth;
+  if (span !== "hour") {
+    if (past?.meter === chosen && width >= 50) place.replaceChildren(spanPlot(past[span], span, width, (value) => `${watts(value)} W`));
+    return;
+  }
   if (!told || width < 50) return;
   const live = liveNow(), now = freshness() === "live" ? live?.values.power : undefined;
   const all = [...told.points, now === undefined ? null : [now, now, now]];
@@ -201,6 +213,41 @@ function drawPlot() {
   const label = known.length === 0 ? "No power measured in the last hour"
     : `Power of the last hour, between ${watts(Math.min(...known.map((point) => point[0])))} and ${watts(Math.max(...known.map((point) => point[2])))} W`;
   place.replaceChildren(hourPlot(points, told.step_s, width, 190, { label, quarters, watts: (value) => `${watts(value)} W`, time: clock }));
+}
+
+async function fetchPast() {
+  pastDue = Date.now() + PAST_EVERY;
+  const meter = chosen;
+  try {
+    const answer = await fetch(`history.json?meter=${encodeURIComponent(meter)}`);
+    if (!answer.ok) return;
+    past = await answer.json();
+  } catch {
+    return; // the dashboard is away: the page says so
+  }
+  drawPast();
+}
+
+function drawPast() {
+  if (past?.meter !== chosen) { pastDue = 0; return; }
+  if (span !== "hour") drawPlot();
+  const days = byId("days"), outages = byId("strip");
+  if (days.clientWidth < 50) return;
+  days.replaceChildren(daysPlot(past, days.clientWidth, byId("days-sum")));
+  outages.replaceChildren(strip(past, outages.clientWidth));
+  setText(byId("outages-sum"), outagesInWords(past));
+  show("outages", past.outages, () => outageList(past));
+  setText(byId("stored"), past.is_stored ? "" : ". Kept in memory alone: it begins anew with the dashboard.");
+  for (const link of document.querySelectorAll("[data-table]")) link.href = `history/${link.dataset.table}.csv?meter=${encodeURIComponent(chosen)}`;
+}
+
+for (const button of document.querySelectorAll("[data-span]")) {
+  button.addEventListener("click", () => {
+    span = button.dataset.span;
+    for (const one of document.querySelectorAll("[data-span]")) one.setAttribute("aria-pressed", one === button);
+    byId("plot").replaceChildren();
+    drawPlot();
+  });
 }
 
 function drawChains() {
@@ -314,9 +361,10 @@ function drawBlocks() {
 
 setInterval(() => {
   drawLive();
+  if (state && connected && !document.hidden && Date.now() >= pastDue) fetchPast();
   if (since(heard) > RECONNECT_AFTER && since(tried) > RECONNECT_AFTER) connect();
 }, 250);
 document.addEventListener("visibilitychange", () => { if (!document.hidden && since(heard) > SILENT_AFTER) connect(); });
-window.addEventListener("hashchange", () => { chosen = decodeURIComponent(location.hash.slice(1)); if (state) { drawState(); drawPlot(); } });
-new ResizeObserver(drawPlot).observe(byId("plot"));
+window.addEventListener("hashchange", () => { chosen = decodeURIComponent(location.hash.slice(1)); if (state) { drawState(); drawPlot(); drawPast(); } });
+new ResizeObserver(() => { drawPlot(); drawPast(); }).observe(byId("plot"));
 connect();

@@ -370,6 +370,19 @@ _SEEN: Final[Mapping[str, Template]] = {
     "message-unreadable": Template(
         "a message on {topic} can't be read: {error}", "run the same version of AirBridge everywhere"
     ),
+    "notification-undelivered": Template(
+        "a notification to {receiver} could not be delivered, {count} times since {since}: {error}",
+        "correct that line of [notify] urls_file, then try it: ksem-dashboard --notify-test",
+    ),
+    "notifications-without-library": Template(
+        "nobody is notified: the library apprise is missing",
+        "install it (pip install 'ksem-airbridge[notify]'; on Debian: apt install apprise; after install.sh:"
+        " /opt/ksem-airbridge/current/bin/pip install apprise), then restart ksem-dashboard",
+    ),
+    "history-not-written": Template(
+        "the history can't be written: {error}",
+        "see that the dashboard's user may write to {directory}, and that the disk has space",
+    ),
 }
 """Reasons that only an observer can know: dashboard, monitor."""
 

@@ -397,6 +397,19 @@ _SEEN: Final[Mapping[str, Template]] = {
     "node-only-retained": Template("nur der Broker kennt noch einen RTU-Server {node}", _FORGET),
     "node-gone": Template("der RTU-Server {node} ist weg", _NODE_STATUS),
     "node-silent": Template("der RTU-Server {node} meldet nichts mehr über sich", _NODE_STATUS),
+    "notification-undelivered": Template(
+        "eine Benachrichtigung an {receiver} war seit {since} {count}-mal nicht zustellbar: {error}",
+        "korrigiere diese Zeile in [notify] urls_file und probiere sie aus: ksem-dashboard --notify-test",
+    ),
+    "notifications-without-library": Template(
+        "niemand wird benachrichtigt: die Bibliothek apprise fehlt",
+        "installiere sie (pip install 'ksem-airbridge[notify]'; auf Debian: apt install apprise; nach install.sh:"
+        " /opt/ksem-airbridge/current/bin/pip install apprise) und starte ksem-dashboard neu",
+    ),
+    "history-not-written": Template(
+        "der Verlauf lässt sich nicht schreiben: {error}",
+        "sieh nach, ob der Benutzer des Dashboards in {directory} schreiben darf und ob dort Platz ist",
+    ),
     "message-unreadable": Template(
         "eine Nachricht auf {topic} ist nicht lesbar: {error}", "verwende überall dieselbe Version von AirBridge"
     ),

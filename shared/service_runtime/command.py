@@ -59,6 +59,8 @@ class Command(Generic[S]):
     why_unfit: Callable[[], str] = lambda: ""
     """Returns why the service must not start, beside what all services check; empty where it may."""
     more_options: Callable[[argparse.ArgumentParser], None] | None = None
+    instead: Callable[[argparse.Namespace, S], int | None] = lambda _options, _settings: None
+    """Does what one of `more_options` wants instead of serving; returns the exit code, or None where none was given."""
 
 
 def run(
@@ -119,6 +121,8 @@ def _main(
         print(*loaded.renamed, sep="\n", end="\n" * bool(loaded.renamed), file=sys.stderr)  # noqa: T201
         print(_report(command, options.config, loaded), end="")  # noqa: T201
         return EXIT_OK
+    if (code := command.instead(options, loaded.settings)) is not None:
+        return code
     _watch_signals(request_stop)
     logs.configure(options.log_level)
     if unfit := why_unfit(boottime) or command.why_unfit():
@@ -156,6 +160,8 @@ def _parser(command: Command[Any]) -> argparse.ArgumentParser:
         "--check", action="store_true", help="print every mistake in the settings, else those in force; then end"
     )
     parser.add_argument("--log-level", choices=logs.LEVELS, default="info", help="default: info")
+    if command.more_options is not None:
+        command.more_options(parser)
     parser.add_argument("--version", action="version", version=f"{command.name} {VERSION}")
     return parser
 

@@ -23,6 +23,8 @@ KNOWN_TABLES = frozenset(
         "freshness",
         "inverter",
         "dashboard",
+        "notify",
+        "history",
         "mqtt",
         "recorder",
         "homeassistant",

@@ -1,7 +1,7 @@
 """Makes the pictures of the page for docs/: `python -m tests.browser.pictures docs`.
 
-The real chain with a simulated house at noon. Only the hour before, and the counters at midnight, are put in by hand,
-since nobody wants to wait for them.
+The real chain with a simulated house at noon. Only the hour and the days before, and the counters at midnight, are put
+in by hand, since nobody wants to wait for them.
 """
 
 import asyncio
@@ -17,12 +17,13 @@ from pathlib import Path
 
 from ksem_dashboard.history import EnergyToday
 from ksem_dashboard.service import Dashboard
-from ksem_dashboard.settings import DashboardSettings, KsemDashboardSettings
+from ksem_dashboard.settings import DashboardSettings, HistorySettings, KsemDashboardSettings
 from ksem_simulators.ksem.household import Household
 from service_runtime.clock import boottime
 from service_runtime.common_settings import MqttSettings
 from tests.bridge.broker import free_port
 from tests.browser.chromium import Chromium
+from tests.browser.filled_history import fill
 from tests.chain import Chain
 
 START = 17.6
@@ -74,8 +75,11 @@ def take(work: Path, folder: Path) -> None:
         chain.start()
         chain.await_good()
         stack.enter_context(reader(door))
+        fill(work)
         settings = KsemDashboardSettings(
-            dashboard=DashboardSettings(port=port), mqtt=MqttSettings(host=chain.broker.host, port=chain.broker.port)
+            dashboard=DashboardSettings(port=port),
+            history=HistorySettings(directory=work),
+            mqtt=MqttSettings(host=chain.broker.host, port=chain.broker.port),
         )
         dashboard = Dashboard(settings)
         loop, stopping = asyncio.new_event_loop(), asyncio.Event()
