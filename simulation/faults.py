@@ -145,7 +145,7 @@ def _pause(host: Callable[[Scene], Host]) -> Do:
         paused, node = host(scene), scene.node_process
         stands, opened = node.stands, scene.adapter.opened
         paused.pause(seconds)
-        scene.oracle.guest_paused()
+        scene.oracle.guest_paused(node=paused is scene.node_host)
 
         def goes_on() -> None:
             kept = scene.adapter.is_open and scene.adapter.opened == opened and not stands and not node.is_stopped

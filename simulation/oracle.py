@@ -122,6 +122,8 @@ class Oracle:
         """Until when a status may be late, as a connection's end must be noticed first."""
         self._pardon_until = self._unseen_until = self._echo_until = self._seldom_until = self._resumed_at = -inf
         self._asked_in_pause = 0
+        self._node_paused = False
+        """Whether it was the node's guest that was paused last."""
         self._last_data = self._last_requested = -inf
         self._failing_since: float | None = None
         self._status: dict[str, bytes] = {}
@@ -158,10 +160,11 @@ class Oracle:
         """A node that starts knows of no refusal before."""
         self._refused_at, self._gets_data = -inf, True
 
-    def guest_paused(self) -> None:
-        """One old answer is allowed."""
+    def guest_paused(self, *, node: bool = True) -> None:
+        """One old answer is allowed. `node`: it is the node's guest, so an answer may be late, too."""
         self._pardon_until = inf
         self._asked_in_pause = 0
+        self._node_paused = node
 
     def guest_goes_on(self, at: float, *, hidden: bool = False) -> None:
         """`hidden`: nothing on the node's host shows how old values are: its port kept nothing, or it was another's."""
@@ -344,13 +347,12 @@ class Oracle:
             return self._break(4, "a second answer to one request")
         in_time = self._silence - 1e-6, STALL + self._grain + DATED_LATE
         silent_since = max([requested.end, *(one.end for one in known)])
-        early, late = sent.start - silent_since < in_time[0], sent.start - requested.end > in_time[1]
-        if (early or late) and self._pardoned():
-            requested.answered = True
-            return False
-        if early:
+        if sent.start - silent_since < in_time[0]:
             return self._break(4, f"begun {1e3 * (sent.start - silent_since):.3f} ms after the last character")
-        if late:
+        if sent.start - requested.end > in_time[1]:
+            if self._node_paused and self._pardoned():
+                requested.answered = True
+                return False
             return self._break(4, f"begun {1e3 * (sent.start - requested.end):.1f} ms after its request")
         return True
 

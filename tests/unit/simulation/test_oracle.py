@@ -389,3 +389,23 @@ def test_a_live_block_of_after_a_guest_pause_ends_the_pardon() -> None:
             stage.ask()
             stage.reply(words)
         assert stage.broken == broken
+
+
+@pytest.mark.parametrize(("node", "broken"), [(True, []), (False, [4])])
+def test_a_late_answer_is_pardoned_after_a_pause_of_the_node_s_guest_alone(node: bool, broken: list[int]) -> None:
+    stage = Stage()
+    stage.oracle.guest_paused(node=node)
+    stage.ask()
+    stage.wait(0.2)
+    stage.oracle.guest_goes_on(stage.world.now)
+    stage.reply(stage.cycle()[:28])
+    assert stage.broken == broken
+
+
+def test_no_pause_pardons_an_answer_before_t35() -> None:
+    stage = Stage()
+    stage.oracle.guest_paused()
+    stage.ask()
+    stage.oracle.guest_goes_on(stage.world.now)
+    stage.reply(stage.truth.live[-1][1][:28], 0.0017)
+    assert stage.broken == [4]
