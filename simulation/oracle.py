@@ -35,7 +35,7 @@ PARDON_FOR: Final = 5.0
 NEXT_ECHO: Final = 12.0
 """Seconds after a guest pause within which an echo shows that a clock stood still: pings come every 10 s."""
 DATED_ANEW: Final = 1.0
-"""Seconds without data then, at most: until the next cycle is dated."""
+"""Seconds without data then, once and at most: until the next cycle is dated."""
 TELLING: Final = 2
 """So many requests that lie at the port after a guest pause show it, as no client sends them within a look."""
 BACKWARDS: Final = 1.0
@@ -122,6 +122,8 @@ class Oracle:
         """Until when a status may be late, as a connection's end must be noticed first."""
         self._pardon_until = self._unseen_until = self._echo_until = self._seldom_until = self._resumed_at = -inf
         self._asked_in_pause = 0
+        self._gap_after = -inf
+        """When the last live data came before the gap that was pardoned after a guest pause."""
         self._node_paused = False
         """Whether it was the node's guest that was paused last."""
         self._last_data = self._last_requested = -inf
@@ -173,6 +175,7 @@ class Oracle:
         self._resumed_at = at
         self._pardon_until = at + PARDON_FOR
         self._echo_until = at + NEXT_ECHO
+        self._gap_after = -inf
 
     def live_reached(self, published: float) -> None:
         """The node has a live block that came to the broker then: one of after a pause shows the pause."""
@@ -311,11 +314,20 @@ class Oracle:
         if live and self._failing_since is None:
             self._failing_since = requested.end
         quiet = self._quiet_for(requested.end)
-        if live and requested.end < self._echo_until and requested.end - self._last_data < DATED_ANEW:
-            return
         if quiet > (BACK_WITHIN if live else OTHERS_BACK_WITHIN) + self._stay:
+            if live and self._is_dated_anew(requested.end):
+                return
             what = "refused" if requested.answered else "not answered"
             self._break(5, f"{requested.start}, {requested.count} registers: {what} {quiet:.1f} s after the last fault")
+
+    def _is_dated_anew(self, now: float) -> bool:
+        """Whether this may be the one gap that the echo after a guest pause makes."""
+        if now > self._echo_until or now - self._last_data > DATED_ANEW:
+            return False
+        if self._gap_after not in (-inf, self._last_data):
+            return False
+        self._gap_after = self._last_data
+        return True
 
     def _judge(self, sent: Transmission, frame: bytes) -> None:
         requested = self._requested

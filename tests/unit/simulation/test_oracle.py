@@ -409,3 +409,19 @@ def test_no_pause_pardons_an_answer_before_t35() -> None:
     stage.oracle.guest_goes_on(stage.world.now)
     stage.reply(stage.truth.live[-1][1][:28], 0.0017)
     assert stage.broken == [4]
+
+
+def test_the_echo_that_finds_a_guest_pause_costs_one_gap_and_no_second_one() -> None:
+    stage = Stage(quiet=True)
+    stage.oracle.guest_paused()
+    stage.oracle.guest_goes_on(stage.world.now)
+    for gap in range(2):
+        for _ in range(60 - 50 * gap):
+            stage.exchange()
+            stage.wait(0.1)
+        assert not stage.broken
+        for _ in range(3):
+            stage.ask()
+            stage.to_log(bytes((1, 0x83, 4)))
+    stage.exchange()
+    assert stage.broken == [5]
