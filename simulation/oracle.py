@@ -3,6 +3,7 @@
 It knows what nobody in the chain knows: true time, what the meter measured in each cycle, and which faults are active.
 """
 
+import re
 from collections import deque
 from dataclasses import dataclass
 from math import inf
@@ -40,7 +41,7 @@ TELLING: Final = 2
 """So many requests that lie at the port after a guest pause show it, as no client sends them within a look."""
 BACKWARDS: Final = 1.0
 """Seconds by which a value may be older than the one before it: push and poll are dated apart."""
-PINGS_A_MINUTE: Final = 60
+PINGS_A_MINUTE: Final = 20
 """A ping each 10 s, and each fault may need some at once."""
 PINGED_WITHIN: Final = 10.0
 PINGS_A_FAULT: Final = 10
@@ -48,6 +49,10 @@ LINES_A_MINUTE: Final = 8
 LINES_A_FAULT: Final = 12
 MOST_VIOLATIONS: Final = 50
 
+ROUNDING_MS: Final = 1
+"""By so much may moments of measuring step back: each is rounded down."""
+
+_STAMPS: Final = re.compile(rb'"block":"([\w-]+)".*?"session":"(\w+)","seq":\d+,"boot_ms":(\d+),"age_ms":(\d+)')
 _REFUSALS: Final = frozenset((1, 2, 3, 4, 11))
 _STALE: Final = 4
 
@@ -138,6 +143,8 @@ class Oracle:
         self._pings: deque[float] = deque()
         self._newest: dict[tuple[int, int], float] = {}
         """When the newest data that was answered was measured, by range."""
+        self._published: dict[tuple[bytes, bytes], tuple[int, float]] = {}
+        """Of the newest block that a run of the publisher has published: its clock, and when it was measured."""
         self._faults_begun: deque[float] = deque([world.now])
         self._reported: set[tuple[int, str]] = set()
         line.stations.append(self)
@@ -177,9 +184,14 @@ class Oracle:
         self._echo_until = at + NEXT_ECHO
         self._gap_after = -inf
 
-    def live_reached(self, published: float) -> None:
-        """The node has a live block that came to the broker then: one of after a pause shows the pause."""
-        if published > self._resumed_at:
+    @property
+    def pause_is_unseen(self) -> bool:
+        """Whether old answers are pardoned, as nothing shows a guest pause."""
+        return self.world.now < self._unseen_until
+
+    def live_reached(self, registers: tuple[int, ...]) -> None:
+        """The node has a live block: a cycle of after a guest pause shows it. What came meanwhile does not."""
+        if any(truth.judge(0, registers).measured > self._resumed_at for truth in self.truths):
             self._unseen_until = -inf
 
     def broker(self, *, up: bool) -> None:
@@ -213,6 +225,22 @@ class Oracle:
             self._status_since[topic] = self.world.now
         if payload not in (b"online", b"offline"):
             self._break(7, f"{topic} is {payload!r}")
+
+    def published(self, payload: bytes) -> None:
+        """A publisher's block has come to the broker: it must not be older than one that the same run published before.
+
+        Only what was made with the house's key: all else is judged by what the node serves.
+        """
+        found = _STAMPS.search(payload)
+        if found is None:
+            return
+        key, boot, age = (found[1], found[2]), int(found[3]), int(found[4])
+        before = self._published.get(key, (-1, -inf))
+        if boot > before[0]:
+            self._published[key] = boot, boot - age
+            older = before[1] - (boot - age)
+            if older > ROUNDING_MS:
+                self._break(2, f"{found[1].decode()}: published {older:.0f} ms older than before")
 
     def log_line(self, _text: str) -> None:
         """One line of a log of ours."""
@@ -400,7 +428,7 @@ class Oracle:
 
     def _pardoned(self) -> bool:
         """Whether this is the one answer that is allowed after a guest pause; only once, or while nothing shows it."""
-        if self.world.now < self._unseen_until:
+        if self.pause_is_unseen:
             return True
         pardoned = self._pardon_until > self.world.now
         self._pardon_until = -inf
