@@ -155,7 +155,7 @@ def _pause(host: Callable[[Scene], Host]) -> Do:
         def goes_on() -> None:
             kept = scene.adapter.is_open and scene.adapter.opened == opened and not stands and not node.is_stopped
             hidden = paused is not scene.node_host or not kept
-            scene.oracle.guest_goes_on(max(scene.world.now, paused.asleep_until), hidden=hidden)
+            scene.oracle.guest_goes_on(max(scene.world.now, paused.asleep_until), lasted=seconds, hidden=hidden)
 
         return goes_on
 

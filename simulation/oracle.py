@@ -37,6 +37,8 @@ NEXT_ECHO: Final = 12.0
 """Seconds after a guest pause within which an echo shows that a clock stood still: pings come every 10 s."""
 DATED_ANEW: Final = 1.0
 """Seconds without data then, once and at most: until the next cycle is dated."""
+HELD_BACK: Final = 3.0
+"""Seconds for which TCP may hold back what was sent to a guest while it was paused: it is given up then."""
 TELLING: Final = 2
 """So many requests that lie at the port after a guest pause show it, as no client sends them within a look."""
 BACKWARDS: Final = 1.0
@@ -175,10 +177,11 @@ class Oracle:
         self._asked_in_pause = 0
         self._node_paused = node
 
-    def guest_goes_on(self, at: float, *, hidden: bool = False) -> None:
+    def guest_goes_on(self, at: float, *, lasted: float = 0.0, hidden: bool = False) -> None:
         """`hidden`: nothing on the node's host shows how old values are: its port kept nothing, or it was another's."""
         if hidden or self._asked_in_pause < TELLING:
-            self._unseen_until = max(self._unseen_until, at + self.limits["live"] + DATED_LATE)
+            until = at + self.limits["live"] + DATED_LATE + min(lasted, HELD_BACK)
+            self._unseen_until = max(self._unseen_until, until)
         self._resumed_at = at
         self._pardon_until = at + PARDON_FOR
         self._echo_until = at + NEXT_ECHO
