@@ -7,7 +7,6 @@ READY   = $(VENV)/.ready
 BOTH_CORES = -n 2 --dist loadfile --no-loadscope-reorder
 MINUTES ?= 10
 SECONDS ?= 60
-SIMULATE_MINUTES ?= 4
 # Home Assistant's core needs a later Python than ours, and a venv of its own.
 HOME_PYTHON ?= python3.13
 HOME_VENV   ?= .venv-homeassistant
@@ -72,8 +71,8 @@ soak: $(READY) tools ## compressed days with faults at random, MINUTES=10 (SEED=
 scenes: $(READY) tools ## seven scenes of faults without end, MINUTES=10 each (SEED=1 repeats them, ONLY="broker" takes some)
 	@$(BIN)/python -m tests.scenes --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only "$(ONLY)")
 
-simulate: $(READY) ## the whole chain in virtual time, with faults from seeds: SIMULATE_MINUTES=4 on 2 cores (ARGS="--seed 1000")
-	@$(BIN)/python -m simulation --minutes $(SIMULATE_MINUTES) --jobs 2 $(ARGS)
+simulate: $(READY) ## a day of the whole chain in virtual time, with faults from the same 150 seeds each time (ARGS="--random --minutes 60" for others)
+	@$(BIN)/python -m simulation --many --jobs 2 $(ARGS)
 
 put-back: $(READY) ## faults that the services once had, put back one at a time: how soon the simulation finds each
 	@$(BIN)/python -m simulation.put_back $(ARGS)

@@ -238,6 +238,9 @@ _FASTER = 0.9
 """Cycles closer together than this share of it come more often."""
 _REST = 0.5
 """A silence of this share of a period is a rest: who rests has nothing waiting."""
+_LAG = 0.25
+"""Cycles that have fallen behind the measuring interval by this share of it, bit by bit, wait in a queue that grows."""
+_CYCLES_COMPARED = 64
 _CHANGES_KEPT = 16
 _WRITES_KEPT = 1024
 
@@ -297,6 +300,7 @@ class PushPace:
     def __init__(self) -> None:
         self._writes: deque[float] = deque(maxlen=_WRITES_KEPT)
         self._registers: Sequence[int | None] = ()
+        self._cycles: deque[float] = deque(maxlen=_CYCLES_COMPARED)
         self._changes: deque[bool] = deque(maxlen=_CHANGES_KEPT)
 
     def wrote(self, at: float) -> None:
@@ -313,11 +317,20 @@ class PushPace:
         if interval is None:
             return None
         times = {"interval": f"{interval * 1000:.0f}", "period": f"{period * 1000:.0f}"}
-        if period > _SLOWER * interval and not self._rests(period):
+        slower = period > _SLOWER * interval or self._falls_behind(interval)
+        if slower and not self._rests(period):
             return Reason.of("push-queued-slow", **times)
         if period < _FASTER * interval and all(self._changes):
             return Reason.of("push-queued-fast", **times)
         return None
+
+    def _falls_behind(self, interval: float) -> bool:
+        """Whether cycles come so little slower than the meter measures that only many of them show it."""
+        newest = self._writes[-1]
+        if self._cycles and newest - self._cycles[-1] > _UNEVEN * interval:
+            self._cycles.clear()  # some were left out
+        self._cycles.append(newest)
+        return newest - self._cycles[0] > (len(self._cycles) - 1 + _LAG) * interval
 
     def _rests(self, period: float) -> bool:
         """Whether most of the last cycles were followed by a rest."""

@@ -36,6 +36,8 @@ reports late."""
 HELD: Final = 0.05
 """Seconds' worth of characters that an adapter and its driver may hold and deliver late, beside those of the time
 between two polls: a latency timer of 16 ms, and a busy USB bus."""
+FIFO: Final = 16
+"""Characters that a UART may hold in addition, however long they take (a 16550 holds so many): 0.15 s at 1200 baud."""
 MAX_GIVEN: Final = 1024
 """Answers that are not counted yet, at most: more than a line can give within a second."""
 
@@ -135,7 +137,8 @@ class LineCore:
         line carries, or more requests to us: a client that gets no answer waits for `STALL` at least.
         """
         ours = sum(isinstance(event, Request) and self._responder.serves(event.unit) for event in events)
-        late = len(data) * self._timing.character > seconds + HELD or (ours > 1 and (ours - 1) * STALL >= seconds)
+        too_many = (len(data) - FIFO) * self._timing.character > seconds + HELD
+        late = too_many or (ours > 1 and (ours - 1) * STALL >= seconds)
         if late:
             self._responder.doubt_clock(self._looked)
         return late

@@ -2,11 +2,13 @@
 
 import argparse
 import os
+import secrets
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from itertools import islice
+from math import inf
 from typing import Final
 
 from .faults import Fault, draw
@@ -14,6 +16,10 @@ from .run import Outcome, command, run, smaller
 
 A_RUN: Final = 600.0
 """Simulated seconds of one seed where many are run."""
+RELEASE: Final = 150
+"""Seeds of every release, from 1 on: 25 hours of bridge life and more than 20,000 faults."""
+FIRST_RANDOM: Final = 1_000_000
+ENDLESS: Final = 1_000_000
 CPU: Final = "s of processor time"
 SHOWN: Final = 300
 """Lines of a timeline that are printed, the last ones."""
@@ -21,8 +27,8 @@ SHOWN: Final = 300
 
 def main() -> int:
     """Exit code 1 where a promise is broken."""
-    options = _parser().parse_args()
-    if options.minutes:
+    options = parser().parse_args()
+    if options.many:
         return _many(options)
     seconds = options.seconds or A_RUN
     faults = _chosen(options.seed, seconds, options.faults)
@@ -35,15 +41,17 @@ def main() -> int:
     return int(bool(outcome.violations))
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m simulation", description=__doc__)
-    parser.add_argument("--seed", default="1", help="which faults are drawn; with --minutes the first of many")
+    parser.add_argument("--seed", default="1", help="which faults are drawn; with --many the first seed")
     parser.add_argument("--seconds", type=float, default=0.0, help=f"simulated time of a seed (default {A_RUN:g})")
     parser.add_argument("--faults", help="only these of the seed's faults: numbers with commas between, or none")
-    parser.add_argument("--minutes", type=float, default=0.0, help="run seed after seed for so long")
-    parser.add_argument("--seeds", type=int, default=1_000_000, help="with --minutes: so many at most")
-    parser.add_argument("--first", action="store_true", help="with --minutes: stop at the first broken promise")
-    parser.add_argument("--jobs", type=int, default=2, help="processes, with --minutes (default 2)")
+    parser.add_argument("--many", action="store_true", help=f"run seed after seed: {RELEASE}, always the same ones")
+    parser.add_argument("--random", action="store_true", help="with --many: begin at a seed that nobody has run")
+    parser.add_argument("--seeds", type=int, default=0, help="with --many: so many")
+    parser.add_argument("--minutes", type=float, default=inf, help="with --many: begin no seed after this time")
+    parser.add_argument("--first", action="store_true", help="with --many: stop at the first broken promise")
+    parser.add_argument("--jobs", type=int, default=2, help="processes, with --many (default 2)")
     return parser
 
 
@@ -69,19 +77,28 @@ def _outcomes(numbers: range, seconds: float, until: float, jobs: int) -> Iterat
                 yield one.result()
 
 
+def chosen_seeds(options: argparse.Namespace) -> range:
+    """Return the seeds to run: those of every release, unless something else is wished."""
+    first = FIRST_RANDOM + secrets.randbelow(FIRST_RANDOM * 1000) if options.random else int(options.seed)
+    number = options.seeds or (RELEASE if options.minutes == inf else ENDLESS)
+    return range(first, first + number)
+
+
 def _many(options: argparse.Namespace) -> int:
     begun = time.monotonic()
     until, jobs = begun + 60 * options.minutes, options.jobs
     done = faults = 0
     lived = cpu = 0.0
     failed: list[Outcome] = []
-    first = int(options.seed)
-    for outcome in _outcomes(range(first, first + options.seeds), options.seconds or A_RUN, until, jobs):
+    numbers = chosen_seeds(options)
+    print(f"seeds from {numbers.start} on", flush=True)
+    for outcome in _outcomes(numbers, options.seconds or A_RUN, until, jobs):
         done, faults, lived = done + 1, faults + outcome.faults, lived + outcome.seconds
         cpu += outcome.cpu
         if outcome.violations:
             failed.append(outcome)
             _print(outcome)
+            sys.stdout.flush()
             if options.first:
                 break
     print(f"{done} seeds, {lived / 3600:.1f} hours of bridge life, {faults} faults, {len(failed)} seeds failed")

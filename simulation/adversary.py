@@ -25,6 +25,7 @@ class Adversary:
     def __init__(self) -> None:
         self._blocks: deque[Message] = deque(maxlen=KEPT)
         self._pings: deque[Message] = deque(maxlen=8)
+        self._pongs: deque[Message] = deque(maxlen=2)
         self._strikes = False
 
     def see(self, message: Message) -> None:
@@ -35,6 +36,13 @@ class Adversary:
             self._blocks.append(message)
         elif "/ping/" in message.topic:
             self._pings.append(message)
+        elif "/pong/" in message.topic:
+            self._pongs.append(message)
+
+    def newest_with_pong(self) -> tuple[Message, ...]:
+        """Return the newest genuine pongs and, to be dated by them, the newest live block."""
+        live = [block for block in self._blocks if block.topic.endswith("/live")]
+        return (*self._pongs, *live[-1:])
 
     def strike(self, random: Random) -> Iterator[Message]:
         """Forged, damaged, moved and replayed messages, made of what was seen. Each is published as it is taken."""

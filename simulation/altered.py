@@ -81,7 +81,7 @@ def edited(edits: Sequence[Edit]) -> dict[Path, str]:
 def judge(texts: dict[Path, str], *, seeds: int) -> Verdict:
     """Run seed after seed on changed sources, on one core, until a promise breaks or all are done."""
     with copy_with(texts) as folder:
-        command = [sys.executable, "-m", "simulation", "--minutes", "1000", "--jobs", "1", "--first"]
+        command = [sys.executable, "-m", "simulation", "--many", "--jobs", "1", "--first"]
         try:
             done = subprocess.run(  # noqa: S603  # our own interpreter and module
                 [*command, "--seeds", f"{seeds}"],

@@ -124,6 +124,8 @@ class Adapter:
         """How often it was opened."""
         self.on_bytes: Callable[[], None] = lambda: None
         """Called where the process may read; what it does not read stays."""
+        self.on_opened: Callable[[], None] | None = None
+        """Called once, when it is opened next."""
         self.on_gone: Callable[[], None] = lambda: None
         self.buffer = bytearray()
         """What the kernel holds and the process has not read."""
@@ -144,6 +146,9 @@ class Adapter:
         self._queue.clear()
         if self._died not in self.process.on_death:
             self.process.on_death.append(self._died)
+        opened, self.on_opened = self.on_opened, None
+        if opened is not None:
+            opened()
         return True
 
     def close(self) -> None:
@@ -263,7 +268,7 @@ class RequestPlan:
     unit: int = 1
     ranges: Sequence[tuple[int, int]] = ((0, 28), (40, 106))
     seldom: Sequence[tuple[int, int]] = ((8244, 1), (512, 100), (592, 120), (8192, 53))
-    seldom_every: int = 40
+    seldom_every: int = 10
     """Cycles after which one of `seldom` is polled beside the others."""
     period: float = 0.16
     gap: float = 0.002
@@ -379,6 +384,12 @@ class Inverter:
         self._waits = self.world.at(sent.end + self.plan.timeout, self._timed_out)
         if self._random.random() < 0.9:
             self.world.at(sent.end + self.line.gap + 0.003 * self._random.random(), partial(self._other_answers, unit))
+
+    def other_goes_on(self) -> None:
+        """The end of a reply, of which the port received no beginning: its last registers are a request to us."""
+        if self.line.busy_until <= self.world.now:
+            inside = self.request(self._random.choice(list(self.plan.ranges)), self.plan.unit)
+            self.line.send("other", self._random.randbytes(self._random.randrange(30)) + inside + b"\xc3\x5a")
 
     def _other_answers(self, unit: int) -> None:
         """A reply of 40 registers, in which complete requests to us lie."""

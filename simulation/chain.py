@@ -111,7 +111,7 @@ class PublisherSide:
         self.source = LiveSource(push=True)
         self.status = StatusTopic(TOPICS.meter_status(METER), self.link.publish)
         self.live_data = LiveData(self.blocks, None, self.source, ChecksSettings(), self._on_live, clock)
-        self.others = BlockData(self.blocks, None, self._doubted, lambda: None, clock)
+        self.others = BlockData(self.blocks, None, self._doubted, lambda: None, clock, lambda: _WALL)
         self.plan = PollPlan(live=0.25, energy=10, device=10, sunspec=10, demand=Demand(METER, 8))
         self.echo = EchoAnswer(METER, TOPICS, session, self.link.publish, clock, _keys)
         self.seen = OtherPublishers(session)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from random import Random
 from typing import Final, NamedTuple
 
@@ -18,6 +19,10 @@ Do = Callable[[Scene, Random, float], Undo | None]
 
 FIRST_AT: Final = 20.0
 """Seconds until the first fault: everything has started by then."""
+
+
+NO_BLOCKS: Final = 3.0
+"""Seconds for which an ACL may keep blocks away, too, before it allows all again."""
 
 
 class Kind(NamedTuple):
@@ -145,16 +150,32 @@ def _pause(host: Callable[[Scene], Host]) -> Do:
         paused, node = host(scene), scene.node_process
         stands, opened = node.stands, scene.adapter.opened
         paused.pause(seconds)
-        scene.oracle.guest_paused()
+        scene.oracle.guest_paused(node=paused is scene.node_host)
 
         def goes_on() -> None:
             kept = scene.adapter.is_open and scene.adapter.opened == opened and not stands and not node.is_stopped
             hidden = paused is not scene.node_host or not kept
-            scene.oracle.guest_goes_on(max(scene.world.now, paused.asleep_until), hidden=hidden)
+            scene.oracle.guest_goes_on(max(scene.world.now, paused.asleep_until), lasted=seconds, hidden=hidden)
 
         return goes_on
 
     return do
+
+
+def _replay_after_pause(scene: Scene, random: Random, seconds: float) -> Undo:
+    """The node's guest is paused; later somebody sends it once more what it had received just before."""
+    again = scene.adversary.newest_with_pong()
+    paused = random.uniform(0.5, 0.8) * (seconds - 1.0)
+    ends = _pause(_node_host)(scene, random, paused)
+    if ends is not None:
+        scene.world.after(paused, ends)
+
+    def replay() -> None:
+        if scene.broker_host.process.alive:
+            scene.publish(again)
+
+    scene.world.after(random.uniform(paused + 0.1, seconds), replay)
+    return lambda: None
 
 
 def _crash(process: Callable[[Scene], Process], *, kernel_lives: bool) -> Do:
@@ -280,18 +301,24 @@ def _replay(scene: Scene, _random: Random, _seconds: float) -> None:
     scene.broker.replay("#")
 
 
-def _starve(scene: Scene, random: Random, _seconds: float) -> Undo:
-    """An ACL, changed for a while, keeps one kind of message from all who subscribe to it."""
+def _starve(scene: Scene, random: Random, seconds: float) -> Undo:
+    """An ACL, changed for a while, keeps one kind of message from all who subscribe; at its end maybe blocks, too.
+
+    Blocks that come again are a reason to ping at once, whatever was in vain before.
+    """
     kind = random.choice(("/ping/", "/pong/", "/block/"))
+    blocks_from = scene.world.now + (seconds - NO_BLOCKS if random.random() < 0.5 and seconds > NO_BLOCKS else inf)
 
     def allowed(user: str, action: str, topic: str) -> bool:
-        return action == "write" or user == "watcher" or kind not in topic
+        starved = kind in topic or (scene.world.now >= blocks_from and "/block/" in topic)
+        return action == "write" or user == "watcher" or not starved
 
     scene.broker.allowed = allowed
 
     def all_allowed() -> None:
         scene.broker.allowed = everything
-        scene.oracle.pings_seldom()
+        if blocks_from == inf and kind != "/block/":
+            scene.oracle.pings_seldom()
 
     return all_allowed
 
@@ -365,11 +392,20 @@ def _freeze(scene: Scene, _random: Random, _seconds: float) -> Undo:
 def _foreign(scene: Scene, random: Random, _seconds: float) -> Undo:
     scene.meter.foreign = True
     scene.meter.nameless = random.random() < 0.5
+    _connect_anew(scene)
 
     def back() -> None:
         scene.meter.foreign = False
+        _connect_anew(scene)
 
     return back
+
+
+def _connect_anew(scene: Scene) -> None:
+    """No connection outlives a change of the device behind an address."""
+    if ("cabinet", 502) in scene.network.listening:
+        scene.meter.refuse()
+        scene.meter.listen()
 
 
 # The line.
@@ -421,6 +457,17 @@ def _unplug(scene: Scene, _random: Random, _seconds: float) -> Undo:
     return scene.adapter.plug
 
 
+def _unplug_in_reply(scene: Scene, _random: Random, _seconds: float) -> Undo:
+    scene.adapter.unplug()
+    scene.adapter.on_opened = scene.inverter.other_goes_on
+    return scene.adapter.plug
+
+
+def _stall_in_reply(scene: Scene, random: Random, seconds: float) -> None:
+    scene.node_process.stall(seconds)
+    scene.world.after(seconds - random.uniform(0.0, 0.01), scene.inverter.other_goes_on)
+
+
 def _inverter_silent(scene: Scene, _random: Random, _seconds: float) -> Undo:
     scene.inverter.paused = True
 
@@ -460,6 +507,7 @@ KINDS: Final = (
     Kind("the publisher's host is suspended", 0.5, 1.0, 60.0, _suspend(_publisher_host), hides=True),
     Kind("the node's guest is paused", 0.7, 0.05, 15.0, _pause(_node_host), hides=True),
     Kind("the publisher's guest is paused", 0.7, 0.05, 15.0, _pause(_publisher_host), hides=True),
+    Kind("what came before a pause comes again", 0.7, 3.0, 15.0, _replay_after_pause, hides=True),
     Kind("the node crashes", 1, 0.05, 5.0, _crash(_node, kernel_lives=True)),
     Kind("the publisher crashes", 1, 0.05, 5.0, _crash(_publisher, kernel_lives=True)),
     Kind("the node crashes at an event", 1, 1.0, 5.0, _crash_at_event(_node)),
@@ -478,7 +526,7 @@ KINDS: Final = (
     Kind("segments are small", 1, 0.5, 5.0, _small_segments),
     Kind("connections are cut", 2, 0.01, 0.02, _cut),
     Kind("a bridge replays", 1, 0.01, 0.02, _replay),
-    Kind("an ACL starves", 1, 1.0, 40.0, _starve),
+    Kind("an ACL starves", 1, 1.0, 90.0, _starve),
     Kind("garbage on the topics", 1, 0.01, 0.02, _garbage),
     Kind("the push stays away", 2, 0.2, 20.0, _push_away),
     Kind("the push has another shape", 1, 0.01, 0.02, _other_shape),
@@ -494,5 +542,7 @@ KINDS: Final = (
     Kind("glitches behind requests", 1, 0.5, 3.0, _glitches),
     Kind("the output is stuck", 1, 0.2, 15.0, _stuck),
     Kind("the port is gone", 1, 0.05, 10.0, _unplug),
+    Kind("a reply goes on as the port opens", 0.7, 0.5, 1.5, _unplug_in_reply),
+    Kind("a reply goes on as the node goes on", 0.7, 0.12, 1.0, _stall_in_reply),
     Kind("the inverter is silent", 0.7, 1.0, 20.0, _inverter_silent),
 )

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from random import Random
 from typing import Final, Literal
 
@@ -61,6 +62,18 @@ class PollPlan:
     """Of the requests, which are answered in this way; the others are answered well."""
 
 
+@dataclass(slots=True)
+class _Cycle:
+    """A cycle that is to be pushed."""
+
+    number: int
+    measured: float
+    frames: list[bytes]
+    live_at: int
+    """So many frames are left when the first write of live data is next."""
+    begun: float = inf
+
+
 class Meter:
     """One meter as a process of its own host: port 502, and pushes to `target`."""
 
@@ -81,7 +94,7 @@ class Meter:
         self._image: tuple[int, ...] = (0,) * LIVE.count
         self._period = truth.interval_ms / 1000
         self._void_until = 0.0
-        self._queue: deque[tuple[int, list[bytes]]] = deque()
+        self._queue: deque[_Cycle] = deque()
         self._pushing = False
         self._end: End | None = None
         self._transaction = 0
@@ -132,7 +145,8 @@ class Meter:
         energy = self.truth.energy() if writes[0][0] >= ENERGY.start or len(writes) > 4 else ()
         frames = [self._frame(start, count, energy) for start, count in writes]
         if len(self._queue) < QUEUE:
-            self._queue.append((self.truth.cycle, frames))
+            others = next((at for at, (start, _) in enumerate(writes) if start < LIVE.stop), 0)
+            self._queue.append(_Cycle(self.truth.cycle, now, frames, len(frames) - others))
         if not self._pushing:
             self._pushing = True
             self.process.after(self.push.lag, self._push_next)
@@ -174,14 +188,18 @@ class Meter:
         if not self._queue or self._end is None or not self._end.open:
             self._give_up()
             return
-        _, frames = self._queue[0]
-        if not frames:
+        cycle = self._queue[0]
+        if not cycle.frames:
             self._queue.popleft()
             self.pushed += 1
             self._cycle_done()
             return
+        now = self.world.now
+        cycle.begun = min(cycle.begun, now)
+        if len(cycle.frames) == cycle.live_at:
+            self.truth.written(cycle.number, cycle.measured + now - cycle.begun)
         self._transaction = (self._transaction + 1) & 0xFFFF
-        self._end.send(encode_frame(self._transaction, 1, frames.pop(0)))
+        self._end.send(encode_frame(self._transaction, 1, cycle.frames.pop(0)))
 
     def _answered(self, end: End, reader: MbapReader, data: bytes) -> None:
         if end is not self._end:
@@ -195,7 +213,7 @@ class Meter:
             self.process.after(self.push.gap, self._next_write)
 
     def _next_write(self) -> None:
-        more = bool(self._queue and self._queue[0][1])
+        more = bool(self._queue and self._queue[0].frames)
         if more and self.push.connections in {"a write", "overlapping"}:
             self._again()
         else:
@@ -257,6 +275,9 @@ class Meter:
         if self.foreign:
             if self.nameless and DEVICE.start <= start < DEVICE.stop:
                 return None
+            if self.nameless and start + count <= LIVE.stop:  # it measures, too
+                other = self.truth.of_another_meter(self.world.now)
+                return other[start : start + count]
             return tuple((start * 7 + at) & 0xFFFF for at in range(count))
         stop = start + count
         if stop <= LIVE.stop:

@@ -18,9 +18,8 @@ from typing import Final
 from .altered import HOME, SEEDS, judge, sources
 
 CORES: Final = (
-    "block_publisher", "cycle_pattern", "freshness", "line", "live_source", "echo_schedule", "push_agreement",
-    "push_assembler", "push_rhythm", "register_cache", "reply_book", "responder", "rtu_reader", "seqlock_reader",
-    "poll_plan", "block_reading",
+    "block_publisher", "freshness", "line", "live", "poll_plan", "poll_reads", "push_agreement", "push_assembler",
+    "push_cycle", "register_cache", "reply_cache", "responder", "rtu",
 )  # fmt: skip
 """Modules that decide what an inverter gets and when, by name: they may move."""
 _SWAPPED: Final[dict[type[ast.AST], type[ast.AST]]] = {
@@ -90,10 +89,17 @@ def _swapped(op: ast.AST) -> ast.AST:
     return _SWAPPED[type(op)]()
 
 
+def cores() -> list[Path]:
+    """Return the modules that are mutated; ValueError where a name stands for none or for several."""
+    found = [path for path in sources() if path.stem in CORES]
+    if len(found) != len(CORES):
+        raise ValueError(f"no module, or several, for each of {', '.join(CORES)}: {found}")
+    return found
+
+
 def draw(number: int, seed: str) -> list[Mutant]:
     """Return so many mutations of the cores, drawn evenly over all places."""
-    cores = [path for path in sources() if path.stem in CORES]
-    every = [mutant for path in cores for mutant in mutants_of(path)]
+    every = [mutant for path in cores() for mutant in mutants_of(path)]
     return Random(seed).sample(every, min(number, len(every)))
 
 

@@ -3,6 +3,7 @@
 It knows what nobody in the chain knows: true time, what the meter measured in each cycle, and which faults are active.
 """
 
+import re
 from collections import deque
 from dataclasses import dataclass
 from math import inf
@@ -35,12 +36,14 @@ PARDON_FOR: Final = 5.0
 NEXT_ECHO: Final = 12.0
 """Seconds after a guest pause within which an echo shows that a clock stood still: pings come every 10 s."""
 DATED_ANEW: Final = 1.0
-"""Seconds without data then, at most: until the next cycle is dated."""
+"""Seconds without data then, once and at most: until the next cycle is dated."""
+HELD_BACK: Final = 3.0
+"""Seconds for which TCP may hold back what was sent to a guest while it was paused: it is given up then."""
 SHOWS_PAUSE: Final = 2
 """So many requests that lie at the port after a guest pause show it, as no client sends them within a look."""
 BACKWARDS: Final = 1.0
 """Seconds by which a value may be older than the one before it: push and poll are dated apart."""
-PINGS_A_MINUTE: Final = 60
+PINGS_A_MINUTE: Final = 20
 """A ping each 10 s, and each fault may need some at once."""
 PINGED_WITHIN: Final = 10.0
 PINGS_A_FAULT: Final = 10
@@ -48,6 +51,10 @@ LINES_A_MINUTE: Final = 8
 LINES_A_FAULT: Final = 12
 MOST_VIOLATIONS: Final = 50
 
+ROUNDING_MS: Final = 1
+"""By so much may moments of measuring step back: each is rounded down."""
+
+_STAMPS: Final = re.compile(rb'"block":"([\w-]+)".*?"session":"(\w+)","seq":\d+,"boot_ms":(\d+),"age_ms":(\d+)')
 _REFUSALS: Final = frozenset((1, 2, 3, 4, 11))
 _STALE: Final = 4
 
@@ -122,6 +129,10 @@ class Oracle:
         """Until when a status may be late, as a connection's end must be noticed first."""
         self._pardon_until = self._unseen_until = self._echo_until = self._seldom_until = self._resumed_at = -inf
         self._requested_in_pause = 0
+        self._gap_after = -inf
+        """When the last live data came before the gap that was pardoned after a guest pause."""
+        self._node_paused = False
+        """Whether it was the node's guest that was paused last."""
         self._last_data = self._last_requested = -inf
         self._failing_since: float | None = None
         self._status: dict[str, bytes] = {}
@@ -134,6 +145,8 @@ class Oracle:
         self._pings: deque[float] = deque()
         self._newest: dict[tuple[int, int], float] = {}
         """When the newest data that was answered was measured, by range."""
+        self._published: dict[tuple[bytes, bytes], tuple[int, float]] = {}
+        """Of the newest block that a run of the publisher has published: its clock, and when it was measured."""
         self._faults_begun: deque[float] = deque([world.now])
         self._reported: set[tuple[int, str]] = set()
         line.stations.append(self)
@@ -158,22 +171,30 @@ class Oracle:
         """A node that starts knows of no refusal before."""
         self._refused_at, self._gets_data = -inf, True
 
-    def guest_paused(self) -> None:
-        """One old answer is allowed."""
+    def guest_paused(self, *, node: bool = True) -> None:
+        """One old answer is allowed. `node`: it is the node's guest, so an answer may be late, too."""
         self._pardon_until = inf
         self._requested_in_pause = 0
+        self._node_paused = node
 
-    def guest_goes_on(self, at: float, *, hidden: bool = False) -> None:
+    def guest_goes_on(self, at: float, *, lasted: float = 0.0, hidden: bool = False) -> None:
         """`hidden`: nothing on the node's host shows how old values are: its port kept nothing, or it was another's."""
         if hidden or self._requested_in_pause < SHOWS_PAUSE:
-            self._unseen_until = max(self._unseen_until, at + self.limits["live"] + DATED_LATE)
+            until = at + self.limits["live"] + DATED_LATE + min(lasted, HELD_BACK)
+            self._unseen_until = max(self._unseen_until, until)
         self._resumed_at = at
         self._pardon_until = at + PARDON_FOR
         self._echo_until = at + NEXT_ECHO
+        self._gap_after = -inf
 
-    def live_reached(self, published: float) -> None:
-        """The node has a live block that came to the broker then: one of after a pause shows the pause."""
-        if published > self._resumed_at:
+    @property
+    def pause_is_unseen(self) -> bool:
+        """Whether old answers are pardoned, as nothing shows a guest pause."""
+        return self.world.now < self._unseen_until
+
+    def live_reached(self, registers: tuple[int, ...]) -> None:
+        """The node has a live block: a cycle of after a guest pause shows it. What came meanwhile does not."""
+        if any(truth.judge(0, registers).measured > self._resumed_at for truth in self.truths):
             self._unseen_until = -inf
 
     def broker(self, *, up: bool) -> None:
@@ -207,6 +228,22 @@ class Oracle:
             self._status_since[topic] = self.world.now
         if payload not in (b"online", b"offline"):
             self._break(7, f"{topic} is {payload!r}")
+
+    def published(self, payload: bytes) -> None:
+        """A publisher's block has come to the broker: it must not be older than one that the same run published before.
+
+        Only what was made with the house's key: all else is judged by what the node serves.
+        """
+        found = _STAMPS.search(payload)
+        if found is None:
+            return
+        key, boot, age = (found[1], found[2]), int(found[3]), int(found[4])
+        before = self._published.get(key, (-1, -inf))
+        if boot > before[0]:
+            self._published[key] = boot, boot - age
+            older = before[1] - (boot - age)
+            if older > ROUNDING_MS:
+                self._break(2, f"{found[1].decode()}: published {older:.0f} ms older than before")
 
     def log_line(self, _text: str) -> None:
         """One line of a log of ours."""
@@ -308,11 +345,20 @@ class Oracle:
         if live and self._failing_since is None:
             self._failing_since = requested.end
         quiet = self._quiet_for(requested.end)
-        if live and requested.end < self._echo_until and requested.end - self._last_data < DATED_ANEW:
-            return
         if quiet > (BACK_WITHIN if live else OTHERS_BACK_WITHIN) + self._stay:
+            if live and self._is_dated_anew(requested.end):
+                return
             what = "refused" if requested.answered else "not answered"
             self._break(5, f"{requested.start}, {requested.count} registers: {what} {quiet:.1f} s after the last fault")
+
+    def _is_dated_anew(self, now: float) -> bool:
+        """Whether this may be the one gap that the echo after a guest pause makes."""
+        if now > self._echo_until or now - self._last_data > DATED_ANEW:
+            return False
+        if self._gap_after not in (-inf, self._last_data):
+            return False
+        self._gap_after = self._last_data
+        return True
 
     def _judge(self, sent: Transmission, frame: bytes) -> None:
         requested = self._requested
@@ -344,13 +390,12 @@ class Oracle:
             return self._break(4, "a second answer to one request")
         in_time = self._silence - 1e-6, STALL + self._grain + DATED_LATE
         silent_since = max([requested.end, *(one.end for one in known)])
-        early, late = sent.start - silent_since < in_time[0], sent.start - requested.end > in_time[1]
-        if (early or late) and self._pardoned():
-            requested.answered = True
-            return False
-        if early:
+        if sent.start - silent_since < in_time[0]:
             return self._break(4, f"begun {1e3 * (sent.start - silent_since):.3f} ms after the last character")
-        if late:
+        if sent.start - requested.end > in_time[1]:
+            if self._node_paused and self._pardoned():
+                requested.answered = True
+                return False
             return self._break(4, f"begun {1e3 * (sent.start - requested.end):.1f} ms after its request")
         return True
 
@@ -386,7 +431,7 @@ class Oracle:
 
     def _pardoned(self) -> bool:
         """Whether this is the one answer that is allowed after a guest pause; only once, or while nothing shows it."""
-        if self.world.now < self._unseen_until:
+        if self.pause_is_unseen:
             return True
         pardoned = self._pardon_until > self.world.now
         self._pardon_until = -inf

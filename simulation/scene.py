@@ -1,15 +1,18 @@
 """Draws one house from a seed: hosts, network, meter, broker, line, inverter, and the services among them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
 
+from ksem_contract.block_message import BlockMessage
+from ksem_contract.message_fields import InvalidMessage
+
 from .adversary import Adversary
 from .broker import Broker, Client, Message
 from .bus import FIFO, Adapter, Inverter, Line, RequestPlan, character_time
-from .chain import METER, NODE, PUSH_PORT, LogCounter, NodeSide, PublisherSide
+from .chain import KEYS, METER, NODE, PUSH_PORT, LogCounter, NodeSide, PublisherSide
 from .link import BrokerHost
 from .meter import SHAPES, Connections, Meter, PollPlan, PushPlan
 from .network import Network
@@ -21,9 +24,8 @@ IDLE_GAP: Final = 0.025
 """Seconds, the default of [[line]] idle_gap; more where a UART's interrupts lie further apart."""
 RATES: Final = (1200, 2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200)
 FORMS: Final = (("N", 1), ("N", 2), ("E", 1))
-NO_BLOCK: Final = 200
-"""Bytes of garbage at most; a live block has more."""
-BLOCKS_KEPT: Final = 64
+NO_PUSH: Final = 0.15
+"""Share of the unusual houses in which nothing is pushed, at least."""
 LOOK_EVERY: Final = 0.5
 SIZES_EVERY: Final = 10.0
 
@@ -61,12 +63,13 @@ class House:
         random = Random(f"{seed}/house")
         usual = random.random() < 0.5
         connections: Connections = "kept" if usual else random.choice(("kept", "a cycle", "a write", "overlapping"))
+        unusual = "no push" if random.random() < NO_PUSH else random.choice(list(SHAPES))
         push = PushPlan(
-            shape=random.choice(("two groups", "with counters")) if usual else random.choice(list(SHAPES)),
+            shape=random.choice(("two groups", "with counters")) if usual else unusual,
             lag=random.uniform(0.001, 0.02),
             gap=random.uniform(0.0005, 0.008),
             connections=connections,
-            queueing=random.random() < 0.2,
+            queueing=random.random() < 0.3,
         )
         baudrate, (parity, stopbits) = (38_400, ("N", 2)) if usual else (random.choice(RATES), random.choice(FORMS))
         house = cls(
@@ -86,14 +89,17 @@ class House:
             segment=0 if random.random() < 0.8 else 200,
             persistence=random.random() < 0.5,
             device="usual" if usual else random.choice(("usual", "without time", "short")),
-            busy=random.choice((0.0, 0.2)) if push.shape == "no push" else 0.0,
-            vital=("live",) if random.random() < 0.95 else (),
+            busy=random.choice((0.0, 0.3)) if push.shape == "no push" else 0.0,
+            vital=("live",) if random.random() < 0.9 else (),
             stay=0.0 if random.random() < 0.7 else random.uniform(0.5, 20),
             earliest=0.0 if random.random() < 0.7 else random.uniform(0.001, 0.02),
         )
-        if house.steady and random.random() < 0.5:  # nothing shows which totals the late phases belong to
-            house = replace(house, push=replace(push, gap=random.uniform(0.13, 0.19)))
-        return house
+        interval = house.interval_ms / 1000
+        if house.steady and random.random() < 0.7:  # nothing shows which totals the late phases belong to
+            push = replace(push, shape="two groups", gap=random.uniform(0.65, 0.95) * interval)
+        elif push.queueing and random.random() < 0.5:  # what has waited comes little faster than it was measured
+            push = replace(push, gap=random.uniform(0.5, 0.9) * interval / max(1, len(SHAPES[push.shape])))
+        return replace(house, push=push)
 
 
 class Scene:
@@ -138,8 +144,6 @@ class Scene:
             vital=house.vital,
         )
         self.node.on_live = self._live_reached
-        self._published: dict[bytes, float] = {}
-        """When the newest live blocks came to the broker first."""
         self.node_process.begin = self._node_starts
         self.publisher_process = Process(here, "publisher")
         self.publisher = PublisherSide(self.publisher_process, self.network, "here", "cabinet")
@@ -178,6 +182,14 @@ class Scene:
             self.broker.publish(stranger, message)
         self.broker.disconnect(stranger)
 
+    def publish(self, messages: Iterable[Message]) -> None:
+        """Somebody publishes these."""
+        stranger = Client("stranger", lambda _: None, user="stranger")
+        self.broker.connect(stranger)
+        for message in messages:
+            self.broker.publish(stranger, message)
+        self.broker.disconnect(stranger)
+
     def _broker_starts(self) -> None:
         self.oracle.broker(up=True)
         self.broker_host.start()
@@ -188,10 +200,8 @@ class Scene:
 
     def _on_message(self, message: Message) -> None:
         self.adversary.see(message)
-        if message.topic.endswith("/block/live") and len(message.payload) > NO_BLOCK:
-            self._published.setdefault(message.payload, self.world.now)
-            while len(self._published) > BLOCKS_KEPT:
-                del self._published[next(iter(self._published))]
+        if "/block/" in message.topic and _is_genuine(message.payload):
+            self.oracle.published(message.payload)
         if "/ping/" in message.topic:
             self.oracle.ping()
         if message.topic.endswith("/status"):
@@ -200,8 +210,11 @@ class Scene:
                 self.world.trace("broker", f"{message.topic} {message.payload.decode()}")
 
     def _live_reached(self, payload: bytes) -> None:
-        if payload in self._published:
-            self.oracle.live_reached(self._published[payload])
+        if not self.oracle.pause_is_unseen:
+            return
+        with suppress(InvalidMessage):
+            registers = BlockMessage.decode(payload).registers
+            self.oracle.live_reached(tuple(0 if word is None else word for word in registers))
 
     def _look(self) -> None:
         broker = self.broker_host.process
@@ -216,6 +229,14 @@ class Scene:
             if side.process.alive and side.begun:
                 for what, (size, limit) in side.sizes().items():
                     self.oracle.size(what, size, limit)
+
+
+def _is_genuine(payload: bytes) -> bool:
+    try:
+        KEYS.check(payload)
+    except InvalidMessage:
+        return False
+    return True
 
 
 def _idle_gap(house: House) -> float:

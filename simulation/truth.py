@@ -48,7 +48,7 @@ class Truth:
         self.steady = steady
         self.mean = mean
         self.times: list[float] = []
-        """When the meter gave each cycle out last, by its number: as it measured it, or as it was polled."""
+        """When the meter gave each cycle out last, by its number: as it measured it, wrote it, or was polled."""
         self.live: deque[tuple[int, tuple[int, ...]]] = deque(maxlen=KEPT)
         self.covered: set[int] = set()
         """Cycles whose pushes bring all words of `live`, also those between the groups."""
@@ -94,6 +94,10 @@ class Truth:
         if self.times and self._frozen_since is None:
             self.times[-1] = now
 
+    def written(self, cycle: int, when: float) -> None:
+        """Live data was pushed behind other groups of its cycle: its age counts from its writing (promise 1)."""
+        self.times[cycle] = max(self.times[cycle], when)
+
     def look_anew(self, now: float) -> None:
         """Receivers may take frozen values for new ones again: they have seen nothing for a while."""
         if self._frozen_since is not None:
@@ -113,6 +117,13 @@ class Truth:
         begun = 0 if self.device_is == "without time" else 1_790_000_000_000
         clock = begun + round(now * 1000)
         return (*self.devices[-1][:53], *((clock >> shift) & 0xFFFF for shift in (48, 32, 16, 0)), 0)
+
+    def of_another_meter(self, now: float) -> tuple[int, ...]:
+        """Registers that this meter never holds, and another one may."""
+        registers = list(self._registers(int(now * 1000) // self.interval_ms, void=False))
+        for at in (62, 102, 142):  # voltages
+            _put(registers, at, 235_000 + registers[at + 1] % 999)
+        return tuple(registers)
 
     def judge(self, start: int, registers: tuple[int, ...]) -> Judged:
         """Judge these registers from `start` on."""

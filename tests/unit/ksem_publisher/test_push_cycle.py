@@ -43,3 +43,24 @@ def test_the_same_cycle_pushed_more_often_than_the_meter_measures_has_not_waited
         pace.wrote(number * 0.02)
         found.append(pace.why_queued((number // 10,), 0.02, 0.2))
     assert not any(found[1:])
+
+
+@pytest.mark.parametrize(("period", "cycles"), [(0.203, 22), (0.21, 9)])
+def test_a_queue_that_grows_by_little_is_found_before_it_holds_half_a_cycle(period: float, cycles: int) -> None:
+    pace, found = PushPace(), []
+    for number in range(cycles):
+        for i in range(WRITES):
+            pace.wrote(100.0 + number * period + i * 0.04)
+        found.append(pace.why_queued((number,), period, 0.2))
+    assert found[0] is None
+    reason = found[-1]
+    assert reason is not None
+    assert reason.code == "push-queued-slow"
+
+
+def test_a_cycle_that_was_left_out_is_no_queue() -> None:
+    pace = PushPace()
+    for number in (*range(20), *range(21, 40)):
+        for i in range(WRITES):
+            pace.wrote(100.0 + number * 0.2 + i * 0.04)
+        assert pace.why_queued((number,), 0.2, 0.2) is None

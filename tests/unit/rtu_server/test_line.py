@@ -383,6 +383,16 @@ def test_a_request_behind_traffic_that_the_line_can_carry_shows_nothing() -> Non
     assert read_at_once(TOTALS * 3, 0.3)[:2] == (False, []), "a halt that the clock has counted"
 
 
+def test_what_a_uart_holds_at_1200_baud_shows_nothing() -> None:
+    core = LineCore(Timing(0.0321, 0.11, 11 / 1200), Echo(), LineCounters({1: UnitCounters()}))
+    core.opened(0.0)
+    for at in (0.05, 0.1, 0.15, 0.2):
+        core.receive(b"", at, at)
+    assert core.receive(TOTALS, 0.2066, 0.2066), "eight characters of 9 ms each, handed over at once"
+    core.receive(b"", 0.2388, 0.2388)
+    assert core.due(0.2388) == b"\0" + TOTALS
+
+
 SLOW: Final = Timing(0.016, 0.025, 11 / 2400)
 
 

@@ -1,6 +1,7 @@
 import pytest
 
 from simulation.altered import HOME, Edit, edited, place_of
+from simulation.mutants import CORES, cores
 from simulation.put_back import FAULTS, PutBack
 
 
@@ -15,3 +16,7 @@ def test_an_edit_whose_text_is_gone_or_stands_twice_is_refused() -> None:
     for text in ("no source says so, ever", "import"):
         with pytest.raises(ValueError, match="times, not once"):
             place_of(Edit(text + "", "pass"))
+
+
+def test_every_core_that_is_mutated_is_one_module() -> None:
+    assert {path.stem for path in cores()} == set(CORES)

@@ -377,15 +377,74 @@ def test_the_same_broken_promise_is_told_once() -> None:
     assert stage.broken == [2]
 
 
-def test_a_live_block_of_after_a_guest_pause_ends_the_pardon() -> None:
-    for late, broken in ((0.0, []), (0.1, [1])):
+def test_a_live_cycle_of_after_a_guest_pause_ends_the_pardon_and_one_that_came_meanwhile_does_not() -> None:
+    for late, broken in ((False, []), (True, [1])):
         stage = Stage()
         words = stage.cycle()[:28]
         stage.oracle.guest_paused()
         stage.wait(3.0)
+        meanwhile = stage.cycle()
+        stage.wait(0.1)
         stage.oracle.guest_goes_on(stage.world.now, hidden=True)
-        stage.oracle.live_reached(stage.world.now - 1.0 + 11 * late)
+        stage.wait(0.01)
+        stage.oracle.live_reached(stage.cycle() if late else meanwhile)
         for _ in range(3):
             stage.ask()
             stage.reply(words)
         assert stage.broken == broken
+
+
+@pytest.mark.parametrize(("node", "broken"), [(True, []), (False, [4])])
+def test_a_late_answer_is_pardoned_after_a_pause_of_the_node_s_guest_alone(node: bool, broken: list[int]) -> None:
+    stage = Stage()
+    stage.oracle.guest_paused(node=node)
+    stage.ask()
+    stage.wait(0.2)
+    stage.oracle.guest_goes_on(stage.world.now)
+    stage.reply(stage.cycle()[:28])
+    assert stage.broken == broken
+
+
+def test_no_pause_pardons_an_answer_before_t35() -> None:
+    stage = Stage()
+    stage.oracle.guest_paused()
+    stage.ask()
+    stage.oracle.guest_goes_on(stage.world.now)
+    stage.reply(stage.truth.live[-1][1][:28], 0.0017)
+    assert stage.broken == [4]
+
+
+def test_the_echo_that_finds_a_guest_pause_costs_one_gap_and_no_second_one() -> None:
+    stage = Stage(quiet=True)
+    stage.oracle.guest_paused()
+    stage.oracle.guest_goes_on(stage.world.now)
+    for gap in range(2):
+        for _ in range(60 - 50 * gap):
+            stage.exchange()
+            stage.wait(0.1)
+        assert not stage.broken
+        for _ in range(3):
+            stage.ask()
+            stage.send(bytes((1, 0x83, 4)))
+    stage.exchange()
+    assert stage.broken == [5]
+
+
+def test_a_block_that_is_older_than_the_one_published_before_breaks_promise_2() -> None:
+    def block(name: str, session: str, boot_ms: int, age_ms: int) -> bytes:
+        stamps = f'"session":"{session}","seq":1,"boot_ms":{boot_ms},"age_ms":{age_ms}'
+        return f'{{"v":1,"meter":"main","block":"{name}","start":0,{stamps},"cycle_ms":200}}'.encode()
+
+    stage = Stage()
+    for payload in (
+        block("device", "one", 500, 9000),
+        block("energy", "one", 1000, 10),
+        block("energy", "one", 1500, 511),
+        block("energy", "two", 500, 0),
+        block("live", "one", 900, 10),
+        block("energy", "one", 1000, 10),
+    ):
+        stage.oracle.published(payload)
+    assert not stage.broken
+    stage.oracle.published(block("energy", "one", 1600, 613))
+    assert stage.broken == [2]

@@ -3,6 +3,7 @@ import sys
 
 import pytest
 
+from simulation.__main__ import ENDLESS, RELEASE, chosen_seeds, parser
 from simulation.faults import FIRST_AT, KINDS, Fault, draw, shrink
 from simulation.run import Outcome, command, run, smaller
 
@@ -91,3 +92,17 @@ def test_the_command_prints_speed_faults_and_verdicts() -> None:
     assert "times real time, 0 faults" in done.stdout
     assert "0 promises broken" in done.stdout
     assert "inverter" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "first", "number"),
+    [("", 1, RELEASE), ("--seed 7 --seeds 3", 7, 3), ("--minutes 60", 1, ENDLESS)],
+)
+def test_many_seeds_are_always_the_same_ones_unless_others_are_wished(options: str, first: int, number: int) -> None:
+    assert chosen_seeds(parser().parse_args(options.split())) == range(first, first + number)
+
+
+def test_random_seeds_are_ones_that_no_release_runs() -> None:
+    first, again = (chosen_seeds(parser().parse_args(["--random"])).start for _ in range(2))
+    assert first > RELEASE
+    assert first != again

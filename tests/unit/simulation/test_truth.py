@@ -108,3 +108,18 @@ def test_a_counter_cut_within_at_a_carry_is_wrong() -> None:
             return
         before = after
     raise AssertionError("no carry was seen")
+
+
+def test_live_data_that_a_cycle_brings_behind_other_groups_is_dated_by_its_writing() -> None:
+    truth = Truth()
+    words = truth.measure(10.0)
+    truth.written(truth.cycle, 10.16)
+    assert truth.judge(0, words).measured == 10.16
+    truth.written(truth.cycle, 10.1)
+    assert truth.judge(0, words).measured == 10.16
+
+
+def test_another_meter_s_registers_are_none_of_this_one_s() -> None:
+    truth = Truth()
+    truth.measure(10.0)
+    assert truth.judge(0, truth.of_another_meter(10.0)).kind == "wrong"
