@@ -36,7 +36,7 @@ def gather_settings(service: str, path: Path | None) -> tuple[SettingsFacts, Mqt
     """What is in force for a service, and how it reaches the broker; None where it has no settings on this host."""
     module, default, needed = PLACES[service]
     file = path or default
-    environ = {**_env_file(file.with_suffix(".env")), **os.environ}
+    environ = {**env_file(file.with_suffix(".env")), **os.environ}
     if path is None and not _exists(default) and not any(name.startswith(needed) for name in environ):
         return None
     options = ["--config", str(file)] if path is not None or _exists(default) else []
@@ -82,7 +82,7 @@ def settings_of_this_host(config: Path | None = None) -> MqttSettings | None:
         if not _exists(path):
             continue
         try:
-            return load(_Mqtt, path=path, environ={**_env_file(path.with_suffix(".env")), **os.environ}).mqtt
+            return load(_Mqtt, path=path, environ={**env_file(path.with_suffix(".env")), **os.environ}).mqtt
         except SettingsError as error:
             mistakes += error.mistakes
     if not mistakes:
@@ -107,7 +107,7 @@ def _checked(service: str, module: str, origin: str, options: list[str], environ
     return SettingsFacts(service, origin, text=ran.stdout, tables=tomllib.loads(ran.stdout))
 
 
-def _env_file(path: Path) -> dict[str, str]:
+def env_file(path: Path) -> dict[str, str]:
     """Lines NAME=value, as systemd's EnvironmentFile reads them (simple ones)."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

@@ -11,6 +11,7 @@ from typing import Final
 
 import attrs
 
+from airbridge.doctor.gather_settings import env_file
 from airbridge.pairing.line import Pairing
 from airbridge.setup.save import save
 from airbridge.setup.settings_text import change
@@ -100,6 +101,10 @@ def collect(logins: Path, mqtt: MqttSettings, *, broker: str | None, port: int |
 def take(folder: Path, pairing: Pairing, template: str) -> None:
     """Write login, key, certificates and rtu-server.toml, all or nothing. `template`: the settings of a new file."""
     name = _FILES["rtu"]
+    beaten = folder / "rtu-server.env"
+    rivals = [one for one in env_file(beaten) if one.startswith(("AIRBRIDGE_MQTT__", "AIRBRIDGE_INTEGRITY__"))]
+    if rivals:
+        raise Unpaired(f"{beaten} sets {', '.join(sorted(rivals))}, which beats the settings file: remove these lines")
     login = f"logins/{ROLE}"
     text = _read(folder / name, "") or template
     files = [
@@ -141,7 +146,7 @@ def own_address() -> str:
 
 def _load(path: Path) -> _Settings:
     try:
-        return load(_Settings, path=path, environ=os.environ)
+        return load(_Settings, path=path, environ={**env_file(path.with_suffix(".env")), **os.environ})
     except SettingsError as error:
         raise Unpaired(*error.mistakes) from None
 

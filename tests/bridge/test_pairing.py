@@ -163,6 +163,20 @@ def test_a_bad_line_changes_nothing(here: Path, there: Path, damage: str) -> Non
     assert tree(there) == before
 
 
+def test_variables_that_beat_the_settings_file_are_named_and_nothing_is_written(here: Path, there: Path) -> None:
+    (there / "rtu-server.env").write_text("AIRBRIDGE_MQTT__HOST=old.lan\nAIRBRIDGE_NODE__NAME=attic\n")
+    before = tree(there)
+    ended = pair("take", "--folder", str(there), stdin=show(here))
+    assert ended.returncode == 1
+    assert "AIRBRIDGE_MQTT__HOST, which beats" in ended.stderr
+    assert tree(there) == before
+
+
+def test_variables_of_the_publisher_count_in_the_line(here: Path) -> None:
+    (here / "publisher.env").write_text("AIRBRIDGE_MQTT__PREFIX=site/ksem\n")
+    assert decode(show(here)).prefix == "site/ksem"
+
+
 def test_a_line_given_as_an_argument_is_refused(here: Path, there: Path) -> None:
     ended = pair("take", show(here).strip(), "--folder", str(there))
     assert ended.returncode == 2

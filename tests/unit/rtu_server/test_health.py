@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
-from ksem_contract.health import MAX_ENTRIES, LinkHealth, NodeHealth, RequestsMessage, Transit
+from ksem_contract.health import MAX_ENTRIES, LinkHealth, NoData, NodeHealth, Outage, RequestsMessage, Transit
 from ksem_contract.reasons import Reason
 from modbus_codec.crc import append_crc
 from rtu_server.counters import MAX_REQUESTED, LineCounters, UnitCounters
 from rtu_server.health import MAX_WHY, UnitReport, Verdict, judge, node_health, overall, requests_message
+from rtu_server.outages import MAX_CODES
 from rtu_server.settings import MAX_UNITS
 
 from .test_unit_state import SERVED
@@ -47,9 +48,19 @@ def test_a_few_requests_are_all_there_and_nothing_is_said_of_more() -> None:
 
 def test_health_of_as_many_units_as_there_may_be_can_be_read() -> None:
     reports = [unit_report(number) for number in range(1, MAX_UNITS + 1)]
+    most = Outage(99999999.999, {f"{'x' * 36}-{number}": 9999999.999 for number in range(MAX_CODES + 1)})
     transit = {f"{number:032}": Transit(123456.78, "s" * 32) for number in range(MAX_UNITS)}
     node = overall([judge(report.view, 60.0) for report in reports])
-    message = node_health(reports, node, version="1.2.3", since=PORT.since, broker=PORT, transit=transit, now=60.0)
+    message = node_health(
+        reports,
+        node,
+        version="1.2.3",
+        since=PORT.since,
+        broker=PORT,
+        transit=transit,
+        no_data=NoData(most, most, most),
+        now=60.0,
+    )
     found = NodeHealth.decode(message.encode())
     assert len(found.units) == MAX_UNITS
     assert "more" in found.why
