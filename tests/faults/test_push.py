@@ -236,7 +236,7 @@ def test_pushes_of_anyone_but_the_meter_are_refused_and_of_its_own_never_mixed(
         with scene.fault("another meter pushes from another address", "push", recovery=None) as row, stranger:
             scene.await_health(
                 "degraded",
-                'push from 127.0.0.2 was refused; if it is the meter\'s, set push_from = ["127.0.0.1", "127.0.0.2"]',
+                'push from 127.0.0.2 was refused: if it is the meter\'s, set push_from = ["127.0.0.1", "127.0.0.2"]',
             )
             scene.inverter.wait_for("good", 30)
             assert stranger.status()["push"][0]["cycles"] == 0
