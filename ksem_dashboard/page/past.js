@@ -96,7 +96,7 @@ export function strip(told, width) {
   return picture;
 }
 
-const when = (one) => `${date(1000 * one.begun)} ${clock(1000 * one.begun)}, ${one.is_over ? "" : "until now "}${length(one.span_s)}${one.breaks > 1 ? ` (${one.breaks} times, ${length(one.down_s)} in all)` : ""}`;
+const when = (one) => `${date(1000 * one.begun)} ${clock(1000 * one.begun)}, ${one.is_over ? length(one.span_s) : "until now"}${one.breaks > 1 ? ` (${one.breaks} times, ${length(one.down_s)} in all)` : ""}`;
 
 export function outagesInWords(told) {
   const watched = told.watched.reduce((all, [from, until]) => all + Math.min(until, told.at) - Math.max(from, told.begin), 0);
