@@ -6,7 +6,7 @@ import io
 import logging
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -27,6 +27,8 @@ SPANS: Final = {"day": (1440, 5), "week": (7 * 1440, 30)}
 MOST_SHOWN: Final = 500
 RESUME_WITHIN: Final = 3600.0
 """Seconds after which an outage that was open when the service ended is over: nobody knows what came then."""
+_MOST_WAITING: Final = 60
+"""Things to write that wait for a disk which takes its time."""
 TABLES: Final = ("power", "energy", "outages")
 
 T = TypeVar("T")
@@ -48,6 +50,7 @@ class Archive:
         self._recorder = Recorder(days={day.meter: DayEnergy(day.meter, day) for day in self._store.last_days()})
         self._current: tuple[Outage, ...] = ()
         self._writing: asyncio.Task[None] | None = None
+        self._waiting = 0
 
     def resume(self, watch: OutageWatch, now: float, wall: float) -> Any:
         """Give the outages that were open a short time ago back to the watch; return what notifications left here."""
@@ -161,14 +164,19 @@ class Archive:
             log.warning("the history in %s can't be read: it was put aside, and begins anew", self._directory)
         return store
 
-    def _start(self, work: Any) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
         """Have it done after what is being done."""
         before = self._writing
+        if self._waiting >= _MOST_WAITING:
+            work.close()  # the disk hangs
+            return
+        self._waiting += 1
 
         async def in_turn() -> None:
             if before is not None:
                 await before
             await work
+            self._waiting -= 1
 
         self._writing = asyncio.create_task(in_turn())
 

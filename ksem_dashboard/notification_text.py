@@ -38,7 +38,6 @@ _EN: Final = {
     "title-begun": "KSEM AirBridge: {what}",
     "title-again": "KSEM AirBridge: still {what}",
     "title-ended": "KSEM AirBridge: all is well again",
-    "title-some": "KSEM AirBridge: one part is well again, another is not",
     "begun": "{subject}: {what} since {since} ({length}).",
     "begun-breaks": "{subject}: {what} since {since}, with breaks: {down} of {length} in {breaks} outages.",
     "again": "{subject}: still {what}, since {since} ({length}).",
@@ -88,8 +87,6 @@ def in_words(seconds: float) -> str:
 
 def _title(events: Events, texts: Mapping[str, str]) -> str:
     on = events.begun or events.again
-    if on and events.ended:
-        return texts["title-some"]
     if not on:
         return texts["title-ended"]
     return texts["title-begun" if events.begun else "title-again"].format(what=_what(on[0], texts))

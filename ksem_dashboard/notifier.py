@@ -1,6 +1,6 @@
 """When which message goes to one receiver [core].
 
-It keeps no queue of messages. It knows which outages its receiver was told of, and composes a message from what differs
+It keeps no queue of messages. It knows which outages its receiver knows of, and composes a message from what differs
 at the moment of each attempt: so what arrives late is not out of date, and a night or an hour of trouble becomes one
 message. Times `now` in seconds of CLOCK_BOOTTIME; `local` is the wall clock.
 """

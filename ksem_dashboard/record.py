@@ -95,7 +95,7 @@ class DayEnergy:
             )
         if is_same_meter and at - last.at <= NIGHT_GAP:
             return self._now(replace(fresh, imported=taken, exported=fed, is_whole=True))
-        # What was counted between the two readings belongs to days that nobody can tell apart.
+        # What was counted between the two readings belongs to either day, and nobody knows how much to which.
         return [replace(last, is_whole=False), *self._now(fresh)]
 
     def _now(self, day: Day) -> list[Day]:

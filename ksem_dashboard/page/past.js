@@ -13,41 +13,41 @@ const dayOf = (text) => new Date(`${text}T12:00`).getTime();
 const kwh = (value) => `${value.toFixed(value < 10 ? 2 : 1)} kWh`;
 const length = (seconds) => (seconds < 5_400 ? inWords(1000 * Math.max(1, Math.round(seconds))) : seconds < 172_800 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86_400)} days`);
 
-// Power of 24 hours or 7 days: `told` has begin (s), step_s and points.
-export function spanPlot(told, name, width, watts) {
-  const moment = (index) => 1000 * (told.begin + index * told.step_s);
+// Power of 24 hours or 7 days: `past` has begin (s), step_s and points.
+export function spanPlot(past, name, width, watts) {
+  const moment = (index) => 1000 * (past.begin + index * past.step_s);
   const every = name === "week" ? 24 : width < 500 ? 6 : 3; // hours between two times below
   const isTick = (index) => {
     const time = new Date(moment(index)), sinceMidnight = time.getHours() * 3600 + time.getMinutes() * 60;
-    return sinceMidnight % (every * 3600) < told.step_s;
+    return sinceMidnight % (every * 3600) < past.step_s;
   };
-  const known = told.points.filter((point) => point !== null);
+  const known = past.points.filter((point) => point !== null);
   const words = name === "week" ? "7 days" : "24 hours";
   const label = known.length === 0 ? `No power measured in the last ${words}`
     : `Power of the last ${words}, between ${watts(Math.min(...known.map((point) => point[0])))} and ${watts(Math.max(...known.map((point) => point[2])))}`;
-  return hourPlot(told.points, told.step_s, width, 190, {
-    label, watts, quarters: told.points.map((_, index) => index).filter(isTick),
+  return hourPlot(past.points, past.step_s, width, 190, {
+    label, watts, quarters: past.points.map((_, index) => index).filter(isTick),
     time: (index) => (name === "week" ? (width < 500 ? weekday(moment(index)).slice(0, 2) : weekdayAndDate(moment(index))) : clock(moment(index))),
     reading: (index) => (name === "week" ? `${weekdayAndDate(moment(index))} ${clock(moment(index))}` : clock(moment(index))),
   });
 }
 
 // A pair of columns for each day: up what was taken, down what was fed in. `reading` shows the day pointed at.
-export function daysPlot(told, width, reading) {
+export function daysPlot(past, width, reading) {
   const height = 170, top = 8, bottom = 22;
-  const byDay = new Map(told.energy.map((one) => [one.day, one]));
-  const high = Math.max(0, ...told.energy.map((one) => one.imported)), low = Math.max(0, ...told.energy.map((one) => one.exported));
+  const byDay = new Map(past.energy.map((one) => [one.day, one]));
+  const high = Math.max(0, ...past.energy.map((one) => one.imported)), low = Math.max(0, ...past.energy.map((one) => one.exported));
   const step = niceStep(Math.max(high + low, 1), 4);
   const most = Math.max(step, Math.ceil(high / step) * step), least = -Math.ceil(low / step) * step;
   const y = (value) => top + (height - top - bottom) * (most - value) / (most - least);
-  const wide = (width - LEFT - RIGHT) / told.days.length;
-  const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": sums(told) });
+  const wide = (width - LEFT - RIGHT) / past.days.length;
+  const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": sums(past) });
   for (let value = least; value <= most + step / 2; value += step) {
     picture.append(svg("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) }),
       svg("text", { x: LEFT - 8, y: y(value) + 4, "text-anchor": "end" }, `${Math.abs(Math.round(100 * value) / 100)} kWh`));
   }
   const every = Math.ceil(62 / wide);
-  told.days.forEach((day, index) => {
+  past.days.forEach((day, index) => {
     const one = byDay.get(day), x = LEFT + index * wide, side = wide * 0.16, partly = one && !one.whole ? " partly" : "";
     if (one) {
       picture.append(svg("rect", { class: `fill-in${partly}`, x: x + side, width: wide - 2 * side, y: y(one.imported), height: y(0) - y(one.imported) }),
@@ -55,35 +55,35 @@ export function daysPlot(told, width, reading) {
     }
     const space = svg("rect", { class: "space", x, width: wide, y: top, height: height - top - bottom }, svg("title", {}, ofDay(day, one)));
     space.addEventListener("pointerenter", () => { reading.textContent = ofDay(day, one); });
-    space.addEventListener("pointerleave", () => { reading.textContent = sums(told); });
+    space.addEventListener("pointerleave", () => { reading.textContent = sums(past); });
     picture.append(space);
-    const back = told.days.length - 1 - index;
+    const back = past.days.length - 1 - index;
     if (back % every === 0) picture.append(svg("text", { x: x + wide / 2, y: height - 5, "text-anchor": back === 0 ? "end" : "middle", dx: back === 0 ? wide / 2 : 0 }, back === 0 ? "today" : date(dayOf(day))));
   });
   picture.append(svg("line", { class: "zero", x1: LEFT, x2: width - RIGHT, y1: y(0), y2: y(0) }));
-  reading.textContent = sums(told);
+  reading.textContent = sums(past);
   return picture;
 }
 
 const ofDay = (day, one) => (one ? `${date(dayOf(day))}: ${kwh(one.imported)} from the grid, ${kwh(one.exported)} into it${one.whole ? "" : " (only a part of the day was seen)"}` : `${date(dayOf(day))}: not known`);
 
-function sums(told) {
-  if (told.energy.length === 0) return "No reading yet.";
-  const sum = (key) => kwh(told.energy.reduce((all, one) => all + one[key], 0));
-  const partly = told.energy.some((one) => !one.whole) ? " Pale columns: only a part of the day was seen." : "";
-  return `In ${told.energy.length === 1 ? "one day" : `${told.energy.length} days`} ${sum("imported")} from the grid, ${sum("exported")} into it.${partly}`;
+function sums(past) {
+  if (past.energy.length === 0) return "No reading yet.";
+  const sum = (key) => kwh(past.energy.reduce((all, one) => all + one[key], 0));
+  const partly = past.energy.some((one) => !one.whole) ? " Pale columns: only a part of the day was seen." : "";
+  return `In ${past.energy.length === 1 ? "one day" : `${past.energy.length} days`} ${sum("imported")} from the grid, ${sum("exported")} into it.${partly}`;
 }
 
 // 30 days in one strip: green where all was well, grey where nobody watched, a mark for each outage.
-export function strip(told, width) {
-  const begin = 1000 * told.begin, end = 1000 * told.at, high = 28;
+export function strip(past, width) {
+  const begin = 1000 * past.begin, end = 1000 * past.at, high = 28;
   const x = (ms) => Math.min(width, Math.max(0, width * (ms - begin) / (end - begin)));
-  const picture = svg("svg", { viewBox: `0 0 ${width} ${high + 20}`, height: high + 20, role: "img", "aria-label": outagesInWords(told) });
+  const picture = svg("svg", { viewBox: `0 0 ${width} ${high + 20}`, height: high + 20, role: "img", "aria-label": outagesInWords(past) });
   picture.append(svg("rect", { class: "unwatched", width, height: high, rx: 4 }));
-  for (const [from, until] of told.watched) {
+  for (const [from, until] of past.watched) {
     picture.append(svg("rect", { class: "watched", x: x(1000 * from), width: Math.max(1, x(1000 * until) - x(1000 * from)), height: high }));
   }
-  for (const one of told.outages) {
+  for (const one of past.outages) {
     const from = x(1000 * one.begun), wide = Math.max(3, x(1000 * one.ended) - from);
     picture.append(svg("rect", { class: "outage", x: Math.min(from, width - wide), width: wide, height: high }, svg("title", {}, `${when(one)}: ${one.subject}. ${one.text}`)));
   }
@@ -96,18 +96,18 @@ export function strip(told, width) {
   return picture;
 }
 
-const when = (one) => `${date(1000 * one.begun)} ${clock(1000 * one.begun)}, ${one.is_over ? "" : "until now "}${length(one.span_s)}${one.breaks > 1 ? ` (${one.breaks} times, ${length(one.down_s)} in all)` : ""}`;
+const when = (one) => `${date(1000 * one.begun)} ${clock(1000 * one.begun)}, ${one.is_over ? length(one.span_s) : "until now"}${one.breaks > 1 ? ` (${one.breaks} times, ${length(one.down_s)} in all)` : ""}`;
 
-export function outagesInWords(told) {
-  const watched = told.watched.reduce((all, [from, until]) => all + Math.min(until, told.at) - Math.max(from, told.begin), 0);
+export function outagesInWords(past) {
+  const watched = past.watched.reduce((all, [from, until]) => all + Math.min(until, past.at) - Math.max(from, past.begin), 0);
   const seen = watched < 60 ? "Nothing seen yet." : `Seen: ${length(watched)} of the last 30 days.`;
-  if (told.outages.length === 0) return `No outage. ${seen}`;
-  const down = told.outages.reduce((all, one) => all + one.down_s, 0);
-  return `${told.outages.length === 1 ? "One outage" : `${told.outages.length} outages`}, ${length(down)} without data. ${seen}`;
+  if (past.outages.length === 0) return `No outage. ${seen}`;
+  const down = past.outages.reduce((all, one) => all + one.down_s, 0);
+  return `${past.outages.length === 1 ? "One outage" : `${past.outages.length} outages`}, ${length(down)} without data. ${seen}`;
 }
 
 // The newest outages in words: what a mark is too small to say, and what a finger can't point at.
-export function outageList(told) {
-  const rows = told.outages.slice(-8).reverse().map((one) => html("li", {}, html("b", {}, when(one)), ` ${one.subject}: ${one.text}`));
+export function outageList(past) {
+  const rows = past.outages.slice(-8).reverse().map((one) => html("li", {}, html("b", {}, when(one)), ` ${one.subject}: ${one.text}`));
   return rows.length === 0 ? [] : [html("ul", { class: "list" }, ...rows)];
 }

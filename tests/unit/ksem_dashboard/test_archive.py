@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 import json
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -141,5 +142,20 @@ def test_tables_can_be_read_by_a_spreadsheet_and_hold_no_formula(tmp_path: Path)
         (row,) = kept.table("outages")
         assert (row["what"], row["begin"], row["end"]) == ("meter main", "2026-11-22T12:00:00Z", "2026-11-22T12:01:00Z")
         assert (row["reason"], row["remedy"]) == ("'=HYPERLINK(1)", "'@remedy")
+
+    asyncio.run(scene())
+
+
+def test_a_disk_that_hangs_holds_up_nothing_and_fills_no_memory(tmp_path: Path) -> None:
+    async def scene() -> None:
+        kept, goes_on = Kept(tmp_path), threading.Event()
+        kept.archive._thread.submit(goes_on.wait, 20)
+        for minute in range(300):
+            kept.archive.step(kept.house.state, (), (), kept.house.now, NOON + timedelta(minutes=minute))
+        assert kept.archive._waiting == 60
+        goes_on.set()
+        assert kept.archive._writing is not None
+        await kept.archive._writing
+        assert kept.archive._waiting == 0
 
     asyncio.run(scene())

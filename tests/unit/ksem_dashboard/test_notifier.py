@@ -168,6 +168,15 @@ def test_many_outages_at_once_are_one_message_of_bounded_length() -> None:
     assert len(message.body) < 3000
 
 
+def test_a_new_outage_gives_the_title_to_a_message_that_reports_the_end_of_another_too() -> None:
+    over = Outage("meter main", NOON.timestamp() - 600, 300, 300, 1, "x", "It was away.", "", is_over=True)
+    message = compose(
+        Events(begun=(Outage("broker", NOON.timestamp(), 60, 60, 1, "x", "y", "z"),), ended=(over,)), NOON, "en"
+    )
+    assert message.title == "KSEM AirBridge: no data"
+    assert message.body.index("Broker: no data") < message.body.index("Meter main: well again since 11:55")
+
+
 def test_an_inverter_that_believes_wrong_numbers_is_not_called_one_without_data() -> None:
     wrong = Outage("inverter roof", NOON.timestamp(), 60, 60, 1, "inverter-wrong-sign", "It has the wrong sign.", "")
     message = compose(Events(begun=(wrong,)), NOON, "en")
