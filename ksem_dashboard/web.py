@@ -109,6 +109,8 @@ FILES: Final = {
     "draw.js": ("draw.js", "text/javascript; charset=utf-8"),
     "past.js": ("past.js", "text/javascript; charset=utf-8"),
     "ages.js": ("ages.js", "text/javascript; charset=utf-8"),
+    "words.js": ("words.js", "text/javascript; charset=utf-8"),
+    "german.js": ("german.js", "text/javascript; charset=utf-8"),
     "icon.svg": ("icon.svg", "image/svg+xml"),
 }
 HEADERS: Final = {

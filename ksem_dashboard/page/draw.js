@@ -1,3 +1,5 @@
+import { t } from "./words.js";
+
 // Elements and pictures. Text goes in as text alone: nothing that came over MQTT is ever read as markup.
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -40,7 +42,7 @@ export function histogram(told, kind, words) {
   parts.forEach((part, index) => {
     const high = part === 0 ? 0 : Math.max(3, 100 * part / most); // a rare one is seen too
     const from = told.le[index - 1] ?? 0, to = told.le[index];
-    const span = to === undefined ? `over ${from} ms` : index === 0 ? `up to ${to} ms` : `${from} to ${to} ms`;
+    const span = to === undefined ? t`over ${from} ms` : index === 0 ? t`up to ${to} ms` : t`${from} to ${to} ms`;
     const column = svg("rect", { class: "space", x: index * wide, y: 0, width: wide, height: 100 },
       svg("title", {}, `${span}: ${words.number(part)}, ${(100 * part / Math.max(all, 1)).toFixed(1)} %`));
     picture.append(column, svg("rect", { class: kind, x: (index + 0.08) * wide, y: 100 - high, width: 0.84 * wide, height: high }));

@@ -1,4 +1,5 @@
 import { Lateness, inWords, since, stamp } from "./ages.js";
+import { decimal, language, switchLanguage, t, translatePage } from "./words.js";
 import { histogram, hourPlot, html, icon, signedBar } from "./draw.js";
 import { daysPlot, outageList, outagesInWords, spanPlot, strip } from "./past.js";
 
@@ -31,7 +32,7 @@ function connect() {
   source?.close();
   tried = stamp();
   lateness = new Lateness();
-  source = new EventSource("events");
+  source = new EventSource(`events?lang=${language}`);
   const on = (name, take) => source.addEventListener(name, (event) => {
     heard = stamp();
     connected = true;
@@ -96,18 +97,18 @@ function show(id, key, make) {
 
 function drawVerdict() {
   const fresh = freshness(), silent = since(heard) > SILENT_AFTER;
-  let verdict = state?.verdict ?? { state: "unknown", text: "Connecting to the dashboard." };
+  let verdict = state?.verdict ?? { state: "unknown", text: t`Connecting to the dashboard.` };
   let note = "";
   if (silent && connected) {
-    verdict = { state: "bad", text: "This page has lost its dashboard: what it shows is old. Trying again." };
+    verdict = { state: "bad", text: t`This page has lost its dashboard: what it shows is old. Trying again.` };
   } else if (silent) {
-    verdict = { state: "bad", text: "The dashboard does not answer. Trying again." };
+    verdict = { state: "bad", text: t`The dashboard does not answer. Trying again.` };
   } else if (fresh === "old" && verdict.state !== "bad") {
-    verdict = { state: "bad", text: "What the meter says arrives too late: the values are old." };
+    verdict = { state: "bad", text: t`The meter's data arrives too late: the values are old.` };
   }
   if (fresh === "old") {
     const age = ageNow();
-    note = silent ? `Last word from it ${inWords(since(heard))} ago.` : age === null ? "" : `Last values ${inWords(age)} ago.`;
+    note = silent ? t`Last message from it ${inWords(since(heard))} ago.` : age === null ? "" : t`Last values ${inWords(age)} ago.`;
   }
   document.body.dataset.fresh = fresh;
   document.body.dataset.lost = silent && connected ? "yes" : "no";
@@ -116,7 +117,7 @@ function drawVerdict() {
   setText(byId("sentence"), verdict.text);
   setText(byId("since"), note);
   byId("verdict").querySelector("use").setAttribute("href", `#i-${verdict.state}`);
-  document.title = `${fresh === "live" ? `${watts(liveNow().values.power ?? 0)} W` : fresh === "old" ? "old" : "\u2026"} \u00b7 KSEM AirBridge`;
+  document.title = `${fresh === "live" ? `${watts(liveNow().values.power ?? 0)} W` : fresh === "old" ? t`old` : "\u2026"} \u00b7 KSEM AirBridge`;
 }
 
 function drawLive() {
@@ -125,16 +126,16 @@ function drawLive() {
   const known = power !== undefined;
   const flow = fresh !== "live" || !known ? "none" : power > 5 ? "in" : power < -5 ? "out" : "none";
   document.body.dataset.flow = flow;
-  byId("pill").textContent = fresh === "unknown" ? "waiting" : fresh === "old" ? `old${age === null ? "" : `, ${inWords(age)}`}`
-    : age > LIVE_WITHIN ? `${inWords(age)} old` : "live";
+  byId("pill").textContent = fresh === "unknown" ? t`waiting` : fresh === "old" ? `${t`old`}${age === null ? "" : `, ${inWords(age)}`}`
+    : age > LIVE_WITHIN ? t`${inWords(age)} old` : "live";
   setText(byId("watts"), fresh === "live" && known ? watts(Math.abs(power)) : "\u2013");
   byId("watts").dataset.watts = fresh === "live" && known ? power : "";
   setText(byId("direction"), fresh === "live" && known
-    ? { in: "from the grid", out: "into the grid", none: "nothing flows" }[flow]
-    : known ? `was ${watts(Math.abs(power))} W ${power < 0 ? "into" : "from"} the grid` : "\u00a0");
+    ? { in: t`from the grid`, out: t`into the grid`, none: t`nothing flows` }[flow]
+    : known ? power < 0 ? t`was ${watts(Math.abs(power))} W into the grid` : t`was ${watts(Math.abs(power))} W from the grid` : "\u00a0");
   byId("arrow").setAttribute("d", { in: "M96 42h126M210 32l12 10-12 10", out: "M222 42H96M108 32L96 42l12 10", none: "" }[flow]);
   const frequency = live?.values.frequency;
-  setText(byId("frequency"), fresh === "live" && frequency !== undefined ? `${frequency.toFixed(2)} Hz` : "\u2013");
+  setText(byId("frequency"), fresh === "live" && frequency !== undefined ? `${decimal(frequency, 2)} Hz` : "\u2013");
   drawPhases(fresh === "live" ? live.values : {});
 }
 
@@ -145,8 +146,8 @@ function drawPhases(values) {
   show("phases", [phases, most], () => phases.map(([name, power, voltage, current]) =>
     html("div", { class: "phase" }, html("b", {}, name),
       html("div", { class: "row" }, html("b", { class: power < 0 ? "out" : "in" }, power === undefined ? "\u2013" : `${watts(Math.abs(power))} W`),
-        html("span", { class: "quiet" }, voltage === undefined ? "" : `${voltage.toFixed(1)} V`),
-        html("span", { class: "quiet" }, current === undefined ? "" : `${Math.abs(current).toFixed(2)} A`)),
+        html("span", { class: "quiet" }, voltage === undefined ? "" : `${decimal(voltage, 1)} V`),
+        html("span", { class: "quiet" }, current === undefined ? "" : `${decimal(Math.abs(current), 2)} A`)),
       signedBar(power ?? 0, most))));
 }
 
@@ -163,7 +164,7 @@ function drawState() {
   show("faults", state.faults, () => state.faults.map((fault) =>
     html("li", { "data-severity": fault.severity }, html("span", { class: "where quiet" }, fault.where),
       html("b", {}, fault.text), html("span", { class: "quiet" }, fault.remedy),
-      fault.details.length === 0 ? null : html("details", {}, html("summary", {}, "Details"), ...fault.details.map((one) => html("p", { class: "quiet" }, one))))));
+      fault.details.length === 0 ? null : html("details", {}, html("summary", {}, t`Details`), ...fault.details.map((one) => html("p", { class: "quiet" }, one))))));
   setText(byId("version"), `KSEM AirBridge ${state.version}`);
   if (state.verdict.state !== stateBefore) pastDue = Math.min(pastDue, Date.now() + 2000); // an outage began or ended
   stateBefore = state.verdict.state;
@@ -180,12 +181,12 @@ function drawEnergy() {
   const meter = meterNow(), today = meter?.today;
   show("energy", [today, meter?.counters], () => {
     const item = (kind, name, part, counter) => [html("dt", {}, html("span", { class: `key ${kind}` }), name),
-      html("dd", {}, today ? part.toFixed(2) : "\u2013", html("small", {}, " kWh"),
-        html("span", {}, counter === undefined ? "" : `${count(counter)} kWh in all`))];
-    const since = !today ? "No reading yet." : today.since === "00:00" ? "" : `Since ${today.since}, when this service first saw the counters.`;
+      html("dd", {}, today ? decimal(part, 2) : "\u2013", html("small", {}, " kWh"),
+        html("span", {}, counter === undefined ? "" : t`${count(counter)} kWh in all`))];
+    const since = !today ? t`No reading yet.` : today.since === "00:00" ? "" : t`Since ${today.since}, when this service first saw the counters.`;
     return [html("dl", { class: "sums" },
-      html("div", {}, ...item("in", "from the grid", today?.imported, meter?.counters.energy_import)),
-      html("div", {}, ...item("out", "into the grid", today?.exported, meter?.counters.energy_export))),
+      html("div", {}, ...item("in", t`from the grid`, today?.imported, meter?.counters.energy_import)),
+      html("div", {}, ...item("out", t`into the grid`, today?.exported, meter?.counters.energy_export))),
     html("p", { class: "quiet under" }, since)];
   });
 }
@@ -210,8 +211,8 @@ function drawPlot() {
   const moment = (index) => Date.now() - (points.length - 1 - index) * told.step_s * 1000;
   const clock = (index) => new Date(moment(index)).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false });
   const quarters = points.map((_, index) => index).filter((index) => moment(index) % every < told.step_s * 1000);
-  const label = known.length === 0 ? "No power measured in the last hour"
-    : `Power of the last hour, between ${watts(Math.min(...known.map((point) => point[0])))} and ${watts(Math.max(...known.map((point) => point[2])))} W`;
+  const label = known.length === 0 ? t`No power measured in the last hour`
+    : t`Power of the last hour, between ${watts(Math.min(...known.map((point) => point[0])))} and ${watts(Math.max(...known.map((point) => point[2])))} W`;
   place.replaceChildren(hourPlot(points, told.step_s, width, 190, { label, quarters, watts: (value) => `${watts(value)} W`, time: clock }));
 }
 
@@ -219,7 +220,7 @@ async function fetchPast() {
   pastDue = Date.now() + PAST_EVERY;
   const meter = chosen;
   try {
-    const answer = await fetch(`history.json?meter=${encodeURIComponent(meter)}`);
+    const answer = await fetch(`history.json?meter=${encodeURIComponent(meter)}&lang=${language}`);
     if (!answer.ok) return;
     past = await answer.json();
   } catch {
@@ -237,7 +238,7 @@ function drawPast() {
   outages.replaceChildren(strip(past, outages.clientWidth));
   setText(byId("outages-sum"), outagesInWords(past));
   show("outages", past.outages, () => outageList(past));
-  setText(byId("stored"), past.is_stored ? "" : ". Kept in memory alone: it begins anew with the dashboard.");
+  setText(byId("stored"), past.is_stored ? "" : t`. Kept in memory alone: it begins anew with the dashboard.`);
   for (const link of document.querySelectorAll("[data-table]")) link.href = `history/${link.dataset.table}.csv?meter=${encodeURIComponent(chosen)}`;
 }
 
@@ -277,9 +278,9 @@ function table(columns, rows) {
 }
 
 // What a request got, in an owner's words.
-const OUTCOMES = { data: "fresh data", stale: "no answer: data too old", silent: "no answer", other: "something else" };
-const outcome = (name) => OUTCOMES[name] ?? (name.startsWith("exception-") ? `refused (${name.replace("-", " ")})` : name);
-const lastSeen = (node) => (node.seen_ms === null ? "The RTU server does not run." : `The RTU server was last seen ${inWords(Math.max(1000, node.seen_ms))} ago.`);
+const OUTCOMES = { data: t`fresh data`, stale: t`no answer: data too old`, silent: t`no answer`, other: t`something else` };
+const outcome = (name) => OUTCOMES[name] ?? (name.startsWith("exception-") ? t`refused (${name.replace("-", " ")})` : name);
+const lastSeen = (node) => (node.seen_ms === null ? t`The RTU server does not run.` : t`The RTU server was last seen ${inWords(Math.max(1000, node.seen_ms))} ago.`);
 
 // How long the inverter got nothing, and mostly why.
 function withoutData(node) {
@@ -294,41 +295,41 @@ function withoutData(node) {
 function drawAsks() {
   const nodes = ofMeter();
   const key = nodes.map((node) => [node.name, node.status, node.units, node.no_data, node.requests.map((one) => [one.start, one.count, one.per_s, one.last]), node.runs || lastSeen(node)]);
-  show("asks", key, () => nodes.length === 0 ? [html("p", { class: "quiet" }, "No RTU server serves this meter.")] : nodes.flatMap((node) => {
+  show("asks", key, () => nodes.length === 0 ? [html("p", { class: "quiet" }, t`No RTU server serves this meter.`)] : nodes.flatMap((node) => {
     const rows = node.requests.filter((one) => one.meter === chosen).slice(0, 8).map((one) => [
-      [one.count > 1 ? `${one.start}\u2013${one.start + one.count - 1}` : `${one.start}`], [`${one.count}`], [`${one.per_s.toFixed(1)}/s`],
+      [one.count > 1 ? `${one.start}\u2013${one.start + one.count - 1}` : `${one.start}`], [`${one.count}`], [`${decimal(one.per_s, 1)}/s`],
       [outcome(one.last), one.last === "data" ? "good" : "poor"]]);
     const units = node.units.filter((unit) => unit.meter === chosen).map((unit) => {
       const refused = Object.entries(unit.refused).map(([reason, times]) => `${count(times)} ${outcome(reason)}`).join(", ");
-      return html("p", { class: "quiet under" }, `${node.name}, ${unit.line}, unit ${unit.unit}: ${count(unit.data)} of ${count(unit.requests)} requests got data${refused ? `; ${refused}` : ""}.`);
+      return html("p", { class: "quiet under" }, t`${node.name}, ${unit.line}, unit ${unit.unit}: ${count(unit.data)} of ${count(unit.requests)} requests got data${refused ? `; ${refused}` : ""}.`);
     });
-    const asked = !node.runs ? html("p", { class: "quiet" }, lastSeen(node)) : rows.length === 0 ? html("p", { class: "quiet" }, "The inverter asks nothing at the moment.")
-      : table([{ name: "registers" }, { name: "count", number: true }, { name: "rate", number: true }, { name: "gets" }], rows);
+    const asked = !node.runs ? html("p", { class: "quiet" }, lastSeen(node)) : rows.length === 0 ? html("p", { class: "quiet" }, t`The inverter requests nothing at the moment.`)
+      : table([{ name: t`registers` }, { name: "count", number: true }, { name: "rate", number: true }, { name: t`gets` }], rows);
     return [asked, ...units, withoutData(node)].filter(Boolean);
   }));
 }
 
 const unitsOf = (part) => Object.entries(state.nodes).flatMap(([name, node]) => node[part].filter((unit) => unit.meter === chosen).map((unit) => [name, unit]));
-const ms = (value) => (value < 10 ? value.toFixed(1) : String(Math.round(value)));
+const ms = (value) => (value < 10 ? decimal(value, 1) : String(Math.round(value)));
 
 function drawTimes() {
   const units = unitsOf("units");
   const key = units.map(([name, unit]) => [name, unit.line, unit.unit, unit.turnaround_ms, unit.age_ms, unit.turnaround_histogram_ms, unit.age_histogram_ms]);
-  show("times", key, () => units.length === 0 ? [html("p", { class: "quiet" }, "Nothing measured yet.")] : units.flatMap(([name, unit]) => {
+  show("times", key, () => units.length === 0 ? [html("p", { class: "quiet" }, t`Nothing measured yet.`)] : units.flatMap(([name, unit]) => {
     const group = (title, times, told, kind) => {
-      if (times.p50 === null) return html("div", {}, html("h3", {}, title), html("p", { class: "quiet" }, "Nothing measured yet."));
-      const lately = `half within ${ms(times.p50)} ms, 99 % within ${ms(times.p99)} ms, longest ${ms(times.max)} ms`;
+      if (times.p50 === null) return html("div", {}, html("h3", {}, title), html("p", { class: "quiet" }, t`Nothing measured yet.`));
+      const lately = t`half within ${ms(times.p50)} ms, 99 % within ${ms(times.p99)} ms, longest ${ms(times.max)} ms`;
       const bound = (value) => (value < 1000 ? `${value}` : `${value / 1000} s`);
       return html("div", {}, html("h3", {}, title),
-        told === null ? null : histogram(told, kind, { label: `${title}: ${lately}`, bound, number: (answers) => `${count(answers)} answers` }),
-        html("p", { class: "quiet" }, `Lately ${lately}.`));
+        told === null ? null : histogram(told, kind, { label: `${title}: ${lately}`, bound, number: (answers) => t`${count(answers)} answers` }),
+        html("p", { class: "quiet" }, t`Lately ${lately}.`));
     };
     const told = unit.turnaround_histogram_ms;
-    return [units.length > 1 ? html("p", { class: "quiet" }, `${name}, ${unit.line}, unit ${unit.unit}`) : null,
+    return [units.length > 1 ? html("p", { class: "quiet" }, t`${name}, ${unit.line}, unit ${unit.unit}`) : null,
       html("div", { class: "pair" },
-        group("From the question to the answer, in ms", unit.turnaround_ms, told, "fill-bar"),
-        group("Age of the data at the inverter, in ms", unit.age_ms, unit.age_histogram_ms, "fill-out")),
-      told === null || unit.turnaround_ms.p50 === null ? null : html("p", { class: "quiet" }, `Columns: all ${count(told.counts.at(-1))} answers since the RTU server's start.`)];
+        group(t`From the request to the answer, in ms`, unit.turnaround_ms, told, "fill-bar"),
+        group(t`Age of the data at the inverter, in ms`, unit.age_ms, unit.age_histogram_ms, "fill-out")),
+      told === null || unit.turnaround_ms.p50 === null ? null : html("p", { class: "quiet" }, t`Columns: all ${count(told.counts.at(-1))} answers since the RTU server's start.`)];
   }).filter((one) => one !== null));
 }
 
@@ -337,17 +338,17 @@ function drawDoors() {
   byId("doors-card").hidden = doors.length === 0;
   const rows = doors.map(([name, door]) => {
     const refused = Object.entries(door.refused).map(([reason, times]) => `${count(times)} ${outcome(reason)}`).join(", ");
-    const stands = door.state === "unknown" ? ["not known", ""] : door.state === "ok" ? ["open", "good"] : [door.port.state === "up" ? "no fresh data" : "shut", "wrong"];
+    const stands = door.state === "unknown" ? [t`not known`, ""] : door.state === "ok" ? [t`open`, "good"] : [door.port.state === "up" ? t`no fresh data` : t`shut`, "wrong"];
     return [[`${name}, ${door.line}`], [`${door.unit}`], stands, [count(door.requests)], [count(door.data)], [refused || "\u2013", refused ? "poor" : ""],
       [door.turnaround_ms.p99 === null ? "\u2013" : `${ms(door.turnaround_ms.p99)} ms`], [door.age_ms.p50 === null ? "\u2013" : `${ms(door.age_ms.p50)} ms`],
-      [door.last_ago_ms === null ? "never" : door.last_ago_ms < 15_000 ? "now" : `${inWords(Math.round(door.last_ago_ms / 10_000) * 10_000)} ago`]];
+      [door.last_ago_ms === null ? t`never` : door.last_ago_ms < 15_000 ? "now" : `${inWords(Math.round(door.last_ago_ms / 10_000) * 10_000)} ago`]];
   });
-  show("doors", rows, () => [table([{ name: "server" }, { name: "unit" }, { name: "state" }, { name: "asked", number: true }, { name: "got data", number: true },
-    { name: "refused", number: true }, { name: "99 % within", number: true }, { name: "data old", number: true }, { name: "asked last", number: true }], rows)]);
+  show("doors", rows, () => [table([{ name: t`server` }, { name: t`unit` }, { name: t`state` }, { name: t`requests`, number: true }, { name: t`got data`, number: true },
+    { name: t`refused`, number: true }, { name: t`99 % within`, number: true }, { name: t`data old`, number: true }, { name: t`last request`, number: true }], rows)]);
 }
 
-const BLOCKS = { live: "power, voltage, current", energy: "energy counters", device: "about the meter", sunspec: "SunSpec" };
-const BY = { push: "sent by the meter", poll: "read from the meter" };
+const BLOCKS = { live: t`power, voltage, current`, energy: t`energy counters`, device: t`about the meter`, sunspec: "SunSpec" };
+const BY = { push: t`sent by the meter`, poll: t`read from the meter` };
 
 function drawBlocks() {
   const blocks = meterNow()?.blocks ?? [];
@@ -355,8 +356,8 @@ function drawBlocks() {
     const old = block.limit_ms !== null && block.age_ms !== null && block.age_ms > block.limit_ms;
     return [[BLOCKS[block.name] ?? block.name], [BY[block.source] ?? block.source], [block.age_ms === null ? "\u2013" : inWords(block.age_ms < 1000 ? Math.round(block.age_ms / 50) * 50 : Math.round(block.age_ms / 1000) * 1000), old ? "wrong" : ""]];
   });
-  show("blocks", rows, () => rows.length === 0 ? [html("p", { class: "quiet" }, "None has come yet.")]
-    : [table([{ name: "registers" }, { name: "how it came" }, { name: "age", number: true }], rows)]);
+  show("blocks", rows, () => rows.length === 0 ? [html("p", { class: "quiet" }, t`None has come yet.`)]
+    : [table([{ name: t`registers` }, { name: t`how it came` }, { name: "age", number: true }], rows)]);
 }
 
 setInterval(() => {
@@ -367,4 +368,6 @@ setInterval(() => {
 document.addEventListener("visibilitychange", () => { if (!document.hidden && since(heard) > SILENT_AFTER) connect(); });
 window.addEventListener("hashchange", () => { chosen = decodeURIComponent(location.hash.slice(1)); if (state) { drawState(); drawPlot(); drawPast(); } });
 new ResizeObserver(() => { drawPlot(); drawPast(); }).observe(byId("plot"));
+translatePage();
+byId("language").addEventListener("click", switchLanguage);
 connect();

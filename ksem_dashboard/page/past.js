@@ -1,17 +1,18 @@
 // Days and weeks: power, energy by day, outages. All times in the browser's own zone; days are those of the dashboard.
 import { inWords } from "./ages.js";
 import { hourPlot, html, niceStep, svg } from "./draw.js";
+import { decimal, language, t } from "./words.js";
 
 const DAY = 86_400_000;
 const LEFT = 68, RIGHT = 8;
 
 const clock = (ms) => new Date(ms).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false });
-const date = (ms) => new Date(ms).toLocaleDateString("en", { day: "numeric", month: "short" });
-const weekday = (ms) => new Date(ms).toLocaleDateString("en", { weekday: "short" });
+const date = (ms) => new Date(ms).toLocaleDateString(language, { day: "numeric", month: "short" });
+const weekday = (ms) => new Date(ms).toLocaleDateString(language, { weekday: "short" });
 const weekdayAndDate = (ms) => `${weekday(ms)} ${new Date(ms).getDate()}`;
 const dayOf = (text) => new Date(`${text}T12:00`).getTime();
-const kwh = (value) => `${value.toFixed(value < 10 ? 2 : 1)} kWh`;
-const length = (seconds) => (seconds < 5_400 ? inWords(1000 * Math.max(1, Math.round(seconds))) : seconds < 172_800 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86_400)} days`);
+const kwh = (value) => `${decimal(value, value < 10 ? 2 : 1)} kWh`;
+const length = (seconds) => (seconds < 5_400 ? inWords(1000 * Math.max(1, Math.round(seconds))) : seconds < 172_800 ? `${Math.round(seconds / 3600)} h` : t`${Math.round(seconds / 86_400)} days`);
 
 // Power of 24 hours or 7 days: `past` has begin (s), step_s and points.
 export function spanPlot(past, name, width, watts) {
@@ -22,9 +23,9 @@ export function spanPlot(past, name, width, watts) {
     return sinceMidnight % (every * 3600) < past.step_s;
   };
   const known = past.points.filter((point) => point !== null);
-  const words = name === "week" ? "7 days" : "24 hours";
-  const label = known.length === 0 ? `No power measured in the last ${words}`
-    : `Power of the last ${words}, between ${watts(Math.min(...known.map((point) => point[0])))} and ${watts(Math.max(...known.map((point) => point[2])))}`;
+  const words = name === "week" ? t`7 days` : t`24 hours`;
+  const label = known.length === 0 ? tt`No power measured in the last ${words}`
+    : t`Power of the last ${words}, between ${watts(Math.min(...known.map((point) => point[0])))} and ${watts(Math.max(...known.map((point) => point[2])))}`;
   return hourPlot(past.points, past.step_s, width, 190, {
     label, watts, quarters: past.points.map((_, index) => index).filter(isTick),
     time: (index) => (name === "week" ? (width < 500 ? weekday(moment(index)).slice(0, 2) : weekdayAndDate(moment(index))) : clock(moment(index))),
@@ -58,20 +59,21 @@ export function daysPlot(past, width, reading) {
     space.addEventListener("pointerleave", () => { reading.textContent = sums(past); });
     picture.append(space);
     const back = past.days.length - 1 - index;
-    if (back % every === 0) picture.append(svg("text", { x: x + wide / 2, y: height - 5, "text-anchor": back === 0 ? "end" : "middle", dx: back === 0 ? wide / 2 : 0 }, back === 0 ? "today" : date(dayOf(day))));
+    if (back % every === 0) picture.append(svg("text", { x: x + wide / 2, y: height - 5, "text-anchor": back === 0 ? "end" : "middle", dx: back === 0 ? wide / 2 : 0 }, back === 0 ? t`today` : date(dayOf(day))));
   });
   picture.append(svg("line", { class: "zero", x1: LEFT, x2: width - RIGHT, y1: y(0), y2: y(0) }));
   reading.textContent = sums(past);
   return picture;
 }
 
-const ofDay = (day, one) => (one ? `${date(dayOf(day))}: ${kwh(one.imported)} from the grid, ${kwh(one.exported)} into it${one.whole ? "" : " (only a part of the day was seen)"}` : `${date(dayOf(day))}: not known`);
+const ofDay = (day, one) => (one ? t`${date(dayOf(day))}: ${kwh(one.imported)} from the grid, ${kwh(one.exported)} into it${one.whole ? "" : t` (only a part of the day was seen)`}` : t`${date(dayOf(day))}: not known`);
 
 function sums(past) {
-  if (past.energy.length === 0) return "No reading yet.";
+  if (past.energy.length === 0) return t`No reading yet.`;
   const sum = (key) => kwh(past.energy.reduce((all, one) => all + one[key], 0));
-  const partly = past.energy.some((one) => !one.whole) ? " Pale columns: only a part of the day was seen." : "";
-  return `In ${past.energy.length === 1 ? "one day" : `${past.energy.length} days`} ${sum("imported")} from the grid, ${sum("exported")} into it.${partly}`;
+  const partly = past.energy.some((one) => !one.whole) ? t` Pale columns: only a part of the day was seen.` : "";
+  if (past.energy.length === 1) return t`In one day ${sum("imported")} from the grid, ${sum("exported")} into it.${partly}`;
+  return t`In ${past.energy.length} days ${sum("imported")} from the grid, ${sum("exported")} into it.${partly}`;
 }
 
 // 30 days in one strip: green where all was well, grey where nobody watched, a mark for each outage.
@@ -91,19 +93,20 @@ export function strip(past, width) {
   const midnight = new Date(end).setHours(0, 0, 0, 0);
   for (let back = 0; back * DAY < end - begin; back += every) {
     const at = x(midnight - back * DAY);
-    picture.append(svg("text", { x: at, y: high + 15, "text-anchor": at > width - 24 ? "end" : at < 24 ? "start" : "middle" }, back === 0 ? "today" : date(midnight - back * DAY)));
+    picture.append(svg("text", { x: at, y: high + 15, "text-anchor": at > width - 24 ? "end" : at < 24 ? "start" : "middle" }, back === 0 ? t`today` : date(midnight - back * DAY)));
   }
   return picture;
 }
 
-const when = (one) => `${date(1000 * one.begun)} ${clock(1000 * one.begun)}, ${one.is_over ? length(one.span_s) : "until now"}${one.breaks > 1 ? ` (${one.breaks} times, ${length(one.down_s)} in all)` : ""}`;
+const when = (one) => `${date(1000 * one.begun)} ${clock(1000 * one.begun)}, ${one.is_over ? length(one.span_s) : t`until now`}${one.breaks > 1 ? t` (${one.breaks} times, ${length(one.down_s)} in all)` : ""}`;
 
 export function outagesInWords(past) {
   const watched = past.watched.reduce((all, [from, until]) => all + Math.min(until, past.at) - Math.max(from, past.begin), 0);
-  const seen = watched < 60 ? "Nothing seen yet." : `Seen: ${length(watched)} of the last 30 days.`;
-  if (past.outages.length === 0) return `No outage. ${seen}`;
+  const seen = watched < 60 ? t`Nothing seen yet.` : t`Seen: ${length(watched)} of the last 30 days.`;
+  if (past.outages.length === 0) return t`No outage. ${seen}`;
   const down = past.outages.reduce((all, one) => all + one.down_s, 0);
-  return `${past.outages.length === 1 ? "One outage" : `${past.outages.length} outages`}, ${length(down)} without data. ${seen}`;
+  if (past.outages.length === 1) return t`One outage, ${length(down)} without data. ${seen}`;
+  return t`${past.outages.length} outages, ${length(down)} without data. ${seen}`;
 }
 
 // The newest outages in words: what a mark is too small to say, and what a finger can't point at.
