@@ -13,6 +13,8 @@ from ksem_dashboard.picture import BridgeState
 
 SETTLE: Final = 60.0
 """Seconds without a break after which an outage is over."""
+_NOT_YET: Final = frozenset({"inverter-awaited"})
+"""Reasons of what has just begun: an RTU server waits for the first requests for some seconds, and misses nothing."""
 _MAX_STEP: Final = 5.0
 """Seconds between two looks that count at most: a host that was suspended saw nothing."""
 
@@ -54,7 +56,7 @@ def conditions(state: BridgeState, now: float) -> dict[str, Condition]:
     """How each known part of the chain is at `now` (CLOCK_BOOTTIME, seconds)."""
     bad: dict[str, Fault] = {}
     for fault in find_faults(state, now):
-        if fault.severity == "bad":
+        if fault.severity == "bad" and fault.code not in _NOT_YET:
             bad.setdefault(fault.where, fault)
     up = bool(state.link_up)
     well = {"broker": up, "publisher": up and bool(state.meters)}

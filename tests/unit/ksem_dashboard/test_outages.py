@@ -132,3 +132,15 @@ def test_an_outage_goes_on_over_a_restart_of_the_service() -> None:
     (over,) = watched.finished
     assert (over.begun, over.code, over.breaks) == (before.begun, before.code, 1)
     assert over.down_s == before.down_s
+
+
+def test_an_rtu_server_that_has_just_started_and_awaits_the_inverter_has_no_outage() -> None:
+    watched = Watched()
+    awaited = Reason.of("inverter-awaited", unit=1, line="rs485")
+    watched.house.node(b"offline", state="degraded", **explained(awaited))
+    watched.look()
+    assert watched.watch.current() == []
+    silent = Reason.of("inverter-silent", unit=1, line="rs485")
+    watched.house.node(b"offline", state="down", **explained(silent))
+    watched.look()
+    assert [outage.code for outage in watched.watch.current()] == ["inverter-silent"]
