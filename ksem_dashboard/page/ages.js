@@ -1,3 +1,5 @@
+import { decimal } from "./words.js";
+
 // How old something is, judged here: what the message says, what it was late by, and the time since it came.
 
 // Two clocks: one stops while the computer sleeps, the other may be set. The greater time counts.
@@ -28,7 +30,7 @@ export class Lateness {
 export function inWords(milliseconds) {
   const seconds = milliseconds / 1000;
   if (seconds < 1) return `${Math.round(milliseconds)} ms`;
-  if (seconds < 100) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
+  if (seconds < 100) return `${seconds < 10 ? decimal(seconds, 1) : Math.round(seconds)} s`;
   if (seconds < 6000) return `${Math.round(seconds / 60)} min`;
   return `${Math.round(seconds / 3600)} h`;
 }

@@ -55,6 +55,8 @@ export const GERMAN = {
   "count": "Anzahl",
   "rate": "Takt",
   "gets": "bekommt",
+  ", mostly: {0} ({1})": ", vor allem: {0} ({1})",
+  "{0}: without data for {1} today, {2} in 30 days{3}.": "{0}: heute {1} ohne Daten, {2} in 30 Tagen{3}.",
   // times
   "Nothing measured yet.": "Noch nichts gemessen.",
   "half within {0} ms, 99 % within {1} ms, longest {2} ms": "die Hälfte in {0} ms, 99 % in {1} ms, längste {2} ms",

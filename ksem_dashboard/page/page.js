@@ -288,8 +288,8 @@ function withoutData(node) {
   const { today, days } = node.no_data;
   const [most] = Object.entries(days.reasons).sort((one, other) => other[1] - one[1]);
   const length = (period) => (period.seconds ? inWords(1000 * Math.max(1, Math.round(period.seconds))) : "0 s");
-  const why = most ? `, mostly: ${most[0].replaceAll("-", " ")} (${length({ seconds: most[1] })})` : "";
-  return html("p", { class: "quiet under" }, `${node.name}: without data for ${length(today)} today, ${length(days)} in 30 days${why}.`);
+  const why = most ? t`, mostly: ${most[0].replaceAll("-", " ")} (${length({ seconds: most[1] })})` : "";
+  return html("p", { class: "quiet under" }, t`${node.name}: without data for ${length(today)} today, ${length(days)} in 30 days${why}.`);
 }
 
 function drawAsks() {
@@ -304,7 +304,7 @@ function drawAsks() {
       return html("p", { class: "quiet under" }, t`${node.name}, ${unit.line}, unit ${unit.unit}: ${count(unit.data)} of ${count(unit.requests)} requests got data${refused ? `; ${refused}` : ""}.`);
     });
     const asked = !node.runs ? html("p", { class: "quiet" }, lastSeen(node)) : rows.length === 0 ? html("p", { class: "quiet" }, t`The inverter requests nothing at the moment.`)
-      : table([{ name: t`registers` }, { name: "count", number: true }, { name: "rate", number: true }, { name: t`gets` }], rows);
+      : table([{ name: t`registers` }, { name: t`count`, number: true }, { name: t`rate`, number: true }, { name: t`gets` }], rows);
     return [asked, ...units, withoutData(node)].filter(Boolean);
   }));
 }
@@ -341,7 +341,7 @@ function drawDoors() {
     const stands = door.state === "unknown" ? [t`not known`, ""] : door.state === "ok" ? [t`open`, "good"] : [door.port.state === "up" ? t`no fresh data` : t`shut`, "wrong"];
     return [[`${name}, ${door.line}`], [`${door.unit}`], stands, [count(door.requests)], [count(door.data)], [refused || "\u2013", refused ? "poor" : ""],
       [door.turnaround_ms.p99 === null ? "\u2013" : `${ms(door.turnaround_ms.p99)} ms`], [door.age_ms.p50 === null ? "\u2013" : `${ms(door.age_ms.p50)} ms`],
-      [door.last_ago_ms === null ? t`never` : door.last_ago_ms < 15_000 ? "now" : `${inWords(Math.round(door.last_ago_ms / 10_000) * 10_000)} ago`]];
+      [door.last_ago_ms === null ? t`never` : door.last_ago_ms < 15_000 ? t`now` : t`${inWords(Math.round(door.last_ago_ms / 10_000) * 10_000)} ago`]];
   });
   show("doors", rows, () => [table([{ name: t`server` }, { name: t`unit` }, { name: t`state` }, { name: t`requests`, number: true }, { name: t`got data`, number: true },
     { name: t`refused`, number: true }, { name: t`99 % within`, number: true }, { name: t`data old`, number: true }, { name: t`last request`, number: true }], rows)]);
@@ -357,7 +357,7 @@ function drawBlocks() {
     return [[BLOCKS[block.name] ?? block.name], [BY[block.source] ?? block.source], [block.age_ms === null ? "\u2013" : inWords(block.age_ms < 1000 ? Math.round(block.age_ms / 50) * 50 : Math.round(block.age_ms / 1000) * 1000), old ? "wrong" : ""]];
   });
   show("blocks", rows, () => rows.length === 0 ? [html("p", { class: "quiet" }, t`None has come yet.`)]
-    : [table([{ name: t`registers` }, { name: t`how it came` }, { name: "age", number: true }], rows)]);
+    : [table([{ name: t`registers` }, { name: t`how it came` }, { name: t`age`, number: true }], rows)]);
 }
 
 setInterval(() => {
