@@ -35,7 +35,7 @@ def publish(port: int, broker: int) -> None:
     client.loop_start()
     client_socket = client.socket()
     assert client_socket is not None
-    client_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    client_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # type: ignore[attr-defined]  # paho types it by what it needs itself
     words = [0] * LIVE
     with socket.create_server(("127.0.0.1", port)) as listener:
         meter, _ = listener.accept()

@@ -28,7 +28,7 @@ def _watch() -> None:
             os.write(descriptor, RECORD.pack(boottime(), message.boot_ms, message.source == "push"))
         return received
 
-    RegisterCache.on_block = on_block_recorded  # type: ignore[method-assign]
+    RegisterCache.on_block = on_block_recorded  # type: ignore[assignment, method-assign]
 
 
 if __name__ == "__main__":
