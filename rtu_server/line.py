@@ -8,6 +8,7 @@ from collections import deque
 from math import inf
 from typing import Final, NamedTuple
 
+from modbus_codec.crc import has_valid_crc
 from modbus_codec.rtu import FrameEvent, Noise, Request, RtuFrameReader
 from rtu_server.counters import UNSENT, LineCounters
 from rtu_server.reply_cache import Answer
@@ -38,6 +39,10 @@ HELD: Final = 0.05
 between two polls: a latency timer of 16 ms, and a busy USB bus."""
 FIFO: Final = 16
 """Characters that a UART may hold in addition, however long they take (a 16550 holds so many): 0.15 s at 1200 baud."""
+REQUEST: Final = 8
+"""Bytes of a request to read."""
+IN_A_ROW: Final = 3
+"""So many requests to us without a byte between them come from a client that waited after each, not out of a reply."""
 MAX_GIVEN: Final = 1024
 """Answers that are not counted yet, at most: more than a line can give within a second."""
 
@@ -137,11 +142,24 @@ class LineCore:
         line carries, or more requests to us: a client that gets no answer waits for `STALL` at least.
         """
         ours = sum(isinstance(event, Request) and self._responder.serves(event.unit) for event in events)
+        in_a_row = self._requests_in_a_row(data)
+        ours = max(ours, in_a_row if in_a_row >= IN_A_ROW else 0)
         too_many = (len(data) - FIFO) * self._timing.character > seconds + HELD
         late = too_many or (ours > 1 and (ours - 1) * STALL >= seconds)
         if late:
             self._responder.doubt_clock(self._looked)
         return late
+
+    def _requests_in_a_row(self, data: bytes) -> int:
+        """Count the reads to us that follow one another: behind a damaged one the reader finds none of them."""
+        most = 0
+        for first in range(min(REQUEST, len(data) - IN_A_ROW * REQUEST + 1)):
+            row = 0
+            for at in range(first, len(data) - REQUEST + 1, REQUEST):
+                frame = data[at : at + REQUEST]
+                row = row + 1 if self._responder.serves(frame[0]) and has_valid_crc(frame) else 0
+                most = max(most, row)
+        return most
 
     @property
     def due_at(self) -> float | None:

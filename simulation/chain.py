@@ -385,8 +385,8 @@ class NodeSide:
         self._idle_gap = idle_gap
         self._starts = 0
         self.begun = False
-        self.on_live: Callable[[bytes], None] = lambda _: None
-        """Called with each live block that has reached the node."""
+        self.on_live: Callable[[tuple[int | None, ...]], None] = lambda _: None
+        """Called with the live registers that are held, each time a live block has reached the node."""
         self._log = logging.getLogger("rtu_server.simulated")
         self.link: Link
         self.core: LineCore
@@ -462,7 +462,9 @@ class NodeSide:
         elif topic.meter == METER:
             self.feed.on_message(topic, Incoming(message.topic, message.payload, message.retain, self.clock()))
             if topic.kind == "block" and topic.name == "live":
-                self.on_live(message.payload)
+                held = self.feed.state.blocks.get("live")
+                if held is not None:
+                    self.on_live(held.message.registers)
 
     def _tick(self) -> None:
         now = self.clock()

@@ -134,6 +134,8 @@ class Oracle:
         self._node_paused = False
         """Whether it was the node's guest that was paused last."""
         self._last_data = self._last_requested = -inf
+        self._gaps: deque[float] = deque((0.0,), maxlen=4)
+        """Seconds between requests: a node learns what the inverter gets no sooner."""
         self._failing_since: float | None = None
         self._status: dict[str, bytes] = {}
         self._status_since: dict[str, float] = {}
@@ -193,7 +195,7 @@ class Oracle:
         return self.world.now < self._unseen_until
 
     def live_reached(self, registers: tuple[int, ...]) -> None:
-        """The node has a live block: a cycle of after a guest pause shows it. What came meanwhile does not."""
+        """The node holds a live block of a dated session: one of after a guest pause shows it, one of meanwhile not."""
         if any(truth.judge(0, registers).measured > self._resumed_at for truth in self.truths):
             self._unseen_until = -inf
 
@@ -298,6 +300,8 @@ class Oracle:
         if sent.damaged or not has_valid_crc(frame):
             self.counts["damaged"] += 1
         elif frame[0] == self._unit and len(frame) == 8:
+            if self._last_requested > -inf:
+                self._gaps.append(min(sent.end - self._last_requested, STILL_REQUESTS))
             self._last_requested = sent.end
             start, count = int.from_bytes(frame[2:4], "big"), int.from_bytes(frame[4:6], "big")
             self._requested = _Requested(frame, sent.end, start, count)
@@ -321,7 +325,8 @@ class Oracle:
             if payload == b"online" and since is not None and not held:
                 # The publisher may stay "online" for as long as its last cycle is young enough.
                 known = since + (0.0 if "/rtu/" in topic else self.limits["live"] + self.slack)
-                if now - max(known, since_known) > late:
+                seldom = max(self._gaps) if "/rtu/" in topic else 0.0
+                if now - max(known, since_known) > late + seldom:
                     self._break(7, f"{topic} is online, and no data flows since {since:.2f}")
             quiet = self._quiet_for(now) > STATUS_NOTICED_WITHIN + self._stay
             if payload == b"offline" and since is None and quiet and now - self._last_data < 1.0:

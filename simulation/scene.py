@@ -1,12 +1,11 @@
 """Draws one house from a seed: hosts, network, meter, broker, line, inverter, and the services among them."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
 
-from ksem_contract.block_message import BlockMessage
 from ksem_contract.message_fields import InvalidMessage
 
 from .adversary import Adversary
@@ -209,11 +208,8 @@ class Scene:
             if self.world.tracing:
                 self.world.trace("broker", f"{message.topic} {message.payload.decode()}")
 
-    def _live_reached(self, payload: bytes) -> None:
-        if not self.oracle.pause_is_unseen:
-            return
-        with suppress(InvalidMessage):
-            registers = BlockMessage.decode(payload).registers
+    def _live_reached(self, registers: tuple[int | None, ...]) -> None:
+        if self.oracle.pause_is_unseen:
             self.oracle.live_reached(tuple(0 if word is None else word for word in registers))
 
     def _look(self) -> None:

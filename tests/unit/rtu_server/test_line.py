@@ -383,6 +383,12 @@ def test_a_request_behind_traffic_that_the_line_can_carry_shows_nothing() -> Non
     assert read_at_once(TOTALS * 3, 0.3)[:2] == (False, []), "a halt that the clock has counted"
 
 
+def test_requests_in_a_row_show_it_too_where_the_first_one_is_damaged() -> None:
+    damaged = TOTALS[:1] + b"\x0b" + TOTALS[2:]
+    taken, doubted, answer = read_at_once(damaged + 4 * TOTALS, 0.04)
+    assert (taken, len(doubted), answer) == (False, 1, b"")
+
+
 def test_what_a_uart_holds_at_1200_baud_shows_nothing() -> None:
     core = LineCore(Timing(0.0321, 0.11, 11 / 1200), Echo(), LineCounters({1: UnitCounters()}))
     core.opened(0.0)

@@ -448,3 +448,20 @@ def test_a_block_that_is_older_than_the_one_published_before_breaks_promise_2() 
     assert not stage.broken
     stage.oracle.published(block("energy", "one", 1600, 613))
     assert stage.broken == [2]
+
+
+@pytest.mark.parametrize(("between", "broken"), [(0.1, [7]), (2.5, [])])
+def test_where_requests_come_seldom_a_status_may_be_later_by_the_time_between_two(
+    between: float, broken: list[int]
+) -> None:
+    stage = Stage()
+    for _ in range(4):
+        stage.exchange()
+        stage.wait(between)
+    stage.oracle.status("ksem/rtu/node/status", b"online")
+    for _ in range(40):
+        if stage.world.now - stage.oracle._last_requested >= between:
+            stage.ask()
+        stage.wait(0.1)
+        stage.oracle.tick()
+    assert stage.broken == broken
