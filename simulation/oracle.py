@@ -195,7 +195,7 @@ class Oracle:
         return self.world.now < self._unseen_until
 
     def live_reached(self, registers: tuple[int, ...]) -> None:
-        """The node holds a live block of a dated session. One of after a guest pause shows it, one of meanwhile does not."""
+        """The node holds a live block of a dated session: one of after a guest pause shows it, one of meanwhile not."""
         if any(truth.judge(0, registers).measured > self._resumed_at for truth in self.truths):
             self._unseen_until = -inf
 
