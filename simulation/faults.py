@@ -310,8 +310,8 @@ def _starve(scene: Scene, random: Random, seconds: float) -> Undo:
     blocks_from = scene.world.now + (seconds - NO_BLOCKS if random.random() < 0.5 and seconds > NO_BLOCKS else inf)
 
     def allowed(user: str, action: str, topic: str) -> bool:
-        starved = kind in topic or (scene.world.now >= blocks_from and "/block/" in topic)
-        return action == "write" or user == "watcher" or not starved
+        withheld = kind in topic or (scene.world.now >= blocks_from and "/block/" in topic)
+        return action == "write" or user == "watcher" or not withheld
 
     scene.broker.allowed = allowed
 

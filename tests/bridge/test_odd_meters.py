@@ -111,7 +111,7 @@ def refuse(start: int, code: int, count: int = 0) -> Callable[[RegisterRange], A
 def test_of_a_device_that_refuses_to_tell_who_it_is_nothing_is_published(bench: Bench, code: int) -> None:
     bench.meter.answer = refuse(8192, code)
     bench.start()
-    health = bench.audience.await_health(lambda one: "who it is" in one.poll.link.why, "no identity")
+    health = bench.audience.await_health(lambda one: "identify itself" in one.poll.link.why, "no identity")
     assert f"exception {code}" in health.poll.link.why
     end = time.monotonic() + 3
     while time.monotonic() < end:

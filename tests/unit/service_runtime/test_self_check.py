@@ -1,5 +1,6 @@
 """What a service checks of itself before it starts."""
 
+import time
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -67,5 +68,8 @@ def test_a_service_that_is_unfit_does_not_start_and_logs_why(
     started = []
     assert run(command, lambda *_: started.append(1), argv=[]) == 1
     assert started == []
-    logs.drain()
-    assert "some-service does not start: the answers are wrong" in "".join(capfd.readouterr())
+    written, until = "", time.monotonic() + 10
+    while "some-service does not start: the answers are wrong" not in written:
+        assert time.monotonic() < until, written
+        logs.drain()
+        written += "".join(capfd.readouterr())
