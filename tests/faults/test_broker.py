@@ -285,7 +285,7 @@ def test_a_bridge_that_replays_its_retained_blocks_as_news_changes_nothing(
         name = "a mosquitto bridge comes up and replays old blocks without the retain flag"
         with chain.fault(name, FAMILY, recovery=None):
             other.start()
-            replayed = [probe.await_said(topic, payload, received, within=10) for topic, payload in old.items()]
+            replayed = [probe.await_said(topic, payload, received, within=45) for topic, payload in old.items()]
             assert kinds(chain.watch(2)) == {"good"}
     assert not any(message.retained for message in replayed)
 

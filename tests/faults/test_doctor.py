@@ -205,7 +205,8 @@ class TestMeter:
         with a_chain(tmp_path, "broker", "meter") as chain:
             chain.meter.command("fault", name="exception", code=2, only="8192-8249")
             chain.start("publisher")
-            written = chain.until(has("block", "registers 8192-8249 (device): exception 2", "requests these first"))
+            block = has("block", "registers 8192-8249 (device): exception 2", "requests these first")
+            written = chain.until(lambda written: block(written) and written.states("push") == {"ok"})
             written.assert_found("meter", "measures as a KSEM does, but refuses registers 8192-8249 (device)")
             assert written.states("push") == {"ok"}
 

@@ -19,6 +19,8 @@ SHORTEST = 1.0
 """Seconds without data that count, where a request in them got none."""
 LONGEST = 5.0
 """Seconds without a request that count."""
+OFF = 0.05
+"""Seconds that the measured length of an outage may be off by: on a loaded host the log has the moments late."""
 
 
 def seen_by_the_inverter(log: Path) -> list[float]:
@@ -84,7 +86,7 @@ def test_the_time_without_data_equals_what_the_inverters_own_log_holds(
         before = published(ear)
         pauses = seen_by_the_inverter(chain.inverter.log)
         assert len(pauses) >= 4
-        assert before.start.seconds - at_start == pytest.approx(sum(pauses), abs=0.1)
+        assert before.start.seconds - at_start == pytest.approx(sum(pauses), abs=OFF * len(pauses))
         assert before.start == before.today
 
         chain.server.stop()
@@ -93,6 +95,6 @@ def test_the_time_without_data_equals_what_the_inverters_own_log_holds(
         chain.await_good(30)
         after = published(ear)
         pauses = seen_by_the_inverter(chain.inverter.log)
-        assert after.today.seconds - at_start == pytest.approx(sum(pauses), abs=0.1)
+        assert after.today.seconds - at_start == pytest.approx(sum(pauses), abs=OFF * len(pauses))
         assert after.today.reasons["node-stopped"] >= 2
         assert (state / NAME).is_file()
