@@ -1,7 +1,4 @@
-"""Publishes the meter's register blocks as retained messages, numbered and stamped, and answers pings at once [shell].
-
-Nodes date blocks by the pongs. This module also notices other publishers on the same topics.
-"""
+"""Publishes the meter's register blocks as retained messages, numbered and stamped [shell]."""
 
 import threading
 from collections import deque
@@ -9,12 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from ksem_contract.block_message import BlockMessage, BlockWriter, Source
+from ksem_contract.block_message import BlockWriter, Source
 from ksem_contract.blocks import parse_block_name
-from ksem_contract.freshness import PING_EVERY, PING_SELDOM, Ping, Pong, block_stamp, pong_stamp
+from ksem_contract.freshness import block_stamp
 from ksem_contract.health import BlockHealth
 from ksem_contract.mac import KeySource, keyless
-from ksem_contract.message_fields import InvalidMessage
 from ksem_contract.topics import Topics
 from ksem_publisher.snapshot import Registers
 from service_runtime.clock import boottime, wall_time
@@ -187,106 +183,3 @@ def _health(name: str, held: _Held, now: float) -> BlockHealth:
 def _rate(sent: deque[float], now: float) -> float:
     """Messages a second, from the oldest one remembered until now."""
     return round((len(sent) - 1) / max(now - sent[0], 0.001), 2) if len(sent) > 1 else 0.0
-
-
-REMEMBERED = 60.0
-MOST = 8
-MOST_BLOCKS = 64
-STRANGER = "unreadable"
-"""Stands for messages that are no blocks."""
-
-
-class OtherPublishers:
-    """Remembers foreign sessions for a minute; any thread may call it.
-
-    A session runs if one of its blocks is followed by a later one. A block that merely comes again is a bridge's or a
-    queue's replay of an earlier session, often this service's own before a restart.
-    """
-
-    def __init__(self, session: str) -> None:
-        self._own = f'"session":"{session}"'.encode()
-        self._seen: dict[str, float] = {}
-        self._newest: dict[tuple[str, str], tuple[int, int]] = {}
-        """By session and block: `boot_ms` and `seq` of the newest that was received."""
-        self._lock = threading.Lock()
-
-    def is_own(self, payload: bytes) -> bool:
-        """True for a block of this session that the broker sent back; cheap, since each of ours comes back."""
-        return self._own in payload
-
-    def received(self, payload: bytes, now: float) -> None:
-        """Note a foreign block that was published just now."""
-        try:
-            block = BlockMessage.decode(payload)
-        except InvalidMessage:
-            session, runs = STRANGER, True
-        else:
-            session, runs = block.session, self._goes_on(block)
-        with self._lock:
-            if runs and (session in self._seen or len(self._seen) < MOST):
-                self._seen[session] = now
-
-    def seen(self, now: float) -> tuple[str, ...]:
-        """Sessions that ran within the last minute."""
-        with self._lock:
-            self._seen = {session: at for session, at in self._seen.items() if now - at <= REMEMBERED}
-            return tuple(sorted(self._seen))
-
-    def _goes_on(self, block: BlockMessage) -> bool:
-        """Whether this is later than the same block of the same session before."""
-        key, stamp = (block.session, block.block), (block.boot_ms, block.seq)
-        with self._lock:
-            before = self._newest.pop(key, None)
-            self._newest[key] = stamp if before is None else max(stamp, before)
-            if len(self._newest) > MOST_BLOCKS:
-                del self._newest[next(iter(self._newest))]
-        return before is not None and stamp > before
-
-
-PER_SECOND: Final = 1.0
-"""Pings that all nodes together may send; answering so many costs little beside the pushes."""
-MOST_NODES: Final = int(PING_SELDOM * PER_SECOND)
-FORGOTTEN: Final = 3 * PING_SELDOM
-"""Seconds after its last ping for which a node counts as present."""
-
-
-class EchoAnswer:
-    """Called in the link's own thread: no other work of the publisher delays a pong."""
-
-    def __init__(
-        self,
-        meter: str,
-        topics: Topics,
-        session: str,
-        publish: Publish,
-        clock: Callable[[], float] = boottime,
-        keys: KeySource = keyless,
-    ) -> None:
-        self._keys = keys
-        self._meter = meter
-        self._topics = topics
-        self._session = session
-        self._publish = publish
-        self._clock = clock
-        self._nodes: dict[str, float] = {}
-        """When each node pinged last; the node that is silent longest comes first."""
-
-    def on_ping(self, node: str, payload: bytes) -> None:
-        """Answer a node's ping; a broken ping gets no answer."""
-        try:
-            ping = Ping.decode(payload)
-        except InvalidMessage:
-            return
-        now = self._clock()
-        every = self._pace(node, now)
-        every_ms = round(1000 * every) if every > PING_EVERY else None
-        pong = Pong(self._meter, node, ping.nonce, self._session, pong_stamp(now), every_ms)
-        self._publish(self._topics.pong(self._meter, node), pong.encode(self._keys()))
-
-    def _pace(self, node: str, now: float) -> float:
-        """Seconds after which this node shall ping again, so that all nodes together stay within the limit."""
-        self._nodes.pop(node, None)
-        self._nodes[node] = now
-        while len(self._nodes) > MOST_NODES or now - self._nodes[next(iter(self._nodes))] > FORGOTTEN:
-            del self._nodes[next(iter(self._nodes))]
-        return len(self._nodes) / PER_SECOND

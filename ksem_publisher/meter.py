@@ -14,11 +14,13 @@ from ksem_contract.home_assistant import Discovery, meter_device
 from ksem_contract.message_fields import InvalidMessage
 from ksem_contract.reasons import Reason, sentence
 from ksem_contract.topics import ParsedTopic, Topics
-from ksem_publisher.block_publisher import BlockPublisher, EchoAnswer, Message, OtherPublishers
+from ksem_publisher.block_publisher import BlockPublisher, Message
 from ksem_publisher.blocks import BlockData, read_kept
+from ksem_publisher.echo_answer import EchoAnswer
 from ksem_publisher.health import MeterReport, MeterView
 from ksem_publisher.live import LiveData, LiveSource
 from ksem_publisher.on_demand import Demand
+from ksem_publisher.other_publishers import OtherPublishers
 from ksem_publisher.plausibility import Anomaly
 from ksem_publisher.poll_client import PollClient
 from ksem_publisher.poll_plan import PollPlan

@@ -15,10 +15,12 @@ from ksem_contract.block_message import Source
 from ksem_contract.mac import MessageKeys
 from ksem_contract.topics import Topics
 from ksem_publisher import block_publisher
-from ksem_publisher.block_publisher import BlockPublisher, EchoAnswer, OtherPublishers
+from ksem_publisher.block_publisher import BlockPublisher
 from ksem_publisher.blocks import BlockData, read_kept
+from ksem_publisher.echo_answer import EchoAnswer
 from ksem_publisher.live import LiveData, LiveSource
 from ksem_publisher.on_demand import Demand
+from ksem_publisher.other_publishers import OtherPublishers
 from ksem_publisher.poll_plan import PollPlan
 from ksem_publisher.push_connection import PushConnection, WrittenRegisters
 from ksem_publisher.push_receiver import MeterPush

@@ -2,7 +2,7 @@
 
 from ksem_contract.freshness import PING_EVERY, PING_SELDOM, Ping, Pong
 from ksem_contract.topics import Topics
-from ksem_publisher.block_publisher import FORGOTTEN, MOST_NODES, PER_SECOND, EchoAnswer
+from ksem_publisher.echo_answer import FORGOTTEN, MOST_NODES, PER_SECOND, EchoAnswer
 
 
 class Nodes:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from ksem_publisher.block_publisher import MOST, MOST_BLOCKS, REMEMBERED, STRANGER, OtherPublishers
+from ksem_publisher.other_publishers import MOST, MOST_BLOCKS, REMEMBERED, STRANGER, OtherPublishers
 from tests.unit.rtu_server.blocks import block
 
 
