@@ -289,7 +289,7 @@ class MeterService:
             poll=self.poll.condition,
             requests=self.poll.requests,
             errors=self.poll.errors,
-            seqlock_retries=self._plan.seqlock_retries,
+            seqlock_retries=self._plan.live.seqlock_retries,
             blocks=self._blocks.health(now),
             anomalies=anomalies,
             publishers=self._others.seen(now),

@@ -17,32 +17,25 @@ from ksem_contract.registers import RegisterRange
 from ksem_contract.values import decode_texts
 from ksem_publisher.on_demand import Demand
 from ksem_publisher.plausibility import Anomaly, foreign_device, other_meter
+from ksem_publisher.poll_live import LivePolls
 from ksem_publisher.poll_reads import (
-    OverlapReader,
     Reading,
-    SeqlockReader,
     SunspecReading,
     check_reading,
     demanded_reading,
     device_reading,
     energy_reading,
     gaps_reading,
-    part_of_cycle,
     short_device_reading,
 )
-from ksem_publisher.snapshot import BlockRead, Snapshot, phases_fit_total
+from ksem_publisher.snapshot import BlockRead, Snapshot
 
 RETRY_SOON = 2.0
 """Seconds until a refused read that the inverter may need is tried again."""
-RETRY_LIVE = 0.5
 RETRY_LATE = 60.0
 """The same for reads that few readers need."""
 OTHERS_PATIENCE = 0.75
 """Seconds that a read may keep `live` waiting: with a new connection behind it, data is still younger than 1.5 s."""
-PART_AFTER = 0.9
-"""Seconds without a whole cycle after which a part is better than nothing."""
-_OVERLAPS = 4
-"""Reads in a row that are compared with one another before another block may follow."""
 AT_ONCE = 3
 """So many times in a row a read that met a busy meter is sent again at once."""
 _NO_ANSWER = 0
@@ -95,14 +88,7 @@ class PollPlan:
         """A serial number is required, and the device read last did not have it, or none was read yet."""
         self._demand = demand
         self._demanded: _Job | None = None
-        self._live_every = live
-        self._live_due = self._live_began = 0.0
-        self._live: SeqlockReader | OverlapReader | None = None
-        self._overlap: OverlapReader | None = None
-        """In use since three reads in one cycle failed, until the next connection."""
-        self._overlaps = 0
-        self._whole_at = self._live_requested = self._part_at = float("-inf")
-        self._took = 0.0
+        self.live = LivePolls(live)
         self._other_first = False
         self._device = _Job("device", device, device_reading)
         self._energy = _Job("energy", energy, energy_reading)
@@ -110,23 +96,20 @@ class PollPlan:
         self._sunspec = _Job("sunspec", sunspec, SunspecReading, RETRY_LATE)
         self._check = _Job("check", 0.0, check_reading, due=float("inf"))
         self._jobs = [self._check, self._device, self._gaps, self._energy, self._sunspec]
-        self._requested: _Job | SeqlockReader | OverlapReader | None = None
+        self._requested: _Job | LivePolls | None = None
         self._firmware: int | None = None
         self._unknown = True
         self._busy = 0
         self._held: dict[str, BlockRead] = {}
-        self.live_wanted = True
-        """Whether `live` is polled: only while the push is away."""
         self.foreign: str | None = None
         """Why the device at the address is taken for no KSEM; None while it is one, or unknown."""
-        self.seqlock_retries = 0
 
     def connected(self) -> None:
         """A connection is new: no read is under way on it, and the device is unknown."""
         self._stop_readings()
         self._unknown = True
         self._busy = 0
-        self._overlap = None
+        self.live.on_connected()
         if self._device.refused is None:
             self._device.begin = device_reading
             self._device.due = 0.0
@@ -138,9 +121,7 @@ class PollPlan:
 
     def anomalies(self, now: float = 0.0) -> tuple[Anomaly, ...]:
         """What the meter refuses of the blocks that an inverter needs, and why live data lacks a part."""
-        slow = Reason.of("answers-slow", duration=f"{self._took * 1000:.0f}")
-        part = (Anomaly("slow-answers", slow),) if self.live_wanted and now - self._part_at < 2 * PART_AFTER else ()
-        return part + tuple(
+        return self.live.anomalies(now) + tuple(
             Anomaly(
                 f"refused-{job.name}",
                 Reason.of("block-refused", registers=where, block=job.name, exception=job.refused),
@@ -166,7 +147,7 @@ class PollPlan:
     @property
     def patience(self) -> float | None:
         """Seconds that the last read may take at most, so that live data is read in time; None for any."""
-        live_waits = self.live_wanted and not self._unknown and isinstance(self._requested, _Job)
+        live_waits = self.live.wanted and not self._unknown and isinstance(self._requested, _Job)
         return OTHERS_PATIENCE if live_waits else None
 
     def wait(self, now: float) -> float:
@@ -176,16 +157,18 @@ class PollPlan:
         dues = [now if job.reading is not None else job.due for job in self._jobs]
         if self._demand is not None:
             dues.append(now if self._demanded else self._demand.next_due(now))
-        if self.live_wanted:
-            dues.append(self._live_due)
+        if self.live.wanted:
+            dues.append(self.live.due)
         return max(0.0, min(dues) - now)
 
     def answer(self, registers: tuple[int, ...], sent: float, now: float) -> tuple[Snapshot | BlockRead, ...]:
         """The meter's reply to the last read: returns what is whole now, and confirmed."""
         requested, self._requested = self._requested, None
         self._busy = 0
-        if isinstance(requested, SeqlockReader | OverlapReader):
-            return self._take_live(requested, registers, sent, now)
+        if isinstance(requested, LivePolls):
+            results = requested.take(registers, sent, now)
+            self._other_first = not requested.is_under_way
+            return results
         if requested is None or requested.reading is None:
             return ()
         try:
@@ -224,8 +207,7 @@ class PollPlan:
             return Rejection(name, given_up=False)
         self._busy = 0
         if not isinstance(requested, _Job):
-            self._live = self._overlap = None
-            self._live_due = now + RETRY_LIVE
+            self.live.refuse(now)
         elif self._demand is not None and requested.demanded is not None:
             self._demanded = None
             self._demand.refused(requested.demanded, code, now)
@@ -251,19 +233,12 @@ class PollPlan:
             self._put_off(requested, now, _NO_ANSWER)
         self._stop_readings()
 
-    def _choose(self, now: float) -> "_Job | SeqlockReader | OverlapReader | None":
+    def _choose(self, now: float) -> _Job | LivePolls | None:
         if self._unknown or self.foreign:
             return self._begin(self._device) if self._device.due <= now else None
-        live_due = self.live_wanted and self._live_due <= now
-        if self._live is not None or (live_due and not self._other_first):
-            if self._live is None:
-                self._live = self._overlap or SeqlockReader(phases_fit_total)
-                self._live_began = now
-                self._overlaps = 0
-            if now - self._live_requested > PART_AFTER:
-                self._whole_at = now
-            self._live_requested = now
-            return self._live
+        if self.live.is_under_way or (self.live.is_due(now) and not self._other_first):
+            self.live.begin(now)
+            return self.live
         self._other_first = False
         for job in self._jobs:
             if job.reading is not None:
@@ -271,7 +246,7 @@ class PollPlan:
         for job in self._jobs:
             if job.due <= now:
                 return self._begin(job)
-        if live_due:
+        if self.live.is_due(now):
             return self._choose(now)
         return self._on_demand(now)
 
@@ -289,45 +264,6 @@ class PollPlan:
         if job.reading is None:
             job.reading = job.begin()
         return job
-
-    def _take_live(
-        self, reader: SeqlockReader | OverlapReader, registers: tuple[int, ...], sent: float, now: float
-    ) -> tuple[Snapshot, ...]:
-        self._took = now - sent
-        if isinstance(reader, OverlapReader):
-            return self._take_overlap(reader, registers, sent, now)
-        retries = reader.retries
-        reader.take(registers, sent)
-        self.seqlock_retries += reader.retries - retries
-        if not reader.done:
-            return ()
-        self._end_live(now)
-        if reader.snapshot is None:
-            self._overlap = OverlapReader(phases_fit_total)
-            return ()
-        self._whole_at = reader.snapshot.at
-        return (reader.snapshot,)
-
-    def _take_overlap(
-        self, reader: OverlapReader, registers: tuple[int, ...], sent: float, now: float
-    ) -> tuple[Snapshot, ...]:
-        begins = reader.wanted.start == 0
-        whole = reader.take(registers, sent)
-        self._overlaps += 1
-        if whole is not None or self._overlaps >= _OVERLAPS:
-            self._end_live(now)
-        if whole is not None:
-            self._whole_at = whole.at
-            return (whole,)
-        if begins and now - self._whole_at > PART_AFTER:
-            self._part_at = now
-            return (part_of_cycle(registers, sent),)
-        return ()
-
-    def _end_live(self, now: float) -> None:
-        self._live = None
-        self._other_first = True
-        self._live_due = max(now, self._live_began + self._live_every)
 
     def _identify(self, device: BlockRead, now: float) -> tuple[BlockRead, ...]:
         self._unknown = False
@@ -363,15 +299,15 @@ class PollPlan:
         job.due = now + (job.retry if code in _ILLEGAL else RETRY_SOON)
 
     def _stop_readings(self) -> None:
-        self._live = None
+        self.live.stop()
         self._held.clear()
         self._demanded = None
         for job in self._jobs:
             job.reading = None
 
 
-def _wanted(requested: _Job | SeqlockReader | OverlapReader) -> RegisterRange:
-    if isinstance(requested, SeqlockReader | OverlapReader):
-        return requested.wanted
+def _wanted(requested: _Job | LivePolls) -> RegisterRange:
+    if isinstance(requested, LivePolls):
+        return requested.span
     assert requested.reading is not None
     return requested.reading.wanted

@@ -90,7 +90,7 @@ class MeterPoll:
             return "down", Reason.of(code, where=self._client.where, error=self._plan.foreign)
         if self._plan.nameless:
             return "down", Reason.of("identity-refused", error=self._refused_by)
-        if self._refused_by and self._plan.live_wanted:
+        if self._refused_by and self._plan.live.wanted:
             return "down", Reason.of("live-refused", error=self._refused_by)
         if self._reached:
             return "up", Reason.of("poll-answers")
@@ -98,9 +98,9 @@ class MeterPoll:
 
     def want_live(self, wanted: bool) -> None:
         """Poll `live` too, from now on."""
-        if wanted and not self._plan.live_wanted:
+        if wanted and not self._plan.live.wanted:
             self._wake.set()
-        self._plan.live_wanted = wanted
+        self._plan.live.wanted = wanted
 
     def look_again(self) -> None:
         """Check the plan again: there may be a new range to read."""
@@ -190,7 +190,7 @@ class MeterPoll:
             note_failure(self._event_queue, self._clock(), error)
         self._plan.fail(self._clock())
         self._no_link = error.reason
-        await self._rest(RETRY if self._plan.live_wanted else RETRY_SLOW)
+        await self._rest(RETRY if self._plan.live.wanted else RETRY_SLOW)
 
     async def _rest(self, seconds: float) -> None:
         self._wake.clear()

@@ -240,8 +240,8 @@ class _Poller:
     def want_live(self, wanted: bool) -> None:
         """Poll `live` too, from now on."""
         plan = self._side.plan
-        woken = wanted and not plan.live_wanted
-        plan.live_wanted = wanted
+        woken = wanted and not plan.live.wanted
+        plan.live.wanted = wanted
         if woken and not self._busy:
             self._rest(0.0)
 
@@ -342,7 +342,7 @@ class _Poller:
         if end is not None and end.open:
             end.close()
         self._side.plan.fail(self._side.clock())
-        self._rest(0.25 if self._side.plan.live_wanted else 1.0)
+        self._rest(0.25 if self._side.plan.live.wanted else 1.0)
 
     def _hand_on(self, results: tuple[Snapshot | BlockRead, ...]) -> None:
         side = self._side

@@ -18,8 +18,8 @@ from typing import Final
 from .altered import HOME, SEEDS, judge, sources
 
 CORES: Final = (
-    "block_publisher", "freshness", "line", "live", "poll_plan", "poll_reads", "push_agreement", "push_assembler",
-    "push_cycle", "register_cache", "reply_cache", "responder", "rtu",
+    "block_publisher", "freshness", "line", "live", "poll_live", "poll_plan", "poll_reads", "push_agreement",
+    "push_assembler", "push_cycle", "register_cache", "reply_cache", "responder", "rtu",
 )  # fmt: skip
 """Modules that decide what an inverter gets and when, by name: they may move."""
 _SWAPPED: Final[dict[type[ast.AST], type[ast.AST]]] = {

@@ -112,7 +112,7 @@ def test_live_that_takes_longer_than_its_pace_does_not_starve_the_others() -> No
 
 def test_without_need_live_is_not_polled_and_the_others_keep_their_pace() -> None:
     meter = Meter(plan(energy=5))
-    meter.plan.live_wanted = False
+    meter.plan.live.wanted = False
     meter.run(31)
     assert not [1 for _, wanted in meter.reads if wanted == SEQLOCK_HEAD]
     assert len(meter.blocks("energy")) == 7
@@ -134,7 +134,7 @@ def test_after_a_long_outage_each_block_is_read_once_and_not_in_a_burst() -> Non
 @pytest.mark.promise(2)
 def test_a_failed_read_leaves_nothing_half_read() -> None:
     meter = Meter(plan())
-    meter.plan.live_wanted = False
+    meter.plan.live.wanted = False
     while not (meter.reads and meter.reads[-1][1].start == 612):
         meter.run(0.01)
     meter.plan.fail(meter.now)
@@ -161,7 +161,7 @@ def test_a_device_that_is_no_ksem_gives_nothing_and_is_asked_again(interval: int
 @pytest.mark.promise(2)
 def test_blocks_read_while_another_device_took_the_address_are_thrown_away() -> None:
     meter = Meter(plan(energy=2, device=60))
-    meter.plan.live_wanted = False
+    meter.plan.live.wanted = False
     meter.run(1)
     assert len(meter.blocks("energy")) == 1
     meter.interval = 0
@@ -195,7 +195,7 @@ def test_a_meter_that_is_always_busy_is_not_asked_without_end() -> None:
 
 def test_a_push_of_energy_does_not_move_a_reading_that_is_under_way() -> None:
     meter = Meter(plan(energy=2, device=2, sunspec=2))
-    meter.plan.live_wanted = False
+    meter.plan.live.wanted = False
     end = meter.now + 20
     while meter.now < end:
         meter.run(0.001)
@@ -226,7 +226,7 @@ def test_live_refused_for_a_while_is_tried_again_soon() -> None:
 
 def test_sunspec_is_walked_again_when_the_firmware_changes_and_not_else() -> None:
     meter = Meter(plan(device=1, sunspec=2))
-    meter.plan.live_wanted = False
+    meter.plan.live.wanted = False
     meter.run(7)
     assert {len(block.registers) for block in meter.blocks("sunspec")} == {4 + 66 + 107 + 2}
     walks = [one for one in meter.reads if one[1] == RegisterRange(40000, 4)]
@@ -275,7 +275,7 @@ def test_with_a_serial_number_in_the_settings_another_meter_is_refused_until_the
 
 def test_of_a_meter_that_takes_the_place_of_another_all_blocks_are_read_anew_at_once() -> None:
     meter = Meter(plan(energy=30, device=2, sunspec=30))
-    meter.plan.live_wanted = False
+    meter.plan.live.wanted = False
     meter.more = _serial("71234567")
     meter.run(3)
     meter.results.clear()
@@ -291,7 +291,7 @@ def test_blocks_that_were_read_before_a_device_refused_to_tell_who_it_is_are_nev
     meter.run(12.0)
     counted = len(meter.results)
     del meter.refused[DEVICE.start]
-    meter.plan.live_wanted = False
+    meter.plan.live.wanted = False
     meter.run(0.03 + max(0.0, meter.plan.wait(meter.now)))
     late = [one for one in meter.results[counted:] if isinstance(one, BlockRead) and one.name == "energy"]
     assert all(meter.now - one.at < 2.0 for one in late)
