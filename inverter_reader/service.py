@@ -15,8 +15,8 @@ from ksem_contract.topics import Topics
 from ksem_contract.values_message import ValuesMessage
 from service_runtime.announcer import Announcer
 from service_runtime.clock import boottime, until_tick, wall_time
-from service_runtime.mqtt_connection import Incoming
 from service_runtime.mqtt_link import MqttLink, client_id_of
+from service_runtime.mqtt_session import Incoming
 from service_runtime.news import LinkState
 from service_runtime.systemd import HealthFile, notify, watchdog_interval
 from service_runtime.threads import all_work

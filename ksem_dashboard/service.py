@@ -21,8 +21,8 @@ from ksem_dashboard.report import health_verdict
 from ksem_dashboard.settings import DashboardSettings, KsemDashboardSettings
 from ksem_dashboard.web import Stream, make_app
 from service_runtime.clock import boottime
-from service_runtime.mqtt_connection import Incoming
 from service_runtime.mqtt_link import MqttLink
+from service_runtime.mqtt_session import Incoming
 from service_runtime.systemd import HealthFile, notify, watchdog_interval
 from service_runtime.threads import all_work
 

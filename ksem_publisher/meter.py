@@ -33,8 +33,8 @@ from ksem_publisher.value_publisher import ValuePublisher
 from service_runtime.announcer import Announcer
 from service_runtime.clock import boottime, until_tick
 from service_runtime.key_file import KeyFile
-from service_runtime.mqtt_connection import FinalMessage, Incoming
 from service_runtime.mqtt_link import MqttLink, client_id_of
+from service_runtime.mqtt_session import FinalMessage, Incoming
 from service_runtime.news import QuietLog
 from service_runtime.recorder.recorder import Recorder
 from service_runtime.status import OFFLINE, StatusTopic

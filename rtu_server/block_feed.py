@@ -27,7 +27,7 @@ from ksem_contract.message_fields import InvalidMessage
 from ksem_contract.topics import ParsedTopic, Topics
 from rtu_server.register_cache import BlockResult, FreshnessLimits, RegisterCache, Served
 from service_runtime.clock import boottime
-from service_runtime.mqtt_connection import Incoming
+from service_runtime.mqtt_session import Incoming
 from service_runtime.news import QuietLog
 
 NONCE_BYTES: Final = 16

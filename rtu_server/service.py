@@ -29,8 +29,8 @@ from rtu_server.tcp_session import TcpReplyCache
 from service_runtime.announcer import Announcer
 from service_runtime.clock import boottime, until_tick, wall_time
 from service_runtime.key_file import KeyFile
-from service_runtime.mqtt_connection import Incoming
 from service_runtime.mqtt_link import MqttLink, client_id_of
+from service_runtime.mqtt_session import Incoming
 from service_runtime.news import LinkState, QuietLog
 from service_runtime.recorder.recorder import Recorder, RecordingSource
 from service_runtime.recorder.wire_events import CLOCK, WireEvent

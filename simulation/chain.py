@@ -36,7 +36,7 @@ from rtu_server.line import LineCore, Timing
 from rtu_server.register_cache import FreshnessLimits
 from rtu_server.responder import Responder, Unit
 from service_runtime.clock import without_slewing
-from service_runtime.mqtt_connection import Incoming
+from service_runtime.mqtt_session import Incoming
 from service_runtime.status import OFFLINE, StatusTopic
 
 from .broker import Message, Subscription

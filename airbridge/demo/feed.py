@@ -9,8 +9,8 @@ from typing import Final
 from ksem_contract.reasons import Reason
 from ksem_contract.topics import Topics
 from service_runtime.common_settings import MqttSettings
-from service_runtime.mqtt_connection import FinalMessage, Incoming
 from service_runtime.mqtt_link import MqttLink
+from service_runtime.mqtt_session import FinalMessage, Incoming
 
 _log: Final = logging.getLogger("airbridge.demo")
 

@@ -10,7 +10,7 @@ from airbridge.demo.feed import Feed
 from airbridge.demo.picture import BridgeState
 from airbridge.demo.verdict import Counts
 from service_runtime.clock import boottime
-from service_runtime.mqtt_connection import Incoming
+from service_runtime.mqtt_session import Incoming
 
 STATUS_EVERY: Final = 0.5
 """Seconds between looks at the simulators' counters."""

@@ -10,7 +10,7 @@ from ksem_contract.freshness import Pong
 from ksem_contract.health import MeterHealth, NodeHealth, RequestsMessage
 from ksem_contract.message_fields import InvalidMessage
 from ksem_contract.topics import ParsedTopic, Topics
-from service_runtime.mqtt_connection import Incoming
+from service_runtime.mqtt_session import Incoming
 
 _FAMILIES = {
     "status": "{}/+/status",

@@ -17,8 +17,8 @@ from ksem_contract.topics import Topics
 from service_runtime import mqtt_reasons
 from service_runtime.clock import boottime
 from service_runtime.common_settings import MqttSettings
-from service_runtime.mqtt_connection import Incoming
 from service_runtime.mqtt_link import MqttLink
+from service_runtime.mqtt_session import Incoming
 
 _UP_WITHIN: Final = 8.0
 _log: Final = logging.getLogger("airbridge.doctor")

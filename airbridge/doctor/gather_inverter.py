@@ -16,8 +16,8 @@ from ksem_contract.values import decode_live
 from ksem_contract.values_message import ValuesMessage
 from service_runtime.clock import boottime
 from service_runtime.common_settings import MqttSettings
-from service_runtime.mqtt_connection import Incoming
 from service_runtime.mqtt_link import MqttLink
+from service_runtime.mqtt_session import Incoming
 
 COMPARED_FOR: Final = 20.0
 """Seconds of reads beside measurements: values that stand still are found after 15 s."""

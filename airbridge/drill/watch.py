@@ -15,8 +15,8 @@ from ksem_contract.reasons import Reason, sentence
 from ksem_contract.topics import Topics
 from ksem_contract.values_message import ValuesMessage
 from service_runtime.common_settings import MqttSettings
-from service_runtime.mqtt_connection import Incoming
 from service_runtime.mqtt_link import MqttLink
+from service_runtime.mqtt_session import Incoming
 
 _log: Final = logging.getLogger("airbridge.drill")
 

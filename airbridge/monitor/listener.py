@@ -10,8 +10,8 @@ from ksem_contract.reasons import Reason
 from ksem_dashboard.picture import BridgeState
 from service_runtime.clock import boottime
 from service_runtime.common_settings import MqttSettings
-from service_runtime.mqtt_connection import Incoming
 from service_runtime.mqtt_link import MqttLink
+from service_runtime.mqtt_session import Incoming
 
 _log: Final = logging.getLogger("airbridge.monitor")
 

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from ksem_contract.home_assistant import Discovery, birth_topic, removal
 from service_runtime.common_settings import HomeAssistantSettings
-from service_runtime.mqtt_connection import Incoming
+from service_runtime.mqtt_session import Incoming
 
 
 class Link(Protocol):

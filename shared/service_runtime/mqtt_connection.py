@@ -18,7 +18,6 @@ import termios
 from collections.abc import Collection, Sequence
 from typing import Any
 
-import attrs
 from paho.mqtt.client import Client, MQTTMessage, MQTTMessageInfo
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
@@ -29,6 +28,7 @@ from ksem_contract.reasons import Reason
 from service_runtime import mqtt_reasons
 from service_runtime.clock import boottime
 from service_runtime.common_settings import MqttSettings
+from service_runtime.mqtt_session import FinalMessage, Incoming
 
 
 class TlsContexts:
@@ -85,18 +85,6 @@ _READS_IN_A_ROW = 64
 
 Publication = MQTTMessageInfo
 """A message that was handed over; `wait_for_publish(seconds)` waits until it is sent, and acknowledged with QoS 1."""
-FinalMessage = tuple[str, bytes, int, bool]
-"""topic, payload, qos, retain"""
-
-
-@attrs.frozen
-class Incoming:
-    """One message from the broker. `received` is CLOCK_BOOTTIME in seconds, taken right after the read."""
-
-    topic: str
-    payload: bytes
-    retained: bool
-    received: float
 
 
 class AttemptFailedError(Exception):

@@ -25,12 +25,10 @@ from service_runtime.mqtt_connection import (
     WOKEN,
     AttemptFailedError,
     Connection,
-    FinalMessage,
-    Incoming,
     Publication,
     TlsContexts,
 )
-from service_runtime.mqtt_session import MQTT_3_1_1, MQTT_5, Overlap, VersionChoice
+from service_runtime.mqtt_session import MQTT_3_1_1, MQTT_5, FinalMessage, Incoming, Overlap, VersionChoice
 from service_runtime.news import QuietLog
 from service_runtime.threads import WatchedThread
 

@@ -12,6 +12,22 @@ only, and beside them to a pattern for names that are not known. A broker may th
 from collections.abc import Sequence
 from typing import Final
 
+import attrs
+
+FinalMessage = tuple[str, bytes, int, bool]
+"""topic, payload, qos, retain"""
+
+
+@attrs.frozen
+class Incoming:
+    """One message from the broker. `received` is CLOCK_BOOTTIME in seconds, taken right after the read."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+    received: float
+
+
 MQTT_5: Final = 5
 MQTT_3_1_1: Final = 3
 UNSUPPORTED: Final = 0x84

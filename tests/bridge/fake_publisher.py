@@ -13,8 +13,8 @@ from ksem_contract.freshness import Ping, Pong, pong_stamp
 from ksem_contract.topics import Topics
 from service_runtime.clock import boottime
 from service_runtime.common_settings import MqttSettings
-from service_runtime.mqtt_connection import Incoming
 from service_runtime.mqtt_link import MqttLink
+from service_runtime.mqtt_session import Incoming
 from tests.unit.rtu_server.blocks import block
 
 

@@ -15,8 +15,8 @@ from ksem_contract.registers import RegisterRange
 from ksem_contract.topics import Topics
 from ksem_simulators.truth import TruthReader
 from service_runtime.common_settings import MqttSettings
-from service_runtime.mqtt_connection import Incoming
 from service_runtime.mqtt_link import MqttLink
+from service_runtime.mqtt_session import Incoming
 
 
 class MeterAudience:

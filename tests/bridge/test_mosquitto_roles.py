@@ -32,9 +32,9 @@ from ksem_contract.health import (
 from ksem_contract.reasons import Reason, sentence
 from rtu_server.counters import MAX_REQUESTED
 from service_runtime.common_settings import MqttSettings
-from service_runtime.mqtt_connection import Incoming
 from service_runtime.mqtt_link import MqttLink
 from service_runtime.mqtt_reasons import LARGEST_MESSAGE
+from service_runtime.mqtt_session import Incoming
 from tests.bridge.certificates import make_certificates
 from tests.bridge.shipped_broker import MOSQUITTO, ROLES, TESTER, ShippedBroker, run_script
 

@@ -23,8 +23,8 @@ import pytest
 from ksem_contract.reasons import Reason, sentence
 from service_runtime.clock import boottime
 from service_runtime.common_settings import MqttSettings
-from service_runtime.mqtt_connection import Incoming
 from service_runtime.mqtt_link import MqttLink, client_id_of
+from service_runtime.mqtt_session import Incoming
 from tests.bridge.broker import Broker, free_port
 from tests.bridge.certificates import make_certificates
 

@@ -11,8 +11,8 @@ from ksem_contract.block_message import BlockMessage
 from ksem_contract.health import MeterHealth, NodeHealth
 from service_runtime.clock import boottime
 from service_runtime.common_settings import MqttSettings
-from service_runtime.mqtt_connection import Incoming
 from service_runtime.mqtt_link import MqttLink
+from service_runtime.mqtt_session import Incoming
 
 METER_STATUS: Final = "ksem/main/status"
 NODE_STATUS: Final = "ksem/rtu/attic/status"

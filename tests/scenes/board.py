@@ -7,8 +7,8 @@ from typing import Self
 
 from service_runtime.clock import boottime
 from service_runtime.common_settings import MqttSettings
-from service_runtime.mqtt_connection import Incoming
 from service_runtime.mqtt_link import MqttLink
+from service_runtime.mqtt_session import Incoming
 from tests.bridge.broker import Broker
 from tests.bridge.shipped_broker import TESTER, ShippedBroker
 from tests.faults.ear import LIVE, METER_STATUS, NODE_STATUS

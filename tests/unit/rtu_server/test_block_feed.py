@@ -7,7 +7,7 @@ from ksem_contract.topics import Topics
 from rtu_server import block_feed
 from rtu_server.block_feed import BlockFeed
 from rtu_server.register_cache import FreshnessLimits
-from service_runtime.mqtt_connection import Incoming
+from service_runtime.mqtt_session import Incoming
 
 from .blocks import block
 

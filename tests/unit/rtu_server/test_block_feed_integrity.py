@@ -14,7 +14,7 @@ from rtu_server import block_feed
 from rtu_server.block_feed import BAD_MAC_FOR, BlockFeed
 from rtu_server.register_cache import FreshnessLimits
 from rtu_server.reply_cache import Refused
-from service_runtime.mqtt_connection import Incoming
+from service_runtime.mqtt_session import Incoming
 
 from .blocks import block
 

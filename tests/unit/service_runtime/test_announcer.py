@@ -6,7 +6,7 @@ From its documentation of MQTT, "birth and last will messages" and "discovery me
 from ksem_contract.home_assistant import Discovery
 from service_runtime.announcer import Announcer
 from service_runtime.common_settings import HomeAssistantSettings
-from service_runtime.mqtt_connection import Incoming
+from service_runtime.mqtt_session import Incoming
 
 DEVICE = Discovery("homeassistant/device/ksem_publisher/airbridge_ksem_main/config", b"{}")
 
