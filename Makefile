@@ -103,10 +103,10 @@ format: $(READY) ## rewrite the sources in the project's format
 	$(BIN)/ruff check --fix .
 
 deb: $(READY) ## a package for Debian 13 and later: dist/ksem-airbridge_*.deb
-	packaging/build-deb $(BIN)/python dist
+	deploy/packaging/build-deb $(BIN)/python dist
 
 release: ## everything of a release, reproducibly, from the last commit: dist/release (REF=v0.1.0; MINISIGN_KEY signs)
-	packaging/release dist/release --ref $(or $(REF),HEAD)
+	deploy/packaging/release dist/release --ref $(or $(REF),HEAD)
 
 clean: ## remove what make made
 	rm -rf $(VENV) $(HOME_VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -198,7 +198,7 @@ install_programs() {
     for file in make-users make-certs; do put "$CHECKOUT/mosquitto/$file" "$HOME_DIR/mosquitto/$file" 755 || true; done
     put "$CHECKOUT/mosquitto/acl" "$HOME_DIR/mosquitto/acl" 644 || true
     for file in "$CHECKOUT"/mosquitto/conf.d/*; do put "$file" "$HOME_DIR/mosquitto/conf.d/${file##*/}" 644 || true; done
-    for file in "$CHECKOUT"/packaging/*.toml; do put "$file" "$HOME_DIR/settings/${file##*/}" 644 || true; done
+    for file in "$CHECKOUT"/deploy/packaging/*.toml; do put "$file" "$HOME_DIR/settings/${file##*/}" 644 || true; done
 }
 
 link_command() {
@@ -289,7 +289,7 @@ install_broker() {
             new_files+=("$BROKER/conf.d/${file##*/}")
         fi
     done
-    if put "$CHECKOUT/systemd/mosquitto.conf" "$UNITS/mosquitto.service.d/ksem-airbridge.conf" 644; then
+    if put "$CHECKOUT/deploy/systemd/mosquitto.conf" "$UNITS/mosquitto.service.d/ksem-airbridge.conf" 644; then
         changed "mosquitto.service" "is started again however it ends"
         if has_systemd; then systemctl daemon-reload; fi
     fi
@@ -527,7 +527,7 @@ make_settings() {
         return
     fi
     new=$SCRATCH/settings
-    cp "$CHECKOUT/packaging/$(basename "$target")" "$new"
+    cp "$CHECKOUT/deploy/packaging/$(basename "$target")" "$new"
     case $service in
     ksem-publisher)
         meter=$(host_of "$meter")
@@ -580,9 +580,9 @@ own_by_group() {
 
 install_unit() {
     local service=$1 new=no
-    put "$CHECKOUT/systemd/$service.service" "$UNITS/$service.service" 644 && new=yes
+    put "$CHECKOUT/deploy/systemd/$service.service" "$UNITS/$service.service" 644 && new=yes
     if (($(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p') >= 254)); then
-        put "$CHECKOUT/systemd/back-off.conf" "$UNITS/$service.service.d/back-off.conf" 644 && new=yes
+        put "$CHECKOUT/deploy/systemd/back-off.conf" "$UNITS/$service.service.d/back-off.conf" 644 && new=yes
     fi
     if [[ $new == yes ]]; then
         changed "$service.service" "installed"

@@ -1,7 +1,7 @@
 """Reports to systemd (ready, status, watchdog) and to a container's health check (a file) [shell].
 
 Without systemd and without HEALTH_FILE every call does nothing. The file is one line: seconds of CLOCK_BOOTTIME (what
-/proc/uptime shows), `ok` or `bad`, and why. `docker/healthcheck` reads it with nothing but a shell: starting Python
+/proc/uptime shows), `ok` or `bad`, and why. `healthcheck` reads it with nothing but a shell: starting Python
 every few seconds would cost a small machine more than the service.
 """
 
@@ -46,7 +46,7 @@ def watchdog_interval(environ: Mapping[str, str] = os.environ) -> float | None:
 
 
 RENEW_EVERY: Final = 0.9
-"""Seconds between two writes while nothing changes, or with a service's next tick: `docker/healthcheck` calls a line
+"""Seconds between two writes while nothing changes, or with a service's next tick: `healthcheck` calls a line
 older than 5 s hung."""
 
 

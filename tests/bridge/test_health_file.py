@@ -9,7 +9,7 @@ import pytest
 from service_runtime.clock import boottime
 from service_runtime.systemd import HealthFile
 
-HEALTHCHECK = Path(__file__).resolve().parent.parent.parent / "docker" / "healthcheck"
+HEALTHCHECK = Path(__file__).resolve().parent.parent.parent / "deploy/docker/healthcheck"
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def there(tmp_path: Path) -> Path:
     """The settings of the inverter's host, as install.sh makes them."""
     folder = tmp_path / "there"
     folder.mkdir()
-    shipped = (ROOT / "packaging/rtu-server.toml").read_text()
+    shipped = (ROOT / "deploy/packaging/rtu-server.toml").read_text()
     (folder / "rtu-server.toml").write_text(shipped.replace("/dev/serial/by-id/usb-...", "/dev/ttyUSB7"))
     return folder
 
@@ -229,7 +229,7 @@ class TestInstallScript:
         assert "without this key gets no data from now on" in printed.stderr
         line = printed.stdout
         (other / "etc").mkdir()
-        (other / "etc/rtu-server.toml").write_bytes((ROOT / "packaging/rtu-server.toml").read_bytes())
+        (other / "etc/rtu-server.toml").write_bytes((ROOT / "deploy/packaging/rtu-server.toml").read_bytes())
         taken = bash(other, "pairing=-; read_pairing; check_pairing; take_pairing", stdin=line)
         assert taken.returncode == 0, taken.stderr
         assert settings(other / "etc", "rtu-server.toml")["mqtt"]["host"] == "192.0.2.5"

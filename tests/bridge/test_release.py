@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 def release(folder: Path, **environ: str) -> Path:
     subprocess.run(
-        [str(ROOT / "packaging" / "release"), str(folder)],
+        [str(ROOT / "deploy/packaging" / "release"), str(folder)],
         env={**os.environ, **environ},
         check=True,
         capture_output=True,
@@ -31,7 +31,7 @@ def test_two_builds_are_equal_and_the_bill_names_every_file(tmp_path: Path) -> N
     one = release(tmp_path / "one")
     clone = tmp_path / "deep" / "clone"
     subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
-    command = f"umask 077; {clone}/packaging/release {tmp_path}/two"
+    command = f"umask 077; {clone}/deploy/packaging/release {tmp_path}/two"
     subprocess.run(["sh", "-c", command], env={**os.environ, "TZ": "Asia/Tokyo"}, check=True, capture_output=True)
     for file in one.iterdir():
         assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes(), file.name

@@ -45,7 +45,7 @@ password_file = "/etc/ksem-airbridge/logins/dashboard/password"
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A Debian 13 with the package and mosquitto; no settings yet."""
     folder = tmp_path_factory.mktemp("debian-13")
-    subprocess.run([ROOT / "packaging" / "build-deb", sys.executable, folder], check=True)
+    subprocess.run([ROOT / "deploy/packaging" / "build-deb", sys.executable, folder], check=True)
     with House("trixie", folder) as house:
         for package in folder.glob("*.deb"):
             shutil.copy(package, house.machine.tree)

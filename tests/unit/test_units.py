@@ -13,7 +13,7 @@ import pytest
 from service_runtime.settings import load
 
 ROOT = Path(__file__).resolve().parents[2]
-UNITS = sorted((ROOT / "systemd").glob("*.service"))
+UNITS = sorted((ROOT / "deploy/systemd").glob("*.service"))
 ANALYZE = shutil.which("systemd-analyze") or ""
 
 needs_systemd = pytest.mark.skipif(not ANALYZE, reason="systemd-analyze is not there")
@@ -77,7 +77,7 @@ def test_a_service_has_a_memory_limit_and_needs_no_folder_to_start(unit: Path) -
 
 
 def example_module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("example_settings", ROOT / "packaging" / "example_settings.py")
+    spec = importlib.util.spec_from_file_location("example_settings", ROOT / "deploy/packaging" / "example_settings.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -92,7 +92,7 @@ EXAMPLES = example_module()
 @pytest.mark.parametrize("example", EXAMPLES.EXAMPLES, ids=lambda example: example.command)
 class TestExampleSettings:
     def test_are_what_the_settings_classes_say(self, example: "EXAMPLES.Example") -> None:  # type: ignore[name-defined]
-        assert example.path.read_text() == example.render(), "run: python packaging/example_settings.py"
+        assert example.path.read_text() == example.render(), "run: python deploy/packaging/example_settings.py"
 
     def test_load_and_leave_everything_else_at_its_default(self, example: "EXAMPLES.Example") -> None:  # type: ignore[name-defined]
         settings = load(example.settings, path=example.path, environ={})

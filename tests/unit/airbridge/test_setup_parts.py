@@ -18,7 +18,7 @@ from airbridge.setup.settings_text import EMPTY, change, values
 from airbridge.setup.steps import LineAnswer, LineMode, NewFile
 from modbus_codec.rtu import Noise, Request
 
-EXAMPLES = Path(__file__).parents[3] / "packaging"
+EXAMPLES = Path(__file__).parents[3] / "deploy/packaging"
 
 
 class Usb:

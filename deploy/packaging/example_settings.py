@@ -1,7 +1,7 @@
 """Writes the example settings from the settings classes: a TOML file for each service, beside this one.
 
 What must be given stands there as a placeholder; everything else as a comment with its default, ready to be changed.
-Run it after a change of a settings class: `python packaging/example_settings.py`. A test compares.
+Run it after a change of a settings class: `python deploy/packaging/example_settings.py`. A test compares.
 """
 
 import typing
