@@ -1,4 +1,7 @@
-"""Answers the pings of nodes, which date this publisher's blocks by the pongs [core]."""
+"""Answers the pings of nodes, which date this publisher's blocks by the pongs [core].
+
+A module of its own, since freshness at the inverter hangs on it alone: no block waits for it, and it for no block.
+"""
 
 from collections.abc import Callable
 from typing import Final

@@ -1,4 +1,7 @@
-"""Notices other publishers on the topics of one meter, whose blocks would take turns with ours."""
+"""Notices other publishers on the topics of one meter, whose blocks would take turns with ours [shell].
+
+A module of its own, since it reads what comes from the broker; `block_publisher` only writes.
+"""
 
 import threading
 
@@ -9,7 +12,7 @@ REMEMBERED = 60.0
 MOST = 8
 MOST_BLOCKS = 64
 STRANGER = "unreadable"
-"""Stands for messages that are no blocks."""
+"""In place of a session, for messages that are no blocks."""
 
 
 class OtherPublishers:
