@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Final
 
-from airbridge.doctor.broker_messages import Seen
-from airbridge.doctor.check_broker import probes
+from airbridge.doctor.check_broker import Seen, probes
 from airbridge.doctor.check_settings import Wanted
 from airbridge.doctor.facts import LoginFacts, Probe, Role
 from ksem_contract.freshness import Ping

@@ -21,7 +21,7 @@ from typing import Final
 
 from airbridge.doctor.facts import SettingsFacts
 from airbridge.doctor.gather import Gathered
-from airbridge.doctor.gather_port import known_ports
+from airbridge.doctor.gather_host import known_ports
 from airbridge.doctor.scrub import scrub, serial_texts, without_serial_registers
 from ksem_contract.capture_file import CaptureHeader, CaptureRecord
 from ksem_contract.message_fields import InvalidMessage, UnknownVersion

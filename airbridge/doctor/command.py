@@ -9,10 +9,9 @@ from rich.console import Console
 
 from airbridge.demo.options import Address
 from airbridge.doctor.bundle import write_bundle
-from airbridge.doctor.examine import examine
+from airbridge.doctor.examine import as_json, examine, report
 from airbridge.doctor.facts import InverterPlace, MeterAddress, is_well
 from airbridge.doctor.gather import NothingToDo, Requested, gather
-from airbridge.doctor.report import as_json, report
 from ksem_contract.topics import check_meter
 from service_runtime.clock import wall_time
 from service_runtime.common_settings import MqttSettings

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Final
 
 from airbridge.doctor import gather_meter as gather_push
-from airbridge.doctor.broker_messages import merged_meters, merged_nodes
 from airbridge.doctor.broker_probe import BrokerProbe, listen
+from airbridge.doctor.check_broker import merged_meters, merged_nodes
 from airbridge.doctor.check_settings import Wanted, wanted
 from airbridge.doctor.facts import Facts, InverterFacts, InverterPlace, MeterAddress, Role, SettingsFacts
+from airbridge.doctor.gather_host import gather_port, gather_services, gather_settings
 from airbridge.doctor.gather_meter import gather_meter
-from airbridge.doctor.gather_port import gather_port
-from airbridge.doctor.gather_settings import gather_services, gather_settings
 from service_runtime.common_settings import MqttSettings
 from service_runtime.version import VERSION
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from airbridge.broker_options import CaFile, PasswordFile, broker_settings
 from airbridge.demo.options import Address
-from airbridge.doctor.gather_settings import PLACES, settings_of_this_host
+from airbridge.doctor.gather_host import PLACES, settings_of_this_host
 from airbridge.drill.report import Belief, Drilled, report
 from airbridge.drill.server_process import NoServer, ServerProcess, find_server
 from airbridge.drill.watch import BrokerWatch

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from airbridge.doctor.gather_settings import PLACES
+from airbridge.doctor.gather_host import PLACES
 from airbridge.homeassistant_app.keeper import Keeper
 from airbridge.homeassistant_app.options import Plan
 from service_runtime.clock import uptime

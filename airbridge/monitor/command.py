@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from airbridge.broker_options import CaFile, PasswordFile, broker_settings
-from airbridge.doctor.gather_settings import settings_of_this_host
+from airbridge.doctor.gather_host import settings_of_this_host
 from airbridge.monitor.run import Monitor, View
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import attrs
 
-from airbridge.doctor.gather_settings import env_file
+from airbridge.doctor.gather_host import env_file
 from airbridge.pairing.line import Pairing
 from airbridge.setup.save import save
 from airbridge.setup.settings_text import change

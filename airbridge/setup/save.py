@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from airbridge.doctor.gather_settings import PLACES
+from airbridge.doctor.gather_host import PLACES
 from airbridge.setup.steps import NewFile
 
 BACKUPS: Final = "backup"

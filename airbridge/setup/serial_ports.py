@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from airbridge.doctor.gather_port import DEVICES, holders
+from airbridge.doctor.gather_host import DEVICES, holders
 from airbridge.setup.adapters import Adapter, prefer_sockets, stable_paths
 
 DEV: Final = Path("/dev")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from airbridge.doctor.gather_settings import gather_services
+from airbridge.doctor.gather_host import gather_services
 from airbridge.setup.settings_text import EMPTY, values
 from airbridge.setup.wizard_input import FILES, ROLES, Existing
 

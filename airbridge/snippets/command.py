@@ -8,7 +8,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from airbridge.doctor.gather_settings import gather_settings
+from airbridge.doctor.gather_host import gather_settings
 from airbridge.snippets import evcc, homeassistant, node_red, openwb, telegraf, uni_meter
 from airbridge.snippets.place import LOGINS, Address
 from ksem_contract.topics import Topics

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from airbridge.doctor import gather_settings
-from airbridge.doctor.gather_settings import settings_of_this_host
+from airbridge.doctor import gather_host
+from airbridge.doctor.gather_host import settings_of_this_host
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     files = {"ksem-publisher": "publisher.toml", "rtu-server": "rtu-server.toml", "ksem-dashboard": "dashboard.toml"}
     places = {service: ("", tmp_path / name, "") for service, name in files.items()}
-    monkeypatch.setattr(gather_settings, "PLACES", places)
+    monkeypatch.setattr(gather_host, "PLACES", places)
     return tmp_path
 
 
