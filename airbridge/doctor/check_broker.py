@@ -4,8 +4,9 @@
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime
+from typing import Any, TypeVar
 
 from airbridge.doctor.facts import Facts, Finding, LoginFacts, MeterSeen, NodeSeen, Probe, Role
 from ksem_contract.block_message import BlockMessage
@@ -23,6 +24,9 @@ _FAMILIES = {
     "node_health": "{}/rtu/+/health",
     "node_requests": "{}/rtu/+/requests",
 }
+
+
+S = TypeVar("S", MeterSeen, NodeSeen)
 
 
 class Seen:
@@ -101,39 +105,19 @@ class Seen:
         self.nodes[name] = known
 
 
-def merged_meters(all_seen: Iterable[Seen]) -> tuple[MeterSeen, ...]:
-    """What several logins received of each meter, together."""
-    merged: dict[str, MeterSeen] = {}
-    for seen in all_seen:
-        for name, one in list(seen.meters.items()):
-            other = merged.get(name, one)
-            merged[name] = MeterSeen(
-                name,
-                status=one.status or other.status,
-                health=one.health or other.health,
-                alive=one.alive or other.alive,
-                echo_ms=one.echo_ms if one.echo_ms is not None else other.echo_ms,
-                clock_ahead_s=one.clock_ahead_s if one.clock_ahead_s is not None else other.clock_ahead_s,
-                unreadable=one.unreadable or other.unreadable,
-            )
-    return tuple(merged[name] for name in sorted(merged))
+def merged(parts: Iterable[dict[str, S]]) -> tuple[S, ...]:
+    """What several logins received of each meter or node, together, by its name; a later login's facts count first."""
+    together: dict[str, S] = {}
+    for part in parts:
+        for name, one in list(part.items()):  # the broker's thread may add to it meanwhile
+            together[name] = replace(together.get(name, one), **_known(one))
+    return tuple(together[name] for name in sorted(together))
 
 
-def merged_nodes(all_seen: Iterable[Seen]) -> tuple[NodeSeen, ...]:
-    """What several logins received of each node, together."""
-    merged: dict[str, NodeSeen] = {}
-    for seen in all_seen:
-        for name, one in list(seen.nodes.items()):
-            other = merged.get(name, one)
-            merged[name] = NodeSeen(
-                name,
-                status=one.status or other.status,
-                health=one.health or other.health,
-                requests=one.requests or other.requests,
-                alive=one.alive or other.alive,
-                unreadable=one.unreadable or other.unreadable,
-            )
-    return tuple(merged[name] for name in sorted(merged))
+def _known(one: MeterSeen | NodeSeen) -> dict[str, Any]:
+    """The fields that differ from what nothing received would leave."""
+    values = {field.name: (getattr(one, field.name), field.default) for field in fields(one)}
+    return {name: value for name, (value, default) in values.items() if value != default}
 
 
 _ACL = "mend the broker's ACL as mosquitto/acl and docs/security.md have it, then reload the broker"

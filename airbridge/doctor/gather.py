@@ -9,7 +9,7 @@ from typing import Final
 
 from airbridge.doctor import gather_meter as gather_push
 from airbridge.doctor.broker_probe import BrokerProbe, listen
-from airbridge.doctor.check_broker import merged_meters, merged_nodes
+from airbridge.doctor.check_broker import merged
 from airbridge.doctor.check_settings import Wanted, wanted
 from airbridge.doctor.facts import Facts, InverterFacts, InverterPlace, MeterAddress, Role, SettingsFacts
 from airbridge.doctor.gather_host import gather_port, gather_services, gather_settings
@@ -134,7 +134,8 @@ def _gather_from_broker(
     received = tuple(probe.stop() for probe in probes)
     seen = [probe.seen for probe in probes]
     retained = {topic: payload for one in seen for topic, payload in one.retained.items()}
-    facts = Facts(VERSION, settings, logins=received, seen_meters=merged_meters(seen), seen_nodes=merged_nodes(seen))
+    meters, nodes = merged(one.meters for one in seen), merged(one.nodes for one in seen)
+    facts = Facts(VERSION, settings, logins=received, seen_meters=meters, seen_nodes=nodes)
     return Gathered(facts, retained)
 
 
@@ -143,8 +144,8 @@ def _is_complete(probes: list[BrokerProbe], to_do: Wanted) -> bool:
     if all(probe.is_down for probe in probes):
         return True
     seen = [probe.seen for probe in probes]
-    meters = {one.id: one for one in merged_meters(seen)}
-    nodes = {one.name: one for one in merged_nodes(seen)}
+    meters = {one.id: one for one in merged(each.meters for each in seen)}
+    nodes = {one.name: one for one in merged(each.nodes for each in seen)}
     echoes = any(probe.role == "rtu" and not probe.is_down for probe in probes)
     return (
         set(to_do.meters) <= meters.keys()

@@ -1,4 +1,7 @@
-"""Removes what nobody else should see from texts and payloads [core]."""
+"""Removes what nobody else should see from texts and payloads [core].
+
+It stands apart from the archive that it cleans: its tests need no files.
+"""
 
 import json
 import re

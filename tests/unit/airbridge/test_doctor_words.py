@@ -5,9 +5,10 @@ import struct
 
 import pytest
 
+from airbridge.doctor.check_broker import merged
 from airbridge.doctor.check_meter import Device, identify
 from airbridge.doctor.check_settings import wanted
-from airbridge.doctor.facts import MeterAddress, SettingsFacts
+from airbridge.doctor.facts import MeterAddress, MeterSeen, NodeSeen, SettingsFacts
 from airbridge.doctor.scrub import GONE, scrub, serial_texts, without_serial_registers
 from ksem_contract.block_message import BlockMessage
 from ksem_contract.blocks import DEVICE, SEQLOCK_HEAD
@@ -102,3 +103,17 @@ def test_what_is_to_be_looked_at_comes_from_both_settings_files() -> None:
     assert to_do.push_port == 5021
     other = wanted((publisher, server), MeterAddress("meter", "h"), "/dev/b")
     assert ([one.host for one in other.places], other.ports) == (["h"], ("/dev/b",))
+
+
+def test_what_two_logins_received_of_a_meter_is_one_picture_to_which_each_adds_what_it_knows() -> None:
+    one = {"main": MeterSeen("main", status="online", alive=True, echo_ms=0.0), "b": MeterSeen("b")}
+    other = {"main": MeterSeen("main", clock_ahead_s=0.5), "a": MeterSeen("a", unreadable="no JSON")}
+
+    together = MeterSeen("main", status="online", alive=True, echo_ms=0.0, clock_ahead_s=0.5)
+    assert merged([one, other]) == merged([other, one]) == (other["a"], one["b"], together)
+
+
+def test_the_status_that_a_later_login_received_counts() -> None:
+    first, later = {"cellar": NodeSeen("cellar", status="online")}, {"cellar": NodeSeen("cellar", status="offline")}
+
+    assert merged([first, later]) == (NodeSeen("cellar", status="offline"),)
