@@ -10,11 +10,10 @@ from typing import Final
 from rich.text import Text
 
 from airbridge.doctor.check_broker import check_broker
-from airbridge.doctor.check_inverter import check_belief, check_ports
+from airbridge.doctor.check_inverter import check_belief, check_inverters, check_ports
 from airbridge.doctor.check_meter import check_meters
 from airbridge.doctor.check_services import (
     check_clocks,
-    check_inverters,
     check_listened,
     check_publishers,
     check_versions,

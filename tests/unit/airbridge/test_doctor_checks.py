@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from airbridge.doctor.check_broker import check_broker
-from airbridge.doctor.check_inverter import check_ports
+from airbridge.doctor.check_inverter import check_inverters, check_ports
 from airbridge.doctor.check_meter import check_meters
-from airbridge.doctor.check_services import check_clocks, check_inverters, check_publishers, check_versions
+from airbridge.doctor.check_services import check_clocks, check_publishers, check_versions
 from airbridge.doctor.check_settings import check_services
 from airbridge.doctor.facts import (
     Answer,
