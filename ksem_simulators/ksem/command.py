@@ -113,6 +113,7 @@ def _service(options: argparse.Namespace, push: PushSettings, index: int) -> Kse
         speed=options.speed,
         firmware=options.firmware,
         energy_flow=options.energy_flow,
+        constant_load=options.constant_load,
     )
     meter = Meter(settings, TruthWriter(path, cycles=options.truth_cycles), boottime())
     server = MeterServer(meter, host, options.port, _tls(options))
@@ -183,6 +184,12 @@ def _parser() -> argparse.ArgumentParser:
         "--time-of-day", default="9:00", metavar="H:MM", help="when the day begins (default %(default)s)"
     )
     parser.add_argument("--speed", type=float, default=1.0, help="simulated seconds a second (default %(default)s)")
+    parser.add_argument(
+        "--constant-load",
+        type=float,
+        metavar="W",
+        help="take so much from the grid all the time, as at night; voltages and frequency still move",
+    )
     parser.add_argument("--firmware", default="2.6.0", choices=tuple(FIRMWARE_WORDS))
     parser.add_argument("--energy-flow", action="store_true", help="registers 40972-41012 are there, too")
     push = parser.add_argument_group("pushing (Modbus TCP master mode)")

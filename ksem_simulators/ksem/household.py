@@ -29,6 +29,8 @@ class Powers:
     """Plus is charging."""
     state_of_charge: float
     """Share of the battery's capacity, 0..1."""
+    is_constant: bool = False
+    """No power moves, not even in its last digit."""
 
 
 @dataclass(slots=True)
@@ -41,6 +43,8 @@ class Household:
     charge: float = 0.35
     battery: float = 0.0
     kettle_until: float = field(default=-1.0)
+    constant_load: float | None = None
+    """W that the house takes from the grid all the time, without PV, battery or kettle; None: a day as it is."""
 
     def boil(self, seconds: float) -> None:
         """Switches the kettle on for this many simulated seconds."""
@@ -49,6 +53,8 @@ class Household:
     def step(self, seconds: float) -> Powers:
         """Lets `seconds` of simulated time go by."""
         self.seconds += seconds
+        if self.constant_load is not None:
+            return _constant(self.constant_load)
         loads = self._loads()
         pv = self._pv()
         wish = pv - sum(loads)
@@ -96,6 +102,12 @@ class Household:
         height = math.sin(math.pi * (hour - _SUNRISE) / (_SUNSET - _SUNRISE))
         clouds = 0.5 * (smooth(self.seed + 21, self.seconds, 500.0) + 0.6 * smooth(self.seed + 22, self.seconds, 40.0))
         return float(_PV_PEAK * height**1.4 * max(0.12, min(1.0, 0.75 + 0.6 * clouds)))
+
+
+def _constant(load: float) -> Powers:
+    shares = (0.5, 0.3, 0.2)
+    first, second, third = (load * share for share in shares)
+    return Powers((first, second, third), (60.0, 50.0, 45.0), load, 0.0, 0.0, 0.0, is_constant=True)
 
 
 _MASK = 0xFFFF_FFFF

@@ -1,7 +1,8 @@
 """Converts powers to what a meter measures [core]: integers in its registers' units, and exact energy counters.
 
 The low digits carry the number of the measuring cycle in a shuffled form, so that each cycle differs from those near it
-in every value that moves at all: an answer can be traced to its cycle, and a mix of two cycles is seen.
+in every value that moves at all: an answer can be traced to its cycle, and a mix of two cycles is seen. Where the load
+is constant only voltages, currents and the frequency move.
 """
 
 import math
@@ -55,8 +56,7 @@ _VOLTAGE: Final = ((1000, 379), (1000, 701), (1000, 557))
 
 def measure(powers: Powers, cycle: int, seconds: float, seed: int) -> Measurement:
     """What the meter measures in `cycle`, at `seconds` of simulated time."""
-    active = _split([round(10 * power) for power in powers.grid], cycle, _TOTAL_ACTIVE, _PHASE_ACTIVE)
-    reactive = _split([round(10 * power) for power in powers.reactive], cycle, _TOTAL_REACTIVE, _PHASE_REACTIVE)
+    active, reactive = _powers(powers, cycle)
     phases = []
     for index in range(3):
         volts = 230.0 + 1.6 * smooth(seed + 51 + index, seconds, 25.0) - powers.grid[index] / 4000.0
@@ -66,6 +66,17 @@ def measure(powers: Powers, cycle: int, seconds: float, seed: int) -> Measuremen
         phases.append(Channel(active[index + 1], reactive[index + 1], current, voltage))
     frequency = 50_000 + round(18 * smooth(seed + 61, seconds, 20.0) + 4 * whole(seed + 62, cycle))
     return Measurement(Channel(active[0], reactive[0]), (phases[0], phases[1], phases[2]), frequency)
+
+
+def _powers(powers: Powers, cycle: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Active and reactive power, the total first, in 0.1 W and 0.1 var."""
+    active, reactive = ([round(10 * power) for power in one] for one in (powers.grid, powers.reactive))
+    if powers.is_constant:
+        return (sum(active), *active), (sum(reactive), *reactive)
+    return (
+        _split(active, cycle, _TOTAL_ACTIVE, _PHASE_ACTIVE),
+        _split(reactive, cycle, _TOTAL_REACTIVE, _PHASE_REACTIVE),
+    )
 
 
 def _split(

@@ -34,6 +34,8 @@ class MeterSettings:
     firmware: Firmware = "2.6.0"
     energy_flow: bool = False
     """Whether 40972-41012 are there."""
+    constant_load: float | None = None
+    """W that the house takes all the time; None: a household day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class Meter:
         self.booting = False
         self._truth = truth
         self._cycle = truth.last_cycle
-        self.household = Household(settings.seed, settings.time_of_day)
+        self.household = Household(settings.seed, settings.time_of_day, constant_load=settings.constant_load)
         self.energies = Energies()
         self._last: dict[Block, tuple[bytes, int, int]] = {}
         self._measured_at = now

@@ -33,6 +33,7 @@ _METER_FLOATS: Final = (
 )  # fmt: skip
 """The values from register 218 on, a float of two registers each."""
 METER_START: Final = 218
+_POWERS: Final = ("power", "power_l1", "power_l2", "power_l3")
 _SWAPPED: Final = {"_l1": "_l2", "_l2": "_l3", "_l3": "_l1"}
 
 
@@ -47,6 +48,8 @@ class BeliefPlan:
     frozen: bool = False
     factor: float = 1.0
     """Of all powers: 1.05 believes 5 % too much."""
+    deadband: float = 0.0
+    """W by which a power must have changed before new values are shown: then nothing moves at a constant load."""
     kind: int = KSEM
     """Kind of the meter, register 1082: 0 SDM 630, 1 EM-300 LR, 3 KSEM, 255 none."""
     energy_manager: int = 0
@@ -73,6 +76,7 @@ class Belief:
         self._newest: list[int | None] = [None] * LIVE.count
         self._readings: deque[tuple[float, dict[str, float]]] = deque()
         self._frozen_at: dict[str, float] | None = None
+        self._shown: dict[str, float] = {}
 
     def read(self, span: RegisterRange, registers: tuple[int, ...], now: float) -> None:
         """Registers came on RS485 at `now`."""
@@ -87,7 +91,7 @@ class Belief:
         """The meter's values as the inverter believes them at `now`; 0 for all where it has no meter."""
         if self.plan.frozen and self._frozen_at is not None:
             return self._frozen_at
-        believed = self._spoiled(self._as_read(now - self.plan.delay))
+        believed = self._spoiled(self._beyond_deadband(self._as_read(now - self.plan.delay)))
         self._frozen_at = believed if self.plan.frozen else None
         return believed
 
@@ -96,6 +100,12 @@ class Belief:
             if at <= before:
                 return values if before - at < LOST_AFTER else {}
         return {}
+
+    def _beyond_deadband(self, values: dict[str, float]) -> dict[str, float]:
+        changes = [abs(values.get(key, 0.0) - self._shown.get(key, 0.0)) for key in _POWERS]
+        if not (values and self._shown) or max(changes) >= self.plan.deadband:
+            self._shown = values
+        return self._shown
 
     def _spoiled(self, values: dict[str, float]) -> dict[str, float]:
         plan = self.plan

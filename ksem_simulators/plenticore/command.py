@@ -35,7 +35,7 @@ commands on --control (JSON lines):
   {"do":"replay","at":1234.5}                            with --replay-waits: begin at this CLOCK_BOOTTIME
   {"do":"words"}                                         the registers last received, by range
   {"do":"believe","factor":1.05}                         what it makes of them: delay wrong_sign swapped_phases frozen
-                                                         factor kind energy_manager power_limit
+                                                         factor deadband kind energy_manager power_limit
   {"do":"modbus","on":false}                             its Modbus TCP server: on order one_client answer_after
 outcomes: good wrong torn stale late foreign broken timeout exception-N; data where no --truth is given
 """
@@ -119,6 +119,7 @@ def _modbus_server(
             swapped_phases="swapped-phases" in options.believes,
             frozen="frozen" in options.believes,
             factor=options.believes_factor,
+            deadband=options.believes_beyond,
             kind=options.meter_kind,
         )
     except ValueError as error:
@@ -153,6 +154,13 @@ def _add_modbus(parser: argparse.ArgumentParser) -> None:
     faults = ("wrong-sign", "swapped-phases", "frozen")
     group.add_argument("--believes", action="append", choices=faults, default=[], help="a fault; more than once")
     group.add_argument("--believes-factor", type=float, default=1.0, metavar="X", help="1.05: 5 %% too much power")
+    group.add_argument(
+        "--believes-beyond",
+        type=float,
+        default=0.0,
+        metavar="W",
+        help="show new values only once a power has changed by so much",
+    )
     group.add_argument("--believes-after", type=float, default=0.4, metavar="S", help="its own delay (default 0.4)")
     group.add_argument("--meter-kind", type=int, default=3, metavar="N", help="register 1082 (default 3, a KSEM)")
 

@@ -73,6 +73,17 @@ def test_neighbouring_cycles_differ_in_each_phase_and_in_the_total() -> None:
         assert all(a.voltage != b.voltage for a, b in zip(old.phases, new.phases, strict=True))
 
 
+def test_at_a_constant_load_no_power_moves_and_yet_no_two_cycles_are_the_same() -> None:
+    house = Household(1, 2 * 3600.0, constant_load=347.0)
+    night = [measure(house.step(0.2), cycle, house.seconds, 1) for cycle in range(500)]
+    assert {one.total.active for one in night} == {3470}
+    assert len({tuple((phase.active, phase.reactive) for phase in one.phases) for one in night}) == 1
+    for one in night:
+        assert sum(phase.active for phase in one.phases) == one.total.active
+        assert sum(phase.reactive for phase in one.phases) == one.total.reactive
+    assert len({live_words(one)[80:292] for one in night}) == len(night)
+
+
 def test_the_registers_hold_what_was_measured_in_plus_and_minus_pairs(tmp_path: Path) -> None:
     spoken = Spoken(tmp_path, time_of_day=12 * 3600.0)
     for step in range(50):

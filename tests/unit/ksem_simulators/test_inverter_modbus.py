@@ -52,6 +52,22 @@ def test_shows_floats_in_both_byte_orders_and_says_which(order: ByteOrder) -> No
     assert belief.registers(10.0, order, 71)[5] == (order == "big")
 
 
+def test_shows_new_values_only_once_a_power_has_changed_by_its_deadband() -> None:
+    belief = Belief(BeliefPlan(delay=0.0, deadband=5.0))
+    for at, power in ((10.0, 1000), (10.2, 1040), (10.4, 1060)):
+        belief.read(LIVE, live(power), at)
+    assert [shown(belief, at, 252) for at in (10.0, 10.3, 10.5)] == pytest.approx([100.0, 100.0, 106.0])
+    assert shown(belief, 16.0, 252) == 0.0
+
+
+def test_without_a_deadband_every_value_is_shown_though_no_power_moves() -> None:
+    belief = Belief(BeliefPlan(delay=0.0))
+    belief.read(LIVE, live(1000), 10.0)
+    assert shown(belief, 10.0, 220) == pytest.approx(50.01)
+    belief.read(LIVE, (*live(1000)[:27], 50_020, *live(1000)[28:]), 10.2)
+    assert shown(belief, 10.2, 220) == pytest.approx(50.02)
+
+
 def test_shows_zeros_once_its_meter_is_gone() -> None:
     belief = Belief(BeliefPlan(delay=0.0))
     belief.read(LIVE, live(1000), 10.0)
