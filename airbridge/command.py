@@ -1,4 +1,7 @@
-"""Defines the command line of `airbridge`."""
+"""Defines the command line of `airbridge`.
+
+It imports libraries of the extra `tools`; `__main__` stands apart from it, to name what is missing.
+"""
 
 from typing import Annotated
 

@@ -1,4 +1,7 @@
-"""Defines the command line of `airbridge capture`."""
+"""Defines the command line of `airbridge capture`, and its command `show`.
+
+It joins the commands of three modules, which know nothing of one another.
+"""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,13 +9,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from airbridge.capture.bridge_summary import BridgeSummary
 from airbridge.capture.bus import bus
-from airbridge.capture.flight_command import flight, join_files
+from airbridge.capture.flight import flight, join_files
 from airbridge.capture.output import fail, load_capture
 from airbridge.capture.push import push
 from airbridge.capture.report import bridge_report, report
-from airbridge.capture.summary import CaptureSummary
+from airbridge.capture.summary import BridgeSummary, CaptureSummary
 from ksem_contract.message_fields import InvalidMessage
 
 app = typer.Typer(

@@ -5,8 +5,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from airbridge.capture.bridge_summary import BridgeSummary
-from airbridge.capture.summary import CaptureSummary, CycleOrder, Row, Spread
+from airbridge.capture.summary import BridgeSummary, CaptureSummary, CycleOrder, Row, Spread
 
 SHOWN_PARTS = 24
 REQUESTED = {

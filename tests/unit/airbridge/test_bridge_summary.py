@@ -5,8 +5,8 @@ from typing import Any
 
 from rich.console import Console
 
-from airbridge.capture.bridge_summary import BridgeSummary
 from airbridge.capture.report import bridge_report
+from airbridge.capture.summary import BridgeSummary
 from ksem_contract.capture_file import CaptureRecord
 
 READ: dict[str, Any] = {"function": 3, "unit": 1, "start": 0, "count": 28}
