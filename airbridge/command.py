@@ -11,7 +11,7 @@ from airbridge.capture.command import app as capture
 from airbridge.demo.command import demo
 from airbridge.doctor.command import doctor
 from airbridge.drill.command import drill
-from airbridge.monitor.command import monitor
+from airbridge.monitor.run import monitor
 from airbridge.pairing.command import app as pair
 from airbridge.setup.command import setup
 from airbridge.snippets.command import snippets

@@ -9,16 +9,13 @@ from typing import Final
 from rich.console import Console
 from rich.live import Live
 
-from airbridge.demo.broker import NoBroker
-from airbridge.demo.chain import Chain, ChainBroken
-from airbridge.demo.feed import Feed
+from airbridge.demo.chain import Chain, ChainBroken, Unplug
 from airbridge.demo.keys import Keys
 from airbridge.demo.options import Options
-from airbridge.demo.outputs import PlainView, ScreenView, View, write_svg
-from airbridge.demo.plain import summary_lines
-from airbridge.demo.unplug import Unplug
+from airbridge.demo.outputs import PlainView, ScreenView, View, summary_lines, write_svg
+from airbridge.demo.processes import NoBroker
 from airbridge.demo.verdict import faults
-from airbridge.demo.watch import Watch
+from airbridge.demo.watch import Feed, Watch
 from service_runtime.clock import boottime
 
 START_WITHIN: Final = 45.0

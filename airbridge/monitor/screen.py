@@ -8,8 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from airbridge.demo.figures import heading
-from airbridge.demo.links import Part
-from airbridge.demo.view import chain_section
+from airbridge.demo.view import Part, chain_section
 from ksem_contract.health import NoData, Percentiles, UnitHealth
 from ksem_dashboard.chain import Chain, chains
 from ksem_dashboard.faults import find_faults, judge

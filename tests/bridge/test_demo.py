@@ -24,7 +24,7 @@ from .broker import Broker, free_port
 _ENVIRON = os.environ | {"COLUMNS": "120", "AIRBRIDGE_MQTT__HOST": "nowhere.invalid"}
 """A setting for real services in the environment must not reach the demo's."""
 _COUNTS = re.compile(r"answers in \S+ s: (\d+) good, (.*)")
-_NO_MOSQUITTO = "import airbridge.demo.broker as b; b._SEARCH = ''; from airbridge.__main__ import main; main()"
+_NO_MOSQUITTO = "import airbridge.demo.processes as b; b._SEARCH = ''; from airbridge.__main__ import main; main()"
 
 
 def _demo(*arguments: str, program: Sequence[str] = ("-m", "airbridge")) -> "subprocess.Popen[str]":

@@ -1,5 +1,5 @@
-from airbridge.demo.links import Condition, chain
 from airbridge.demo.picture import BridgeState
+from airbridge.demo.view import Condition, chain
 
 from .pictures import BROKER, TOPICS, flowing
 

@@ -1,5 +1,5 @@
+from airbridge.demo.outputs import status_line, summary_lines
 from airbridge.demo.picture import BridgeState
-from airbridge.demo.plain import status_line, summary_lines
 from airbridge.demo.verdict import Counts
 
 from .pictures import TOPICS, flowing
