@@ -11,7 +11,7 @@ from service_runtime import mqtt_reasons
 from service_runtime.common_settings import MqttSettings
 from service_runtime.mqtt_link import MqttLink
 
-PATIENCE: Final = 8.0
+LOGIN_PATIENCE: Final = 8.0
 """Seconds until it is clear whether a login works: each step of the link's own gives up after 2."""
 _log: Final = logging.getLogger("airbridge.setup")
 
@@ -38,7 +38,7 @@ def log_in(mqtt: MqttSettings) -> BrokerAnswer:
     )
     link.start()
     try:
-        settled.wait(PATIENCE)
+        settled.wait(LOGIN_PATIENCE)
     finally:
         link.stop()
     up, reasons = answers[0] if answers else (False, (mqtt_reasons.no_answer(mqtt),))
