@@ -1,4 +1,4 @@
-"""`airbridge monitor`: shows the bridge until a signal stops it, on the terminal, in lines, once, or as JSON [shell]."""
+"""`airbridge monitor`: shows the bridge until a signal stops it, on a terminal, in lines, once, or as JSON [shell]."""
 
 import json
 import sys

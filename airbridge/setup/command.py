@@ -9,8 +9,7 @@ import typer
 from rich.console import Console
 
 from airbridge.setup.meter_questions import parse_place
-from airbridge.setup.run import Runner
-from airbridge.setup.screen import DefaultAnswers, Screen, TerminalAnswers, Unanswered
+from airbridge.setup.run import DefaultAnswers, Runner, Screen, TerminalAnswers, Unanswered
 from airbridge.setup.services import look
 from airbridge.setup.settings_text import UnreadableSettings
 from airbridge.setup.steps import text

@@ -1,14 +1,15 @@
-"""Settles which serial port leads to the inverter, and whether the inverter sends requests there [core]."""
+"""Settles which serial port leads to the inverter, and at which speed it sends its requests there [core]."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from airbridge.setup.adapters import Adapter, is_candidate, other_device
-from airbridge.setup.line_scan import PLENTICORE
 from airbridge.setup.settings_text import Key
 from airbridge.setup.steps import (
     Choose,
     Confirm,
+    LineAnswer,
     LineMode,
     ListAdapters,
     ListenToLine,
@@ -20,6 +21,7 @@ from airbridge.setup.steps import (
     text,
 )
 from airbridge.setup.wizard_input import Existing, Given
+from modbus_codec.rtu import Noise, Reply, Request
 
 AGAIN: Final = "again"
 FIRST_LISTEN: Final = 3.0
@@ -136,3 +138,62 @@ def _shown(adapter: Adapter) -> Text:
     if adapter.holders and not adapter.ours:
         return text("adapter held", path=adapter.path, name=adapter.label, holder=_holder(adapter))
     return text("adapter", path=adapter.path, name=adapter.label)
+
+
+PLENTICORE: Final = LineMode()
+OTHERS: Final = (
+    LineMode(19200, "N", 2),
+    LineMode(9600, "N", 1),
+    LineMode(19200, "E", 1),
+    LineMode(9600, "N", 2),
+    LineMode(57600, "N", 2),
+    LineMode(115200, "N", 1),
+)
+"""What other inverters use, the likely ones first. A receiver takes 8N2 for 8N1: stop bits need no trial."""
+NOISE: Final = 4
+"""Bytes from which a line is not silent: fewer come from plugging in."""
+ENOUGH: Final = 2
+"""Requests that decide: one can come about by chance, at a wrong speed."""
+
+
+class LineScan:
+    """Takes what was received at one speed after the other. The first round listens long, the others shortly."""
+
+    def __init__(self, first: LineMode, seconds: float) -> None:
+        self._modes = [first, *(one for one in (PLENTICORE, *OTHERS) if one != first)]
+        self._seconds = seconds
+        self._noise = 0
+        self._requests: list[int] = []
+        self._at = 0
+
+    @property
+    def mode(self) -> LineMode:
+        """The speed to listen at now."""
+        return self._modes[self._at]
+
+    @property
+    def seconds(self) -> float:
+        """How long to listen at it. A Plenticore requests some six times a second."""
+        return self._seconds if self._at == 0 else min(2.0, self._seconds)
+
+    def receive(self, frames: Sequence[Request | Reply | Noise]) -> LineAnswer | None:
+        """Take what the frame reader found; returns the answer as soon as it is clear."""
+        for frame in frames:
+            if isinstance(frame, Request):
+                self._requests.append(frame.unit)
+            elif isinstance(frame, Noise):
+                self._noise += len(frame.data)
+        if len(self._requests) >= ENOUGH:
+            return LineAnswer("requests", self.mode, tuple(sorted(set(self._requests))))
+        return None
+
+    def end_of_turn(self) -> LineAnswer | None:
+        """Go on to the next speed; returns the answer where no other speed would help."""
+        if self._noise < NOISE and not self._requests:
+            return LineAnswer("silent", self.mode)
+        self._requests.clear()
+        self._at += 1
+        if self._at < len(self._modes):
+            return None
+        self._at = 0
+        return LineAnswer("noise", self.mode)

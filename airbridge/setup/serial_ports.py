@@ -1,11 +1,17 @@
-"""Lists the serial ports of this host, as the kernel describes them; opens none [shell]."""
+"""Lists the serial ports of this host as the kernel describes them, and receives from one; sends nothing [shell]."""
 
 import os
+import time
 from pathlib import Path
 from typing import Final
 
+from airbridge.capture.serial_listener import PortError, SerialListener
 from airbridge.doctor.gather_host import DEVICES, holders
 from airbridge.setup.adapters import Adapter, prefer_sockets, stable_paths
+from airbridge.setup.port_questions import LineScan
+from airbridge.setup.steps import LineAnswer, LineMode, ListenToLine
+from modbus_codec.rtu import RtuFrameReader
+from service_runtime.clock import boottime
 
 DEV: Final = Path("/dev")
 SYS: Final = Path("/sys")
@@ -62,3 +68,34 @@ def _links(folder: Path) -> dict[str, str]:
         return {str(link): os.path.realpath(link) for link in folder.iterdir()}
     except OSError:
         return {}
+
+
+_TURN: Final = 0.05
+
+
+def listen_to_line(step: ListenToLine) -> LineAnswer:
+    """Until requests come, or it has tried every speed; on a silent line it stays at the first one."""
+    scan = LineScan(step.mode, step.seconds)
+    while True:
+        try:
+            answer = _listen_at(step.path, scan)
+        except PortError as error:
+            return LineAnswer("failed", step.mode, why=str(error))
+        answer = answer or scan.end_of_turn()
+        if answer is not None:
+            return answer
+
+
+def _listen_at(path: str, scan: LineScan) -> LineAnswer | None:
+    mode: LineMode = scan.mode
+    reader = RtuFrameReader()
+    with SerialListener(path, baudrate=mode.baudrate, parity=mode.parity, stopbits=mode.stopbits) as port:
+        deadline = time.monotonic() + scan.seconds
+        while time.monotonic() < deadline:
+            data = port.read(reader.idle_gap if reader.pending else _TURN)
+            now = boottime()
+            frames = reader.flush(now)
+            answer = scan.receive([*frames, *reader.feed(data, now)] if data else frames)
+            if answer is not None:
+                return answer
+    return None

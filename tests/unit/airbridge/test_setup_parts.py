@@ -12,7 +12,7 @@ import pytest
 
 from airbridge.setup import save
 from airbridge.setup.adapters import Adapter, is_candidate, other_device
-from airbridge.setup.line_scan import OTHERS, LineScan
+from airbridge.setup.port_questions import OTHERS, LineScan
 from airbridge.setup.serial_ports import list_adapters
 from airbridge.setup.settings_text import EMPTY, change, values
 from airbridge.setup.steps import LineAnswer, LineMode, NewFile

@@ -1,12 +1,16 @@
-"""Looks for a KSEM in the network: devices that announce themselves, and those that accept connections [shell]."""
+"""Finds in the network what setup needs: a KSEM, its first push, and whether a login at a broker works [shell]."""
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import json
+import logging
+import secrets
 import select
 import socket
 import subprocess
+import threading
 import time
 import urllib.parse
 import urllib.request
@@ -14,8 +18,17 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+from airbridge.capture.push_records import WrittenRegisters, answer
 from airbridge.doctor.facts import MeterAddress, MeterFacts
 from airbridge.doctor.gather_meter import PLAIN_PORT, TLS_PORT, gather_meter
+from airbridge.setup.steps import BrokerAnswer, PushAnswer, WaitForPush
+from ksem_contract.reasons import Reason, find_reason, sentence
+from modbus_codec.pdu import BadFrame
+from modbus_codec.tcp import MbapReader
+from service_runtime import mqtt_reasons
+from service_runtime.clock import boottime
+from service_runtime.common_settings import MqttSettings
+from service_runtime.mqtt_link import MqttLink
 
 PATIENCE: Final = 2.0
 """Seconds in which a device answers an SSDP search (MX 1) or an mDNS query."""
@@ -131,3 +144,74 @@ def _description(host: str, place: str) -> bytes:
     with contextlib.suppress(OSError, ValueError), opener.open(place, timeout=1.0) as answer:
         return bytes(answer.read(20_000))
     return b""
+
+
+def wait_for_push(step: WaitForPush) -> PushAnswer:
+    """Accept writes from anybody, answer them, and return with the first one."""
+    try:
+        peer = asyncio.run(_wait(step))
+    except OSError as error:
+        state = "taken" if error.errno == errno.EADDRINUSE else "failed"
+        return PushAnswer("taken" if state == "taken" else "failed", why=error.strerror or str(error))
+    return PushAnswer("pushed", peer) if peer else PushAnswer("nothing")
+
+
+async def _wait(step: WaitForPush) -> str:
+    wrote: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = str((writer.get_extra_info("peername") or ("?",))[0])
+        frames, written = MbapReader(), WrittenRegisters()
+        with contextlib.suppress(BadFrame, OSError):
+            while data := await reader.read(4096):
+                for frame in frames.feed(data):
+                    reply, record = answer(frame, peer, boottime(), written)
+                    writer.write(reply.encode())
+                    if record.what == "write" and not wrote.done():
+                        wrote.set_result(peer)
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, step.listen, step.port)
+    try:
+        return await asyncio.wait_for(wrote, step.seconds)
+    except TimeoutError:
+        return ""
+    finally:
+        server.close()
+
+
+LOGIN_PATIENCE: Final = 8.0
+"""Seconds until it is clear whether a login works: each step of the link's own gives up after 2."""
+_log: Final = logging.getLogger("airbridge.setup")
+
+
+def log_in(mqtt: MqttSettings) -> BrokerAnswer:
+    """Connect once, subscribe, and leave."""
+    answers: list[tuple[bool, tuple[Reason, ...]]] = []
+    settled = threading.Event()
+
+    def on_link(up: bool, reasons: tuple[Reason, ...]) -> None:
+        answers.append((up, reasons))
+        settled.set()
+
+    _log.addHandler(logging.NullHandler())
+    _log.propagate = False  # the screen shows the reason
+    link = MqttLink(
+        mqtt,
+        client_id=f"airbridge-setup-{secrets.token_hex(8)}",
+        will=None,
+        subscriptions=[f"{mqtt.prefix}/+/status"],
+        on_message=lambda _: None,
+        on_link=on_link,
+        log=_log,
+    )
+    link.start()
+    try:
+        settled.wait(LOGIN_PATIENCE)
+    finally:
+        link.stop()
+    up, reasons = answers[0] if answers else (False, (mqtt_reasons.no_answer(mqtt),))
+    if up:
+        return BrokerAnswer("up")
+    return BrokerAnswer("login" if find_reason(reasons, "broker-login") else "down", sentence(reasons))
