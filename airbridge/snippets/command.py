@@ -27,11 +27,11 @@ class Program(StrEnum):
 
 
 _RENDER: dict[Program, Callable[[Address], str]] = {
-    Program.EVCC: evcc.render,
-    Program.HOME_ASSISTANT: homeassistant.render,
-    Program.UNI_METER: uni_meter.render,
-    Program.TELEGRAF: telegraf.render,
-    Program.NODE_RED: node_red.render,
+    Program.EVCC: evcc.render_evcc,
+    Program.HOME_ASSISTANT: homeassistant.render_home_assistant,
+    Program.UNI_METER: uni_meter.render_uni_meter,
+    Program.TELEGRAF: telegraf.render_telegraf,
+    Program.NODE_RED: node_red.render_node_red,
 }
 
 
@@ -82,7 +82,7 @@ def snippets(
             float(tables.get("values", {}).get("interval", 1.0)),
             float(tables.get("poll", {}).get("energy", 10.0)),
         )
-        text = openwb.render(place, counter) if program is Program.OPENWB else _RENDER[program](place)
+        text = openwb.render_openwb(place, counter) if program is Program.OPENWB else _RENDER[program](place)
     except ValueError as wrong:
         raise typer.BadParameter(str(wrong)) from None
     typer.echo(text, nl=False)

@@ -7,7 +7,7 @@ from airbridge.snippets.place import Address
 from ksem_contract.home_assistant import meter_device
 from service_runtime.version import VERSION
 
-_HEAD = """\
+_HOME_ASSISTANT_HEAD = """\
 # configuration.yaml. Not needed where discovery works, which is the default: the same sensors appear by themselves.
 # The ids are those of discovery, so that a change to it keeps the history.
 # The broker itself is set in Home Assistant's page: Settings, Devices & services, MQTT:
@@ -15,7 +15,7 @@ _HEAD = """\
 """
 
 
-def render(place: Address) -> str:
+def render_home_assistant(place: Address) -> str:
     """The settings. JSON texts are YAML, too."""
     message: dict[str, Any] = json.loads(
         meter_device(place.topics, "homeassistant", place.meter, version=VERSION, interval=place.interval).payload
@@ -23,7 +23,7 @@ def render(place: Address) -> str:
     device = {key: message["device"][key] for key in ("identifiers", "name", "manufacturer", "model")}
     login = f", user {place.username}" if place.username else ""
     login += '; advanced options: "Use a client certificate", and the CA by "Upload"' if place.tls else ""
-    parts = [_HEAD.format(broker=place.broker, port=place.port, login=login)]
+    parts = [_HOME_ASSISTANT_HEAD.format(broker=place.broker, port=place.port, login=login)]
     parts += [f"{note}\n" for note in place.login_notes()]
     parts.append("mqtt:\n  sensor:\n")
     for component in message["components"].values():

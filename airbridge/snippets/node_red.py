@@ -6,7 +6,7 @@ from typing import Any
 from airbridge.snippets.place import LIVE_TIMEOUT, Address
 
 
-def render(place: Address) -> str:
+def render_node_red(place: Address) -> str:
     """The flow, as JSON. Node-RED imports no logins: a comment in the flow has what to type in."""
     notes = [f"In the node of the broker, Security: user {place.username}."] if place.username else []
     if place.tls:
@@ -67,15 +67,15 @@ def render(place: Address) -> str:
         broker,
         *([secure] if place.tls else []),
         comment,
-        _listener(flow, "airbridge-values", "all values", place.values, "json", 80, ["airbridge-stopped"]),
-        _listener(flow, "airbridge-status", "live data", place.status, "utf8", 200, []),
+        _node_red_listener(flow, "airbridge-values", "all values", place.values, "json", 80, ["airbridge-stopped"]),
+        _node_red_listener(flow, "airbridge-status", "live data", place.status, "utf8", 200, []),
         stopped,
         show,
     ]
     return json.dumps(nodes, indent=2) + "\n"
 
 
-def _listener(
+def _node_red_listener(
     flow: str, ident: str, name: str, topic: str, datatype: str, height: int, more: list[str]
 ) -> dict[str, Any]:
     return {

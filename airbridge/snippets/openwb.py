@@ -6,7 +6,7 @@ Source: openWB's packages/modules/devices/generic/mqtt.
 from airbridge.snippets.place import Address
 from service_runtime.setting import toml_word
 
-_TEXT = """\
+_OPENWB = """\
 # publisher.toml. In openWB: add a device "MQTT" with a counter component; openWB shows the counter's id.
 # openWB does not look at a value's age: when the meter's data stops, the last value stays there. Where that matters,
 # use openWB's own module for the KSEM with the Modbus TCP server of rtu-server instead (docs/modbus-tcp.md).
@@ -31,6 +31,6 @@ id = {counter}
 """
 
 
-def render(place: Address, counter: int) -> str:
+def render_openwb(place: Address, counter: int) -> str:
     """The settings."""
-    return _TEXT.format(meter=toml_word(place.meter), counter=counter)
+    return _OPENWB.format(meter=toml_word(place.meter), counter=counter)

@@ -4,7 +4,7 @@ from airbridge.snippets.place import PASSWORD, Address
 from service_runtime.setting import toml_word
 
 
-def render(place: Address) -> str:
+def render_telegraf(place: Address) -> str:
     """The settings: one point for each measuring cycle, at the time the meter was read."""
     lines = [
         "# telegraf.conf. One point for each measuring cycle; topics that stop leave a gap, never a repeated value.",

@@ -4,7 +4,7 @@ import json
 
 from airbridge.snippets.place import LIVE_TIMEOUT, PASSWORD, Address
 
-_JAVA = (
+_UNI_METER_STORES = (
     "# uni-meter has no settings for certificates; Java takes them from two stores. Make them of the three files:",
     "#   keytool -importcert -noprompt -alias airbridge -file ca.pem -keystore ca.p12 -storepass changeit",
     "#   openssl pkcs12 -export -in cert.pem -inkey key.pem -out login.p12 -passout pass:changeit",
@@ -12,19 +12,19 @@ _JAVA = (
     "#   JAVA_TOOL_OPTIONS='-Djavax.net.ssl.trustStore=ca.p12 -Djavax.net.ssl.trustStorePassword=changeit",
     "#     -Djavax.net.ssl.keyStore=login.p12 -Djavax.net.ssl.keyStorePassword=changeit'   (all in one line)",
 )
-_CHANNELS = (
+_UNI_METER_CHANNELS = (
     *((f"power-l{phase}", f"power_l{phase}") for phase in (1, 2, 3)),
     *((f"energy-consumption-l{phase}", f"energy_import_l{phase}") for phase in (1, 2, 3)),
     *((f"energy-production-l{phase}", f"energy_export_l{phase}") for phase in (1, 2, 3)),
 )
 
 
-def render(place: Address) -> str:
+def render_uni_meter(place: Address) -> str:
     """The settings: every channel out of one JSON, so that all are of one measuring cycle."""
     lines = [
         "# /etc/uni-meter.conf. All channels come from one message, so they belong to one measuring cycle.",
         *place.login_notes(),
-        *(_JAVA if place.tls else ()),
+        *(_UNI_METER_STORES if place.tls else ()),
         "uni-meter {",
         '  output = "uni-meter.output-devices.shelly-pro3em"',
         "  # Without it values would be given on for a minute after the last one came.",
@@ -37,7 +37,7 @@ def render(place: Address) -> str:
     if place.username:
         lines += [f"      username = {json.dumps(place.username)}", f'      password = "{PASSWORD}"']
     lines += ['      power-phase-mode = "tri-phase"', '      energy-phase-mode = "tri-phase"', "      channels = ["]
-    for channel, key in _CHANNELS:
+    for channel, key in _UNI_METER_CHANNELS:
         where = f'type = "json", topic = {json.dumps(place.values)}, json-path = "$.{key}"'
         lines.append(f'        {{ {where}, channel = "{channel}" }}')
     return "\n".join([*lines, "      ]", "    }", "  }", "}"]) + "\n"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from airbridge.snippets.homeassistant import render
+from airbridge.snippets.homeassistant import render_home_assistant
 from airbridge.snippets.place import Address
 from ksem_contract.home_assistant import Discovery, meter_device, node_device
 from ksem_contract.topics import Topics
@@ -164,7 +164,7 @@ def test_templates_make_a_state_of_the_real_payloads(found: Discovery) -> None:
 
 
 def test_the_settings_for_a_home_without_discovery_are_taken_too() -> None:
-    text = render(Address("192.0.2.7", 1883, False, "", TOPICS, "main"))
+    text = render_home_assistant(Address("192.0.2.7", 1883, False, "", TOPICS, "main"))
     parsed: Any = parse_yaml(text)
 
     def look(_home: HomeAssistant) -> None:
