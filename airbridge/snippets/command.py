@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from airbridge.doctor.gather_host import gather_settings
-from airbridge.snippets import evcc, homeassistant, node_red, openwb, telegraf, uni_meter
+from airbridge.snippets import programs
 from airbridge.snippets.place import LOGINS, Address
 from ksem_contract.topics import Topics
 from service_runtime.common_settings import MqttSettings
@@ -27,11 +27,11 @@ class Program(StrEnum):
 
 
 _RENDER: dict[Program, Callable[[Address], str]] = {
-    Program.EVCC: evcc.render_evcc,
-    Program.HOME_ASSISTANT: homeassistant.render_home_assistant,
-    Program.UNI_METER: uni_meter.render_uni_meter,
-    Program.TELEGRAF: telegraf.render_telegraf,
-    Program.NODE_RED: node_red.render_node_red,
+    Program.EVCC: programs.render_evcc,
+    Program.HOME_ASSISTANT: programs.render_home_assistant,
+    Program.UNI_METER: programs.render_uni_meter,
+    Program.TELEGRAF: programs.render_telegraf,
+    Program.NODE_RED: programs.render_node_red,
 }
 
 
@@ -82,7 +82,7 @@ def snippets(
             float(tables.get("values", {}).get("interval", 1.0)),
             float(tables.get("poll", {}).get("energy", 10.0)),
         )
-        text = openwb.render_openwb(place, counter) if program is Program.OPENWB else _RENDER[program](place)
+        text = programs.render_openwb(place, counter) if program is Program.OPENWB else _RENDER[program](place)
     except ValueError as wrong:
         raise typer.BadParameter(str(wrong)) from None
     typer.echo(text, nl=False)

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from airbridge.snippets.homeassistant import render_home_assistant
 from airbridge.snippets.place import Address
+from airbridge.snippets.programs import render_home_assistant
 from ksem_contract.home_assistant import Discovery, meter_device, node_device
 from ksem_contract.topics import Topics
 from tests.unit.ksem_dashboard.house import METER_HEALTH, NODE_HEALTH
