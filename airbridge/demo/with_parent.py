@@ -1,6 +1,7 @@
 """`python -m airbridge.demo.with_parent PROGRAM ...`: becomes that program, which ends when its parent ends.
 
-Whatever becomes of the demo, even SIGKILL, nothing of it goes on running.
+Whatever becomes of the demo, even SIGKILL, nothing of it goes on running. It is a program of its own, which imports
+little, since each process of the demo starts through it.
 """
 
 import ctypes

@@ -1,4 +1,7 @@
-"""Decides when a service is started, started again, or counted as hung [core]."""
+"""Decides when a service is started, started again, or counted as hung [core].
+
+It starts nothing itself, so tests of its pauses need no processes and no waiting.
+"""
 
 from typing import Final
 

@@ -1,4 +1,7 @@
-"""Calls the Supervisor's API, as far as the app needs it [shell]."""
+"""Calls the Supervisor's API, as far as the app needs it [shell].
+
+Nothing else here knows what the Supervisor's answers look like.
+"""
 
 import json
 import os

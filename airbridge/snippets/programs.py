@@ -70,7 +70,7 @@ id = {counter}
 
 
 def render_openwb(place: Address, counter: int) -> str:
-    """openWB 2: the publisher's own table, and the bridge to openWB's broker.
+    """Settings of openWB 2: the publisher's own table, and the bridge to openWB's broker.
 
     Source: openWB's packages/modules/devices/generic/mqtt.
     """
