@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from ksem_simulators.control import ControlClient
+from ksem_simulators.process import ControlClient
 
 _READY_WITHIN: Final = 15.0
 _END_WITHIN: Final = 5.0

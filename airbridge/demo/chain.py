@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 from airbridge.demo.options import Address, Options
 from airbridge.demo.processes import LOOPBACK, Child, accepts, clean_environ, free_port, log_tail, own_broker
 from airbridge.demo.settings_files import inverter_reader_toml, mqtt_settings, publisher_toml, rtu_server_toml
-from ksem_simulators.control import CommandRefused
+from ksem_simulators.process import CommandRefused
 from ksem_simulators.recording import Recording
 from ksem_simulators.simulator import KsemHandle, LineHandle, PlenticoreHandle, Simulator, SimulatorFailed
 from service_runtime.clock import boottime

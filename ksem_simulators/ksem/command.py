@@ -9,15 +9,21 @@ from pathlib import Path
 from typing import Any, Final
 
 from ksem_contract.blocks import PUSH_GROUPS
-from ksem_simulators.control import ControlServer
 from ksem_simulators.ksem.meter import FIRMWARE_WORDS, Meter, MeterSettings
-from ksem_simulators.ksem.poll_fault import FAULTS
 from ksem_simulators.ksem.push_plan import ENERGY_SPLITS, SPLITS, PushSettings
 from ksem_simulators.ksem.pusher import Pusher
 from ksem_simulators.ksem.replay import ReplayMeter, ReplayPusher, ReplayService
-from ksem_simulators.ksem.server import MeterServer
+from ksem_simulators.ksem.server import FAULTS, MeterServer
 from ksem_simulators.ksem.service import KsemService
-from ksem_simulators.process import add_common, add_replay, announce, exact_sleep, follow_parent, summarise
+from ksem_simulators.process import (
+    ControlServer,
+    add_common,
+    add_replay,
+    announce,
+    exact_sleep,
+    follow_parent,
+    summarise,
+)
 from ksem_simulators.recording import Recording
 from ksem_simulators.truth import TruthWriter
 from service_runtime.clock import boottime

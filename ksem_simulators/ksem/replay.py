@@ -10,9 +10,8 @@ from typing import Any, Final
 from ksem_contract.capture_file import CaptureRecord
 from ksem_contract.registers import RegisterRange
 from ksem_simulators.ksem.meter import Outgoing
-from ksem_simulators.ksem.poll_fault import PollFault
 from ksem_simulators.ksem.pusher import PushConnection, PushCounters, stopped
-from ksem_simulators.ksem.server import MeterServer
+from ksem_simulators.ksem.server import MeterServer, PollFault
 from ksem_simulators.process import cpu_seconds
 from ksem_simulators.recording import Recording
 from ksem_simulators.truth import Kind

@@ -6,9 +6,8 @@ from dataclasses import asdict
 from typing import Any
 
 from ksem_simulators.ksem.meter import FIRMWARE_WORDS, Meter
-from ksem_simulators.ksem.poll_fault import PollFault
 from ksem_simulators.ksem.pusher import Pusher, stopped
-from ksem_simulators.ksem.server import MeterServer
+from ksem_simulators.ksem.server import MeterServer, PollFault
 from ksem_simulators.process import cpu_seconds
 from service_runtime.clock import boottime
 

@@ -9,12 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from ksem_simulators.control import ControlServer
-from ksem_simulators.line.frame_faults import KINDS, FrameFault
-from ksem_simulators.line.loop import LineLoop, open_trace
-from ksem_simulators.line.pty_end import PtyEnd
+from ksem_simulators.line.direction import KINDS, FrameFault
+from ksem_simulators.line.loop import LineLoop, PtyEnd, open_trace
 from ksem_simulators.line.wire_log import TO_CLIENT, TO_SERVER, WireLogWriter
-from ksem_simulators.process import add_common, announce, cpu_seconds, exact_sleep, follow_parent, summarise
+from ksem_simulators.process import (
+    ControlServer,
+    add_common,
+    announce,
+    cpu_seconds,
+    exact_sleep,
+    follow_parent,
+    summarise,
+)
 
 _COMMANDS: Final = """\
 commands on --control (JSON lines); "to" is "server", "client" or "both" (default server):

@@ -1,7 +1,12 @@
-"""Runs the line's loop [shell]: takes bytes from both ends, hands each over when its time has come, counts them."""
+"""Runs the line's loop [shell]: takes bytes from both ends, hands each over when its time has come, counts them.
 
+An end is a pty under a name of its own.
+"""
+
+import contextlib
 import os
 import select
+import tty
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -9,12 +14,62 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
 
-from ksem_simulators.line.direction import NEVER, Pacer, Travelling, character_time
-from ksem_simulators.line.frame_faults import FrameFaults
-from ksem_simulators.line.pty_end import PtyEnd
+from ksem_simulators.line.direction import NEVER, FrameFaults, Pacer, Travelling, character_time
 from ksem_simulators.line.wire_log import ECHO, INJECTED, LOST, TO_CLIENT, TO_SERVER, UNCERTAIN, WireLogWriter
 from ksem_simulators.percentiles import Samples
 from service_runtime.clock import boottime
+
+
+class PtyEnd:
+    """The line holds the master. It holds the slave open too, so that nothing is lost while nobody else has it open,
+    and a service that closes its port does not make the master fail.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.master = -1
+        self._slave = -1
+
+    @property
+    def is_plugged(self) -> bool:
+        """Whether the port is there."""
+        return self.master >= 0
+
+    def plug(self) -> None:
+        """A new pty appears under the name."""
+        if self.is_plugged:
+            return
+        self.master, self._slave = os.openpty()
+        tty.setraw(self._slave)
+        os.set_blocking(self.master, False)
+        link = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        link.unlink(missing_ok=True)
+        link.symlink_to(os.ttyname(self._slave))
+        link.replace(self.path)
+
+    def unplug(self) -> None:
+        """The name goes, and who has the port open gets EIO, as with a USB adapter pulled out."""
+        if not self.is_plugged:
+            return
+        self.path.unlink(missing_ok=True)
+        master, slave, self.master, self._slave = self.master, self._slave, -1, -1
+        os.close(slave)
+        os.close(master)
+
+    def read(self) -> bytes:
+        """What was written to the port; empty when there is nothing."""
+        with contextlib.suppress(BlockingIOError, OSError):
+            return os.read(self.master, 4096)
+        return b""
+
+    def write(self, data: bytes) -> int:
+        """Hands bytes to who reads the port; returns how many fitted into its buffer."""
+        if not self.is_plugged:
+            return 0
+        with contextlib.suppress(BlockingIOError, OSError):
+            return os.write(self.master, data)
+        return 0
+
 
 _UNCERTAIN_AFTER: Final = 0.0002
 """A hand-over takes some 10 us; one that took this long was interrupted."""

@@ -9,16 +9,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, Final
 
-from ksem_simulators.control import ControlServer
 from ksem_simulators.line.wire_log import TO_CLIENT, TO_SERVER
+from ksem_simulators.plenticore.answer import bursts
 from ksem_simulators.plenticore.belief import BeliefPlan
 from ksem_simulators.plenticore.exchange import LineClient, PortGone, RtuPort
 from ksem_simulators.plenticore.inverter import Inverter
 from ksem_simulators.plenticore.modbus_server import InverterServer
 from ksem_simulators.plenticore.plan import LIMITS, Plan, parse_limits
 from ksem_simulators.plenticore.replay import ReplayInverter
-from ksem_simulators.plenticore.wire_times import bursts
-from ksem_simulators.process import add_common, add_replay, announce, cpu_seconds, exact_sleep, follow_parent, summarise
+from ksem_simulators.process import (
+    ControlServer,
+    add_common,
+    add_replay,
+    announce,
+    cpu_seconds,
+    exact_sleep,
+    follow_parent,
+    summarise,
+)
 from ksem_simulators.recording import Recording
 from modbus_codec.crc import append_crc
 from service_runtime.clock import boottime

@@ -13,8 +13,7 @@ import serial
 
 from ksem_simulators.line.direction import FRAME_GAP, character_time
 from ksem_simulators.line.wire_log import WireByte, WireLogReader
-from ksem_simulators.plenticore.answer import expected_length
-from ksem_simulators.plenticore.wire_times import WireTimes, wire_times
+from ksem_simulators.plenticore.answer import WireTimes, expected_length, wire_times
 from service_runtime.clock import boottime
 
 

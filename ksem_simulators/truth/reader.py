@@ -7,8 +7,7 @@ from pathlib import Path
 
 from ksem_contract.registers import RegisterRange
 from ksem_simulators.ring_file import RingFile
-from ksem_simulators.truth.history import History
-from ksem_simulators.truth.judge import Verdict, judge
+from ksem_simulators.truth.judge import History, Verdict, judge
 from ksem_simulators.truth.truth_file import MAGIC, RANGES, SNAPSHOT, Block, block_of
 
 

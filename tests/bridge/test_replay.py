@@ -6,7 +6,7 @@ from statistics import median
 import pytest
 
 from ksem_contract.capture_file import CaptureHeader, CaptureRecord
-from ksem_simulators.control import CommandRefused
+from ksem_simulators.process import CommandRefused
 from ksem_simulators.simulator import KsemHandle, LineHandle, PlenticoreHandle, SimulatorFailed
 from service_runtime.clock import boottime
 from tests.bridge.simulator_peers import RawClient, Receiver, RtuResponder

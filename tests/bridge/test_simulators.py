@@ -18,9 +18,9 @@ import serial
 from pymodbus.client import ModbusTcpClient
 
 from ksem_contract.registers import RegisterRange
-from ksem_simulators.control import CommandRefused
 from ksem_simulators.ksem.push_plan import PushSettings
 from ksem_simulators.line.wire_log import LOST, TO_CLIENT, TO_SERVER, WireByte, WireLogReader
+from ksem_simulators.process import CommandRefused
 from ksem_simulators.simulator import KsemHandle, LineHandle, PlenticoreHandle, SimulatorFailed
 from ksem_simulators.truth import Block, TruthReader
 from modbus_codec import MbapReader

@@ -9,7 +9,7 @@ import pytest
 
 from ksem_simulators.line.direction import character_time
 from ksem_simulators.line.wire_log import TO_CLIENT, TO_SERVER, WireLogReader
-from ksem_simulators.plenticore.wire_times import Burst, bursts
+from ksem_simulators.plenticore.answer import Burst, bursts
 from ksem_simulators.simulator import KsemHandle, LineHandle, PlenticoreHandle
 from service_runtime.clock import boottime
 from tests.bridge.broker import free_port

@@ -33,7 +33,7 @@ CHECKED = ("mosquitto", "demo-publisher", "demo-rtu-server", "demo-inverter")
 
 def ask_inverter(project: Project, do: str, **parameters: Any) -> dict[str, Any]:
     code = (
-        "import json, pathlib, sys; from ksem_simulators.control import ControlClient;"
+        "import json, pathlib, sys; from ksem_simulators.process import ControlClient;"
         "print(json.dumps(ControlClient(pathlib.Path('/demo/ask')).command(sys.argv[1], **json.loads(sys.argv[2]))))"
     )
     reported = project.compose("exec", "-T", "demo-inverter", "python3", "-c", code, do, json.dumps(parameters))

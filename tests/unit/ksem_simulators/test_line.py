@@ -2,8 +2,7 @@
 
 import pytest
 
-from ksem_simulators.line.direction import FRAME_GAP, Pacer, character_time
-from ksem_simulators.line.frame_faults import FrameFault, FrameFaults
+from ksem_simulators.line.direction import FRAME_GAP, FrameFault, FrameFaults, Pacer, character_time
 
 CHARACTER = character_time(38400)
 REQUEST = bytes.fromhex("01030028006a45ed")

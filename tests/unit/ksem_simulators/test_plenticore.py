@@ -4,10 +4,9 @@ import pytest
 
 from ksem_contract.registers import RegisterRange
 from ksem_simulators.line.wire_log import ECHO, INJECTED, TO_CLIENT, TO_SERVER, UNCERTAIN, WireByte
-from ksem_simulators.plenticore.answer import Answer, expected_length, judge_outcome, read_answer
+from ksem_simulators.plenticore.answer import Answer, bursts, expected_length, judge_outcome, read_answer, wire_times
 from ksem_simulators.plenticore.plan import Plan, parse_limits
 from ksem_simulators.plenticore.tally import Tally, Transaction
-from ksem_simulators.plenticore.wire_times import bursts, wire_times
 from ksem_simulators.truth import Verdict
 from modbus_codec.crc import append_crc
 from modbus_codec.pdu import FunctionCode, ReadRequest

@@ -2,8 +2,8 @@ import pytest
 
 from ksem_contract.blocks import PUSH_GROUPS
 from ksem_contract.register_map import REGISTERS
-from ksem_simulators.ksem.poll_fault import PollFault
 from ksem_simulators.ksem.push_plan import ENERGY_SPLITS, MAX_WRITE, SPLITS, PushSettings, parse_ranges
+from ksem_simulators.ksem.server import PollFault
 from ksem_simulators.percentiles import Samples
 
 
