@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
-from inverter_reader.delay import DelayFinder
+from inverter_reader.delay import Band, DelayFinder, ServedHistory
 from inverter_reader.registers import Believed
-from inverter_reader.served import Band, ServedHistory
 from ksem_contract.inverter_health import Delay
 from ksem_contract.reasons import Reason
 
