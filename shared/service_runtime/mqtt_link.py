@@ -16,7 +16,6 @@ import attrs
 
 from ksem_contract.reasons import Reason
 from service_runtime import mqtt_reasons
-from service_runtime.backoff import Backoff
 from service_runtime.clock import boottime
 from service_runtime.common_settings import MqttSettings
 from service_runtime.mqtt_connection import (
@@ -28,7 +27,7 @@ from service_runtime.mqtt_connection import (
     Publication,
     TlsContexts,
 )
-from service_runtime.mqtt_session import MQTT_3_1_1, MQTT_5, FinalMessage, Incoming, Overlap, VersionChoice
+from service_runtime.mqtt_session import MQTT_3_1_1, MQTT_5, Backoff, FinalMessage, Incoming, Overlap, VersionChoice
 from service_runtime.news import QuietLog
 from service_runtime.threads import WatchedThread
 

@@ -1,4 +1,4 @@
-"""Decides which MQTT version the next connection tries, and which messages are copies [core].
+"""Decides of the link to the broker [core]: the MQTT version to try, how long to wait, which messages are copies.
 
 `auto` tries MQTT 5 first and takes 3.1.1 where the broker refuses 5. Some brokers refuse with a code: reason 0x84 of
 MQTT 5, return code 1 of 3.1.1 (NATS, aedes). Others only close the connection (RabbitMQ before 3.13). A broker that is
@@ -109,3 +109,19 @@ def _matches(pattern: Sequence[str], topic: Sequence[str]) -> bool:
         pattern = pattern[:-1]
         topic = topic[: len(pattern)]
     return len(pattern) == len(topic) and all(one in ("+", level) for one, level in zip(pattern, topic, strict=True))
+
+
+@attrs.frozen
+class Backoff:
+    """A delay between `low` and `high` seconds, drawn again each time and never doubled.
+
+    A house has two clients, and its broker returns at a time of its own: waiting longer each time would only make the
+    outage longer. The spread keeps clients from connecting in step.
+    """
+
+    low: float = 0.5
+    high: float = 1.0
+
+    def delay(self, chance: float) -> float:
+        """Seconds to wait; `chance` is a random number from 0 to 1."""
+        return self.low + (self.high - self.low) * chance

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ksem_contract.reasons import Reason
 from service_runtime import clock
-from service_runtime.backoff import Backoff
+from service_runtime.mqtt_session import Backoff
 from service_runtime.news import LinkState
 
 
