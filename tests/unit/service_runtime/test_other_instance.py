@@ -1,6 +1,6 @@
 """Another instance is noticed by what it publishes on the status topic, and nothing else is taken for one."""
 
-from service_runtime.other_instance import APART, REMEMBERED, OtherInstance
+from service_runtime.status import APART, REMEMBERED, OtherInstance
 
 ON, OFF = b"online", b"offline"
 
