@@ -9,11 +9,10 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from ksem_contract.counter_guard import CounterGuard, Withheld
 from ksem_contract.freshness import block_stamp
 from ksem_contract.topics import Topics
 from ksem_contract.values import VALUE_KEYS, decode_device, decode_energy, decode_live, format_value
-from ksem_contract.values_message import ValuesWriter
+from ksem_contract.values_message import CounterGuard, ValuesWriter, Withheld
 from ksem_publisher.block_publisher import Message, PublishTogether
 from ksem_publisher.snapshot import Registers
 from service_runtime.clock import boottime, wall_time

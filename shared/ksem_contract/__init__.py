@@ -1,7 +1,6 @@
 """The MQTT contract between the services: blocks, topics, messages, freshness. No IO, no clock, no logging [core]."""
 
 from ksem_contract.block_message import BlockMessage, Source
-from ksem_contract.counter_guard import CounterGuard, Withheld
 from ksem_contract.freshness import EchoClock, Ping, Pong, block_stamp, pong_stamp
 from ksem_contract.health import LinkHealth, MeterHealth, NodeHealth, RequestEntry, RequestsMessage
 from ksem_contract.message_fields import ContractError, InvalidMessage, SunspecError, UnknownVersion
@@ -9,7 +8,7 @@ from ksem_contract.registers import Register, RegisterRange
 from ksem_contract.sunspec import SunspecChain, SunspecModel
 from ksem_contract.topics import ParsedTopic, Topics
 from ksem_contract.values import VALUE_KEYS, ValueKey
-from ksem_contract.values_message import ValuesMessage
+from ksem_contract.values_message import CounterGuard, ValuesMessage, Withheld
 
 __all__ = [
     "VALUE_KEYS",

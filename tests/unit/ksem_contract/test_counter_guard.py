@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ksem_contract.counter_guard import CounterGuard, Withheld
+from ksem_contract.values_message import CounterGuard, Withheld
 
 
 def test_a_counter_that_grows_passes() -> None:
