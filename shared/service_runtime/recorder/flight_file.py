@@ -14,8 +14,7 @@ from typing import Final, Protocol
 
 from ksem_contract.capture_file import CaptureHeader, CaptureRecord
 from service_runtime.clock import boottime
-from service_runtime.recorder.kept import unpacked
-from service_runtime.recorder.wire_events import WireEvent
+from service_runtime.recorder.wire_events import WireEvent, unpacked
 from service_runtime.version import VERSION
 
 MOST_FILES: Final = 4

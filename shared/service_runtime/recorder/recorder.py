@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from service_runtime.common_settings import RecorderSettings
-from service_runtime.recorder.wire_events import EventQueue, WireEvent
+from service_runtime.recorder.wire_events import EventQueue, FlightRecorder, WireEvent
 from service_runtime.systemd import state_directory
 
 if TYPE_CHECKING:
     from service_runtime.recorder.flight_file import Decoder
-    from service_runtime.recorder.kept import FlightRecorder
 
-# Modules that only writing needs are loaded then: memory is short on the smallest hosts.
+# What only writing needs is loaded then: memory is short on the smallest hosts.
 
 TICK: Final = 0.25
 """Seconds between two readings of the event queue."""
@@ -48,9 +47,7 @@ class Recorder:
         self._directory = _directory(settings, log)
         self._flight: FlightRecorder | None = None
         if self._directory is not None:
-            from service_runtime.recorder import kept  # noqa: PLC0415
-
-            self._flight = kept.FlightRecorder()
+            self._flight = FlightRecorder()
             self.event_queue.on = True
             # Remains of a service that was stopped while it wrote.
             for unfinished in self._directory.glob(f"{recording_source.name}-????????-??????.jsonl.new"):

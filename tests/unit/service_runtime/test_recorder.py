@@ -13,9 +13,8 @@ from modbus_codec.crc import append_crc
 from service_runtime.common_settings import RecorderSettings
 from service_runtime.recorder.decode import MeterDecoder, NodeDecoder
 from service_runtime.recorder.flight_file import MOST_FILES
-from service_runtime.recorder.kept import PAUSE, KeptEvents, unpacked
 from service_runtime.recorder.recorder import TICK, Recorder, RecordingSource
-from service_runtime.recorder.wire_events import MOST_WAITING, OFF, EventQueue, WireEvent
+from service_runtime.recorder.wire_events import MOST_WAITING, OFF, PAUSE, EventQueue, KeptEvents, WireEvent, unpacked
 
 ABOUT = {"peer": "meter:502", "unit": "1"}
 
