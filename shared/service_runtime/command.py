@@ -1,4 +1,8 @@
-"""The command line of a service: --config, --check, --log-level, --version; signals; exit codes [shell]."""
+"""The command line of a service [shell]: --config, --check, --log-level, --version; signals; exit codes.
+
+Before it starts, known inputs must give known outputs, and the clock must go on: a wrong interpreter, library or memory
+shows here, and not in a number that an inverter gets.
+"""
 
 import argparse
 import logging
@@ -6,15 +10,22 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Coroutine, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import attrs
 
+from ksem_contract.block_message import BlockMessage
+from ksem_contract.mac import MessageKeys
+from ksem_contract.message_fields import InvalidMessage
+from modbus_codec.crc import append_crc, crc16
+from modbus_codec.pdu import FunctionCode, ReadReply, ReadRequest, WriteMultipleRequest, decode_reply, decode_request
+from modbus_codec.tcp import MbapFrame, MbapReader
 from service_runtime import logs
 from service_runtime.clock import boottime
-from service_runtime.self_check import why_unfit
 from service_runtime.setting import describe
 from service_runtime.settings import Loaded, SettingsError, load_with_sources
 from service_runtime.version import VERSION
@@ -201,3 +212,62 @@ def _watch_signals(request_stop: Callable[[], None]) -> None:
         os._exit(EXIT_FAILED)
 
     threading.Thread(target=watch, name="signals", daemon=True).start()
+
+
+_TOTALS: Final = ReadRequest(FunctionCode.READ_HOLDING_REGISTERS, 0, 28)
+_BLOCK: Final = (
+    b'{"v":1,"meter":"main","block":"r9000-3","start":9000,"registers":[0,123,null],"session":"5f1c9a2e","seq":1812,'
+    b'"boot_ms":90112345,"age_ms":3,"cycle_ms":null,"source":"push","time":"2026-11-22T10:00:00.123Z",'
+    b'"mac":"46ee636c3697f234ff5daf65fc8eeea2"}'
+)
+"""The worked example of docs/contract.md."""
+_KEYS: Final = MessageKeys((bytes.fromhex("00112233445566778899aabbccddeeff"),))
+_LOOKS: Final = 200
+_SLEEP: Final = 0.002
+
+
+def why_unfit(clock: Callable[[], float]) -> str:
+    """Return why this service must not start on this host, empty where it may. Takes a few ms."""
+    checks = {"CRC": _crc_is_right, "Modbus codec": _codec_is_right, "block": _block_is_right}
+    for name, is_right in checks.items():
+        if not is_right():
+            return f"the {name} gives something else than its fixed example: reinstall the package, check the memory"
+    return _why_clock_unfit(clock)
+
+
+def _crc_is_right() -> bool:
+    # The check value of CRC-16/MODBUS, and a request that a Plenticore sends.
+    return crc16(b"123456789") == 0x4B37 and append_crc(bytes.fromhex("01 03 00 00 00 1c"))[-2:] == b"\x44\x03"
+
+
+def _codec_is_right() -> bool:
+    # Functions 3 and 16 as the examples of the application protocol specification V1.1b3, 6.3 and 6.12, have them.
+    read = ReadRequest(FunctionCode.READ_HOLDING_REGISTERS, 107, 3)
+    reply = decode_reply(bytes.fromhex("03 06 02 2b 00 00 00 64"), read)
+    write = decode_request(bytes.fromhex("10 00 01 00 02 04 00 0a 01 02"))
+    frames = MbapReader().feed(bytes.fromhex("00 07 00 00 00 06 01 03 00 00 00 1c"))
+    return (
+        decode_request(bytes.fromhex("03 00 6b 00 03")) == read
+        and reply == ReadReply(FunctionCode.READ_HOLDING_REGISTERS, (0x022B, 0, 0x64))
+        and write == WriteMultipleRequest(1, (10, 0x0102))
+        and frames == [MbapFrame(7, 1, _TOTALS.encode())]
+    )
+
+
+def _block_is_right() -> bool:
+    try:
+        _KEYS.check(_BLOCK)
+        message = BlockMessage.decode(_BLOCK)
+    except InvalidMessage:
+        return False
+    return message.registers == (0, 123, None) and message.encode(_KEYS) == _BLOCK
+
+
+def _why_clock_unfit(clock: Callable[[], float]) -> str:
+    looks = [clock() for _ in range(_LOOKS)]
+    if any(later < earlier for earlier, later in pairwise(looks)):
+        return "CLOCK_BOOTTIME goes backwards: no age can be known on this host; update its kernel"
+    time.sleep(_SLEEP)
+    if clock() - looks[-1] < _SLEEP / 2:
+        return "CLOCK_BOOTTIME stands still: no age can be known on this host; update its kernel or hypervisor"
+    return ""

@@ -8,10 +8,9 @@ from pathlib import Path
 import attrs
 import pytest
 
-from service_runtime import logs, self_check
+from service_runtime import logs
 from service_runtime.clock import boottime
-from service_runtime.command import Command, run
-from service_runtime.self_check import why_unfit
+from service_runtime.command import Command, run, why_unfit
 
 
 def test_this_host_is_fit() -> None:
@@ -40,7 +39,7 @@ def test_a_clock_that_goes_backwards_or_stands_still_is_named() -> None:
 def test_a_part_that_gives_something_else_than_its_example_is_named(
     monkeypatch: pytest.MonkeyPatch, name: str, false: object, words: str
 ) -> None:
-    monkeypatch.setattr(self_check, name, false)
+    monkeypatch.setattr(f"service_runtime.command.{name}", false)
     assert words in why_unfit(boottime)
 
 
