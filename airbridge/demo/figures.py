@@ -11,8 +11,8 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from airbridge.demo.events import BAD, GOOD
 from airbridge.demo.picture import BlockView, BridgeState
-from airbridge.demo.verdict import BAD, GOOD
 from ksem_contract.health import Percentiles
 
 LIMITS: Final = {"live": 1_500, "energy": 60_000, "sunspec": 60_000, "device": None}

@@ -9,8 +9,8 @@ from typing import Final, Protocol
 from rich.console import Console
 from rich.live import Live
 
+from airbridge.demo.events import Counts, faults
 from airbridge.demo.picture import BridgeState
-from airbridge.demo.verdict import Counts, faults
 from airbridge.demo.view import screen
 from airbridge.demo.watch import Watch
 from service_runtime.clock import boottime

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from airbridge.demo.events import Event
-from airbridge.demo.verdict import Counts
+from airbridge.demo.events import Counts, Event
 from ksem_contract.block_message import BlockMessage
 from ksem_contract.health import MeterHealth, NodeHealth, Percentiles, RequestsMessage
 from ksem_contract.inverter_health import InverterHealth

@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.live import Live
 
 from airbridge.demo.chain import Chain, ChainBroken, Unplug
+from airbridge.demo.events import faults
 from airbridge.demo.keys import Keys
 from airbridge.demo.options import Options
 from airbridge.demo.outputs import PlainView, ScreenView, View, summary_lines, write_svg
 from airbridge.demo.processes import NoBroker
-from airbridge.demo.verdict import faults
 from airbridge.demo.watch import Feed, Watch
 from service_runtime.clock import boottime
 

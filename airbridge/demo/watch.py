@@ -9,9 +9,8 @@ from queue import Empty, SimpleQueue
 from typing import Final
 
 from airbridge.demo.chain import Chain
-from airbridge.demo.events import Event, FileFollower, InverterWatch, Level, parse_log_line
+from airbridge.demo.events import Counts, Event, FileFollower, InverterWatch, Level, parse_log_line
 from airbridge.demo.picture import BridgeState
-from airbridge.demo.verdict import Counts
 from ksem_contract.reasons import Reason
 from ksem_contract.topics import Topics
 from service_runtime.clock import boottime

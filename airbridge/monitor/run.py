@@ -1,10 +1,14 @@
 """`airbridge monitor`: shows the bridge until a signal stops it, on a terminal, in lines, once, or as JSON [shell]."""
 
 import json
+import logging
+import secrets
 import sys
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from queue import Empty, SimpleQueue
+from typing import Annotated, Final, Literal, Self
 
 import typer
 from rich.console import Console, Group, RenderableType
@@ -14,14 +18,63 @@ from rich.text import Text
 from airbridge.broker_options import CaFile, PasswordFile, broker_settings
 from airbridge.demo.keys import Keys
 from airbridge.doctor.gather_host import settings_of_this_host
-from airbridge.monitor.listener import Listener
 from airbridge.monitor.screen import printable, screen
+from ksem_contract.reasons import Reason
 from ksem_contract.topics import Topics
 from ksem_dashboard.faults import GRACE
 from ksem_dashboard.picture import BridgeState
 from ksem_dashboard.report import health_verdict, report
 from service_runtime.clock import boottime
 from service_runtime.common_settings import MqttSettings
+from service_runtime.mqtt_link import MqttLink
+from service_runtime.mqtt_session import Incoming
+
+_log: Final = logging.getLogger("airbridge.monitor")
+
+
+class Listener:
+    """Fills `state` from the broker; `take_in` is called by whoever shows it."""
+
+    def __init__(self, mqtt: MqttSettings, state: BridgeState) -> None:
+        self._picture = state
+        self._news: SimpleQueue[Incoming | tuple[bool, tuple[Reason, ...]]] = SimpleQueue()
+        _log.addHandler(logging.NullHandler())
+        _log.propagate = False  # the screen shows the link; log lines would tear it
+        self._link = MqttLink(
+            mqtt,
+            client_id=f"airbridge-monitor-{secrets.token_hex(4)}",
+            will=None,
+            subscriptions=state.subscriptions,
+            on_message=self._news.put,
+            on_link=lambda up, reasons: self._news.put((up, reasons)),
+            log=_log,
+        )
+
+    def __enter__(self) -> Self:
+        self._link.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._link.stop()
+
+    def take_in(self, patience: float) -> None:
+        """Take in what has come; wait so long for the first of it."""
+        until = boottime() + patience
+        while True:
+            try:
+                one = self._news.get(timeout=max(0.0, until - boottime()))
+            except Empty:
+                return
+            if isinstance(one, Incoming):
+                self._picture.on_message(
+                    one.topic,
+                    one.payload,
+                    retained=one.retained,
+                    now=one.received,
+                    local=datetime.now().astimezone(),
+                )
+            else:
+                self._picture.on_link(*one, boottime())
 
 
 def monitor(

@@ -1,6 +1,6 @@
+from airbridge.demo.events import Counts
 from airbridge.demo.outputs import status_line, summary_lines
 from airbridge.demo.picture import BridgeState
-from airbridge.demo.verdict import Counts
 
 from .pictures import TOPICS, flowing
 

@@ -1,6 +1,6 @@
 import pytest
 
-from airbridge.demo.verdict import BAD, Counts, faults
+from airbridge.demo.events import BAD, Counts, faults
 
 
 def test_a_run_with_enough_good_answers_and_no_bad_one_is_good() -> None:
