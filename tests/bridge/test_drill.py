@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import pytest
 
-from airbridge.drill.server_process import NoServer, find_server
+from airbridge.drill.command import NoServer, find_server
 from service_runtime.clock import boottime
 from tests.chain import Chain
 
