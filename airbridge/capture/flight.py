@@ -11,6 +11,7 @@ import typer
 
 from airbridge.capture.join import CannotJoin, Capture, join
 from airbridge.capture.output import Force, Output, default_path, fail, load_capture
+from airbridge.doctor.gather_host import find_processes, takes_signal
 from ksem_contract.message_fields import InvalidMessage, UnknownVersion
 from service_runtime.clock import boottime
 
@@ -86,34 +87,17 @@ def _loaded(path: Path) -> Capture:
     return Capture(header, records)
 
 
-SERVICES: Final = {"ksem-publisher": "ksem_publisher", "rtu-server": "rtu_server"}
-"""Commands, and the modules that `python -m` starts them by."""
+SERVICES: Final = ("ksem-publisher", "rtu-server")
 POLL_STEP: Final = 0.2
 
 
-def find_services(proc: Path = Path("/proc")) -> dict[int, str]:
-    """Return the running services by process id, as far as this user may see them."""
-    services = {}
-    for folder in proc.glob("[0-9]*"):
-        try:
-            arguments = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
-        except OSError:
-            continue
-        for name, module in SERVICES.items():
-            is_it = any(Path(argument).name == name for argument in arguments[:3]) or arguments[1:3] == ["-m", module]
-            if is_it and _waits_for_signal(folder):
-                services[int(folder.name)] = name
-    return services
+def find_services() -> dict[int, str]:
+    """Return the running services by process id, as far as this user may see them.
 
-
-def _waits_for_signal(folder: Path) -> bool:
-    """Whether a process takes SIGUSR1: an earlier build would end by it. Ours blocks it, and waits for it."""
-    try:
-        status = (folder / "status").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return False
-    masks = [line.split()[1] for line in status.splitlines() if line.startswith(("SigBlk:", "SigCgt:"))]
-    return any(int(mask, 16) >> (signal.SIGUSR1 - 1) & 1 for mask in masks)
+    Those of an earlier build are left out: they would end by the signal. Ours block it, and wait for it.
+    """
+    found = find_processes(SERVICES)
+    return {pid: name for pid, name in found.items() if takes_signal(pid, signal.SIGUSR1, "SigBlk", "SigCgt")}
 
 
 def request_files(processes: Iterable[int]) -> None:

@@ -1,16 +1,18 @@
-"""Gathers what this host has: settings of its services, whether these run, and its serial ports [shell].
+"""Gathers what this host has: settings of its services, their units and processes, and its serial ports [shell].
 
 A service's own `--check`, run as a process, reads its settings. No port is opened: that would pull its control lines.
 """
 
+import contextlib
 import grp
 import os
 import pwd
+import signal
 import stat
 import subprocess
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -128,6 +130,29 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except PermissionError:
         return True  # this user may not look at it; --check then reports that
+
+
+def find_processes(services: Iterable[str]) -> dict[int, str]:
+    """Processes of these services by their ids, in containers of this host, too, as far as this user may see them."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            arguments = (folder / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+            for service in services:
+                is_script = any(Path(argument).name == service for argument in arguments[:3])
+                if is_script or arguments[1:3] == ["-m", PLACES[service][0]]:
+                    found[int(folder.name)] = service
+    return found
+
+
+def takes_signal(pid: int, number: signal.Signals, *masks: str) -> bool:
+    """Whether a signal is in one of a process's `masks`: SigCgt (handled), SigBlk (blocked). It ends any other."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return False
+    found = (int(line.split()[1], 16) for line in lines if line.partition(":")[0] in masks)
+    return any(mask >> (number - 1) & 1 for mask in found)
 
 
 BY_ID = Path("/dev/serial/by-id")

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from airbridge.broker_options import CaFile, PasswordFile, broker_settings
 from airbridge.demo.options import Address
-from airbridge.doctor.gather_host import PLACES, settings_of_this_host
+from airbridge.doctor.gather_host import PLACES, find_processes, settings_of_this_host, takes_signal
 from airbridge.drill.report import Belief, Drilled, report
 from airbridge.drill.watch import BrokerWatch
 from service_runtime.clock import boottime
@@ -28,7 +28,6 @@ from service_runtime.common_settings import MqttSettings
 if TYPE_CHECKING:
     from airbridge.drill.direct_watch import DirectWatch
 
-_PROC: Final = Path("/proc")
 _PATIENCE: Final = 10.0
 
 
@@ -45,7 +44,7 @@ class ServerProcess:
         except OSError as error:
             raise NoServer(f"process {pid}: {error.strerror}") from None
         self.pid = pid
-        if not _catches(pid, signal.SIGUSR2):
+        if not takes_signal(pid, signal.SIGUSR2, "SigCgt"):
             raise NoServer(f"process {pid} is no rtu-server that knows drills: upgrade it, and start it again")
 
     def withhold(self) -> bool:
@@ -63,7 +62,7 @@ def find_server(pid: int | None) -> ServerProcess:
     """The rtu-server of this host. NoServer where there is none, or more than one."""
     if pid is not None:
         return ServerProcess(pid)
-    pids = [unit] if (unit := _main_pid()) else _processes()
+    pids = [unit] if (unit := _main_pid()) else list(find_processes(["rtu-server"]))
     if not pids:
         raise NoServer("no rtu-server runs on this host: run this where the inverter's RS485 port is")
     if len(pids) > 1:
@@ -79,28 +78,6 @@ def _main_pid() -> int:
     except (OSError, subprocess.TimeoutExpired):
         return 0
     return int(ran.stdout) if ran.stdout.strip().isdigit() else 0
-
-
-def _processes() -> list[int]:
-    """Processes started as `rtu-server` or `python -m rtu_server`, in a container of this host, too."""
-    pids = []
-    for folder in _PROC.glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            arguments = (folder / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
-            is_script = any(Path(argument).name == "rtu-server" for argument in arguments[:3])
-            if is_script or arguments[1:3] == ["-m", "rtu_server"]:
-                pids.append(int(folder.name))
-    return pids
-
-
-def _catches(pid: int, number: signal.Signals) -> bool:
-    """Whether the process has a handler for the signal: it would be ended by one that it does not expect."""
-    try:
-        lines = (_PROC / str(pid) / "status").read_text().splitlines()
-    except OSError:
-        return False
-    mask = next((int(line.split()[1], 16) for line in lines if line.startswith("SigCgt:")), 0)
-    return bool(mask >> (number - 1) & 1)
 
 
 MOST: Final = 30.0

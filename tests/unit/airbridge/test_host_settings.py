@@ -1,5 +1,7 @@
 """Broker and login of a command come from the services' settings on this host."""
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -46,3 +48,13 @@ def test_settings_that_may_not_be_read_are_named_with_the_remedy(folder: Path, m
     with pytest.raises(ValueError, match=r"publisher\.toml: can.t be read") as raised:
         settings_of_this_host()
     assert "sudo" in str(raised.value)
+
+
+def test_a_process_takes_a_signal_that_it_handles_or_blocks_and_no_other() -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    try:
+        assert gather_host.takes_signal(os.getpid(), signal.SIGUSR1, "SigBlk", "SigCgt")
+        assert not gather_host.takes_signal(os.getpid(), signal.SIGUSR1, "SigCgt")
+        assert gather_host.takes_signal(os.getpid(), signal.SIGINT, "SigCgt")
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
