@@ -1,7 +1,8 @@
 """Withholds data from the inverter on purpose, for a while [core].
 
 `airbridge drill` sends SIGUSR2 ten times a second, and each signal holds for a second only: if the tool, its terminal
-or this service dies, data flows again at once. Only root and this service's user may send the signal.
+or this service dies, data flows again at once. Only root and this service's user may send the signal. It stands apart
+from the replies that it withholds: nothing that answers in normal service depends on a drill.
 """
 
 from typing import Final
