@@ -10,10 +10,11 @@ from ksem_contract.registers import Register, RegisterType
 from ksem_contract.sunspec import SUNSPEC_COMMON, SUNSPEC_END, SUNSPEC_METER
 
 _Row = tuple[int, RegisterType, str, float, str, str, str]
+"""Offset, type, unit, scale, key, name and OBIS code of a value, within the total or a phase."""
 
 
 def _each_phase(start: int, step: int, count: int, rows: tuple[_Row, ...]) -> tuple[Register, ...]:
-    """The same values for L1, L2 and L3; a row is offset, type, unit, scale, key, name and OBIS code within a phase."""
+    """The same values for L1, L2 and L3."""
     return tuple(
         Register(
             start + step * index + offset,
@@ -30,14 +31,30 @@ def _each_phase(start: int, step: int, count: int, rows: tuple[_Row, ...]) -> tu
     )
 
 
+_REMARKS: Final = {"active_power_plus": " (import)", "active_power_minus": " (export)"}
+"""What KOSTAL's names of totals have beside those of the phases."""
+
+
+def _total(start: int, count: int, rows: tuple[_Row, ...]) -> tuple[Register, ...]:
+    """The same values for the three phases together."""
+    return tuple(
+        Register(start + offset, count, kind, unit, scale, key, f"{name} total{_REMARKS.get(key, '')}, OBIS 1-0:{code}")
+        for offset, kind, unit, scale, key, name, code in rows
+    )
+
+
+_POWERS: Final[tuple[_Row, ...]] = (
+    (0, "uint32", "W", 0.1, "active_power_plus", "Active power+", "1.4.0"),
+    (2, "uint32", "W", 0.1, "active_power_minus", "Active power-", "2.4.0"),
+    (4, "uint32", "var", 0.1, "reactive_power_plus", "Reactive power+", "3.4.0"),
+    (6, "uint32", "var", 0.1, "reactive_power_minus", "Reactive power-", "4.4.0"),
+    (16, "uint32", "VA", 0.1, "apparent_power_plus", "Apparent power+", "9.4.0"),
+    (18, "uint32", "VA", 0.1, "apparent_power_minus", "Apparent power-", "10.4.0"),
+)
+_POWER_FACTOR: Final[_Row] = (24, "int32", "", 0.001, "power_factor", "Power factor", "13.4.0")
+
 TOTAL: Final = (
-    Register(0, 2, "uint32", "W", 0.1, "active_power_plus", "Active power+ total (import), OBIS 1-0:1.4.0"),
-    Register(2, 2, "uint32", "W", 0.1, "active_power_minus", "Active power- total (export), OBIS 1-0:2.4.0"),
-    Register(4, 2, "uint32", "var", 0.1, "reactive_power_plus", "Reactive power+ total, OBIS 1-0:3.4.0"),
-    Register(6, 2, "uint32", "var", 0.1, "reactive_power_minus", "Reactive power- total, OBIS 1-0:4.4.0"),
-    Register(16, 2, "uint32", "VA", 0.1, "apparent_power_plus", "Apparent power+ total, OBIS 1-0:9.4.0"),
-    Register(18, 2, "uint32", "VA", 0.1, "apparent_power_minus", "Apparent power- total, OBIS 1-0:10.4.0"),
-    Register(24, 2, "int32", "", 0.001, "power_factor", "Power factor total, OBIS 1-0:13.4.0"),
+    *_total(0, 2, (*_POWERS, _POWER_FACTOR)),
     Register(26, 2, "uint32", "Hz", 0.001, "frequency", "Supply frequency, OBIS 1-0:14.4.0"),
 )
 """Instantaneous values, the three phases together. Plus is import from the grid, minus is export."""
@@ -47,15 +64,10 @@ PHASES: Final = _each_phase(
     40,
     2,
     (
-        (0, "uint32", "W", 0.1, "active_power_plus", "Active power+", "1.4.0"),
-        (2, "uint32", "W", 0.1, "active_power_minus", "Active power-", "2.4.0"),
-        (4, "uint32", "var", 0.1, "reactive_power_plus", "Reactive power+", "3.4.0"),
-        (6, "uint32", "var", 0.1, "reactive_power_minus", "Reactive power-", "4.4.0"),
-        (16, "uint32", "VA", 0.1, "apparent_power_plus", "Apparent power+", "9.4.0"),
-        (18, "uint32", "VA", 0.1, "apparent_power_minus", "Apparent power-", "10.4.0"),
+        *_POWERS,
         (20, "uint32", "A", 0.001, "current", "Current", "11.4.0"),
         (22, "uint32", "V", 0.001, "voltage", "Voltage (L-N)", "12.4.0"),
-        (24, "int32", "", 0.001, "power_factor", "Power factor", "13.4.0"),
+        _POWER_FACTOR,
     ),
 )
 """The same for each phase, with current (without a sign) and voltage."""
@@ -63,29 +75,19 @@ PHASES: Final = _each_phase(
 EXTRA: Final = (Register(146, 2, "uint32", "W", 0.1, "min_active_power_plus", "Minimum active power+"),)
 """In the block `live`, but in none of the groups that a KSEM pushes; what it means is not known."""
 
-ENERGY_TOTAL: Final = (
-    Register(512, 4, "uint64", "Wh", 0.1, "active_energy_plus", "Active energy+ total, OBIS 1-0:1.8.0"),
-    Register(516, 4, "uint64", "Wh", 0.1, "active_energy_minus", "Active energy- total, OBIS 1-0:2.8.0"),
-    Register(520, 4, "uint64", "varh", 0.1, "reactive_energy_plus", "Reactive energy+ total, OBIS 1-0:3.8.0"),
-    Register(524, 4, "uint64", "varh", 0.1, "reactive_energy_minus", "Reactive energy- total, OBIS 1-0:4.8.0"),
-    Register(544, 4, "uint64", "VAh", 0.1, "apparent_energy_plus", "Apparent energy+ total, OBIS 1-0:9.8.0"),
-    Register(548, 4, "uint64", "VAh", 0.1, "apparent_energy_minus", "Apparent energy- total, OBIS 1-0:10.8.0"),
+_ENERGIES: Final[tuple[_Row, ...]] = (
+    (0, "uint64", "Wh", 0.1, "active_energy_plus", "Active energy+", "1.8.0"),
+    (4, "uint64", "Wh", 0.1, "active_energy_minus", "Active energy-", "2.8.0"),
+    (8, "uint64", "varh", 0.1, "reactive_energy_plus", "Reactive energy+", "3.8.0"),
+    (12, "uint64", "varh", 0.1, "reactive_energy_minus", "Reactive energy-", "4.8.0"),
+    (32, "uint64", "VAh", 0.1, "apparent_energy_plus", "Apparent energy+", "9.8.0"),
+    (36, "uint64", "VAh", 0.1, "apparent_energy_minus", "Apparent energy-", "10.8.0"),
 )
+
+ENERGY_TOTAL: Final = _total(512, 4, _ENERGIES)
 """Counters of the three phases together."""
 
-ENERGY_PHASES: Final = _each_phase(
-    592,
-    80,
-    4,
-    (
-        (0, "uint64", "Wh", 0.1, "active_energy_plus", "Active energy+", "1.8.0"),
-        (4, "uint64", "Wh", 0.1, "active_energy_minus", "Active energy-", "2.8.0"),
-        (8, "uint64", "varh", 0.1, "reactive_energy_plus", "Reactive energy+", "3.8.0"),
-        (12, "uint64", "varh", 0.1, "reactive_energy_minus", "Reactive energy-", "4.8.0"),
-        (32, "uint64", "VAh", 0.1, "apparent_energy_plus", "Apparent energy+", "9.8.0"),
-        (36, "uint64", "VAh", 0.1, "apparent_energy_minus", "Apparent energy-", "10.8.0"),
-    ),
-)
+ENERGY_PHASES: Final = _each_phase(592, 80, 4, _ENERGIES)
 """Counters of the phases."""
 
 INFO: Final = (
