@@ -82,6 +82,11 @@ def pack_registers(registers: tuple[int, ...]) -> bytes:
         raise ValueError(f"{wrong!r} is no register value: 0 to 65535 is allowed") from None
 
 
+def _check_reads(function: int) -> None:
+    if function not in READS:
+        raise ValueError(f"function {function!r} reads no registers: 3 or 4 is allowed")
+
+
 @dataclass(frozen=True, slots=True)
 class ReadRequest:
     """Read `count` (1 to 125) registers from address `start` on, all within 0 to 65535."""
@@ -91,8 +96,7 @@ class ReadRequest:
     count: int
 
     def __post_init__(self) -> None:
-        if self.function not in READS:
-            raise ValueError(f"function {self.function!r} reads no registers: 3 or 4 is allowed")
+        _check_reads(self.function)
         check_range(self.start, self.count, MAX_READ)
 
     def encode(self) -> bytes:
@@ -100,8 +104,8 @@ class ReadRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class WriteSingleRequest:
-    """Write `value` to the register at `address`; both 0 to 65535."""
+class _SingleWrite:
+    """One register and its value, both 0 to 65535: a request and its reply are the same bytes."""
 
     function: ClassVar[FunctionCode] = FunctionCode.WRITE_SINGLE_REGISTER
     address: int
@@ -112,6 +116,12 @@ class WriteSingleRequest:
 
     def encode(self) -> bytes:
         return struct.pack(">BHH", self.function, self.address, self.value)
+
+
+class WriteSingleRequest(_SingleWrite):
+    """Write `value` to the register at `address`; both 0 to 65535."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +156,7 @@ class ReadReply:
     registers: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        if self.function not in READS:
-            raise ValueError(f"function {self.function!r} reads no registers: 3 or 4 is allowed")
+        _check_reads(self.function)
         check_range(0, len(self.registers), MAX_READ)
         pack_registers(self.registers)
 
@@ -155,19 +164,10 @@ class ReadReply:
         return bytes((self.function, 2 * len(self.registers))) + pack_registers(self.registers)
 
 
-@dataclass(frozen=True, slots=True)
-class WriteSingleReply:
+class WriteSingleReply(_SingleWrite):
     """The request, echoed: the register at `address` holds `value`; both 0 to 65535."""
 
-    function: ClassVar[FunctionCode] = FunctionCode.WRITE_SINGLE_REGISTER
-    address: int
-    value: int
-
-    def __post_init__(self) -> None:
-        pack_registers((self.address, self.value))
-
-    def encode(self) -> bytes:
-        return struct.pack(">BHH", self.function, self.address, self.value)
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
