@@ -31,7 +31,7 @@ from paho.mqtt.client import Client as PahoClient
 from paho.mqtt.enums import CallbackAPIVersion
 
 from benchmarks.processes import cpu_seconds, memory_mb
-from ksem_dashboard.arrival import ArrivalClock
+from ksem_dashboard.views import ArrivalClock
 from service_runtime.clock import boottime
 from tests.bridge.broker import Broker, free_port
 from tests.brokers.fleet import Cluster

@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ksem_dashboard.language import ENGLISH, Language
-from ksem_dashboard.picture import BridgeState, MeterView, NodeView
+from ksem_dashboard.picture import BridgeState
+from ksem_dashboard.views import MeterView, NodeView
 
 Condition = Literal["up", "warned", "down", "unknown"]
 

@@ -11,7 +11,8 @@ from typing import Final, Literal
 from ksem_contract.health import MeterHealth, NodeHealth
 from ksem_contract.reasons import Reason, without
 from ksem_dashboard.language import ENGLISH, Language
-from ksem_dashboard.picture import SILENT_AFTER, BridgeState, InverterView, MeterView, NodeView
+from ksem_dashboard.picture import BridgeState
+from ksem_dashboard.views import SILENT_AFTER, InverterView, MeterView, NodeView
 
 Severity = Literal["bad", "warn"]
 

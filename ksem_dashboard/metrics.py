@@ -16,7 +16,8 @@ from prometheus_client.registry import Collector
 
 from ksem_contract.health import HealthCondition, Histogram, LinkHealth, NoData, Percentiles, UnitHealth
 from ksem_contract.reason_catalogue import ENGLISH
-from ksem_dashboard.picture import BridgeState, InverterView, MeterView, NodeView
+from ksem_dashboard.picture import BridgeState
+from ksem_dashboard.views import InverterView, MeterView, NodeView
 from service_runtime.version import VERSION
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"

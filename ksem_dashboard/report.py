@@ -13,7 +13,8 @@ from ksem_dashboard.chain import chains
 from ksem_dashboard.faults import find_faults, judge
 from ksem_dashboard.history import SLOTS, STEP, slot_of
 from ksem_dashboard.language import ENGLISH, Language
-from ksem_dashboard.picture import BridgeState, InverterView, MeterView, NodeView
+from ksem_dashboard.picture import BridgeState
+from ksem_dashboard.views import InverterView, MeterView, NodeView
 from service_runtime.version import VERSION
 
 Json = dict[str, Any]

@@ -14,7 +14,7 @@ from ksem_contract.reasons import Reason
 from ksem_contract.topics import Topics
 from ksem_contract.values import decode_energy, decode_live
 from ksem_contract.values_message import ValuesMessage
-from ksem_dashboard.picture import InverterView
+from ksem_dashboard.views import InverterView
 
 EVENTS: Final = 200
 HISTORY: Final = 300

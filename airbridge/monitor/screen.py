@@ -13,7 +13,8 @@ from ksem_contract.health import NoData, Percentiles, UnitHealth
 from ksem_dashboard.chain import Chain, chains
 from ksem_dashboard.faults import find_faults, judge
 from ksem_dashboard.history import slot_of
-from ksem_dashboard.picture import BridgeState, MeterView, NodeView
+from ksem_dashboard.picture import BridgeState
+from ksem_dashboard.views import MeterView, NodeView
 
 _TONES: Final = {"ok": "green", "warn": "yellow", "bad": "red"}
 _BARS: Final = "▁▂▃▄▅▆▇█"

@@ -1,7 +1,7 @@
 from datetime import timedelta
 
-from ksem_dashboard.arrival import ArrivalRate
 from ksem_dashboard.history import SLOTS, STEP, Energy, EnergyToday, PowerHistory
+from ksem_dashboard.views import ArrivalRate
 
 from .house import LOCAL
 

@@ -1,6 +1,6 @@
 import pytest
 
-from ksem_dashboard.arrival import ArrivalClock
+from ksem_dashboard.views import ArrivalClock
 
 from .house import House
 
