@@ -7,7 +7,8 @@ import threading
 import time
 from typing import Final, Self
 
-from ksem_contract.freshness import PING_EVERY, Ping
+from ksem_contract.block_message import Ping
+from ksem_contract.freshness import PING_EVERY
 from ksem_contract.topics import Topics
 
 _CONNECT, _SUBSCRIBE, _PUBLISH = 0x10, 0x82, 0x30

@@ -9,8 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Protocol
 
-from ksem_contract.block_message import BlockMessage
-from ksem_contract.freshness import Ping, Pong
+from ksem_contract.block_message import BlockMessage, Ping, Pong
 from ksem_contract.health import MeterHealth, NodeHealth, RequestsMessage
 from ksem_contract.message_fields import InvalidMessage
 from ksem_contract.topics import Topics

@@ -6,7 +6,8 @@ A module of its own, since freshness at the inverter hangs on it alone: no block
 from collections.abc import Callable
 from typing import Final
 
-from ksem_contract.freshness import PING_EVERY, PING_SELDOM, Ping, Pong, pong_stamp
+from ksem_contract.block_message import Ping, Pong
+from ksem_contract.freshness import PING_EVERY, PING_SELDOM, pong_stamp
 from ksem_contract.mac import KeySource, keyless
 from ksem_contract.message_fields import InvalidMessage
 from ksem_contract.topics import Topics

@@ -20,8 +20,8 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from ksem_contract.block_message import BlockMessage
-from ksem_contract.freshness import EchoSchedule, Ping, Pong
+from ksem_contract.block_message import BlockMessage, Ping, Pong
+from ksem_contract.freshness import EchoSchedule
 from ksem_contract.mac import BadMac, KeySource, MacFault, keyless
 from ksem_contract.message_fields import InvalidMessage
 from ksem_contract.topics import ParsedTopic, Topics

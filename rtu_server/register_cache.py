@@ -11,9 +11,9 @@ from math import inf
 from types import MappingProxyType
 from typing import NamedTuple
 
-from ksem_contract.block_message import BlockMessage
+from ksem_contract.block_message import BlockMessage, Pong
 from ksem_contract.blocks import MOST_ON_DEMAND, in_map, parse_block_name, touches_map
-from ksem_contract.freshness import EchoClock, Pong
+from ksem_contract.freshness import EchoClock
 from ksem_contract.registers import RegisterRange
 from rtu_server.reply_cache import PrecomputedRequests, Refused, Registers, Reply, encode
 

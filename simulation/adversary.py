@@ -6,8 +6,7 @@ from dataclasses import replace
 from random import Random
 from typing import Final
 
-from ksem_contract.block_message import BlockMessage
-from ksem_contract.freshness import Ping, Pong
+from ksem_contract.block_message import BlockMessage, Ping, Pong
 from ksem_contract.mac import KEYLESS, MessageKeys
 from ksem_contract.message_fields import InvalidMessage
 

@@ -10,7 +10,7 @@ from typing import Final
 from airbridge.doctor.check_broker import Seen, probes
 from airbridge.doctor.check_settings import Wanted
 from airbridge.doctor.facts import LoginFacts, Probe, Role
-from ksem_contract.freshness import Ping
+from ksem_contract.block_message import Ping
 from ksem_contract.reasons import Reason
 from ksem_contract.topics import Topics
 from service_runtime import mqtt_reasons

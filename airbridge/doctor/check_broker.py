@@ -9,8 +9,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from airbridge.doctor.facts import Facts, Finding, LoginFacts, MeterSeen, NodeSeen, Probe, Role
-from ksem_contract.block_message import BlockMessage
-from ksem_contract.freshness import Pong
+from ksem_contract.block_message import BlockMessage, Pong
 from ksem_contract.health import MeterHealth, NodeHealth, RequestsMessage
 from ksem_contract.message_fields import InvalidMessage
 from ksem_contract.topics import ParsedTopic, Topics

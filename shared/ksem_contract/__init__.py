@@ -1,7 +1,7 @@
 """The MQTT contract between the services: blocks, topics, messages, freshness. No IO, no clock, no logging [core]."""
 
-from ksem_contract.block_message import BlockMessage, Source
-from ksem_contract.freshness import EchoClock, Ping, Pong, block_stamp, pong_stamp
+from ksem_contract.block_message import BlockMessage, Ping, Pong, Source
+from ksem_contract.freshness import EchoClock, block_stamp, pong_stamp
 from ksem_contract.health import LinkHealth, MeterHealth, NodeHealth, RequestEntry, RequestsMessage
 from ksem_contract.message_fields import ContractError, InvalidMessage, SunspecError, UnknownVersion
 from ksem_contract.registers import Register, RegisterRange

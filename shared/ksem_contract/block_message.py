@@ -1,4 +1,4 @@
-"""The message that carries the registers of a block, and the writer that numbers a session's messages [core]."""
+"""The messages of blocks and of the echo that dates them, and the writer that numbers a session's messages [core]."""
 
 import struct
 from dataclasses import dataclass, field
@@ -11,10 +11,12 @@ from ksem_contract.message_fields import (
     InvalidMessage,
     check_choice,
     check_meter_field,
+    check_node_field,
     check_time,
     check_token,
     check_whole,
     read_versioned,
+    take,
     write_numbers,
     write_object,
 )
@@ -219,4 +221,99 @@ class BlockWriter:
         self._rest = (
             f',"session":"{first.session}","seq":%d,"boot_ms":%d,"age_ms":%d,"cycle_ms":{cycle},'
             f'"source":"{first.source}","time":"%s"'
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """A node requests the publisher's clock.
+
+    Topic `ksem/<meter>/ping/<node>`, not retained, QoS 0. To see it: `mosquitto_sub -v -t 'ksem/+/ping/+'`
+
+        {"v":1,"nonce":"b81f03c2"}
+    """
+
+    nonce: str
+    """1 to 32 of A-Z, a-z, 0-9, _ and -; new for each ping, and not to be guessed.
+
+    Any client may ping. One that knew the next nonce could have it answered ahead and keep the answer, which would make
+    old blocks look young.
+    """
+
+    def __post_init__(self) -> None:
+        check_token("nonce", self.nonce)
+
+    def encode(self) -> bytes:
+        """The payload."""
+        return write_object({"v": 1, "nonce": self.nonce})
+
+    @classmethod
+    def decode(cls, payload: bytes) -> "Ping":
+        """The ping in `payload`. Raises InvalidMessage, and nothing else."""
+        found = read_versioned(payload)
+        return cls(nonce=check_token("nonce", take(found, "nonce")))
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """The publisher's answer: its session, and what its clock shows.
+
+    Topic `ksem/<meter>/pong/<node>`, not retained, QoS 0. To see it: `mosquitto_sub -v -t 'ksem/+/pong/+'`
+
+        {"v":1,"meter":"main","node":"attic","nonce":"b81f03c2","session":"5f1c9a2e","boot_ms":90112345,
+         "mac":"23d640da350c3d63eca201f6e242fa88"}
+
+    Where very many nodes ping, `every_ms` stands there too, before `mac`.
+    """
+
+    meter: str
+    """The publisher's meter."""
+    node: str
+    """The node that it answers. Meter and node expose a pong that was moved to another topic."""
+    nonce: str
+    """The ping's."""
+    session: str
+    """The publisher's session, as in its blocks."""
+    boot_ms: int
+    """Its CLOCK_BOOTTIME between the ping's arrival and this answer, rounded up (`freshness.pong_stamp`)."""
+    every_ms: int | None = None
+    """How far apart this node's pings shall be while all is well, where that is more than PING_EVERY."""
+
+    def __post_init__(self) -> None:
+        check_meter_field("meter", self.meter)
+        check_node_field("node", self.node)
+        check_token("nonce", self.nonce)
+        check_token("session", self.session)
+        check_whole("boot_ms", self.boot_ms)
+        if self.every_ms is not None:
+            check_whole("every_ms", self.every_ms, 1)
+
+    def encode(self, keys: MessageKeys = KEYLESS) -> bytes:
+        """The payload, with its code at the end."""
+        fields = {
+            "v": 1,
+            "meter": self.meter,
+            "node": self.node,
+            "nonce": self.nonce,
+            "session": self.session,
+            "boot_ms": self.boot_ms,
+        }
+        if self.every_ms is not None:
+            fields["every_ms"] = self.every_ms
+        return keys.seal(write_object(fields)[:-1])
+
+    @classmethod
+    def decode(cls, payload: bytes) -> "Pong":
+        """The pong in `payload`. Raises InvalidMessage, and nothing else.
+
+        It does not check the code: `MessageKeys.check` does that, before.
+        """
+        found = read_versioned(payload)
+        return cls(
+            meter=check_meter_field("meter", take(found, "meter")),
+            node=check_node_field("node", take(found, "node")),
+            nonce=check_token("nonce", take(found, "nonce")),
+            session=check_token("session", take(found, "session")),
+            boot_ms=check_whole("boot_ms", take(found, "boot_ms")),
+            every_ms=found.get("every_ms"),
         )

@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ksem_contract.block_message import BlockMessage
+from ksem_contract.block_message import BlockMessage, Ping, Pong
 from ksem_contract.blocks import parse_block_name
-from ksem_contract.freshness import Ping, Pong, pong_stamp
+from ksem_contract.freshness import pong_stamp
 from ksem_contract.topics import Topics
 from service_runtime.clock import boottime
 from service_runtime.common_settings import MqttSettings

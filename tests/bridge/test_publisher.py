@@ -5,8 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from ksem_contract.block_message import BlockMessage
-from ksem_contract.freshness import Ping, Pong
+from ksem_contract.block_message import BlockMessage, Ping, Pong
 from ksem_simulators.truth import TruthReader
 from service_runtime.clock import boottime
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from ksem_contract.freshness import Pong
+from ksem_contract.block_message import Pong
 from modbus_codec.crc import append_crc
 from service_runtime.clock import boottime
 from tests.bridge.service import Service

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ksem_contract.block_message import BlockMessage
-from ksem_contract.freshness import Ping, Pong
+from ksem_contract.block_message import BlockMessage, Ping, Pong
 from ksem_contract.health import NodeHealth
 from ksem_contract.mac import KEYLESS, MessageKeys
 from service_runtime.clock import boottime

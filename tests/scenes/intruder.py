@@ -12,7 +12,7 @@ from typing import Final, Self
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from ksem_contract.freshness import Ping
+from ksem_contract.block_message import Ping
 from ksem_contract.health import MAX_ENTRIES, RequestEntry, RequestsMessage
 from service_runtime.clock import boottime
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ksem_contract.block_message import BlockMessage
-from ksem_contract.freshness import Pong
+from ksem_contract.block_message import BlockMessage, Pong
 from ksem_contract.mac import KEYLESS, BadMac, MacFault, MessageKeys, parse_keys
 
 KEY, OTHER = MessageKeys((bytes(range(16)),)), MessageKeys((bytes(range(1, 17)),))

@@ -10,8 +10,7 @@ from typing import Any, Protocol
 import pytest
 
 import ksem_contract
-from ksem_contract.block_message import BlockMessage
-from ksem_contract.freshness import Ping, Pong
+from ksem_contract.block_message import BlockMessage, Ping, Pong
 from ksem_contract.health import MeterHealth, NodeHealth, RequestsMessage
 from ksem_contract.message_fields import InvalidMessage
 from ksem_contract.values_message import ValuesMessage

@@ -1,6 +1,7 @@
 """Answers to pings: how seldom many nodes are told to ask."""
 
-from ksem_contract.freshness import PING_EVERY, PING_SELDOM, Ping, Pong
+from ksem_contract.block_message import Ping, Pong
+from ksem_contract.freshness import PING_EVERY, PING_SELDOM
 from ksem_contract.topics import Topics
 from ksem_publisher.echo_answer import FORGOTTEN, MOST_NODES, PER_SECOND, EchoAnswer
 

@@ -1,8 +1,7 @@
 """Blocks as a publisher would send them."""
 
-from ksem_contract.block_message import BlockMessage
+from ksem_contract.block_message import BlockMessage, Pong
 from ksem_contract.blocks import DEVICE, ENERGY, LIVE
-from ksem_contract.freshness import Pong
 from rtu_server.register_cache import RegisterCache
 
 RANGES = {"live": LIVE, "energy": ENERGY, "device": DEVICE}

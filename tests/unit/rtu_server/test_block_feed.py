@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from ksem_contract.freshness import Pong
+from ksem_contract.block_message import Pong
 from ksem_contract.topics import Topics
 from rtu_server import block_feed
 from rtu_server.block_feed import BlockFeed

@@ -2,9 +2,8 @@ from math import inf
 
 import pytest
 
-from ksem_contract.block_message import BlockMessage
+from ksem_contract.block_message import BlockMessage, Pong
 from ksem_contract.blocks import MOST_ON_DEMAND
-from ksem_contract.freshness import Pong
 from ksem_contract.registers import RegisterRange
 from rtu_server.register_cache import MAX_ON_DEMAND, MAX_SESSIONS, SILENT, BlockResult, FreshnessLimits, RegisterCache
 from rtu_server.reply_cache import Refused, Registers, Reply
