@@ -13,7 +13,7 @@ from ksem_dashboard.settings import KsemDashboardSettings
 from ksem_publisher.settings import PublisherSettings
 from rtu_server.settings import RtuServerSettings
 from service_runtime.setting import toml_word
-from service_runtime.settings import leaf_type, table_class, type_words
+from service_runtime.settings_reader import leaf_type, table_class, type_words
 
 TARGET: Final = Path(__file__).with_name("settings.md")
 

@@ -16,7 +16,7 @@ from ksem_dashboard.settings import KsemDashboardSettings
 from ksem_publisher.settings import PublisherSettings
 from rtu_server.settings import RtuServerSettings
 from service_runtime.setting import toml_word
-from service_runtime.settings import table_class, type_words
+from service_runtime.settings_reader import table_class, type_words
 
 HERE: Final = Path(__file__).parent
 
