@@ -1,12 +1,13 @@
 """Settles which serial port leads to the inverter, and at which speed it sends its requests there [core]."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from airbridge.setup.adapters import Adapter, is_candidate, other_device
 from airbridge.setup.settings_text import Key
 from airbridge.setup.steps import (
+    Adapter,
     Choose,
     Confirm,
     LineAnswer,
@@ -22,6 +23,39 @@ from airbridge.setup.steps import (
 )
 from airbridge.setup.wizard_input import Existing, Given
 from modbus_codec.rtu import Noise, Reply, Request
+
+_OTHER_DEVICES: Final = (
+    (
+        "Zigbee",
+        r"zigbee|conbee|raspbee|zbdongle|sonoff.*(dongle|plus)|slzb|zigstar|zigate|tubeszb|cc2[56]\d\d|efr32|ezsp",
+    ),
+    ("Zigbee or Thread", r"skyconnect|home_?assistant|zbt-[12]|thread"),
+    ("Z-Wave", r"z-?wave|zwa-2|aeotec|zooz|nortek|zst\d"),
+    ("LTE modem", r"modem|\blte\b|huawei|quectel|sierra"),
+    ("GPS receiver", r"gps|u-blox|gnss"),
+    ("microcontroller", r"arduino|esp32|\bmcu\b|raspberry_pi_pico|jtag"),
+    ("meter's optical head", r"\bir[_-]?head|lesekopf|volkszaehler"),
+)
+"""What else is plugged in by USB and speaks something else, by the texts of its USB descriptor. The Zigbee and Z-Wave
+names are those by which Home Assistant's own discovery knows them (core: `zha/manifest.json` and
+`zwave_js/manifest.json`)."""
+_OTHER_IDS: Final = {"1cf1:0030": "Zigbee", "0658:0200": "Z-Wave", "303a:4001": "Z-Wave", "0451:16a8": "Zigbee"}
+"""USB vendor and product ids that belong to one kind of stick (ConBee, Z-Stick, ZWA-2, CC2531; same source)."""
+
+
+def other_device(adapter: Adapter) -> str:
+    """What kind of stick this is, where it is known to be no RS485 adapter; else an empty text."""
+    if adapter.usb_id in _OTHER_IDS:
+        return _OTHER_IDS[adapter.usb_id]
+    texts = "_".join((adapter.maker, adapter.product, adapter.path.rpartition("/")[2])).replace(" ", "_").lower()
+    return next((kind for kind, pattern in _OTHER_DEVICES if re.search(pattern, texts)), "")
+
+
+def is_candidate(adapter: Adapter) -> bool:
+    """Whether it may be taken without a question: a USB adapter that nobody else holds and that is no known stick."""
+    free = adapter.ours or not adapter.holders
+    return bool(adapter.usb_id) and free and adapter.interface == 0 and not other_device(adapter)
+
 
 AGAIN: Final = "again"
 FIRST_LISTEN: Final = 3.0

@@ -2,14 +2,16 @@
 
 import os
 import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from airbridge.capture.serial_listener import PortError, SerialListener
 from airbridge.doctor.gather_host import DEVICES, holders
-from airbridge.setup.adapters import Adapter, prefer_sockets, stable_paths
 from airbridge.setup.port_questions import LineScan
-from airbridge.setup.steps import LineAnswer, LineMode, ListenToLine
+from airbridge.setup.steps import Adapter, LineAnswer, LineMode, ListenToLine
 from modbus_codec.rtu import RtuFrameReader
 from service_runtime.clock import boottime
 
@@ -99,3 +101,26 @@ def _listen_at(path: str, scan: LineScan) -> LineAnswer | None:
             if answer is not None:
                 return answer
     return None
+
+
+def stable_paths(devices: Iterable[str], by_id: dict[str, str], by_path: dict[str, str]) -> dict[str, str]:
+    """The best name of each device. `by_id` and `by_path`: link to device.
+
+    Two equal adapters without a serial number share one by-id link, which leads to the last one plugged in. So a link
+    counts only for its device, and a device without one is named by its socket.
+    """
+    ids = {device: link for link, device in sorted(by_id.items(), reverse=True)}
+    sockets = {device: link for link, device in sorted(by_path.items(), reverse=True)}
+    return {device: ids.get(device) or sockets.get(device) or device for device in devices}
+
+
+def prefer_sockets(adapters: tuple[Adapter, ...], by_path: dict[str, str]) -> tuple[Adapter, ...]:
+    """Name equal adapters without a serial number by their sockets: which of them a by-id link means may change."""
+    kinds = Counter((one.usb_id, one.maker, one.product) for one in adapters if one.usb_id and not one.serial)
+    sockets = {device: link for link, device in sorted(by_path.items(), reverse=True)}
+    return tuple(
+        replace(one, path=sockets[one.device])
+        if one.device in sockets and kinds[one.usb_id, one.maker, one.product] > 1
+        else one
+        for one in adapters
+    )

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 from airbridge.doctor.facts import MeterAddress, MeterFacts
-from airbridge.setup.adapters import Adapter
 from service_runtime.common_settings import MqttSettings
 
 R = TypeVar("R")
@@ -106,6 +105,33 @@ class LookAtMeter(Step[MeterFacts]):
     """Connect to one place and read who is there."""
 
     place: MeterAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """A serial port of this host, as the kernel describes it."""
+
+    path: str
+    """The best name: by-id where it is unique, by-path where two adapters share a name, else the device."""
+    device: str
+    """`/dev/ttyUSB0`."""
+    maker: str = ""
+    product: str = ""
+    serial: str = ""
+    usb_id: str = ""
+    """`0403:6001`; empty where it is no USB device."""
+    interface: int = 0
+    """Of a USB device with several: only the first can be a plain adapter."""
+    holders: tuple[tuple[int, str], ...] = ()
+    """Process id and program of those that have it open."""
+    ours: bool = False
+    """An rtu-server holds it."""
+
+    @property
+    def label(self) -> str:
+        """Maker, product and serial number for people, each as far as it is known."""
+        name = " ".join(part for part in (self.maker, self.product) if part) or self.device.rpartition("/")[2]
+        return f"{name}, {self.serial}" if self.serial else name
 
 
 @dataclass(frozen=True, slots=True)

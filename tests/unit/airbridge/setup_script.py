@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from airbridge.doctor.facts import MeterAddress, MeterFacts, RegisterAnswer
-from airbridge.setup.adapters import Adapter
 from airbridge.setup.settings_text import EMPTY
 from airbridge.setup.steps import (
+    Adapter,
     BrokerAnswer,
     Choose,
     Confirm,

@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 
 from airbridge.setup import save
-from airbridge.setup.adapters import Adapter, is_candidate, other_device
-from airbridge.setup.port_questions import OTHERS, LineScan
+from airbridge.setup.port_questions import OTHERS, LineScan, is_candidate, other_device
 from airbridge.setup.serial_ports import list_adapters
 from airbridge.setup.settings_text import EMPTY, change, values
-from airbridge.setup.steps import LineAnswer, LineMode, NewFile
+from airbridge.setup.steps import Adapter, LineAnswer, LineMode, NewFile
 from modbus_codec.rtu import Noise, Request
 
 EXAMPLES = Path(__file__).parents[3] / "deploy/packaging"
