@@ -1,6 +1,7 @@
 """Health messages: how a link is, since when and why; how a publisher and a node are; the requests of a node [core].
 
-Durations are counted by fixed bounds, as Prometheus counts them.
+Durations are counted by fixed bounds, as Prometheus counts them. The module is long since it is a table: each field
+stands here once, with its unit and its reason, and `declared` reads and writes it.
 """
 
 import re

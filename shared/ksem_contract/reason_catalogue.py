@@ -1,7 +1,8 @@
 """All reasons in English: by code a sentence and a remedy [core].
 
 `{name}` in a sentence or a remedy is a parameter of the reason. A translation is a second mapping with the same codes
-and parameters. docs/contract.md shows this table; docs/generate_reason_table.py writes it there.
+and parameters. docs/contract.md shows this table; docs/generate_reason_table.py writes it there. It is one table, as
+long as there are reasons: whoever looks for a code looks here alone.
 """
 
 from collections.abc import Mapping

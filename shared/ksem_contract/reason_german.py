@@ -1,7 +1,7 @@
 """All reasons in German: by code a sentence and a remedy, with the parameters of `reason_catalogue`.
 
 Only programs that show reasons to people load it: `Reason.by(GERMAN)`. A test holds that no code and no parameter is
-missing.
+missing. It is one table in the order of `reason_catalogue`, to be read beside it.
 """
 
 from collections.abc import Mapping
