@@ -18,9 +18,16 @@ MAX_REQUESTED = 64
 """Different requests kept apart; a new one replaces the one requested longest ago."""
 RATE_WINDOW = 10.0
 LEAST_GAP = 1.0
-"""Seconds without data that are a pause worth keeping."""
+"""Seconds without data, or without a request, that are a pause worth keeping."""
 MAX_GAPS = 16
 """Pauses kept: many more than there can be between two looks at them."""
+MAX_SILENCES = 64
+"""Times without a request that are kept: all those of `AWAKE_FOR`, and more."""
+AWAKE_FOR = 60.0
+"""Seconds without a request after which the inverter counts as asleep: no inverter restarts for longer. As many before
+a shorter silence show whether it is usually as silent."""
+LEAST_RHYTHM = 2.0
+"""Seconds since it woke, or since the first request, from which on they show it."""
 UNSENT = "unsent"
 """The outcome of a request whose answer did not leave the port."""
 
@@ -90,6 +97,15 @@ class Gap(NamedTuple):
     """A request in it got no data."""
 
 
+class Silence(NamedTuple):
+    """A time without a request. Seconds of CLOCK_BOOTTIME; `since` is -inf before the first."""
+
+    since: float
+    until: float
+    is_usual: bool
+    """The inverter is silent for most of the time, for it requests seldom; or nobody knows yet."""
+
+
 @dataclass(slots=True)
 class UnitCounters:
     """One unit's requests, their answers, and how long these took."""
@@ -101,6 +117,7 @@ class UnitCounters:
     is_refused: bool = False
     """A request since `last_data` got no data."""
     gaps: deque[Gap] = field(default_factory=lambda: deque(maxlen=MAX_GAPS))
+    silences: deque[Silence] = field(default_factory=lambda: deque(maxlen=MAX_SILENCES))
     requested: dict[bytes, RequestStats] = field(default_factory=dict)
     turnarounds: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
     ages: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
@@ -111,7 +128,7 @@ class UnitCounters:
         """Count a request of ours."""
         self.requests += 1
         self.outcomes[outcome] += 1
-        self.last_request = now
+        self._note_silence(now)
         self._note_gap(outcome == "data", now)
         requested = self.requested.get(request)
         if requested is None:
@@ -119,6 +136,19 @@ class UnitCounters:
                 del self.requested[min(self.requested, key=lambda frame: self.requested[frame].last)]
             requested = self.requested[request] = RequestStats(window=int(now // RATE_WINDOW))
         requested.note(outcome, now)
+
+    def _note_silence(self, now: float) -> None:
+        last, self.last_request = self.last_request, now
+        if last is None:
+            self.silences.append(Silence(-inf, now, is_usual=True))
+        elif now - last > LEAST_GAP:
+            self.silences.append(Silence(last, now, self._is_usual(last)))
+
+    def _is_usual(self, now: float) -> bool:
+        """Whether silences took most of the time before this moment, since the inverter woke."""
+        begin = max([now - AWAKE_FOR, *(one.until for one in self.silences if one.until - one.since > AWAKE_FOR)])
+        silent = sum(max(0.0, one.until - max(one.since, begin)) for one in self.silences)
+        return now - begin < LEAST_RHYTHM or silent > (now - begin) / 2
 
     def _note_gap(self, is_data: bool, now: float) -> None:
         if not is_data:

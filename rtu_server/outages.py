@@ -1,21 +1,15 @@
 """Counts the time in which an inverter got no data, by reason code: since the start, today and for 30 days [core].
 
-What counts, from the inverter's view. Between two answers with data lies a pause. It counts as a whole, from the one
-answer to the next, if it is longer than
-
-- `SERVED_WITHIN` (1 s), and a request in it got no data, or the port was not listened to (gone, or this process stood
-  still), so that requests in it can't be known of;
-- `REQUESTED_WITHIN` (5 s), whatever else is so: the inverter requests nothing.
-
-With several units a second counts once, if at least one enabled unit's inverter got no data in it. Durations are those
-of CLOCK_BOOTTIME; the wall clock only names the day that they belong to.
+`data_flow` has what counts. With several units a second counts once, if at least one enabled unit's inverter got no
+data in it. Durations are those of CLOCK_BOOTTIME; the wall clock only names the day that they belong to, and measures
+the time between two runs.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from math import inf
-from typing import Final, NamedTuple
+from typing import Final
 
 from ksem_contract.health import NoData, Outage
 from ksem_contract.message_fields import (
@@ -26,9 +20,7 @@ from ksem_contract.message_fields import (
     read_versioned,
     write_object,
 )
-from ksem_contract.reasons import Reason
-from rtu_server.counters import Gap
-from rtu_server.health import REQUESTED_WITHIN, SERVED_WITHIN
+from rtu_server.data_flow import SILENT, STOPPED, UNREADABLE, DataFlow, Missing, Span, UnitTimeline, without
 
 DAYS: Final = 30
 """Days that are summed, today among them."""
@@ -38,54 +30,16 @@ MAX_CODES: Final = 32
 """Reason codes kept apart; the catalogue has some 20 that a unit can have."""
 WRITE_EVERY: Final = 60.0
 """Seconds between two copies of the totals in a file: what a crash loses at most."""
-UNNAMED: Final = Reason.of("inverter-unserved").code
-"""The reason where nothing else was seen: the data came back before anybody looked."""
-STOPPED: Final = Reason.of("node-stopped").code
+AWAITED: Final = "inverter-awaited"
+"""No reason why data is missing: the port is open again, and no request has come yet."""
+MAX_COUNTED: Final = 64
+"""Times without data that are remembered until all units are known for them."""
 OTHER: Final = "other"
 """Where all the codes that are kept apart are in use."""
 DAY: Final = 86400.0
 
 Totals = dict[str, float]
 """Seconds by reason code."""
-
-
-class DataFlow(NamedTuple):
-    """What is known at one moment about the data that one unit's inverter gets. Times in seconds of CLOCK_BOOTTIME."""
-
-    gaps: Iterable[Gap]
-    """The last pauses between two answers with data, older ones too."""
-    last_data: float | None
-    is_refused: bool
-    """A request since then got no data."""
-    listening_since: float
-    port_up: bool
-
-    def missing(self, begun: float, now: float) -> Iterator[tuple[float, float, str]]:
-        """Return the times without data since `begun`: from, until, and the reason where no other was seen."""
-        for last, until, is_refused in self.gaps:
-            since = max(last, begun)
-            deaf = since < self.listening_since <= until
-            if _counts(until - since, is_refused or deaf):
-                yield since, until, STOPPED if deaf else UNNAMED
-        if self._is_missing(begun, now):
-            since = self._since(begun)
-            yield since, now, STOPPED if self.listening_since > since else UNNAMED
-
-    def known_until(self, begun: float, now: float) -> float:
-        """Return until when it is known whether data was missing."""
-        return now if self._is_missing(begun, now) else self._since(begun)
-
-    def _since(self, begun: float) -> float:
-        return begun if self.last_data is None else max(self.last_data, begun)
-
-    def _is_missing(self, begun: float, now: float) -> bool:
-        since = self._since(begun)
-        deaf = not self.port_up or self.listening_since > since
-        return _counts(now - since, self.is_refused or deaf)
-
-
-def _counts(seconds: float, unserved: bool) -> bool:
-    return seconds > (SERVED_WITHIN if unserved else REQUESTED_WITHIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +51,15 @@ class Kept:
     ended: bool
     """Written at the service's end; else its end is not known."""
     days: Mapping[date, Mapping[str, float]]
+    asleep: bool = False
+    """No inverter requested anything at that time: the time until the next start may belong to its sleep."""
 
     def encode(self) -> bytes:
         """The file's content."""
         days = {day.isoformat(): _rounded(totals) for day, totals in sorted(self.days.items())}
-        return write_object({"v": 1, "until": round(self.until, 3), "ended": self.ended, "days": days})
+        return write_object(
+            {"v": 1, "until": round(self.until, 3), "ended": self.ended, "asleep": self.asleep, "days": days}
+        )
 
     @classmethod
     def decode(cls, content: bytes) -> "Kept":
@@ -111,7 +69,7 @@ class Kept:
         if len(days.names()) > MAX_DAYS:
             raise InvalidMessage(f"days: {len(days.names())} of them, at most {MAX_DAYS} are allowed")
         found = {_day(name): _totals(days.part(name)) for name in days.names()}
-        return cls(fields.number("until"), fields.truth("ended"), found)
+        return cls(fields.number("until"), fields.truth("ended"), found, fields.truth("asleep"))
 
 
 def _day(name: str) -> date:
@@ -133,43 +91,64 @@ class Outages:
 
     def __init__(self, begun: float) -> None:
         """`begun`: when the service started, in seconds of CLOCK_BOOTTIME."""
-        self._begun = self._counted_until = begun
+        self._begun = self._stopped_at = self._known_until = begun
+        self._asleep = False
+        self._units: list[UnitTimeline] = []
+        self._counted: list[Span] = []
+        """What was counted and some unit is not known for yet, in order."""
         self._reason, self._reason_at = "", -inf
         self._start: Totals = {}
         self._days: dict[date, Totals] = {}
 
     def resume(self, kept: Kept, now: float, local: datetime) -> None:
-        """Go on with an earlier run's totals. The time between is counted, too: nobody answered the inverter.
+        """Go on with an earlier run's totals. From its end on nobody answered the inverter.
 
         Without a proper end, it may have lasted for as long after the file was written as the next copy was due in.
         """
         self._days = {day: dict(totals) for day, totals in kept.days.items()}
+        self._asleep = kept.asleep
         until = kept.until + (0.0 if kept.ended else WRITE_EVERY)
-        begun = local - timedelta(seconds=now - self._begun)
-        self._add_days(STOPPED, min(max(0.0, begun.timestamp() - until), DAYS * DAY), begun)
+        between = local.timestamp() - (now - self._begun) - until
+        self._stopped_at = self._known_until = self._begun - min(max(0.0, between), DAYS * DAY)
 
     def look(self, flows: Sequence[DataFlow], reason: str, now: float, local: datetime) -> None:
         """Count what has become known. `reason`: the code why a unit is not served now, empty where all are.
 
-        `local`: the wall clock now, in local time.
+        `flows`: of all enabled units, in the same order each time. `local`: the wall clock now, in local time.
         """
-        if reason:
+        if reason not in {"", AWAITED}:
             self._reason, self._reason_at = reason, now
-        begun = self._begun
-        known_until = max(self._counted_until, min((flow.known_until(begun, now) for flow in flows), default=now))
-        missing = sorted(span for flow in flows for span in flow.missing(begun, now))
-        for begin, end, unnamed in missing:
-            since, until = max(begin, self._counted_until), min(end, known_until)
-            if until > since:
-                code = self._reason if self._reason_at >= since else unnamed
-                _add(self._start, code, until - since)
-                self._add_days(code, until - since, local - timedelta(seconds=now - until))
-                self._counted_until = until
-        self._counted_until = known_until
+        if not self._units:
+            self._units = [UnitTimeline(self._stopped_at, asleep=self._asleep) for _ in flows]
+        for unit, flow in zip(self._units, flows, strict=True):
+            for missing in unit.look(flow, now):
+                self._count(missing, unit, now, local)
+        self._known_until = min((unit.known_until for unit in self._units), default=now)
+        self._counted = [span for span in self._counted if span.until > self._known_until][-MAX_COUNTED:]
+
+    def _count(self, missing: Missing, unit: UnitTimeline, now: float, local: datetime) -> None:
+        """Count the part of it that no other unit's inverter lacked, too."""
+        for part in list(without(missing.span, self._counted)):
+            for span in _cut(part, self._begun):
+                seconds = span.until - span.since
+                code = self._code(span, missing.code, unit)
+                if span.since >= self._begun:
+                    _add(self._start, code, seconds)
+                self._add_days(code, seconds, local - timedelta(seconds=now - span.until))
+            if part.until > part.since:
+                self._counted = sorted([*self._counted, part])
+
+    def _code(self, span: Span, unnamed: str, unit: UnitTimeline) -> str:
+        if span.until <= self._begun:
+            return STOPPED
+        code = self._reason if self._reason_at >= span.since else unnamed
+        return UNREADABLE if code == SILENT and unit.has_noise_since(span.since) else code
 
     def kept(self, now: float, local: datetime, *, ended: bool) -> Kept:
         """Return what belongs into the file."""
-        return Kept(local.timestamp() - (now - self._counted_until), ended, self._days)
+        until = max([self._known_until, *(span.until for span in self._counted)])
+        asleep = all(unit.is_asleep for unit in self._units) if self._units else self._asleep
+        return Kept(local.timestamp() - (now - until), ended, self._days, asleep)
 
     def totals(self, today: date) -> NoData:
         """Return all totals for the health message."""
@@ -191,6 +170,13 @@ class Outages:
             end = midnight - timedelta(microseconds=1)
         while len(self._days) > MAX_DAYS:
             del self._days[max(self._days, key=lambda day: abs(day - end.date()))]
+
+
+def _cut(span: Span, at: float) -> list[Span]:
+    """Return a span in two, where it lies on both sides of this moment."""
+    if span.since < at < span.until:
+        return [Span(span.since, at), Span(at, span.until)]
+    return [span]
 
 
 def _add(totals: Totals, code: str, seconds: float) -> None:

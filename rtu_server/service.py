@@ -15,11 +15,12 @@ from ksem_contract.reasons import Reason, sentence
 from ksem_contract.topics import Topics
 from rtu_server.block_feed import BlockFeed
 from rtu_server.counters import UnitCounters
+from rtu_server.data_flow import DataFlow
 from rtu_server.drill import Drill, WithheldReplies
 from rtu_server.health import WORST, UnitReport, UnitView, Verdict, judge, overall, tcp_health, why_refused
 from rtu_server.health_publisher import NodeReporter, Surroundings
 from rtu_server.outage_file import OutageFile, local_time
-from rtu_server.outages import DataFlow, Outages
+from rtu_server.outages import Outages
 from rtu_server.register_cache import FreshnessLimits
 from rtu_server.responder import ReplySource, Responder, Unit
 from rtu_server.serial_line import SerialLine, character_time
@@ -265,7 +266,8 @@ class RtuServer:
         lacking = [verdict for report in enabled if not (verdict := judge(report.view, now)).is_served]
         worst = max(lacking, key=lambda verdict: WORST.index(verdict.state), default=None)
         reason = "" if worst is None else worst.reasons[0].code
-        self._outages.look([data_flow(report) for report in enabled], reason, now, local_time())
+        flows = [DataFlow.of(report.counters, report.view.unit, port_up=report.view.port_up) for report in enabled]
+        self._outages.look(flows, reason, now, local_time())
 
     def _integrity_verdicts(self, now: float) -> list[Verdict]:
         """Faults of keys and codes while data flows; where no data flows, the unit's own verdict names them."""
@@ -346,18 +348,6 @@ class RtuServer:
         return {
             meter: Transit(feed.round_trip_ms, feed.state.session, feed.bad_macs) for meter, feed in self._feeds.items()
         }
-
-
-def data_flow(report: UnitReport) -> DataFlow:
-    """Return what is known about the data that a unit's inverter gets."""
-    own = report.counters.units[report.view.unit]
-    return DataFlow(
-        gaps=own.gaps,
-        last_data=own.last_data,
-        is_refused=own.is_refused,
-        listening_since=report.counters.listening_since,
-        port_up=report.view.port_up,
-    )
 
 
 def node_source(node: str, lines: Sequence[LineSettings], held: Callable[[], Iterable[WireEvent]]) -> RecordingSource:
