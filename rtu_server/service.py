@@ -139,6 +139,8 @@ class RtuServer:
         finally:
             notify("STOPPING=1")
             self._stop_parts()
+            for part in self._parts.values():
+                part.count_answers()
             self._count_outages(self._reports(), boottime())
             self._outage_file.write(boottime(), ended=True)
             self._link.stop([(self._topics.node_status(self._node), b"offline", 1, True)])
