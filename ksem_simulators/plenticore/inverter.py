@@ -177,6 +177,7 @@ class Inverter:
             cycle=verdict.cycle if verdict else None,
             disturbed=exchange.times.disturbed,
             received=exchange.received,
+            answered_at=exchange.times.answer_start,
         )
         self._record(transaction)
         return transaction

@@ -25,12 +25,15 @@ class Transaction:
     cycle: int | None
     disturbed: bool
     received: bytes
+    answered_at: float | None
+    """When the answer's first byte began, by the line's log."""
 
     def as_dict(self) -> dict[str, Any]:
         """For a log line."""
         return {
             "number": self.number,
             "at": round(self.at, 6),
+            "answered_at": None if self.answered_at is None else round(self.answered_at, 6),
             "range": self.range,
             "outcome": self.outcome,
             "why": self.why,

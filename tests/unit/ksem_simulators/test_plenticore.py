@@ -172,7 +172,7 @@ def test_bursts_are_parted_by_silence() -> None:
 def _transaction(
     outcome: str, turnaround: float | None, *, age: float | None = None, disturbed: bool = False
 ) -> Transaction:
-    return Transaction(1, 5.0, "0-27", outcome, "", turnaround, age, age, 1, disturbed, b"")
+    return Transaction(1, 5.0, "0-27", outcome, "", turnaround, age, age, 1, disturbed, b"", None)
 
 
 def test_the_tally_counts_outcomes_and_early_answers_and_leaves_disturbed_times_out() -> None:
