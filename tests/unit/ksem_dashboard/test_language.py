@@ -27,7 +27,7 @@ def texts_in(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("name", ["faults.py", "chain.py", "picture.py"])
+@pytest.mark.parametrize("name", ["faults.py", "chain.py", "views.py"])
 def test_each_text_of_the_code_has_its_german(name: str) -> None:
     found = texts_in(PACKAGE / name)
     assert found
