@@ -11,7 +11,7 @@ SECONDS ?= 60
 HOME_PYTHON ?= python3.13
 HOME_VENV   ?= .venv-homeassistant
 
-.PHONY: help demo test test-faults test-slow test-platform test-brokers bench-fleet test-browser test-homeassistant check format bench faults-table soak scenes healthy simulate put-back mutants evaluate fuzz docs deb release tools verify clean
+.PHONY: help demo test test-faults test-slow test-platform test-brokers bench-fleet test-browser test-homeassistant check format bench faults-table soak outages scenes healthy simulate put-back mutants evaluate fuzz docs deb release tools verify clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -70,6 +70,9 @@ soak: $(READY) tools ## compressed days with faults at random, MINUTES=10 (SEED=
 
 scenes: $(READY) tools ## seven scenes of faults without end, MINUTES=10 each (SEED=1 repeats them, ONLY="broker" takes some)
 	@$(BIN)/python -m tests.scenes --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only "$(ONLY)")
+
+outages: $(READY) tools ## an hour of faults: the time without data by the server's book and by the inverter's own log, MINUTES=60 (SEED=1)
+	@$(BIN)/python -m tests.soak.outages --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 healthy: $(READY) tools ## houses in which nothing is wrong, by day and at night, MINUTES=10: the inverter reader reports no fault
 	MINUTES=$(MINUTES) $(BIN)/python -m pytest -n 2 -rP tests/bridge/test_healthy_houses.py $(ARGS)

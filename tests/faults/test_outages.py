@@ -1,5 +1,6 @@
 """The time without data as rtu-server counts it, beside the inverter's own log."""
 
+import random
 import time
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from rtu_server.outage_file import NAME
 from tests.chain import Chain
+from tests.soak.outages import run
 
 from .ear import Ear
 from .inverter_log import no_data, pauses
@@ -66,3 +68,11 @@ def test_the_time_without_data_equals_what_the_inverters_own_log_holds(
         assert after.today.seconds - at_start == pytest.approx(sum(missed), abs=OFF)
         assert after.today.reasons["node-stopped"] >= 2
         assert (state / NAME).is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_after_a_minute_of_faults_at_random_the_two_still_agree(tmp_path: Path) -> None:
+    compared = run(tmp_path, 60, random.Random(2), sleeps=0.0)
+    assert compared.faults >= 3
+    assert compared.apart <= OFF, f"{compared}\n{compared.reasons}"
