@@ -68,8 +68,9 @@ class Kept:
         days = fields.part("days")
         if len(days.names()) > MAX_DAYS:
             raise InvalidMessage(f"days: {len(days.names())} of them, at most {MAX_DAYS} are allowed")
+        asleep = "asleep" in fields.names() and fields.truth("asleep")  # files of early builds have none
         found = {_day(name): _totals(days.part(name)) for name in days.names()}
-        return cls(fields.number("until"), fields.truth("ended"), found, fields.truth("asleep"))
+        return cls(fields.number("until"), fields.truth("ended"), found, asleep)
 
 
 def _day(name: str) -> date:

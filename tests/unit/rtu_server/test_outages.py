@@ -510,6 +510,12 @@ def test_so_many_codes_are_kept_apart_and_the_others_together() -> None:
     assert Kept.decode(house.outages.kept(house.now, house.wall, ended=True).encode()).days
 
 
+def test_a_file_of_an_early_build_counts_the_inverter_as_awake() -> None:
+    kept = Kept.decode(b'{"v":1,"until":1.0,"ended":true,"days":{"2026-11-22":{"meter-offline":1.5}}}')
+    assert not kept.asleep
+    assert kept.days == {date(2026, 11, 22): {"meter-offline": 1.5}}
+
+
 @pytest.mark.parametrize(
     "content",
     [
