@@ -168,6 +168,7 @@ def _add_node(families: _Families, view: NodeView, now: float) -> None:
     for meter, transit in islice(health.transit.items(), _MOST):
         trip = transit.rtt_ms
         families.gauge("ksem_node_round_trip_seconds", None if trip is None else trip / 1000, node, meter)
+        families.count("ksem_node_bad_mac_messages", transit.bad_mac, node, meter)
     for code, seconds in _seconds_without_data(health.no_data).items():
         families.count("ksem_no_data_seconds", seconds, node, code)
     for unit in health.units[:_MOST]:
@@ -305,6 +306,10 @@ COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "ksem_no_data_seconds": (
         "Time in which an inverter got no data, since the RTU server's start, by the code of the reason.",
         (*_NODE, "reason"),
+    ),
+    "ksem_node_bad_mac_messages": (
+        "Blocks and pongs that the RTU server refused because of their code, since its start.",
+        ("node", "meter"),
     ),
     "ksem_requests": ("Requests of the inverter to this unit.", _UNIT),
     "ksem_answers": ("What the inverter got.", (*_UNIT, "outcome")),

@@ -84,6 +84,14 @@ def test_a_side_door_is_told_apart_from_the_inverters_line() -> None:
     assert not [labels for name, labels in samples(house) if name == "ksem_requests_total" and ("unit", "71") in labels]
 
 
+@pytest.mark.promise(2)
+def test_messages_refused_because_of_their_code_are_counted_by_meter() -> None:
+    house = House().run_well()
+    house.node(transit={"main": Transit(1.9, "aaaa", bad_mac=12), "garage": Transit(None, None)})
+    assert value(house, "ksem_node_bad_mac_messages_total", node="attic", meter="main") == 12
+    assert value(house, "ksem_node_bad_mac_messages_total", node="attic", meter="garage") == 0
+
+
 def test_old_values_are_left_out() -> None:
     house = House().run_well()
     house.now += 3
