@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from ksem_contract.health import MeterHealth, NodeHealth
-from ksem_contract.reasons import Reason, without
+from ksem_contract.reasons import Reason, find_reason, without
 from ksem_dashboard.language import ENGLISH, Language
 from ksem_dashboard.picture import BridgeState
 from ksem_dashboard.views import SILENT_AFTER, InverterView, MeterView, NodeView
@@ -229,6 +229,9 @@ class _Finder:
             yield self._explained("bad", where, effect, unit.port.reasons, headline)
         for line, reasons in {tcp.line: tcp.port.reasons for tcp in health.doors if tcp.port.state == "down"}.items():
             yield self._explained("warn", where, self._text("Modbus TCP server {line}", line=line), reasons, "")
+        for tcp in health.doors:
+            if (reason := find_reason(tcp.reasons, "unit-silenced")) is not None:
+                yield self._fault("warn", where, reason)
         if view.status != "online" and not ports and not (view.meters & lost):
             effect = self._text("The inverter at {node} gets no data", node=view.node)
             fault = self._explained("bad", where, effect, health.reasons, headline)

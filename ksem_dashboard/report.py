@@ -134,6 +134,7 @@ def _unit(unit: UnitHealth, view: NodeView, now: float) -> Json:
         "unit": unit.unit,
         "meter": unit.meter,
         "state": unit.state if runs else "unknown",
+        "reasons": reasons_json(unit.reasons if runs else ()),
         "port": _link(unit.port),
         "requests": unit.requests,
         "data": unit.data,

@@ -23,7 +23,6 @@ from ksem_contract.health import (
 from ksem_contract.mac import MacFault
 from ksem_contract.reasons import Reason, sentence
 from rtu_server.counters import LineCounters, percentiles_ms, requested_range
-from rtu_server.settings import UnitSettings
 
 BLOCK_WITHIN: Final = 1.0
 """Seconds without any block after which health names the network, not the blocks, as the reason."""
@@ -97,10 +96,20 @@ class Verdict:
 
 
 OK: Final = Verdict("ok", (Reason.of("inverter-served"),))
+TCP_OK: Final = Verdict("ok", (Reason.of("tcp-served"),))
 
 
 def judge(view: UnitView, now: float) -> Verdict:
     """Return the first thing that keeps data from the inverter, and the remedy."""
+    return _without_data(view, now) or _without_requests(view, now) or OK
+
+
+def judge_tcp(view: UnitView, now: float) -> Verdict:
+    """Return the first thing that keeps data from a Modbus TCP server's clients, whether they request any or not."""
+    return _without_data(view, now) or TCP_OK
+
+
+def _without_data(view: UnitView, now: float) -> Verdict | None:
     here = {"unit": view.unit, "line": view.line}
     if not view.enabled:
         return Verdict("degraded", (Reason.of("unit-off", **here),))
@@ -116,13 +125,19 @@ def judge(view: UnitView, now: float) -> Verdict:
         return Verdict("down", _why_no_data(view, now))
     if now < view.refuses_until:
         return Verdict("down", (Reason.of("unit-stays", **here, stay=f"{view.stay:g}"),))
+    return None
+
+
+def _without_requests(view: UnitView, now: float) -> Verdict | None:
+    here = {"unit": view.unit, "line": view.line}
     if view.last_request is None or now - view.last_request > REQUESTED_WITHIN:
         if now - view.listening_since <= REQUESTED_WITHIN:
             return Verdict("degraded", (Reason.of("inverter-awaited", **here),), waiting=True)
         return Verdict("degraded", (_why_not_requested(view),))
-    if view.last_request - max(view.fresh_since, view.last_data or view.fresh_since) > SERVED_WITHIN:
+    fresh_since = view.fresh_since or 0.0
+    if view.last_request - max(fresh_since, view.last_data or fresh_since) > SERVED_WITHIN:
         return Verdict("degraded", (Reason.of("requests-refused", **here),))
-    return OK
+    return None
 
 
 def _is_stuck(view: UnitView, now: float) -> bool:
@@ -275,31 +290,21 @@ def requests_message(reports: Iterable[UnitReport], now: float) -> RequestsMessa
     return RequestsMessage(tuple(sorted(entries[:MAX_ENTRIES], key=lambda entry: -entry.per_s)), left_out)
 
 
-def tcp_health(
-    name: str, unit: UnitSettings, counters: LineCounters, port: LinkHealth, fresh_since: float | None, now: float
-) -> UnitHealth:
-    """Judge one unit of a Modbus TCP server: fine while clients could have data, whether they request any or not."""
-    up = port.state == "up" and fresh_since is not None
-    verdict = Verdict("ok" if up or not unit.enabled else "down", ())
-    return _health_of(name, unit.id, unit.meter, port, verdict, counters, now)
+def tcp_health(report: UnitReport, now: float) -> UnitHealth:
+    """Return the health of one unit of a Modbus TCP server."""
+    return _unit_health(report, judge_tcp(report.view, now), now)
 
 
 def _unit_health(report: UnitReport, verdict: Verdict, now: float) -> UnitHealth:
-    view = report.view
-    return _health_of(view.line, view.unit, view.meter, report.port, verdict, report.counters, now)
-
-
-def _health_of(
-    name: str, unit: int, meter: str, port: LinkHealth, verdict: Verdict, line: LineCounters, now: float
-) -> UnitHealth:
-    counters = line.units[unit]
+    view, line = report.view, report.counters
+    counters = line.units[view.unit]
     outcomes = dict(counters.outcomes)
     last = counters.last_request
     return UnitHealth(
-        line=name,
-        unit=unit,
-        meter=meter,
-        port=port,
+        line=view.line,
+        unit=view.unit,
+        meter=view.meter,
+        port=report.port,
         state=verdict.state,
         reasons=verdict.reasons[:1],  # `port`, and the node's `broker`, hold its causes
         requests=counters.requests,

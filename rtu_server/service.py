@@ -188,7 +188,8 @@ class RtuServer:
     def _build_tcp(self, tcp: TcpSettings) -> TcpServer:
         caches = {meter: TcpReplyCache(feed.cache) for meter, feed in self._feeds.items()}
         units = {unit.id: unit_of(unit, caches[unit.meter]) for unit in tcp.unit}
-        return TcpServer(tcp, Responder(units), partial(self._on_change, "TCP server", tcp.name), self._limits.of)
+        responder = self._responders[tcp.name] = Responder(units)
+        return TcpServer(tcp, responder, partial(self._on_change, "TCP server", tcp.name), self._limits.of)
 
     def _subscriptions(self) -> Sequence[str]:
         feeds = [topic for feed in self._feeds.values() for topic in feed.subscriptions(self._node)]
@@ -293,13 +294,18 @@ class RtuServer:
         return [self._report(line, unit) for line in self._settings.line for unit in line.unit]
 
     def _report(self, line: LineSettings, unit: UnitSettings) -> UnitReport:
+        drilled = self.drill.is_on(boottime())
+        return self._report_of(line.name, unit, port_name=line.port, withheld=drilled)
+
+    def _report_of(self, name: str, unit: UnitSettings, *, port_name: str = "", withheld: bool = False) -> UnitReport:
+        """Return what is known of a unit of the line or Modbus TCP server `name`."""
         feed = self._feeds[unit.meter]
-        counters = self._lines[line.name].counters
+        counters = self._parts[name].counters
         own: UnitCounters = counters.units[unit.id]
-        port = self._ports[line.name].health
+        port = self._ports[name].health
         broker = self._broker.health
         view = UnitView(
-            line=line.name,
+            line=name,
             unit=unit.id,
             meter=unit.meter,
             topic=f"{self._topics.prefix}/{unit.meter}",
@@ -317,14 +323,14 @@ class RtuServer:
             last_data=own.last_data,
             foreign_or_noise=counters.foreign + counters.noise,
             listening_since=counters.listening_since,
-            port=line.port,
+            port=port_name,
             unsent_since=counters.unsent_since,
             bad_mac=feed.bad_mac(boottime()),
             has_key=self._key_file.keys().is_secret,
             stay=unit.stay,
-            refuses_until=self._responders[line.name].refuses_until(unit.id),
-            silenced=self._responders[line.name].why_silenced(unit.id),
-            withheld=self.drill.is_on(boottime()),
+            refuses_until=self._responders[name].refuses_until(unit.id),
+            silenced=self._responders[name].why_silenced(unit.id),
+            withheld=withheld,
         )
         return UnitReport(view, counters, port)
 
@@ -333,18 +339,7 @@ class RtuServer:
         return Surroundings(self._tcp_reports(now), self._broker.health, self._transit(), no_data)
 
     def _tcp_reports(self, now: float) -> list[UnitHealth]:
-        return [
-            tcp_health(
-                tcp.name,
-                unit,
-                self._tcp_servers[tcp.name].counters,
-                self._ports[tcp.name].health,
-                self._feeds[unit.meter].fresh_since,
-                now,
-            )
-            for tcp in self._settings.tcp
-            for unit in tcp.unit
-        ]
+        return [tcp_health(self._report_of(tcp.name, unit), now) for tcp in self._settings.tcp for unit in tcp.unit]
 
     def _transit(self) -> dict[str, Transit]:
         return {

@@ -169,6 +169,7 @@ def _tcp_servers(state: BridgeState, meter: str, now: float) -> Iterator[Rendera
                 yield Text(printable(f"{tcp.line}: {tcp.port.why}"), "yellow")
             else:
                 yield Group(*_answers(tcp))
+                yield from (Text(printable(str(reason)), "yellow") for reason in tcp.reasons if tcp.state != "ok")
 
 
 def _answers(unit: UnitHealth) -> Iterator[RenderableType]:

@@ -74,6 +74,8 @@ export const GERMAN = {
   "open": "offen",
   "no fresh data": "keine aktuellen Daten",
   "shut": "zu",
+  "silent": "stumm",
+  "switched off": "abgeschaltet",
   "never": "nie",
   "now": "jetzt",
   "{0} ago": "vor {0}",

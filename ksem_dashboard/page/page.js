@@ -333,12 +333,18 @@ function drawTimes() {
   }).filter((one) => one !== null));
 }
 
+function lacks(server) {
+  if (server.reasons.some((one) => one.code === "unit-silenced")) return t`silent`;
+  if (server.reasons.some((one) => one.code === "unit-off")) return t`switched off`;
+  return server.port.state === "up" ? t`no fresh data` : t`shut`;
+}
+
 function drawDoors() {
   const doors = unitsOf("doors");
   byId("doors-card").hidden = doors.length === 0;
   const rows = doors.map(([name, door]) => {
     const refused = Object.entries(door.refused).map(([reason, times]) => `${count(times)} ${outcome(reason)}`).join(", ");
-    const stands = door.state === "unknown" ? [t`not known`, ""] : door.state === "ok" ? [t`open`, "good"] : [door.port.state === "up" ? t`no fresh data` : t`shut`, "wrong"];
+    const stands = door.state === "unknown" ? [t`not known`, ""] : door.state === "ok" ? [t`open`, "good"] : [lacks(door), "wrong"];
     return [[`${name}, ${door.line}`], [`${door.unit}`], stands, [count(door.requests)], [count(door.data)], [refused || "\u2013", refused ? "poor" : ""],
       [door.turnaround_ms.p99 === null ? "\u2013" : `${ms(door.turnaround_ms.p99)} ms`], [door.age_ms.p50 === null ? "\u2013" : `${ms(door.age_ms.p50)} ms`],
       [door.last_ago_ms === null ? t`never` : door.last_ago_ms < 15_000 ? t`now` : t`${inWords(Math.round(door.last_ago_ms / 10_000) * 10_000)} ago`]];

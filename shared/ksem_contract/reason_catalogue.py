@@ -170,6 +170,7 @@ _METER: Final[Mapping[str, Template]] = {
 _NODE: Final[Mapping[str, Template]] = {
     # one inverter's unit
     "inverter-served": Template("the inverter gets data"),
+    "tcp-served": Template("clients get data"),
     "unit-off": Template(f"{_ON_LINE}switched off by enabled = false"),
     "unit-has-no-port": Template(f"{_ON_LINE}its port is not open"),
     "port-stuck": Template(f"{_ON_LINE}{{port}} takes no answers", _REPLUG),

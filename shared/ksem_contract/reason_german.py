@@ -202,6 +202,7 @@ _METER: Final[Mapping[str, Template]] = {
 
 _NODE: Final[Mapping[str, Template]] = {
     "inverter-served": Template("der Wechselrichter bekommt Daten"),
+    "tcp-served": Template("die Leser bekommen Daten"),
     "unit-off": Template(f"{_ON_LINE}mit enabled = false abgeschaltet"),
     "unit-has-no-port": Template(f"{_ON_LINE}die Schnittstelle ist nicht offen"),
     "port-stuck": Template(f"{_ON_LINE}{{port}} nimmt keine Antworten an", _REPLUG),

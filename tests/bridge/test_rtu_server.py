@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ksem_contract.health import NodeHealth, RequestsMessage
+from ksem_contract.health import NodeHealth, RequestsMessage, UnitHealth
 from modbus_codec.crc import append_crc
 from modbus_codec.tcp import MbapFrame, MbapReader
 from service_runtime.clock import boottime
@@ -25,6 +25,7 @@ from .fake_publisher import FakePublisher
 from .service import Service
 from .test_serial_line import ILLEGAL_ADDRESS, READ_TOTALS, STALE, Wire, data_reply
 
+WRONG_ENCODER = Path(__file__).parent / "wrong_encoder"
 STATUS, HEALTH, REQUESTS = "ksem/rtu/attic/status", "ksem/rtu/attic/health", "ksem/rtu/attic/requests"
 
 
@@ -131,6 +132,39 @@ def test_a_clock_that_is_disproved_ends_all_data_at_once(
         for _ in range(10):
             assert wire.ask(READ_TOTALS, 5) == STALE
             assert read_over_tcp(port) == b"\x83\x04"
+
+
+def tcp_unit(publisher: FakePublisher) -> UnitHealth | None:
+    """The unit of the Modbus TCP server in the newest health message."""
+    return NodeHealth.decode(health).doors[0] if (health := publisher.last(HEALTH)) else None
+
+
+def await_tcp_reason(publisher: FakePublisher, code: str) -> UnitHealth:
+    """Publish live blocks until health gives this reason for the unit of the Modbus TCP server."""
+    deadline = time.monotonic() + 15
+    while (unit := tcp_unit(publisher)) is None or [reason.code for reason in unit.reasons] != [code]:
+        assert time.monotonic() < deadline, unit
+        publisher.send()
+        time.sleep(0.05)
+    return unit
+
+
+@pytest.mark.promise(9)
+def test_a_unit_that_was_silenced_at_a_modbus_tcp_server_is_down_with_its_reason(
+    broker: Broker, wire: Wire, publisher: FakePublisher, tmp_path: Path
+) -> None:
+    port = free_port()
+    tcp = f'[[tcp]]\nlisten = "127.0.0.1"\nport = {port}\n[[tcp.unit]]\nid = 1\n'
+    environ = {"PYTHONPATH": os.pathsep.join([str(WRONG_ENCODER), os.environ.get("PYTHONPATH", "")])}
+    with Service("rtu_server", settings(broker, wire, tcp), tmp_path, environ=environ) as server:
+        server.await_log("readers are served")
+        assert await_tcp_reason(publisher, "tcp-served").state == "ok"
+        assert read_over_tcp(port)[:2] == b"\x03\x38"
+        server.await_log("unit 1 gave a wrong answer")
+        unit = await_tcp_reason(publisher, "unit-silenced")
+        assert unit.state == "down"
+        assert "register 0 is 6" in str(unit.reasons[0])
+        assert ask_until(wire, data_reply(28, 7), publisher) < 5, "the line's unit gives right answers"
 
 
 @pytest.mark.parametrize("vital", ["[]", pytest.param('["device"]', marks=pytest.mark.slow)])

@@ -117,6 +117,21 @@ def test_more_readers_than_there_is_room_for_cost_the_oldest_its_connection(hous
             connection.close()
 
 
+def await_tcp_reasons(house: House, codes: set[str]) -> set[str]:
+    """Wait until the node's health gives these reasons for the server's units; return their states."""
+    probe = FakePublisher(house.broker.port, session="probe", answers=False).start()
+    deadline = time.monotonic() + 15
+    try:
+        while True:
+            units = json.loads(probe.last("ksem/rtu/attic/health") or b'{"doors":[]}')["doors"]
+            if {reason["code"] for unit in units for reason in unit["reasons"]} == codes:
+                return {unit["state"] for unit in units}
+            assert time.monotonic() < deadline, units
+            time.sleep(0.05)
+    finally:
+        probe.stop()
+
+
 @pytest.mark.slow
 def test_the_door_stands_in_health_beside_the_lines(house: House) -> None:
     raw(house, READ_TOTALS)
@@ -142,6 +157,7 @@ def test_readers_are_refused_when_the_data_is_old_and_served_when_it_is_back(hou
             assert reply[0] == 3
             assert time.monotonic() < deadline
             time.sleep(0.05)
+        assert await_tcp_reasons(house, {"blocks-missing"}) == {"down"}
     finally:
         house.publisher.thaw()
     house.await_good()
@@ -149,3 +165,4 @@ def test_readers_are_refused_when_the_data_is_old_and_served_when_it_is_back(hou
     while raw(house, READ_TOTALS)[0] != 3:
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    assert await_tcp_reasons(house, {"tcp-served"}) == {"ok"}

@@ -133,6 +133,17 @@ def test_a_modbus_tcp_server_that_cannot_be_opened_is_named_once_and_costs_the_i
     assert health_verdict(house.state, house.now)[0] is True
 
 
+def test_a_silenced_unit_of_a_modbus_tcp_server_is_named_with_its_remedy() -> None:
+    house = House().run_well()
+    silenced = Reason.of("unit-silenced", unit=71, line="readers", error="register 0 is 5")
+    house.node(doors=(replace(DOOR, state="down", reasons=(silenced,)),))
+    (fault,) = find_faults(house.state, house.now)
+    assert (fault.severity, fault.code) == ("warn", "unit-silenced")
+    assert fault.text == "Unit 71 on readers: silent since it gave a wrong answer (register 0 is 5)."
+    assert "Restart rtu-server" in fault.remedy
+    assert health_verdict(house.state, house.now)[0] is True
+
+
 def test_an_rtu_server_that_was_killed_is_gone() -> None:
     house = House().run_well()
     house.node(b"offline")

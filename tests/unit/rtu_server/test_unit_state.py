@@ -4,7 +4,7 @@ import pytest
 
 from ksem_contract.mac import MacFault
 from ksem_contract.reasons import Reason
-from rtu_server.health import UnitView, judge
+from rtu_server.health import TCP_OK, UnitView, judge, judge_tcp
 
 SERVED = UnitView(
     line="rs485",
@@ -68,6 +68,27 @@ def test_each_fault_is_named_with_its_remedy(change: dict[str, object], state: s
     assert verdict.state == state
     assert words in verdict.why
     assert not judge(replace(SERVED, **change), NOW).is_served  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("change", "state", "code"),
+    [
+        ({"enabled": False}, "degraded", "unit-off"),
+        ({"silenced": "register 0 is 5"}, "down", "unit-silenced"),
+        ({"port_up": False}, "down", "unit-has-no-port"),
+        ({"fresh_since": None, "broker_up": False}, "down", "node-without-broker"),
+        ({"fresh_since": None, "meter_online": False}, "down", "meter-offline"),
+        ({"fresh_since": None, "bad_mac": MacFault.WRONG}, "down", "mac-of-unknown-key"),
+        ({"stay": 10.0, "refuses_until": NOW + 3}, "down", "unit-stays"),
+    ],
+)
+def test_a_unit_of_a_modbus_tcp_server_gives_the_reasons_of_a_line_s_unit(
+    change: dict[str, object], state: str, code: str
+) -> None:
+    view = replace(SERVED, line="tcp", last_request=None, last_data=None)
+    assert judge_tcp(view, NOW) == TCP_OK, "whether any client sends requests or not"
+    verdict = judge_tcp(replace(view, **change), NOW)  # type: ignore[arg-type]
+    assert (verdict.state, verdict.reasons[0].code) == (state, code)
 
 
 def test_a_link_that_is_down_does_no_harm_while_the_data_is_fresh() -> None:
