@@ -31,14 +31,16 @@ def _each_phase(start: int, step: int, count: int, rows: tuple[_Row, ...]) -> tu
     )
 
 
-_REMARKS: Final = {"active_power_plus": " (import)", "active_power_minus": " (export)"}
+_ADDITIONS: Final = {"active_power_plus": " (import)", "active_power_minus": " (export)"}
 """What KOSTAL's names of totals have beside those of the phases."""
 
 
 def _total(start: int, count: int, rows: tuple[_Row, ...]) -> tuple[Register, ...]:
     """The same values for the three phases together."""
     return tuple(
-        Register(start + offset, count, kind, unit, scale, key, f"{name} total{_REMARKS.get(key, '')}, OBIS 1-0:{code}")
+        Register(
+            start + offset, count, kind, unit, scale, key, f"{name} total{_ADDITIONS.get(key, '')}, OBIS 1-0:{code}"
+        )
         for offset, kind, unit, scale, key, name, code in rows
     )
 
