@@ -227,9 +227,9 @@ class _Finder:
         for unit in ports:
             effect = self._text("Line {line}", line=unit.line)
             yield self._explained("bad", where, effect, unit.port.reasons, headline)
-        for line, reasons in {tcp.line: tcp.port.reasons for tcp in health.doors if tcp.port.state == "down"}.items():
+        for line, reasons in {tcp.line: tcp.port.reasons for tcp in health.tcp if tcp.port.state == "down"}.items():
             yield self._explained("warn", where, self._text("Modbus TCP server {line}", line=line), reasons, "")
-        for tcp in health.doors:
+        for tcp in health.tcp:
             if (reason := find_reason(tcp.reasons, "unit-silenced")) is not None:
                 yield self._fault("warn", where, reason)
         if view.status != "online" and not ports and not (view.meters & lost):

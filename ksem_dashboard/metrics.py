@@ -185,15 +185,15 @@ def _add_node(families: _Families, view: NodeView, now: float) -> None:
         families.histogram("ksem_turnaround_seconds", unit.turnaround_histogram_ms, *labels)
         families.histogram("ksem_inverter_data_age_seconds", unit.age_histogram_ms, *labels)
         families.gauge("ksem_last_request_age_seconds", _requested_ago(unit, view, now), *labels)
-    for tcp in health.doors[:_MOST]:
+    for tcp in health.tcp[:_MOST]:
         labels = (node, tcp.line, str(tcp.unit), tcp.meter)
-        families.gauge("ksem_door_up", tcp.state == "ok", *labels)
-        families.count("ksem_door_requests", tcp.requests, *labels)
+        families.gauge("ksem_tcp_up", tcp.state == "ok", *labels)
+        families.count("ksem_tcp_requests", tcp.requests, *labels)
         for outcome, count in _outcomes(tcp).items():
-            families.count("ksem_door_answers", count, *labels, outcome)
-        families.histogram("ksem_door_turnaround_seconds", tcp.turnaround_histogram_ms, *labels)
-        families.histogram("ksem_door_data_age_seconds", tcp.age_histogram_ms, *labels)
-        families.gauge("ksem_door_last_request_age_seconds", _requested_ago(tcp, view, now), *labels)
+            families.count("ksem_tcp_answers", count, *labels, outcome)
+        families.histogram("ksem_tcp_turnaround_seconds", tcp.turnaround_histogram_ms, *labels)
+        families.histogram("ksem_tcp_data_age_seconds", tcp.age_histogram_ms, *labels)
+        families.gauge("ksem_tcp_last_request_age_seconds", _requested_ago(tcp, view, now), *labels)
 
 
 def _add_inverter(families: _Families, view: InverterView, now: float) -> None:
@@ -240,7 +240,7 @@ _BLOCK: Final = ("meter", "block")
 _NODE: Final = ("node",)
 _UNIT: Final = ("node", "line", "unit", "meter")
 _INVERTER: Final = ("inverter",)
-_TCP: Final = ("node", "door", "unit", "meter")
+_TCP: Final = ("node", "server", "unit", "meter")
 
 GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "ksem_dashboard_broker_up": ("Whether this service is connected to the broker.", ()),
@@ -281,14 +281,14 @@ GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "ksem_inverter_believed_power_watts": ("Power that the inverter believes; above 0: from the grid.", _INVERTER),
     "ksem_inverter_delay_seconds": ("How far the inverter is behind the meter.", (*_INVERTER, "quantile")),
     "ksem_inverter_reason": ("1 for each reason why the inverter is not well.", (*_INVERTER, "code")),
-    "ksem_door_up": ("Whether a Modbus TCP server is open, and has fresh data for requests.", _TCP),
-    "ksem_door_last_request_age_seconds": ("Time since a reader's last request at a Modbus TCP server.", _TCP),
+    "ksem_tcp_up": ("Whether a Modbus TCP server is open, and has fresh data for requests.", _TCP),
+    "ksem_tcp_last_request_age_seconds": ("Time since a reader's last request at a Modbus TCP server.", _TCP),
 }
 HISTOGRAMS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "ksem_turnaround_seconds": ("From a request's last byte to its answer's first.", _UNIT),
     "ksem_inverter_data_age_seconds": ("Age of the data as the inverter got it.", _UNIT),
-    "ksem_door_turnaround_seconds": ("From a request's arrival at a Modbus TCP server to its answer's sending.", _TCP),
-    "ksem_door_data_age_seconds": ("Age of the data as readers at a Modbus TCP server got it.", _TCP),
+    "ksem_tcp_turnaround_seconds": ("From a request's arrival at a Modbus TCP server to its answer's sending.", _TCP),
+    "ksem_tcp_data_age_seconds": ("Age of the data as readers at a Modbus TCP server got it.", _TCP),
 }
 """Exposed as `_bucket` with the label `le`, `_sum` and `_count`, since the RTU server's start."""
 COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
@@ -315,7 +315,7 @@ COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "ksem_answers": ("What the inverter got.", (*_UNIT, "outcome")),
     "ksem_foreign_frames": ("Frames on the line that were for others.", _UNIT),
     "ksem_noise_bytes": ("Bytes on the line that were no frame.", _UNIT),
-    "ksem_door_requests": ("Requests of readers at a Modbus TCP server to this unit.", _TCP),
-    "ksem_door_answers": ("What readers at a Modbus TCP server got.", (*_TCP, "outcome")),
+    "ksem_tcp_requests": ("Requests of readers at a Modbus TCP server to this unit.", _TCP),
+    "ksem_tcp_answers": ("What readers at a Modbus TCP server got.", (*_TCP, "outcome")),
 }
 """Names without the `_total` that prometheus_client adds."""

@@ -104,7 +104,7 @@ def _node(view: NodeView, now: float) -> Json:
         "told_ms": int(1000 * (now - view.health_received)) if health else None,
         "no_data": health.no_data.to_json() if health and health.no_data else None,
         "units": [_unit(unit, view, now) for unit in health.units] if health else [],
-        "doors": [_unit(tcp, view, now) for tcp in health.doors] if health else [],
+        "tcp": [_unit(tcp, view, now) for tcp in health.tcp] if health else [],
         "requests": [
             {**entry.to_json(), "last_ago_ms": entry.last_ago_ms + since}
             for entry in view.requests

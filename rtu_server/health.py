@@ -233,7 +233,7 @@ def node_health(
     *,
     version: str,
     since: str,
-    doors: Iterable[UnitHealth] = (),
+    tcp: Iterable[UnitHealth] = (),
     broker: LinkHealth,
     transit: Mapping[str, Transit],
     no_data: NoData | None = None,
@@ -250,7 +250,7 @@ def node_health(
         reasons=node.reasons,
         broker=broker,
         units=tuple(_unit_health(report, verdict, now) for report, verdict in zip(reports, verdicts, strict=True)),
-        doors=tuple(doors),
+        tcp=tuple(tcp),
         transit=transit,
         no_data=no_data,
     )

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 class Surroundings(NamedTuple):
     """The parts of a health message beside the units."""
 
-    doors: list[UnitHealth]
+    tcp: list[UnitHealth]
     broker: LinkHealth
     transit: dict[str, Transit]
     no_data: NoData | None = None
@@ -94,7 +94,7 @@ class NodeReporter:
             node,
             version=VERSION,
             since=self._health.since,
-            doors=around.doors,
+            tcp=around.tcp,
             broker=around.broker,
             transit=around.transit,
             no_data=around.no_data,

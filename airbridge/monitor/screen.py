@@ -161,7 +161,7 @@ def _duration(seconds: float) -> str:
 def _tcp_servers(state: BridgeState, meter: str, now: float) -> Iterator[RenderableType]:
     """Who else reads this meter's registers, over Modbus TCP."""
     for node in state.nodes.values():
-        servers = [tcp for tcp in (node.health.doors if node.health and node.runs(now) else ()) if tcp.meter == meter]
+        servers = [tcp for tcp in (node.health.tcp if node.health and node.runs(now) else ()) if tcp.meter == meter]
         if servers:
             yield heading(f"Modbus TCP servers at {node.node}")
         for tcp in servers:

@@ -173,7 +173,7 @@ function drawState() {
   drawChains();
   drawAsks();
   drawTimes();
-  drawDoors();
+  drawTcp();
   drawBlocks();
 }
 
@@ -333,23 +333,23 @@ function drawTimes() {
   }).filter((one) => one !== null));
 }
 
-function lacks(server) {
-  if (server.reasons.some((one) => one.code === "unit-silenced")) return t`silent`;
-  if (server.reasons.some((one) => one.code === "unit-off")) return t`switched off`;
-  return server.port.state === "up" ? t`no fresh data` : t`shut`;
+function lacks(unit) {
+  if (unit.reasons.some((one) => one.code === "unit-silenced")) return t`silent`;
+  if (unit.reasons.some((one) => one.code === "unit-off")) return t`switched off`;
+  return unit.port.state === "up" ? t`no fresh data` : t`shut`;
 }
 
-function drawDoors() {
-  const doors = unitsOf("doors");
-  byId("doors-card").hidden = doors.length === 0;
-  const rows = doors.map(([name, door]) => {
-    const refused = Object.entries(door.refused).map(([reason, times]) => `${count(times)} ${outcome(reason)}`).join(", ");
-    const stands = door.state === "unknown" ? [t`not known`, ""] : door.state === "ok" ? [t`open`, "good"] : [lacks(door), "wrong"];
-    return [[`${name}, ${door.line}`], [`${door.unit}`], stands, [count(door.requests)], [count(door.data)], [refused || "\u2013", refused ? "poor" : ""],
-      [door.turnaround_ms.p99 === null ? "\u2013" : `${ms(door.turnaround_ms.p99)} ms`], [door.age_ms.p50 === null ? "\u2013" : `${ms(door.age_ms.p50)} ms`],
-      [door.last_ago_ms === null ? t`never` : door.last_ago_ms < 15_000 ? t`now` : t`${inWords(Math.round(door.last_ago_ms / 10_000) * 10_000)} ago`]];
+function drawTcp() {
+  const served = unitsOf("tcp");
+  byId("tcp-card").hidden = served.length === 0;
+  const rows = served.map(([name, unit]) => {
+    const refused = Object.entries(unit.refused).map(([reason, times]) => `${count(times)} ${outcome(reason)}`).join(", ");
+    const stands = unit.state === "unknown" ? [t`not known`, ""] : unit.state === "ok" ? [t`open`, "good"] : [lacks(unit), "wrong"];
+    return [[`${name}, ${unit.line}`], [`${unit.unit}`], stands, [count(unit.requests)], [count(unit.data)], [refused || "\u2013", refused ? "poor" : ""],
+      [unit.turnaround_ms.p99 === null ? "\u2013" : `${ms(unit.turnaround_ms.p99)} ms`], [unit.age_ms.p50 === null ? "\u2013" : `${ms(unit.age_ms.p50)} ms`],
+      [unit.last_ago_ms === null ? t`never` : unit.last_ago_ms < 15_000 ? t`now` : t`${inWords(Math.round(unit.last_ago_ms / 10_000) * 10_000)} ago`]];
   });
-  show("doors", rows, () => [table([{ name: t`server` }, { name: t`unit` }, { name: t`state` }, { name: t`requests`, number: true }, { name: t`got data`, number: true },
+  show("tcp", rows, () => [table([{ name: t`server` }, { name: t`unit` }, { name: t`state` }, { name: t`requests`, number: true }, { name: t`got data`, number: true },
     { name: t`refused`, number: true }, { name: t`99 % within`, number: true }, { name: t`data old`, number: true }, { name: t`last request`, number: true }], rows)]);
 }
 

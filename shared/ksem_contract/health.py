@@ -284,7 +284,7 @@ class NodeHealth(Declared):
                     "today":{"seconds":12.4,"reasons":{"meter-offline":12.4}},
                     "days":{"seconds":61.9,"reasons":{"meter-offline":12.4,"unit-has-no-port":49.5}}}}
 
-    Where rtu-server has Modbus TCP servers, `doors` is there too: a list like `units`.
+    Where rtu-server has Modbus TCP servers, `tcp` is there too: a list like `units`.
     """
 
     version: str
@@ -298,7 +298,7 @@ class NodeHealth(Declared):
     units: tuple[UnitHealth, ...]
     transit: Mapping[str, Transit]
     """By meter."""
-    doors: Annotated[tuple[UnitHealth, ...], OMITTED] = ()
+    tcp: Annotated[tuple[UnitHealth, ...], OMITTED] = ()
     """Units of the Modbus TCP servers; `line` is the server's name. They do not count for the inverter."""
     reasons: Reasons = ()
     """Why it is in this state: those of its worst units first. Empty in a message of an earlier build."""

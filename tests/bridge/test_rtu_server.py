@@ -136,7 +136,7 @@ def test_a_clock_that_is_disproved_ends_all_data_at_once(
 
 def tcp_unit(publisher: FakePublisher) -> UnitHealth | None:
     """The unit of the Modbus TCP server in the newest health message."""
-    return NodeHealth.decode(health).doors[0] if (health := publisher.last(HEALTH)) else None
+    return NodeHealth.decode(health).tcp[0] if (health := publisher.last(HEALTH)) else None
 
 
 def await_tcp_reason(publisher: FakePublisher, code: str) -> UnitHealth:

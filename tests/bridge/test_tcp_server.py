@@ -123,7 +123,7 @@ def await_tcp_reasons(house: House, codes: set[str]) -> set[str]:
     deadline = time.monotonic() + 15
     try:
         while True:
-            units = json.loads(probe.last("ksem/rtu/attic/health") or b'{"doors":[]}')["doors"]
+            units = json.loads(probe.last("ksem/rtu/attic/health") or b'{"tcp":[]}')["tcp"]
             if {reason["code"] for unit in units for reason in unit["reasons"]} == codes:
                 return {unit["state"] for unit in units}
             assert time.monotonic() < deadline, units
@@ -142,7 +142,7 @@ def test_the_door_stands_in_health_beside_the_lines(house: House) -> None:
         health = json.loads(probe.received[topic][-1])
     finally:
         probe.stop()
-    doors = {door["unit"]: door for door in health["doors"]}
+    doors = {door["unit"]: door for door in health["tcp"]}
     assert doors.keys() == {1, 71}
     assert (doors[1]["line"], doors[1]["state"], doors[1]["port"]["state"]) == ("tcp", "ok", "up")
     assert doors[1]["data"] > 0

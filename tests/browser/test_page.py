@@ -148,7 +148,7 @@ def test_turnaround_and_age_at_the_inverter_are_histograms(scene: Scene) -> None
 
 
 def test_a_side_door_is_shown_with_its_units(scene: Scene) -> None:
-    shown = "return document.getElementById('doors-card').innerText"
+    shown = "return document.getElementById('tcp-card').innerText"
     scene.await_true(lambda: "attic, tcp" in scene.browser.run(shown), 12, "the door")
     text = scene.browser.run(shown)
     assert "71" in text

@@ -44,7 +44,6 @@ WRITE_INSTEAD = {
 LOCKS = ("turn", "_turn")
 """Names that no lock may have."""
 OF_THE_CONTRACT = {
-    "doors": "the key of the health message",
     "_font_faces": "the @font-face rules of CSS",
 }
 

@@ -37,12 +37,12 @@ def test_side_doors_are_shown_with_who_got_what(width: int) -> None:
     assert "Modbus TCP servers at attic" in text
     assert "unit 71 on readers: 399 of 400 got data, 1 exception-1" in text
     assert "p50 0.2  p99 0.4  max 1.1 ms" in text
-    house.node(doors=(replace(DOOR, port=replace(DOWN, why="in use"), state="down"),))
+    house.node(tcp=(replace(DOOR, port=replace(DOWN, why="in use"), state="down"),))
     assert "readers: in use" in "\n".join(lines(house, width))
     old = Reason.of("meter-offline", unit=71, line="readers", meter="main")
-    house.node(doors=(replace(DOOR, state="down", reasons=(old,)),))
+    house.node(tcp=(replace(DOOR, state="down", reasons=(old,)),))
     assert "the publisher of meter main reports offline" in " ".join(" ".join(lines(house, width)).split())
-    house.node(doors=())
+    house.node(tcp=())
     assert "Side doors" not in "\n".join(lines(house, width))
 
 

@@ -64,7 +64,7 @@ def test_a_browsers_tag_chooses_the_language(tag: str, language: object) -> None
 def test_a_fault_its_remedy_and_the_verdict_are_german() -> None:
     house = House().run_well()
     port = port_down(Reason.of("tcp-port-closed", address="0.0.0.0:1502", error="in use"))
-    house.node(doors=(replace(DOOR, port=port, state="down"),))
+    house.node(tcp=(replace(DOOR, port=port, state="down"),))
     faults = find_faults(house.state, house.now, GERMAN)
     assert [fault.text for fault in faults] == [
         "Modbus-TCP-Server readers: auf 0.0.0.0:1502 kann nicht gehorcht werden: in use."

@@ -76,11 +76,11 @@ def test_a_node_of_an_older_version_has_no_histogram_and_all_the_rest() -> None:
 
 def test_a_side_door_is_told_apart_from_the_inverters_line() -> None:
     house = House().run_well()
-    door = {"node": "attic", "door": "readers", "unit": "71", "meter": "main"}
-    assert value(house, "ksem_door_up", **door) == 1
-    assert value(house, "ksem_door_requests_total", **door) == 400
-    assert value(house, "ksem_door_answers_total", outcome="exception-1", **door) == 1
-    assert value(house, "ksem_door_turnaround_seconds_count", **door) == 400
+    door = {"node": "attic", "server": "readers", "unit": "71", "meter": "main"}
+    assert value(house, "ksem_tcp_up", **door) == 1
+    assert value(house, "ksem_tcp_requests_total", **door) == 400
+    assert value(house, "ksem_tcp_answers_total", outcome="exception-1", **door) == 1
+    assert value(house, "ksem_tcp_turnaround_seconds_count", **door) == 400
     assert not [labels for name, labels in samples(house) if name == "ksem_requests_total" and ("unit", "71") in labels]
 
 

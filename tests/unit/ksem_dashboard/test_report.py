@@ -65,7 +65,7 @@ def test_doors_and_histograms_are_told_as_the_node_told_them() -> None:
         "counts": [850, 1790, 1810, 1810],
         "sum": 200_000.0,
     }
-    (door,) = node["doors"]
+    (door,) = node["tcp"]
     assert (door["line"], door["unit"], door["requests"], door["data"]) == ("readers", 71, 400, 399)
     assert 4890 <= door["last_ago_ms"] <= 4910, "0.9 s before the health message of 4 s ago"
 
@@ -95,7 +95,7 @@ def test_an_rtu_server_that_has_ended_shows_when_it_was_seen_last_and_no_rates()
     assert (node["runs"], node["requests"]) == (False, [])
     assert 11_900 <= node["seen_ms"] <= 12_100
     assert node["units"][0]["turnaround_ms"]["p50"] is None
-    assert node["doors"][0]["state"] == "unknown"
+    assert node["tcp"][0]["state"] == "unknown"
 
 
 def test_without_the_broker_nothing_is_shown_as_the_present() -> None:
