@@ -117,8 +117,8 @@ def test_a_clock_that_is_disproved_ends_all_data_at_once(
 ) -> None:
     """This host stood still for 12 s, and its clock with it: all that it holds is older than it knows."""
     port = free_port()
-    door = f'[[tcp]]\nlisten = "127.0.0.1"\nport = {port}\n[[tcp.unit]]\nid = 1\n[freshness]\nlive = 60\n'
-    with Service("rtu_server", settings(broker, wire, door), tmp_path) as server:
+    tcp = f'[[tcp]]\nlisten = "127.0.0.1"\nport = {port}\n[[tcp.unit]]\nid = 1\n[freshness]\nlive = 60\n'
+    with Service("rtu_server", settings(broker, wire, tcp), tmp_path) as server:
         server.await_log("is open")
         ask_until(wire, data_reply(28, 7), publisher)
         for _ in range(3):

@@ -22,24 +22,24 @@ READ_TOTALS = bytes.fromhex("03 00 00 00 1c")
 
 
 class House(Chain):
-    """The chain, with a door."""
+    """The chain, with a Modbus TCP server."""
 
-    door: int
+    tcp_port: int
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     port = free_port()
-    door = f'[[tcp]]\nlisten = "127.0.0.1"\nport = {port}\n'
-    with House(tmp_path_factory.mktemp("door"), server=door) as house:
-        house.door = port
+    tcp = f'[[tcp]]\nlisten = "127.0.0.1"\nport = {port}\n'
+    with House(tmp_path_factory.mktemp("tcp"), server=tcp) as house:
+        house.tcp_port = port
         house.start()
         house.await_good()
         yield house
 
 
 def raw(house: House, pdu: bytes, unit: int = 1) -> bytes:
-    with socket.create_connection(("127.0.0.1", house.door), 2) as connection:
+    with socket.create_connection(("127.0.0.1", house.tcp_port), 2) as connection:
         connection.sendall(MbapFrame(7, unit, pdu).encode())
         reader = MbapReader()
         while not (frames := reader.feed(connection.recv(300))):
@@ -48,7 +48,8 @@ def raw(house: House, pdu: bytes, unit: int = 1) -> bytes:
 
 
 def test_mbpoll_reads_the_meters_registers(house: House) -> None:
-    command = ["mbpoll", "-m", "tcp", "-p", str(house.door), "-a", "71", "-t", "4:hex", "-0", "-r", "40", "-c", "106"]
+    target = ["-p", str(house.tcp_port), "-a", "71"]
+    command = ["mbpoll", "-m", "tcp", *target, "-t", "4:hex", "-0", "-r", "40", "-c", "106"]
     ran = subprocess.run([*command, "-1", "-q", "127.0.0.1"], capture_output=True, text=True, timeout=20, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     words = tuple(int(word, 16) for word in re.findall(r"^\[\d+\]:\s+0x([0-9A-F]{4})", ran.stdout, re.MULTILINE))
@@ -59,7 +60,7 @@ def test_mbpoll_reads_the_meters_registers(house: House) -> None:
 def test_pymodbus_reads_it_while_the_inverter_is_served(house: House) -> None:
     house.inverter.command("reset")
     truth = TruthReader(house.meter.truth)
-    client = ModbusTcpClient("127.0.0.1", port=house.door, timeout=2)
+    client = ModbusTcpClient("127.0.0.1", port=house.tcp_port, timeout=2)
     assert client.connect()  # type: ignore[no-untyped-call]
     try:
         for _ in range(50):
@@ -98,14 +99,14 @@ def test_writes_change_nothing(house: House) -> None:
 
 
 def test_garbage_closes_its_own_connection_only(house: House) -> None:
-    with socket.create_connection(("127.0.0.1", house.door), 2) as connection:
+    with socket.create_connection(("127.0.0.1", house.tcp_port), 2) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
         assert connection.recv(100) == b""
     assert raw(house, READ_TOTALS)[0] == 3
 
 
 def test_more_readers_than_there_is_room_for_cost_the_oldest_its_connection(house: House) -> None:
-    connections = [socket.create_connection(("127.0.0.1", house.door), 2) for _ in range(70)]
+    connections = [socket.create_connection(("127.0.0.1", house.tcp_port), 2) for _ in range(70)]
     try:
         connections[-1].sendall(MbapFrame(1, 1, READ_TOTALS).encode())
         connections[-1].settimeout(5)
@@ -133,7 +134,7 @@ def await_tcp_reasons(house: House, codes: set[str]) -> set[str]:
 
 
 @pytest.mark.slow
-def test_the_door_stands_in_health_beside_the_lines(house: House) -> None:
+def test_the_server_is_in_health_beside_the_lines(house: House) -> None:
     raw(house, READ_TOTALS)
     probe = FakePublisher(house.broker.port, session="ear", answers=False).start()
     try:
@@ -142,10 +143,10 @@ def test_the_door_stands_in_health_beside_the_lines(house: House) -> None:
         health = json.loads(probe.received[topic][-1])
     finally:
         probe.stop()
-    doors = {door["unit"]: door for door in health["tcp"]}
-    assert doors.keys() == {1, 71}
-    assert (doors[1]["line"], doors[1]["state"], doors[1]["port"]["state"]) == ("tcp", "ok", "up")
-    assert doors[1]["data"] > 0
+    units = {unit["unit"]: unit for unit in health["tcp"]}
+    assert units.keys() == {1, 71}
+    assert (units[1]["line"], units[1]["state"], units[1]["port"]["state"]) == ("tcp", "ok", "up")
+    assert units[1]["data"] > 0
     assert [unit["line"] for unit in health["units"]] == ["rs485"]
 
 

@@ -47,9 +47,9 @@ def fill_hour(dashboard: Dashboard) -> None:
 
 
 @contextmanager
-def reader(door: int) -> Iterator[None]:
+def reader(port: int) -> Iterator[None]:
     """Somebody else who reads, as openWB's driver would, at unit 71."""
-    command = ["mbpoll", "-m", "tcp", "-p", str(door), "-a", "71", "-t", "4:hex", "-0", "-r", "40", "-c", "106"]
+    command = ["mbpoll", "-m", "tcp", "-p", str(port), "-a", "71", "-t", "4:hex", "-0", "-r", "40", "-c", "106"]
     reading = subprocess.Popen(
         [*command, "-l", "500", "127.0.0.1"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -69,12 +69,12 @@ def take(work: Path, folder: Path) -> None:
     port = free_port()
     hours, minutes = divmod(round(START * 60), 60)
     options = ("--time-of-day", f"{hours}:{minutes:02}", "--seed", str(SEED))
-    door = free_port()
-    tcp = f'[[tcp]]\nlisten = "127.0.0.1"\nport = {door}\n'
+    port = free_port()
+    tcp = f'[[tcp]]\nlisten = "127.0.0.1"\nport = {port}\n'
     with Chain(work / "chain", meter_options=options, server=tcp) as chain, ExitStack() as stack:
         chain.start()
         chain.await_good()
-        stack.enter_context(reader(door))
+        stack.enter_context(reader(port))
         fill(work)
         settings = KsemDashboardSettings(
             dashboard=DashboardSettings(port=port),

@@ -52,8 +52,8 @@ class Scene:
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     folder = tmp_path_factory.mktemp("page")
-    door = f'[[tcp]]\nlisten = "127.0.0.1"\nport = {free_port()}\n'
-    with Chain(folder / "chain", server=door) as chain:
+    tcp = f'[[tcp]]\nlisten = "127.0.0.1"\nport = {free_port()}\n'
+    with Chain(folder / "chain", server=tcp) as chain:
         chain.start()
         with DashboardService(folder, chain.broker) as dashboard, Chromium(folder / "chromium") as browser:
             chain.await_good()
@@ -147,9 +147,9 @@ def test_turnaround_and_age_at_the_inverter_are_histograms(scene: Scene) -> None
     assert scene.browser.run(highest) == 100, "the fullest column is as high as the picture"
 
 
-def test_a_side_door_is_shown_with_its_units(scene: Scene) -> None:
+def test_a_modbus_tcp_server_is_shown_with_its_units(scene: Scene) -> None:
     shown = "return document.getElementById('tcp-card').innerText"
-    scene.await_true(lambda: "attic, tcp" in scene.browser.run(shown), 12, "the door")
+    scene.await_true(lambda: "attic, tcp" in scene.browser.run(shown), 12, "the server")
     text = scene.browser.run(shown)
     assert "71" in text
     assert "open" in text

@@ -1,4 +1,4 @@
-"""Readers of the side door as a process of their own: `python -m tests.faults.tcp_readers PORT READERS PER_SECOND`.
+"""Readers over Modbus TCP as a process of their own: `python -m tests.faults.tcp_readers PORT READERS PER_SECOND`.
 
 Prints `ready` once all have an answer; then each reads on until it is ended. An answer that is none ends it with 1.
 """

@@ -1,4 +1,4 @@
-"""Readers of the side door cost the inverter nothing."""
+"""Readers of Modbus TCP servers cost the inverter nothing."""
 
 import math
 import signal
@@ -51,8 +51,8 @@ def p99_of_a_round(chain: Chain) -> float:
 def test_twenty_readers_do_not_move_the_inverters_turnaround(tmp_path: Path) -> None:
     """20 readers, 10 reads a second each: the p99 moves by 10 % at most. Rounds with and without them take turns."""
     port = free_port()
-    door = f'[[tcp]]\nlisten = "127.0.0.1"\nport = {port}\n'
-    with Chain(tmp_path, server=door, inverter_options=BUSY_LINE) as chain:
+    tcp = f'[[tcp]]\nlisten = "127.0.0.1"\nport = {port}\n'
+    with Chain(tmp_path, server=tcp, inverter_options=BUSY_LINE) as chain:
         chain.start()
         chain.await_good()
         quiet: list[float] = []

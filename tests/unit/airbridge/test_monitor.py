@@ -8,7 +8,7 @@ from rich.console import Console
 from airbridge.monitor.run import status_line
 from airbridge.monitor.screen import screen
 from ksem_contract.reasons import Reason
-from tests.unit.ksem_dashboard.house import DOOR, DOWN, UNIT, House
+from tests.unit.ksem_dashboard.house import DOWN, TCP_UNIT, UNIT, House
 
 
 def lines(house: House, width: int) -> list[str]:
@@ -31,19 +31,19 @@ def test_everything_is_on_the_screen_and_nothing_runs_over_its_edge(width: int) 
 
 
 @pytest.mark.parametrize("width", [80, 140])
-def test_side_doors_are_shown_with_who_got_what(width: int) -> None:
+def test_modbus_tcp_servers_are_shown_with_who_got_what(width: int) -> None:
     house = House().run_well()
     text = "\n".join(lines(house, width))
     assert "Modbus TCP servers at attic" in text
     assert "unit 71 on readers: 399 of 400 got data, 1 exception-1" in text
     assert "p50 0.2  p99 0.4  max 1.1 ms" in text
-    house.node(tcp=(replace(DOOR, port=replace(DOWN, why="in use"), state="down"),))
+    house.node(tcp=(replace(TCP_UNIT, port=replace(DOWN, why="in use"), state="down"),))
     assert "readers: in use" in "\n".join(lines(house, width))
     old = Reason.of("meter-offline", unit=71, line="readers", meter="main")
-    house.node(tcp=(replace(DOOR, state="down", reasons=(old,)),))
+    house.node(tcp=(replace(TCP_UNIT, state="down", reasons=(old,)),))
     assert "the publisher of meter main reports offline" in " ".join(" ".join(lines(house, width)).split())
     house.node(tcp=())
-    assert "Side doors" not in "\n".join(lines(house, width))
+    assert "Modbus TCP servers" not in "\n".join(lines(house, width))
 
 
 def test_the_time_without_data_stands_below_the_inverters_answers() -> None:

@@ -62,7 +62,7 @@ UNIT = UnitHealth(
     turnaround_histogram_ms=Histogram((0.5, 2.0, 5.0), (0, 1100, 1809, 1812), 3987.5),
     age_histogram_ms=Histogram((100.0, 200.0, 500.0), (850, 1790, 1810, 1810), 200_000.0),
 )
-DOOR = UnitHealth(
+TCP_UNIT = UnitHealth(
     line="readers",
     unit=71,
     meter="main",
@@ -84,7 +84,9 @@ NO_DATA = NoData(
     today=Outage(12.5, {"meter-offline": 8.0, "unit-has-no-port": 4.5}),
     days=Outage(752.5, {"meter-offline": 748.0, "unit-has-no-port": 4.5}),
 )
-NODE_HEALTH = NodeHealth("0.1.0", WHEN, "ok", "", UP, (UNIT,), {"main": Transit(1.9, "aaaa")}, (DOOR,), no_data=NO_DATA)
+NODE_HEALTH = NodeHealth(
+    "0.1.0", WHEN, "ok", "", UP, (UNIT,), {"main": Transit(1.9, "aaaa")}, (TCP_UNIT,), no_data=NO_DATA
+)
 REQUESTED = RequestEntry("rs485", 1, "main", 3, 40, 106, 6.2, "data", 80, False)
 
 INVERTER_HEALTH = InverterHealth(

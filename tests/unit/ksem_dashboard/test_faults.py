@@ -7,7 +7,7 @@ from ksem_contract.reasons import Reason
 from ksem_dashboard.faults import Verdict, find_faults, judge
 from ksem_dashboard.report import health_verdict
 
-from .house import DOOR, DOWN, METER_HEALTH, NODE_HEALTH, STOPPED, UNIT, House, explained, port_down
+from .house import DOWN, METER_HEALTH, NODE_HEALTH, STOPPED, TCP_UNIT, UNIT, House, explained, port_down
 
 
 def texts(house: House) -> list[tuple[str, str]]:
@@ -125,7 +125,7 @@ def test_an_adapter_that_is_unplugged_is_named_with_what_to_do() -> None:
 def test_a_modbus_tcp_server_that_cannot_be_opened_is_named_once_and_costs_the_inverter_nothing() -> None:
     house = House().run_well()
     port = port_down(Reason.of("tcp-port-closed", address="0.0.0.0:1502", error="in use"))
-    shut = replace(DOOR, port=port, state="down")
+    shut = replace(TCP_UNIT, port=port, state="down")
     house.node(tcp=(replace(shut, unit=1), shut))
     (fault,) = find_faults(house.state, house.now)
     assert (fault.severity, fault.text) == ("warn", "Modbus TCP server readers: can't listen on 0.0.0.0:1502: in use.")
@@ -136,7 +136,7 @@ def test_a_modbus_tcp_server_that_cannot_be_opened_is_named_once_and_costs_the_i
 def test_a_silenced_unit_of_a_modbus_tcp_server_is_named_with_its_remedy() -> None:
     house = House().run_well()
     silenced = Reason.of("unit-silenced", unit=71, line="readers", error="register 0 is 5")
-    house.node(tcp=(replace(DOOR, state="down", reasons=(silenced,)),))
+    house.node(tcp=(replace(TCP_UNIT, state="down", reasons=(silenced,)),))
     (fault,) = find_faults(house.state, house.now)
     assert (fault.severity, fault.code) == ("warn", "unit-silenced")
     assert fault.text == "Unit 71 on readers: silent since it gave a wrong answer (register 0 is 5)."

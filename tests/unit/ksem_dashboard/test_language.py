@@ -11,7 +11,7 @@ from ksem_contract.reasons import Reason
 from ksem_dashboard.chain import chains
 from ksem_dashboard.faults import find_faults, judge
 from ksem_dashboard.language import ENGLISH, GERMAN, language_of
-from tests.unit.ksem_dashboard.house import DOOR, House, port_down
+from tests.unit.ksem_dashboard.house import TCP_UNIT, House, port_down
 
 PACKAGE = Path(__file__).resolve().parents[3] / "ksem_dashboard"
 
@@ -64,7 +64,7 @@ def test_a_browsers_tag_chooses_the_language(tag: str, language: object) -> None
 def test_a_fault_its_remedy_and_the_verdict_are_german() -> None:
     house = House().run_well()
     port = port_down(Reason.of("tcp-port-closed", address="0.0.0.0:1502", error="in use"))
-    house.node(tcp=(replace(DOOR, port=port, state="down"),))
+    house.node(tcp=(replace(TCP_UNIT, port=port, state="down"),))
     faults = find_faults(house.state, house.now, GERMAN)
     assert [fault.text for fault in faults] == [
         "Modbus-TCP-Server readers: auf 0.0.0.0:1502 kann nicht gehorcht werden: in use."

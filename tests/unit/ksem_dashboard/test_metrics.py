@@ -74,13 +74,13 @@ def test_a_node_of_an_older_version_has_no_histogram_and_all_the_rest() -> None:
     assert not any(name.startswith("ksem_turnaround_seconds") for name in names)
 
 
-def test_a_side_door_is_told_apart_from_the_inverters_line() -> None:
+def test_a_modbus_tcp_server_is_told_apart_from_the_inverters_line() -> None:
     house = House().run_well()
-    door = {"node": "attic", "server": "readers", "unit": "71", "meter": "main"}
-    assert value(house, "ksem_tcp_up", **door) == 1
-    assert value(house, "ksem_tcp_requests_total", **door) == 400
-    assert value(house, "ksem_tcp_answers_total", outcome="exception-1", **door) == 1
-    assert value(house, "ksem_tcp_turnaround_seconds_count", **door) == 400
+    server = {"node": "attic", "server": "readers", "unit": "71", "meter": "main"}
+    assert value(house, "ksem_tcp_up", **server) == 1
+    assert value(house, "ksem_tcp_requests_total", **server) == 400
+    assert value(house, "ksem_tcp_answers_total", outcome="exception-1", **server) == 1
+    assert value(house, "ksem_tcp_turnaround_seconds_count", **server) == 400
     assert not [labels for name, labels in samples(house) if name == "ksem_requests_total" and ("unit", "71") in labels]
 
 

@@ -57,7 +57,7 @@ def test_a_meter_that_serves_no_inverter_has_a_chain_up_to_the_broker() -> None:
     assert [part["kind"] for part in chain["parts"]] == ["meter", "publisher", "broker"]
 
 
-def test_doors_and_histograms_are_told_as_the_node_told_them() -> None:
+def test_tcp_units_and_histograms_are_told_as_the_node_told_them() -> None:
     house = House().run_well()
     node = report(house.state, house.now)["nodes"]["attic"]
     assert node["units"][0]["age_histogram_ms"] == {
@@ -65,9 +65,9 @@ def test_doors_and_histograms_are_told_as_the_node_told_them() -> None:
         "counts": [850, 1790, 1810, 1810],
         "sum": 200_000.0,
     }
-    (door,) = node["tcp"]
-    assert (door["line"], door["unit"], door["requests"], door["data"]) == ("readers", 71, 400, 399)
-    assert 4890 <= door["last_ago_ms"] <= 4910, "0.9 s before the health message of 4 s ago"
+    (unit,) = node["tcp"]
+    assert (unit["line"], unit["unit"], unit["requests"], unit["data"]) == ("readers", 71, 400, 399)
+    assert 4890 <= unit["last_ago_ms"] <= 4910, "0.9 s before the health message of 4 s ago"
 
 
 def test_the_hour_is_small() -> None:

@@ -307,12 +307,12 @@ def make_hot(cache: RegisterCache, now: float) -> None:
 def test_a_disproved_clock_empties_all_that_is_served(dated: RegisterCache) -> None:
     make_hot(dated, 100.1)
     dated.on_block(block(at=100.1, seq=2), 100.1)
-    door = TcpReplyCache(dated)
-    assert door.ready(REQUEST, 100.1) is None
-    assert isinstance(door.find(REQUEST, 1, TOTALS, 100.1), Reply)
+    replies = TcpReplyCache(dated)
+    assert replies.ready(REQUEST, 100.1) is None
+    assert isinstance(replies.find(REQUEST, 1, TOTALS, 100.1), Reply)
     assert dated.ready(REQUEST, 100.15) is not None
     dated.on_block(block(at=112.2, seq=3), 100.2)
-    for cache in (dated, door):
+    for cache in (dated, replies):
         assert cache.ready(REQUEST, 100.2) is None
         assert cache.find(REQUEST, 1, TOTALS, 100.2) is Refused.STALE
     assert (dated.state.vital_expires, dated.state.session) == (-inf, None)

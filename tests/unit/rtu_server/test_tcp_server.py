@@ -1,4 +1,4 @@
-"""The TCP door's cores: who may come in, what a reader gets."""
+"""The TCP server's cores: who may come in, what a reader gets."""
 
 import re
 import socket
@@ -139,8 +139,8 @@ def test_the_settings_in_the_documentation_are_right(tmp_path: Path) -> None:
     (toml,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     path = tmp_path / "rtu-server.toml"
     path.write_text('[[line]]\nport = "/dev/ttyUSB0"\n' + toml)
-    (door,) = load(RtuServerSettings, path=path, environ={}).tcp
-    assert (door.port, door.allow, [unit.id for unit in door.unit]) == (1502, ("192.168.1.0/24",), [1, 71])
+    (server,) = load(RtuServerSettings, path=path, environ={}).tcp
+    assert (server.port, server.allow, [unit.id for unit in server.unit]) == (1502, ("192.168.1.0/24",), [1, 71])
 
 
 def test_mistakes_in_the_settings_are_named(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_a_server_with_one_unit_answers_any_unit_id_as_a_meter_does(responder: R
 def test_a_host_that_stood_still_in_the_middle_of_an_answer_holds_up_no_other_reader(
     responder: Responder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    door = TcpServer(TcpSettings(unit=(UnitSettings(id=1),)), responder, lambda *_: None)
+    server = TcpServer(TcpSettings(unit=(UnitSettings(id=1),)), responder, lambda *_: None)
     times, rests = iter((100.0, 3700.0)), list[float]()
     monkeypatch.setattr(tcp_server, "boottime", lambda: next(times))
     monkeypatch.setattr("time.sleep", rests.append)
@@ -173,6 +173,6 @@ def test_a_host_that_stood_still_in_the_middle_of_an_answer_holds_up_no_other_re
     client.feed(MbapFrame(1, 1, READ_TOTALS).encode(), 100.0)
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        door._answer(ours, client)
+        server._answer(ours, client)
         assert theirs.recv(300)[7:9] == b"\x03\x38"
     assert rests == [0.05]
